@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config";
+
+// Two projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts.
+export default defineConfig({
+  test: {
+    env: { PULUMI_ERROR_OUTPUT_STRING: "true", PULUMI_SKIP_UPDATE_CHECK: "true" },
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/lab/**", "node_modules/**"] },
+      },
+      {
+        extends: true,
+        test: {
+          name: "lab",
+          include: ["test/lab/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
