@@ -1,0 +1,56 @@
+import { mkdir } from "node:fs/promises";
+import { delimiter } from "node:path";
+import type { PulumiCommand } from "@pulumi/pulumi/automation/index.js";
+import type { Log } from "./engine/network.ts";
+import { findProvider, type Provider, providerChoice, pulumiHome } from "./engine/plugins.ts";
+import { type Cli, findCli } from "./engine/pulumi.ts";
+
+/** A Pulumi engine that is ready to run this project's programs. */
+export interface Engine {
+  /** For the `pulumiCommand` of the Automation API. */
+  command: PulumiCommand;
+  path: string;
+  version: string;
+  origin: Cli["origin"];
+  /** The command and the random provider, official or stand-in. */
+  providers: Provider[];
+  /** The lab's own PULUMI_HOME. */
+  home: string;
+  /** What the engine's process needs in its environment, PULUMI_HOME and PATH included. */
+  env: Record<string, string>;
+}
+
+const PROVIDERS = ["command", "random"];
+
+let found: Promise<Engine> | undefined;
+
+/**
+ * Finds a Pulumi engine and its providers, or makes them: a CLI on PATH, one kept from earlier, the
+ * official download, a build from the Go module. Asked again, it gives the same answer, so that what
+ * could not be downloaded is not tried again in the life of this process.
+ */
+export function findEngine(log: Log = (line) => console.error(`engine: ${line}`)): Promise<Engine> {
+  found ??= makeEngine(log);
+  return found;
+}
+
+async function makeEngine(log: Log): Promise<Engine> {
+  const choice = providerChoice();
+  const cli = await findCli(log);
+  const providers: Provider[] = [];
+  for (const name of PROVIDERS) providers.push(await findProvider(name, cli, choice, log));
+  const home = pulumiHome();
+  await mkdir(home, { recursive: true });
+  const inFront = providers.flatMap((provider) => provider.pathEntry ?? []);
+  return {
+    ...cli,
+    providers,
+    home,
+    env: {
+      PULUMI_HOME: home,
+      PATH: [...inFront, process.env.PATH ?? ""].join(delimiter),
+      // Without it, every command of the CLI waits seconds for the update check.
+      PULUMI_SKIP_UPDATE_CHECK: "true",
+    },
+  };
+}

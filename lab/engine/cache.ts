@@ -1,0 +1,21 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** The version of the Pulumi CLI that the lab fetches or builds where none is installed. */
+export const PULUMI_VERSION = "3.259.0";
+
+/**
+ * Where this version's CLI, plugins and PULUMI_HOME are kept between runs. Nothing of the user's own
+ * `~/.pulumi` is written to.
+ */
+export function cacheDirectory(): string {
+  // The XDG specification has an empty or relative value ignored.
+  const xdg = process.env.XDG_CACHE_HOME;
+  const base = xdg?.startsWith("/") ? xdg : join(homedir(), ".cache");
+  return join(base, "ssh-reverse-tunnel", `pulumi-${PULUMI_VERSION}`);
+}
+
+/** The PULUMI_HOME that the user's own Pulumi would use: plugins found there count as installed. */
+export function userPulumiHome(): string {
+  return process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
+}

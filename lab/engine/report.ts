@@ -1,0 +1,61 @@
+import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
+
+/** One finished step of a deployment, for whoever shows progress. */
+export interface Step {
+  /** How many steps have finished so far, this one included. */
+  done: number;
+  /** What was done: create, update, delete, same, … */
+  op: string;
+  type: string;
+  name: string;
+}
+
+/** What the engine has said during one operation, gathered from its events. */
+export class Report {
+  /** Warnings and errors, and what the program logged: "warning: …", with the resource's name where there is one. */
+  readonly diagnostics: string[] = [];
+  /** The error texts alone: one for each resource that failed, or for the program. */
+  readonly errors: string[] = [];
+  private done = 0;
+  private readonly onStep: ((step: Step) => void) | undefined;
+
+  constructor(onStep?: (step: Step) => void) {
+    this.onStep = onStep;
+  }
+
+  /** Takes one event of the engine. */
+  add(event: EngineEvent): void {
+    if (event.diagnosticEvent && !event.diagnosticEvent.ephemeral) {
+      const { severity, urn, message } = event.diagnosticEvent;
+      this.addDiagnostic(severity, nameOf(urn), plain(message));
+    }
+    const finished = event.resOutputsEvent?.metadata;
+    if (finished) {
+      this.done += 1;
+      const { op, type, urn } = finished;
+      this.onStep?.({ done: this.done, op, type, name: nameOf(urn) ?? urn });
+    }
+  }
+
+  private addDiagnostic(severity: string, name: string | undefined, text: string): void {
+    // "info#err" is what a process wrote to standard error.
+    if (text === "") return;
+    const line = name === undefined ? text : `${name}: ${text}`;
+    this.diagnostics.push(`${severity.replace("#err", "")}: ${line}`);
+    // "update failed" on the stack itself repeats that one of its resources failed.
+    if (severity === "error" && !/^(update|preview|destroy|refresh|resource .*) failed$/.test(text)) {
+      this.errors.push(line);
+    }
+  }
+}
+
+/** A resource's own name, the last part of its URN; none for the stack, whose name says nothing. */
+function nameOf(urn: string | undefined): string | undefined {
+  if (urn === undefined || urn === "" || urn.includes("::pulumi:pulumi:Stack::")) return undefined;
+  return urn.split("::").at(-1);
+}
+
+/** The text without the engine's colour marks. */
+function plain(text: string): string {
+  return text.replace(/<\{%.*?%\}>/g, "").trim();
+}
