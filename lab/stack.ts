@@ -1,0 +1,209 @@
+import { access, copyFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import {
+  type Deployment,
+  type EngineEvent,
+  LocalWorkspace,
+  type OutputMap,
+  type Stack,
+} from "@pulumi/pulumi/automation/index.js";
+import { findEngine } from "./engine.ts";
+import { Report, type Step } from "./engine/report.ts";
+
+/** Which stack to open, and what it runs. */
+export interface StackOptions {
+  project: string;
+  stack: string;
+  /** The program, run inside this process; what it returns are the stack's outputs. */
+  program: () => Promise<Record<string, unknown> | void>;
+  /** Settings by key, without the project's prefix; objects and lists are structured configuration. */
+  config?: Record<string, unknown>;
+  /**
+   * A Pulumi.<stack>.yaml whose settings are used; `config` goes on top. Its secrets are read with
+   * PULUMI_CONFIG_PASSPHRASE, and its keys must bear the prefix of this very project.
+   */
+  stackFile?: string;
+  /** The stack's state and settings live under this folder, which is made where it is missing. */
+  directory: string;
+  /** What the engine prints, as it prints it. */
+  onOutput?: (text: string) => void;
+  /** Every event of the engine. */
+  onEvent?: (event: EngineEvent) => void;
+  /** Each resource that is done, counted. */
+  onStep?: (step: Step) => void;
+}
+
+/** What came of one operation on a stack. */
+export interface Result {
+  /** How many resources were, or in a preview would be, created, updated, deleted, replaced, left the same. */
+  changes: Record<string, number>;
+  /** The stack's outputs, secrets unwrapped; those of the last deployment where this one changed nothing. */
+  outputs: Record<string, unknown>;
+  stdout: string;
+  seconds: number;
+  /** Warnings, errors and what the program logged, each as "warning: <resource>: <text>". */
+  diagnostics: string[];
+}
+
+/** A failed operation: the message holds the error of each resource that failed, and no more. */
+export class StackError extends Error {
+  override readonly name = "StackError";
+  readonly diagnostics: string[];
+  readonly stdout: string;
+
+  constructor(message: string, diagnostics: string[], stdout: string, cause: unknown) {
+    super(message, { cause });
+    this.diagnostics = diagnostics;
+    this.stdout = stdout;
+  }
+}
+
+/** Runs on every stack that names no passphrase of its own: the lab's states hold nothing worth hiding. */
+const PASSPHRASE = "lab";
+
+/** Opens a stack, or makes it, with its state in a folder of its own. */
+export async function openStack(options: StackOptions): Promise<LabStack> {
+  const engine = await findEngine();
+  const { project, stack: stackName, directory } = options;
+  const state = join(directory, "state");
+  await mkdir(state, { recursive: true });
+  const settings = join(directory, `Pulumi.${stackName}.yaml`);
+  if (options.stackFile !== undefined && !(await exists(settings)))
+    await copyFile(options.stackFile, settings);
+
+  const stack = await LocalWorkspace.createOrSelectStack(
+    { projectName: project, stackName, program: async () => (await options.program()) ?? {} },
+    {
+      workDir: directory,
+      pulumiCommand: engine.command,
+      pulumiHome: engine.home,
+      secretsProvider: "passphrase",
+      envVars: {
+        ...engine.env,
+        PULUMI_CONFIG_PASSPHRASE: process.env.PULUMI_CONFIG_PASSPHRASE ?? PASSPHRASE,
+      },
+      projectSettings: { name: project, runtime: "nodejs", backend: { url: pathToFileURL(state).href } },
+    },
+  );
+  const lab = new LabStack(stack, options);
+  await lab.setConfig(options.config ?? {});
+  return lab;
+}
+
+/** One open stack. Each operation waits for its end, and throws a {@link StackError} where it fails. */
+export class LabStack {
+  /** The Automation API's own stack, for what is not here. */
+  readonly automation: Stack;
+  private readonly options: StackOptions;
+
+  constructor(stack: Stack, options: StackOptions) {
+    this.automation = stack;
+    this.options = options;
+  }
+
+  up(): Promise<Result> {
+    return this.run("up", async (callbacks) => {
+      const { summary } = await this.automation.up(callbacks);
+      return summary.resourceChanges ?? {};
+    });
+  }
+
+  preview(): Promise<Result> {
+    return this.run("preview", async (callbacks) => (await this.automation.preview(callbacks)).changeSummary);
+  }
+
+  destroy(): Promise<Result> {
+    return this.run("destroy", async (callbacks) => {
+      const { summary } = await this.automation.destroy(callbacks);
+      return summary.resourceChanges ?? {};
+    });
+  }
+
+  refresh(): Promise<Result> {
+    return this.run("refresh", async (callbacks) => {
+      const { summary } = await this.automation.refresh(callbacks);
+      return summary.resourceChanges ?? {};
+    });
+  }
+
+  /** The state as the engine keeps it, secrets encrypted. */
+  export(): Promise<Deployment> {
+    return this.automation.exportStack();
+  }
+
+  /** Sets these settings, and leaves the others; undefined removes one. Objects are structured configuration. */
+  async setConfig(values: Record<string, unknown>): Promise<void> {
+    if (Object.keys(values).length === 0) return;
+    const { workspace, name } = this.automation;
+    const settings = await workspace.stackSettings(name);
+    const config = { ...settings.config };
+    for (const [key, value] of Object.entries(values)) {
+      if (value === undefined) delete config[`${this.options.project}:${key}`];
+      else config[`${this.options.project}:${key}`] = value;
+    }
+    await workspace.saveStackSettings(name, { ...settings, config });
+  }
+
+  /** Encrypts one setting; with `path`, the key may point into an object: "publicHosts.home.password". */
+  async setSecret(key: string, value: string, path = false): Promise<void> {
+    await this.automation.setConfig(`${this.options.project}:${key}`, { value, secret: true }, path);
+  }
+
+  /** Forgets the stack and its settings; its resources must have been destroyed before. */
+  async remove(): Promise<void> {
+    await this.automation.workspace.removeStack(this.automation.name);
+  }
+
+  private async run(
+    operation: string,
+    act: (callbacks: Callbacks) => Promise<Record<string, number>>,
+  ): Promise<Result> {
+    const report = new Report(this.options.onStep);
+    const { onOutput, onEvent } = this.options;
+    const started = performance.now();
+    let stdout = "";
+    try {
+      const changes = await act({
+        onOutput: (text) => {
+          stdout += text;
+          onOutput?.(text);
+        },
+        onEvent: (event) => {
+          report.add(event);
+          onEvent?.(event);
+        },
+        color: "never",
+      });
+      const outputs = plainOutputs(await this.automation.outputs());
+      const seconds = (performance.now() - started) / 1_000;
+      return { changes, outputs, stdout, seconds, diagnostics: report.diagnostics };
+    } catch (error) {
+      throw this.explain(operation, error, report, stdout);
+    }
+  }
+
+  private explain(operation: string, error: unknown, report: Report, stdout: string): StackError {
+    const fallback = error instanceof Error ? error.message : String(error);
+    const details = report.errors.length > 0 ? report.errors.join("\n") : fallback.trim();
+    const message = `${operation} of stack "${this.automation.name}" failed:\n${details}`;
+    return new StackError(message, report.diagnostics, stdout, error);
+  }
+}
+
+interface Callbacks {
+  onOutput: (text: string) => void;
+  onEvent: (event: EngineEvent) => void;
+  color: "never";
+}
+
+function plainOutputs(outputs: OutputMap): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
