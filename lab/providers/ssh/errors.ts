@@ -1,0 +1,93 @@
+// The official provider is a Go program: these are the sentences that its libraries put an error in, so that
+// whoever reads or matches an error meets the same text with the stand-in.
+
+const CONNECT: Record<string, string> = {
+  ECONNREFUSED: "connect: connection refused",
+  EHOSTUNREACH: "connect: no route to host",
+  ENETUNREACH: "connect: network is unreachable",
+  ETIMEDOUT: "connect: connection timed out",
+};
+
+const REJECTIONS: Record<number, string> = {
+  1: "administratively prohibited",
+  2: "connect failed",
+  3: "unknown channel type",
+  4: "resource shortage",
+};
+
+interface NetworkError extends Error {
+  code?: string;
+  address?: string;
+  port?: number;
+  errors?: NetworkError[];
+}
+
+/** A TCP connection that did not come about. */
+export function dialError(host: string, port: number, error: Error): Error {
+  // Node tries every address of a name, and gathers what went wrong with each.
+  const outer: NetworkError = error;
+  const { code = "", address = host, port: tried = port, message } = outer.errors?.[0] ?? outer;
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return new Error(`dial tcp: lookup ${host}: no such host`);
+  return new Error(`dial tcp ${hostPort(address, tried)}: ${CONNECT[code] ?? message}`);
+}
+
+/** A TCP connection that took longer than the limit. */
+export function dialTimeout(host: string, port: number): Error {
+  return new Error(`dial tcp ${hostPort(host, port)}: i/o timeout`);
+}
+
+/** An SSH connection that did not come about on a TCP connection that did. */
+export function handshakeError(reason: string): Error {
+  return new Error(`ssh: handshake failed: ${reason}`);
+}
+
+/** The last word on a login. */
+export function loginError(attempted: readonly string[]): Error {
+  const methods = attempted.join(" ");
+  return handshakeError(
+    `ssh: unable to authenticate, attempted methods [${methods}], no supported methods remain`,
+  );
+}
+
+/** A channel that the server would not open. */
+export function rejectionError(error: Error & { reason?: number }): Error {
+  const text = error.message.replace(/^\(SSH\) Channel open failure: /, "");
+  if (error.reason === undefined) return new Error("EOF");
+  return new Error(
+    `ssh: rejected: ${REJECTIONS[error.reason] ?? `unknown reason ${error.reason}`} (${text})`,
+  );
+}
+
+/** An IPv6 address stands in brackets before its port. */
+export function hostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const ESCAPES: Record<string, string> = {
+  "\x07": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+  "\\": "\\\\",
+  '"': '\\"',
+};
+
+/** A text in double quotes, as Go's `%q` writes it. */
+export function quote(text: string): string {
+  const escaped = text.replace(/[\\"\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
+    const known = ESCAPES[character];
+    if (known !== undefined) return known;
+    const code = character.codePointAt(0) ?? 0;
+    if (code < 0x80) return `\\x${hex(code, 2)}`;
+    return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
+  });
+  return `"${escaped}"`;
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, "0");
+}

@@ -1,0 +1,71 @@
+import { constants } from "node:os";
+import { createInterface } from "node:readline";
+import { PassThrough } from "node:stream";
+import type { Client, ClientChannel } from "ssh2";
+import { quote, rejectionError } from "./errors.ts";
+
+/** What to run, and what becomes of its output. */
+export interface Job {
+  command: string;
+  stdin: string;
+  environment: Record<string, string>;
+  logStdout: boolean;
+  logStderr: boolean;
+  log: (line: string) => void;
+}
+
+/** What a command that succeeded has written. */
+export interface Output {
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs one command to its end; what it wrote is in the error where it fails. */
+export async function run(client: Client, job: Job): Promise<Output> {
+  const channel = await open(client, job);
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  const both: Buffer[] = [];
+  const lines = new PassThrough();
+  createInterface({ input: lines }).on("line", job.log);
+  const logged = new Promise((resolve) => lines.once("close", resolve));
+  const gather = (into: Buffer[], show: boolean) => (data: Buffer) => {
+    into.push(data);
+    both.push(data);
+    if (show) lines.write(data);
+  };
+  channel.on("data", gather(stdout, job.logStdout));
+  channel.stderr.on("data", gather(stderr, job.logStderr));
+  const failure = await new Promise<string | undefined>((resolve) => {
+    let ended: string | undefined = "wait: remote command exited without exit status or exit signal";
+    channel.once("exit", (code: number | null, signal?: string, _core?: boolean, reason?: string) => {
+      ended = code === 0 ? undefined : exitProblem(code, signal, reason);
+    });
+    channel.once("close", () => resolve(ended));
+    channel.end(job.stdin);
+  });
+  lines.end();
+  await logged;
+  if (failure !== undefined) throw new Error(`${failure}: running ${quote(job.command)}:\n${text(both)}`);
+  return { stdout: text(stdout).replace(/\n$/, ""), stderr: text(stderr).replace(/\n$/, "") };
+}
+
+function open(client: Client, { command, environment }: Job): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    client.exec(command, { env: environment }, (error, channel) => {
+      if (error) reject(rejectionError(error));
+      else resolve(channel);
+    });
+  });
+}
+
+function exitProblem(code: number | null, signal?: string, reason?: string): string {
+  if (code !== null) return `Process exited with status ${code}`;
+  const number = constants.signals[signal as NodeJS.Signals] ?? 0;
+  const because = reason === undefined || reason === "" ? "" : `. Reason was: ${reason}`;
+  return `Process exited with status ${128 + number} from signal ${signal?.replace(/^SIG/, "") ?? ""}${because}`;
+}
+
+function text(chunks: Buffer[]): string {
+  return Buffer.concat(chunks).toString("utf8");
+}
