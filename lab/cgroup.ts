@@ -1,0 +1,54 @@
+import { mkdir, readFile, readdir, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "./exec.ts";
+
+/** The control group of one lab, or of one of its hosts: the list of all that runs there. */
+export async function cgroupPath(lab: string, host = ""): Promise<string> {
+  const mounts = await readFile("/proc/self/mountinfo", "utf8");
+  const mount = mounts.split("\n").find((line) => line.includes(" - cgroup2 "));
+  const folder = mount?.split(" ")[4];
+  if (!folder) throw new Error("The lab needs control groups v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+  return join(folder, "ssh-reverse-tunnel-lab", lab, host);
+}
+
+/** Makes a host's group: `power` for what watches the host, `machine` for the host itself. */
+export async function createCgroup(path: string): Promise<void> {
+  await mkdir(join(path, "power"), { recursive: true });
+  await mkdir(join(path, "machine"), { recursive: true });
+}
+
+/** Kills everything in a group and below it, all at once, and waits until nothing is left. */
+export async function killCgroup(path: string): Promise<void> {
+  const present = await readFile(join(path, "cgroup.events"), "utf8").catch(() => undefined);
+  if (present === undefined) return;
+  await writeFile(join(path, "cgroup.kill"), "1").catch(() => {
+    throw new Error("The lab needs Linux 5.14 or later, which can kill a control group at once.");
+  });
+  await until(`the processes in ${path} to end`, 20, async () => !(await isPopulated(path)), 5);
+}
+
+/** Removes a group, whose processes have ended, and the groups below it. */
+export async function removeCgroup(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+    if (entry.isDirectory()) await removeCgroup(join(path, entry.name));
+  }
+  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+}
+
+/** Whether any process lives in a group or below it. */
+export async function isPopulated(path: string): Promise<boolean> {
+  const events = await readFile(join(path, "cgroup.events"), "utf8").catch(() => "");
+  return /^populated 1$/m.test(events);
+}
+
+/** Every process in a group and below it. */
+export async function processesIn(path: string): Promise<number[]> {
+  const own = await readFile(join(path, "cgroup.procs"), "utf8").catch(() => "");
+  const pids = own.split("\n").filter(Boolean).map(Number);
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+    if (entry.isDirectory()) pids.push(...(await processesIn(join(path, entry.name))));
+  }
+  return pids;
+}

@@ -1,0 +1,249 @@
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { access, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createCgroup, isPopulated, killCgroup, processesIn, removeCgroup } from "./cgroup.ts";
+import { exec, until } from "./exec.ts";
+import type { Result } from "./exec.ts";
+import type { Network } from "./network.ts";
+import { compare, readUpper } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
+const BOOT_SECONDS = 60;
+
+/** How `Host.run` runs a command. */
+export interface RunOptions {
+  /** Standard input; empty by default. */
+  input?: string;
+  /** Return a failed command instead of throwing. */
+  allowFailure?: boolean;
+  /** The bound: a command that takes longer is killed and reported. Default 120 s. */
+  timeoutSeconds?: number;
+}
+
+/** What the lab tells a host of itself. */
+export interface HostSetting {
+  name: string;
+  /** The last number of its addresses. */
+  number: number;
+  hostKey: string;
+  network: Network;
+  /** Its folder: `upper` (its files), `console.log`. */
+  folder: string;
+  image: string;
+  cgroup: string;
+  sshConfigFile: string;
+}
+
+/** One host of a lab: systemd as process 1, sshd, journald, a file system and a network of its own. */
+export class Host {
+  public readonly name: string;
+  /** Its IPv4 address, the same for as long as the lab lasts. */
+  public readonly address: string;
+  /** Its IPv6 address. */
+  public readonly address6: string;
+  /** Its ed25519 host key: "ssh-ed25519 AAAA…". */
+  public readonly hostKey: string;
+
+  /** Made by `Lab`. */
+  public constructor(private readonly setting: HostSetting) {
+    this.name = setting.name;
+    this.hostKey = setting.hostKey;
+    this.address = setting.network.address(setting.number);
+    this.address6 = setting.network.address6(setting.number);
+  }
+
+  /**
+   * Runs a shell command on the host, as root, in root's home folder, by way of the host's namespaces: it needs no
+   * network. The outputs come without their final newline.
+   */
+  public async run(command: string, options: RunOptions = {}): Promise<Result> {
+    const init = await this.init();
+    if (!init) throw new Error(`${this.name} is off: switch it on with "boot ${this.name}".`);
+    // In the host's control group too, so that a power cut ends it.
+    const group = /^0::(.*)$/m.exec(await readFile(`/proc/${init}/cgroup`, "utf8"))?.[1] ?? "";
+    const procs = this.setting.cgroup.replace(/\/ssh-reverse-tunnel-lab\/.*/, `${group}/cgroup.procs`);
+    const enter = ["nsenter", `--target=${init}`, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
+    const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    const shell = [
+      "env",
+      "-i",
+      "--chdir=/root",
+      path,
+      "HOME=/root",
+      "USER=root",
+      "LANG=C.UTF-8",
+      "/bin/sh",
+      "-c",
+    ];
+    const argv = [...enter, "--root", "--wd", ...shell, command];
+    const wrapped = ["-c", 'echo $$ >"$0" && exec "$@"', procs, ...argv];
+    const bound = options.timeoutSeconds ?? 120;
+    const result = await exec("sh", wrapped, { ...options, allowFailure: true, timeoutSeconds: bound });
+    if (result.exitCode !== 0 && !options.allowFailure) {
+      const words = result.stderr || result.stdout;
+      throw new Error(`"${command}" on ${this.name} failed (exit code ${result.exitCode}): ${words}`);
+    }
+    return result;
+  }
+
+  /** Drops every packet from and to the host, silently, until `restoreLink`: also through a reboot. */
+  public async cutLink(): Promise<void> {
+    await writeFile(this.file("cut"), "");
+    if (await this.isOn()) await this.setting.network.setLink(this.name, false);
+  }
+
+  /** Ends `cutLink`. */
+  public async restoreLink(): Promise<void> {
+    await rm(this.file("cut"), { force: true });
+    if (await this.isOn()) await this.setting.network.setLink(this.name, true);
+  }
+
+  /**
+   * Pulls the plug: no packet leaves the host any more, then every process dies at once. Nothing is ever sent for
+   * its sockets, for their network goes with them. What the host had written stays written, synced or not.
+   */
+  public async powerCut(): Promise<void> {
+    const { network, cgroup } = this.setting;
+    if (!(await this.isOn())) throw new Error(`${this.name} is off already.`);
+    await network.setLink(this.name, false);
+    await killCgroup(cgroup);
+    await network.removeLink(this.name);
+    await removeCgroup(cgroup);
+  }
+
+  /** Switches the host on and waits until it answers: over the network, or, where the link is cut, inside. */
+  public async boot(): Promise<void> {
+    if (await this.isOn()) throw new Error(`${this.name} is on already: use "reboot ${this.name}".`);
+    const { cgroup } = this.setting;
+    await this.setting.network.removeLink(this.name);
+    await removeCgroup(cgroup);
+    await createCgroup(cgroup);
+    await this.ready(this.powerOn());
+  }
+
+  /** Boots a new host, and remembers its file system once everything has started. */
+  public async firstBoot(): Promise<void> {
+    await this.boot();
+    await this.run("systemctl is-system-running --wait", {
+      allowFailure: true,
+      timeoutSeconds: BOOT_SECONDS,
+    });
+    await writeFile(this.file("first-boot.json"), JSON.stringify(await this.snapshot()));
+  }
+
+  /** The snapshot that was taken when the first boot had finished. */
+  public async firstSnapshot(): Promise<Snapshot> {
+    return JSON.parse(await readFile(this.file("first-boot.json"), "utf8")) as Snapshot;
+  }
+
+  /** Restarts the host in order, as `systemctl reboot` does, and waits until it answers again. */
+  public async reboot(): Promise<void> {
+    const before = await this.init();
+    await this.run("systemctl reboot", { allowFailure: true });
+    await until(`${this.name} to shut down`, 100, async () => (await this.init()) !== before);
+    await this.ready(() => false);
+  }
+
+  /** Whether the host is switched on. */
+  public async isOn(): Promise<boolean> {
+    return isPopulated(this.setting.cgroup);
+  }
+
+  /** Whether the link is cut. */
+  public async isCut(): Promise<boolean> {
+    return access(this.file("cut")).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Remembers the host's file system as it is now. Works with the host off, too. */
+  public async snapshot(): Promise<Snapshot> {
+    return readUpper(this.name, this.file("upper"));
+  }
+
+  /** Every path added, removed or changed since, sorted: "added /etc/x", "changed /etc/y (content, mode)". */
+  public async changesSince(since: Snapshot): Promise<string[]> {
+    if (since.host !== this.name)
+      throw new Error(`That is a snapshot of ${since.host}, not of ${this.name}.`);
+    return compare(since, await this.snapshot(), this.setting.image);
+  }
+
+  /** Starts machine.sh so that it outlives this process; tells whether it has ended. */
+  private powerOn(): () => boolean {
+    const { name, number, network, folder, image, cgroup } = this.setting;
+    const log = openSync(this.file("console.log"), "a");
+    const child = spawn("unshare", ["--mount", "--propagation", "private", "sh", MACHINE], {
+      detached: true,
+      stdio: ["ignore", log, log],
+      env: {
+        ...{ PATH: process.env["PATH"], HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
+        ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
+        ...{ ADDRESS: this.address, ADDRESS6: this.address6 },
+        // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
+        ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
+      },
+    });
+    closeSync(log);
+    child.unref();
+    let ended = false;
+    child.once("exit", () => (ended = true));
+    child.once("error", () => (ended = true));
+    return () => ended;
+  }
+
+  private async ready(ended: () => boolean): Promise<void> {
+    try {
+      await until(`${this.name} to answer`, BOOT_SECONDS, async () => {
+        if (ended()) throw new Error(`${this.name} did not start.`);
+        return (await this.isCut()) ? this.answersInside() : this.answersOverNetwork();
+      });
+    } catch (error) {
+      const log = await readFile(this.file("console.log"), "utf8").catch(() => "");
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`${reason} Its console said:\n${log.trimEnd().split("\n").slice(-15).join("\n")}`, {
+        cause: error,
+      });
+    }
+  }
+
+  private async answersOverNetwork(): Promise<boolean> {
+    // As admin, not root: early in a boot, root is let in while the others are told to wait.
+    const args = [
+      "-F",
+      this.setting.sshConfigFile,
+      "-l",
+      "admin",
+      "-o",
+      "ConnectTimeout=2",
+      this.name,
+      "true",
+    ];
+    const result = await exec("ssh", args, { allowFailure: true, timeoutSeconds: 20 });
+    return result.exitCode === 0;
+  }
+
+  private async answersInside(): Promise<boolean> {
+    if (!(await this.init())) return false;
+    const active = await this.run("systemctl is-active --quiet ssh multi-user.target", {
+      allowFailure: true,
+    });
+    return active.exitCode === 0;
+  }
+
+  /** The process on this machine that is process 1 of the host; undefined while the host is off. */
+  private async init(): Promise<number | undefined> {
+    for (const pid of await processesIn(join(this.setting.cgroup, "machine", "payload"))) {
+      const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+      if (/^NSpid:.*\t1$/m.test(status)) return pid;
+    }
+    return undefined;
+  }
+
+  private file(name: string): string {
+    return join(this.setting.folder, name);
+  }
+}

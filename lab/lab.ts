@@ -1,0 +1,227 @@
+import { access, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cgroupPath, killCgroup, removeCgroup } from "./cgroup.ts";
+import { exec } from "./exec.ts";
+import { checkNames, claim, createFolder, labFolder, removeFolder, unclaim } from "./folder.ts";
+import { Host } from "./host.ts";
+import { takeLock } from "./lock.ts";
+import type { Lock } from "./lock.ts";
+import { requireRoot, requireTools } from "./machine.ts";
+import { Network, freeSubnet, networkName } from "./network.ts";
+import { rootImage } from "./root.ts";
+import type { Progress } from "./root.ts";
+import { killStrays } from "./strays.ts";
+
+const PREPARE = fileURLToPath(new URL("prepare.sh", import.meta.url));
+
+/** Which lab to bring up. */
+export interface LabOptions {
+  /** Its name; labs of different names run side by side. Default "default". */
+  name?: string;
+  /** The names of its hosts, such as ["gate", "nas"]: they get the addresses .2, .3 and so on. */
+  hosts: string[];
+  /** Receives one line for whatever takes longer than a moment. */
+  onProgress?: Progress;
+}
+
+/** What a lab notes in its folder for later processes. */
+interface Note {
+  subnet: number;
+  image: string;
+  hosts: { name: string; hostKey: string }[];
+}
+
+/** A named set of real hosts on a network of their own. They outlive the process that brought them up. */
+export class Lab {
+  /** The lab's folder, `.lab/<name>` in the project. */
+  public readonly directory: string;
+  /** The private key that opens root, admin and alice on every host. */
+  public readonly adminKeyFile: string;
+  /** The host keys of all hosts, by name and by address. */
+  public readonly knownHostsFile: string;
+  /** For `ssh -F <this file> <host>`. */
+  public readonly sshConfigFile: string;
+  private readonly hosts = new Map<string, Host>();
+
+  private constructor(public readonly name: string) {
+    this.directory = labFolder(name);
+    this.adminKeyFile = join(this.directory, "admin_key");
+    this.knownHostsFile = join(this.directory, "known_hosts");
+    this.sshConfigFile = join(this.directory, "ssh_config");
+  }
+
+  /** Clears what an earlier lab of that name left, boots the hosts, waits until each answers over ssh. */
+  public static async up(options: LabOptions): Promise<Lab> {
+    const { name = "default", hosts, onProgress = () => undefined } = options;
+    checkNames(name, hosts);
+    requireRoot();
+    return withLock(name, async () => {
+      await requireTools(onProgress);
+      const image = await rootImage(onProgress);
+      await claim(name);
+      await clear(name);
+      const lab = new Lab(name);
+      try {
+        await lab.start(hosts, image, onProgress);
+      } catch (error) {
+        await clear(name);
+        await unclaim(name);
+        throw error;
+      }
+      return lab;
+    });
+  }
+
+  /** Attaches to a lab that another process brought up. */
+  public static async open(name = "default"): Promise<Lab> {
+    checkNames(name, ["any"]);
+    requireRoot();
+    const lab = new Lab(name);
+    const note = await readFile(join(lab.directory, "lab.json"), "utf8").catch(() => undefined);
+    const network = await access(`/run/netns/${networkName(name)}`).catch(() => "none");
+    // After a restart of this machine, the note is still there and the network is not.
+    if (!note || network === "none") {
+      throw new Error(`The lab "${name}" is not up: npm run lab -- up --name ${name}`);
+    }
+    await lab.fill(JSON.parse(note) as Note);
+    return lab;
+  }
+
+  /** Ends the lab of that name, or clears what is left of it: for one that cannot be opened. */
+  public static async clear(name = "default"): Promise<void> {
+    checkNames(name, ["any"]);
+    requireRoot();
+    await withLock(name, async () => {
+      await claim(name);
+      await clear(name);
+      await unclaim(name);
+    });
+  }
+
+  /** The names of its hosts, in the order of their addresses. */
+  public get hostNames(): string[] {
+    return [...this.hosts.keys()];
+  }
+
+  /** One of its hosts. */
+  public host(name: string): Host {
+    const host = this.hosts.get(name);
+    if (host) return host;
+    throw new Error(
+      `There is no host "${name}" in the lab "${this.name}": it has ${this.hostNames.join(", ")}.`,
+    );
+  }
+
+  /** Ends the lab and leaves nothing of it: no process, mount, namespace, link or file. */
+  public async down(): Promise<void> {
+    await Lab.clear(this.name);
+  }
+
+  private async start(names: string[], image: string, onProgress: Progress): Promise<void> {
+    onProgress(`Booting ${names.join(", ")} …`);
+    await createFolder(this.name);
+    await exec("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", this.adminKeyFile]);
+    const network = await createNetwork(this.name);
+    const hosts = await Promise.all(names.map((name) => this.prepare(name, names, network, image)));
+    const note: Note = { subnet: network.subnet, image, hosts };
+    await this.fill(note);
+    await this.writeSshFiles();
+    const all = [...this.hosts.values()];
+    // Every boot is awaited even if one fails: what is still starting cannot be cleared.
+    const boots = await Promise.allSettled(all.map((host) => host.firstBoot()));
+    for (const boot of boots) if (boot.status === "rejected") throw boot.reason;
+    await writeFile(join(this.directory, "lab.json"), JSON.stringify(note, undefined, 2) + "\n");
+  }
+
+  /** Makes a host's disk. */
+  private async prepare(name: string, names: string[], network: Network, image: string) {
+    const folder = this.hostFolder(name);
+    await mkdir(folder, { recursive: true });
+    const others = names.map(
+      (other, i) => `${network.address(i + 2)} ${other}\n${network.address6(i + 2)} ${other}`,
+    );
+    const adminKey = (await readFile(`${this.adminKeyFile}.pub`, "utf8")).trim();
+    await exec("unshare", ["--mount", "--propagation", "private", "sh", PREPARE], {
+      input: ["127.0.0.1 localhost", "::1 localhost", ...others].join("\n") + "\n",
+      env: { HOST: name, LAB_FOLDER: folder, IMAGE: image, ADMIN_KEY: adminKey },
+    });
+    const key = await readFile(join(folder, "upper/etc/ssh/ssh_host_ed25519_key.pub"), "utf8");
+    return { name, hostKey: key.split(" ").slice(0, 2).join(" ") };
+  }
+
+  private async fill(note: Note): Promise<void> {
+    const network = new Network(this.name, note.subnet);
+    for (const [index, { name, hostKey }] of note.hosts.entries()) {
+      const cgroup = await cgroupPath(this.name, name);
+      const folder = this.hostFolder(name);
+      const { sshConfigFile } = this;
+      const number = index + 2;
+      this.hosts.set(
+        name,
+        new Host({ name, number, hostKey, network, folder, image: note.image, cgroup, sshConfigFile }),
+      );
+    }
+  }
+
+  private async writeSshFiles(): Promise<void> {
+    const hosts = [...this.hosts.values()];
+    const known = hosts.map((host) => `${host.name},${host.address},${host.address6} ${host.hostKey}\n`);
+    await writeFile(this.knownHostsFile, known.join(""));
+    const entries = hosts.map((host) => `Host ${host.name}\n  HostName ${host.address}\n`);
+    const common = [
+      "Host *",
+      "  User root",
+      `  IdentityFile "${this.adminKeyFile}"`,
+      "  IdentitiesOnly yes",
+      `  UserKnownHostsFile "${this.knownHostsFile}"`,
+      "  GlobalKnownHostsFile /dev/null",
+      "  StrictHostKeyChecking yes",
+    ];
+    await writeFile(this.sshConfigFile, entries.join("") + common.join("\n") + "\n");
+  }
+
+  private hostFolder(name: string): string {
+    return join(this.directory, "hosts", name);
+  }
+}
+
+/** Runs an action that no other process may run on the same lab at the same time. */
+async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
+  const busy = (pid: number) =>
+    `Process ${pid} is bringing the lab "${name}" up or down: wait for it to end.`;
+  const lock: Lock = await takeLock(`lab-${name}`, busy);
+  try {
+    return await action();
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Two labs that start at once must not choose the same addresses. */
+async function createNetwork(lab: string): Promise<Network> {
+  const lock = await takeLock(
+    "subnets",
+    (pid) => `Process ${pid} has been choosing addresses for too long.`,
+    30,
+  );
+  try {
+    const network = new Network(lab, await freeSubnet(lab === "default"));
+    await network.create();
+    return network;
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Removes all there is of a lab, whatever state it is in. */
+async function clear(name: string): Promise<void> {
+  const cgroup = await cgroupPath(name);
+  await killCgroup(cgroup);
+  await killStrays(labFolder(name));
+  await removeCgroup(cgroup);
+  // The group above is every lab's: it goes with the last one.
+  await rmdir(dirname(cgroup)).catch(() => undefined);
+  await new Network(name, 0).remove();
+  await removeFolder(name);
+}

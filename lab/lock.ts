@@ -1,0 +1,64 @@
+import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "./exec.ts";
+
+/** Where the lab keeps what is true only until this machine restarts: locks and claims. */
+export const RUNTIME_FOLDER = "/run/ssh-reverse-tunnel-lab";
+
+/** A lock that this process holds. */
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes a lock for the whole machine. The file names its holder's process id and start time, so a lock whose
+ * holder was killed is recognised and taken over.
+ *
+ * @param busy the sentence to fail with while another live process holds the lock
+ * @param waitSeconds how long to wait for that process first; 0 fails at once
+ */
+export async function takeLock(name: string, busy: (pid: number) => string, waitSeconds = 0): Promise<Lock> {
+  await mkdir(RUNTIME_FOLDER, { recursive: true });
+  const path = join(RUNTIME_FOLDER, `${name}.lock`);
+  const mine = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  await writeFile(mine, `${process.pid} ${await startTime(process.pid)}\n`);
+  let holder = 0;
+  try {
+    await until("a lock", waitSeconds, async () => {
+      // link() is atomic and brings the content with it: nobody ever reads a half-written lock.
+      if (await succeeds(link(mine, path))) return true;
+      holder = await liveHolder(path, mine);
+      return false;
+    });
+  } catch {
+    throw new Error(busy(holder));
+  } finally {
+    await rm(mine, { force: true });
+  }
+  return { release: () => rm(path, { force: true }) };
+}
+
+/** The process that holds the lock; 0 where there is none any more, after clearing what it left. */
+async function liveHolder(path: string, mine: string): Promise<number> {
+  const content = await readFile(path, "utf8").catch(() => "");
+  const [pid = 0, started = 0] = content.split(" ").map(Number);
+  if (pid && (await startTime(pid)) === started) return pid;
+  // Rename before removing: of two processes that find the same dead lock, one only gets hold of it.
+  await rename(path, `${mine}.stale`).catch(() => undefined);
+  await rm(`${mine}.stale`, { force: true });
+  return 0;
+}
+
+/** When a process started, in clock ticks since boot; 0 where there is no such process. */
+async function startTime(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // The command's name, in parentheses, may contain spaces; field 22 is the 20th after it.
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? 0);
+}
+
+async function succeeds(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => true,
+    () => false,
+  );
+}

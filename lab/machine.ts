@@ -1,0 +1,67 @@
+import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { exec } from "./exec.ts";
+import type { Progress } from "./root.ts";
+
+/** The programs that the lab needs, and the Debian package that brings each. */
+const TOOLS: Record<string, string> = {
+  mmdebstrap: "mmdebstrap",
+  "systemd-nspawn": "systemd-container",
+  ip: "iproute2",
+  bridge: "iproute2",
+  nsenter: "util-linux",
+  setpriv: "util-linux",
+  getfattr: "attr",
+  ssh: "openssh-client",
+  "ssh-keygen": "openssh-client",
+};
+
+/** Throws unless this process may run a lab at all. */
+export function requireRoot(): void {
+  if (process.platform !== "linux") {
+    throw new Error("The lab needs Linux: run it in a virtual machine, or leave it to the CI.");
+  }
+  if (process.getuid?.() !== 0) {
+    throw new Error("The lab needs root, for it boots hosts in network namespaces: run it again under sudo.");
+  }
+}
+
+/** Installs what the lab needs and this machine lacks. */
+export async function requireTools(onProgress: Progress): Promise<void> {
+  const missing: string[] = [];
+  for (const tool of Object.keys(TOOLS)) if (!(await onPath(tool))) missing.push(tool);
+  // Ubuntu's mmdebstrap checks Debian's signatures only with Debian's keys at hand.
+  const keyring = await exists("/usr/share/keyrings/debian-archive-keyring.gpg");
+  const packages = [...new Set(missing.map((tool) => TOOLS[tool] ?? tool))];
+  if (!keyring) packages.push("debian-archive-keyring");
+  if (packages.length === 0) return;
+  if (!(await onPath("apt-get"))) {
+    throw new Error(`The lab needs ${missing.join(", ")}: install them with this system's package manager.`);
+  }
+  onProgress(`Installing ${packages.join(", ")} …`);
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["install", "-y", "--no-install-recommends", ...packages];
+  try {
+    await exec("apt-get", ["update"], { env, timeoutSeconds: 300 });
+    await exec("apt-get", install, { env, timeoutSeconds: 600 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `Cannot install ${packages.join(", ")}: install them by hand, then try again. ${reason}`,
+      { cause: error },
+    );
+  }
+}
+
+async function onPath(tool: string): Promise<boolean> {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  for (const folder of folders) if (folder && (await exists(join(folder, tool)))) return true;
+  return false;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
+}
