@@ -1,5 +1,5 @@
 import { mkdir } from "node:fs/promises";
-import { delimiter } from "node:path";
+import { delimiter, dirname } from "node:path";
 import type { PulumiCommand } from "@pulumi/pulumi/automation/index.js";
 import type { Log } from "./engine/network.ts";
 import { findProvider, type Provider, providerChoice, pulumiHome } from "./engine/plugins.ts";
@@ -41,16 +41,20 @@ async function makeEngine(log: Log): Promise<Engine> {
   for (const name of PROVIDERS) providers.push(await findProvider(name, cli, choice, log));
   const home = pulumiHome();
   await mkdir(home, { recursive: true });
-  const inFront = providers.flatMap((provider) => provider.pathEntry ?? []);
+  // The engine prefers a plugin on PATH, in whatever version: put first, these are the ones.
+  const plugins = providers.map((provider) => dirname(provider.path));
   return {
     ...cli,
     providers,
     home,
     env: {
       PULUMI_HOME: home,
-      PATH: [...inFront, process.env.PATH ?? ""].join(delimiter),
+      PATH: [...plugins, process.env.PATH ?? ""].join(delimiter),
       // Without it, every command of the CLI waits seconds for the update check.
       PULUMI_SKIP_UPDATE_CHECK: "true",
+      PULUMI_IGNORE_AMBIENT_PLUGINS: "false",
+      // The CLI logs each of its commands in PULUMI_HOME, up to 500 MB by default.
+      PULUMI_LOG_ROTATION_MAX_TOTAL_MB: "20",
     },
   };
 }

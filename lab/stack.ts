@@ -1,14 +1,15 @@
-import { access, copyFile, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
   type Deployment,
   type EngineEvent,
   LocalWorkspace,
   type OutputMap,
+  type ProjectSettings,
   type Stack,
 } from "@pulumi/pulumi/automation/index.js";
-import { findEngine } from "./engine.ts";
+import { type Engine, findEngine } from "./engine.ts";
 import { Report, type Step } from "./engine/report.ts";
 
 /** Which stack to open, and what it runs. */
@@ -38,7 +39,7 @@ export interface StackOptions {
 export interface Result {
   /** How many resources were, or in a preview would be, created, updated, deleted, replaced, left the same. */
   changes: Record<string, number>;
-  /** The stack's outputs, secrets unwrapped; those of the last deployment where this one changed nothing. */
+  /** The stack's outputs, secrets unwrapped; a preview and a destroy have none. */
   outputs: Record<string, unknown>;
   stdout: string;
   seconds: number;
@@ -59,7 +60,7 @@ export class StackError extends Error {
   }
 }
 
-/** Runs on every stack that names no passphrase of its own: the lab's states hold nothing worth hiding. */
+/** Of every stack whose user gives none: the lab's states hold nothing worth hiding. */
 const PASSPHRASE = "lab";
 
 /** Opens a stack, or makes it, with its state in a folder of its own. */
@@ -68,10 +69,7 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
   const { project, stack: stackName, directory } = options;
   const state = join(directory, "state");
   await mkdir(state, { recursive: true });
-  const settings = join(directory, `Pulumi.${stackName}.yaml`);
-  if (options.stackFile !== undefined && !(await exists(settings)))
-    await copyFile(options.stackFile, settings);
-
+  const backend = pathToFileURL(state).href;
   const stack = await LocalWorkspace.createOrSelectStack(
     { projectName: project, stackName, program: async () => (await options.program()) ?? {} },
     {
@@ -81,14 +79,46 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
       secretsProvider: "passphrase",
       envVars: {
         ...engine.env,
+        // Of the two, the environment's backend would win over the project's.
+        PULUMI_BACKEND_URL: backend,
         PULUMI_CONFIG_PASSPHRASE: process.env.PULUMI_CONFIG_PASSPHRASE ?? PASSPHRASE,
       },
-      projectSettings: { name: project, runtime: "nodejs", backend: { url: pathToFileURL(state).href } },
+      projectSettings: projectSettings(project, engine, backend),
     },
   );
+  if (options.stackFile !== undefined) await takeSettings(stack, options.stackFile);
   const lab = new LabStack(stack, options);
   await lab.setConfig(options.config ?? {});
   return lab;
+}
+
+/**
+ * The project's settings. The plugins are named there although the engine would find them on PATH as well,
+ * because of that it would warn in every operation.
+ */
+function projectSettings(name: string, engine: Engine, url: string): ProjectSettings {
+  const providers = engine.providers.map(({ name, version, path }) => ({
+    name,
+    version,
+    path: dirname(path),
+  }));
+  const settings: ProjectSettings & { plugins: object } = {
+    name,
+    runtime: "nodejs",
+    backend: { url },
+    plugins: { providers },
+  };
+  return settings;
+}
+
+/** Puts a settings file in place of the stack's own, which keeps its salt where the file brings none. */
+async function takeSettings({ workspace, name }: Stack, file: string): Promise<void> {
+  const { encryptionSalt } = await workspace.stackSettings(name);
+  await copyFile(file, join(workspace.workDir, `Pulumi.${name}.yaml`));
+  const settings = await workspace.stackSettings(name);
+  if (settings.encryptionSalt === undefined && encryptionSalt !== undefined) {
+    await workspace.saveStackSettings(name, { ...settings, encryptionSalt });
+  }
 }
 
 /** One open stack. Each operation waits for its end, and throws a {@link StackError} where it fails. */
@@ -104,26 +134,29 @@ export class LabStack {
 
   up(): Promise<Result> {
     return this.run("up", async (callbacks) => {
-      const { summary } = await this.automation.up(callbacks);
-      return summary.resourceChanges ?? {};
+      const { summary, outputs } = await this.automation.up(callbacks);
+      return { changes: summary.resourceChanges, outputs };
     });
   }
 
   preview(): Promise<Result> {
-    return this.run("preview", async (callbacks) => (await this.automation.preview(callbacks)).changeSummary);
+    return this.run("preview", async (callbacks) => {
+      const { changeSummary } = await this.automation.preview(callbacks);
+      return { changes: changeSummary };
+    });
   }
 
   destroy(): Promise<Result> {
     return this.run("destroy", async (callbacks) => {
       const { summary } = await this.automation.destroy(callbacks);
-      return summary.resourceChanges ?? {};
+      return { changes: summary.resourceChanges };
     });
   }
 
   refresh(): Promise<Result> {
     return this.run("refresh", async (callbacks) => {
       const { summary } = await this.automation.refresh(callbacks);
-      return summary.resourceChanges ?? {};
+      return { changes: summary.resourceChanges, outputs: await this.automation.outputs() };
     });
   }
 
@@ -155,16 +188,13 @@ export class LabStack {
     await this.automation.workspace.removeStack(this.automation.name);
   }
 
-  private async run(
-    operation: string,
-    act: (callbacks: Callbacks) => Promise<Record<string, number>>,
-  ): Promise<Result> {
+  private async run(operation: string, act: (callbacks: Callbacks) => Promise<Outcome>): Promise<Result> {
     const report = new Report(this.options.onStep);
     const { onOutput, onEvent } = this.options;
     const started = performance.now();
     let stdout = "";
     try {
-      const changes = await act({
+      const { changes = {}, outputs = {} } = await act({
         onOutput: (text) => {
           stdout += text;
           onOutput?.(text);
@@ -175,9 +205,9 @@ export class LabStack {
         },
         color: "never",
       });
-      const outputs = plainOutputs(await this.automation.outputs());
       const seconds = (performance.now() - started) / 1_000;
-      return { changes, outputs, stdout, seconds, diagnostics: report.diagnostics };
+      const { diagnostics } = report;
+      return { changes, outputs: plainOutputs(outputs), stdout, seconds, diagnostics };
     } catch (error) {
       throw this.explain(operation, error, report, stdout);
     }
@@ -197,13 +227,11 @@ interface Callbacks {
   color: "never";
 }
 
-function plainOutputs(outputs: OutputMap): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+interface Outcome {
+  changes?: Record<string, number> | undefined;
+  outputs?: OutputMap;
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+function plainOutputs(outputs: OutputMap): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
 }

@@ -1,6 +1,6 @@
 import { access, mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { cacheDirectory, userPulumiHome } from "./cache.ts";
@@ -17,8 +17,6 @@ export interface Provider {
   version: string;
   path: string;
   origin: "on PATH" | "installed" | "downloaded" | "stand-in";
-  /** Goes in front of the engine's PATH, where the engine would not find the plugin by itself. */
-  pathEntry?: string;
 }
 
 const INSTALL_SECONDS = 300;
@@ -73,13 +71,7 @@ async function alreadyInstalled(name: string, version: string): Promise<Provider
       () => false,
     );
     if (!partial && (await isExecutable(path))) {
-      return {
-        name,
-        version,
-        path,
-        origin: "installed",
-        ...(home !== pulumiHome() && { pathEntry: directory }),
-      };
+      return { name, version, path, origin: "installed" };
     }
   }
   return undefined;
@@ -101,12 +93,11 @@ async function install(name: string, version: string, cli: Cli, log: Log): Promi
 }
 
 async function standIn(name: string, version: string, because: string, log: Log): Promise<Provider> {
-  const directory = join(STAND_INS, name);
-  const path = join(directory, `pulumi-resource-${name}`);
+  const path = join(STAND_INS, name, `pulumi-resource-${name}`);
   if (!(await isExecutable(path)))
     throw new Error(`there is no stand-in for the ${name} provider at ${path}`);
   log(`warning: using the lab's stand-in for the ${name} provider, because ${because}`);
-  return { name, version, path, origin: "stand-in", pathEntry: dirname(path) };
+  return { name, version, path, origin: "stand-in" };
 }
 
 function versionOfPackage(name: string): string {

@@ -26,21 +26,22 @@ export class Report {
   /** Takes one event of the engine. */
   add(event: EngineEvent): void {
     if (event.diagnosticEvent && !event.diagnosticEvent.ephemeral) {
-      const { severity, urn, message } = event.diagnosticEvent;
-      this.addDiagnostic(severity, nameOf(urn), plain(message));
+      const { severity, urn = "", message } = event.diagnosticEvent;
+      this.addDiagnostic(severity, isStack(urn) ? "" : nameOf(urn), plain(message));
     }
     const finished = event.resOutputsEvent?.metadata;
-    if (finished) {
+    // The engine reports the stack and the providers too, some of them twice.
+    if (finished && !finished.type.startsWith("pulumi:")) {
       this.done += 1;
       const { op, type, urn } = finished;
-      this.onStep?.({ done: this.done, op, type, name: nameOf(urn) ?? urn });
+      this.onStep?.({ done: this.done, op, type, name: nameOf(urn) });
     }
   }
 
-  private addDiagnostic(severity: string, name: string | undefined, text: string): void {
+  private addDiagnostic(severity: string, name: string, text: string): void {
+    if (severity === "debug" || text === "") return;
+    const line = name === "" ? text : `${name}: ${text}`;
     // "info#err" is what a process wrote to standard error.
-    if (text === "") return;
-    const line = name === undefined ? text : `${name}: ${text}`;
     this.diagnostics.push(`${severity.replace("#err", "")}: ${line}`);
     // "update failed" on the stack itself repeats that one of its resources failed.
     if (severity === "error" && !/^(update|preview|destroy|refresh|resource .*) failed$/.test(text)) {
@@ -49,10 +50,14 @@ export class Report {
   }
 }
 
-/** A resource's own name, the last part of its URN; none for the stack, whose name says nothing. */
-function nameOf(urn: string | undefined): string | undefined {
-  if (urn === undefined || urn === "" || urn.includes("::pulumi:pulumi:Stack::")) return undefined;
-  return urn.split("::").at(-1);
+/** A resource's own name, the last part of its URN. */
+function nameOf(urn: string): string {
+  return urn.split("::").slice(3).join("::");
+}
+
+/** The stack itself has an URN too, but its name says nothing in a diagnostic. */
+function isStack(urn: string): boolean {
+  return urn.includes("::pulumi:pulumi:Stack::");
 }
 
 /** The text without the engine's colour marks. */
