@@ -1,0 +1,33 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+
+/** Arguments of {@link Account}. */
+export interface AccountArgs {
+  /** The host that it is on. */
+  host: Host;
+  /** Its name, at most 32 characters (useradd(8)). @example "tunnel-nas" */
+  account: pulumi.Input<string>;
+  /** Its only group; made where it is not there, and removed with the last account that we made in it. */
+  group: pulumi.Input<string>;
+  /** Its home, which must not be there yet; `/` for none. */
+  home: pulumi.Input<string>;
+  /** Its login shell. */
+  shell: pulumi.Input<string>;
+}
+
+/**
+ * A system account of a tunnel, without a password. An account of that name that is not ours is refused, never touched.
+ */
+export class Account extends RemoteComponent {
+  constructor(name: string, args: AccountArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("Account", name, opts);
+    this.run(`${name}-script`, {
+      host: args.host,
+      script: "account",
+      what: pulumi.interpolate`the account ${args.account}`,
+      values: { ACCOUNT: args.account, GROUP: args.group, HOME_DIR: args.home, LOGIN_SHELL: args.shell },
+    });
+    this.registerOutputs({});
+  }
+}

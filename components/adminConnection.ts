@@ -1,0 +1,116 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+
+/** How Pulumi reaches a host; the part that the host and its bastion have in common. */
+export interface AdminLogin {
+  /** Name or address. */
+  address: string;
+  /** @default 22 */
+  port?: number;
+  /** root, or an account that may use `sudo -n`. @default "root" */
+  user?: string;
+  /** A private key, as a secret. */
+  privateKey?: string;
+  /** A file with a private key on the machine that runs Pulumi; `~/` is its home. */
+  privateKeyFile?: string;
+  /** The password of an encrypted private key, as a secret. */
+  privateKeyPassword?: string;
+  /** A password, as a secret. */
+  password?: string;
+  /** Socket of an ssh-agent. @default SSH_AUTH_SOCK, where it is set */
+  agentSocketPath?: string;
+  /** The host key, `type base64`. @default the one in the runner's known_hosts */
+  hostKey?: string;
+  /** The known_hosts file that is asked where there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
+  knownHostsFile?: string;
+}
+
+/** The admin connection of a host. */
+export interface AdminConnection extends AdminLogin {
+  /** A host on the way. */
+  bastion?: AdminLogin;
+  /** Accepts whatever host key answers, with a warning: for a trial that nothing depends on. @default false */
+  acceptAnyHostKey?: boolean;
+}
+
+/**
+ * The connection for the command provider. Throws a sentence where a file cannot be read or no host key is known: there
+ * is no trust on first use.
+ */
+export function adminConnection(name: string, admin: AdminConnection): command.types.input.remote.ConnectionArgs {
+  if (admin.acceptAnyHostKey) {
+    void pulumi.log.warn(
+      `${name} (${admin.address}): acceptAnyHostKey is set, so whoever answers at this address becomes its admin's trusted host; set hostKey instead`,
+    );
+  }
+  return {
+    ...login(name, admin, admin.acceptAnyHostKey === true),
+    ...(admin.bastion ? { proxy: login(`${name}, bastion`, admin.bastion, false) } : {}),
+  };
+}
+
+function login(
+  name: string,
+  admin: AdminLogin,
+  anyHostKey: boolean,
+): Omit<command.types.input.remote.ConnectionArgs, "proxy"> {
+  const port = admin.port ?? 22;
+  const privateKey = admin.privateKey ?? (admin.privateKeyFile && readKey(name, admin.privateKeyFile));
+  return {
+    host: admin.address,
+    port,
+    user: admin.user ?? "root",
+    ...(privateKey ? { privateKey: pulumi.secret(privateKey) } : {}),
+    ...(admin.privateKeyPassword ? { privateKeyPassword: pulumi.secret(admin.privateKeyPassword) } : {}),
+    ...(admin.password ? { password: pulumi.secret(admin.password) } : {}),
+    ...(admin.agentSocketPath ? { agentSocketPath: admin.agentSocketPath } : {}),
+    ...(anyHostKey ? {} : { hostKey: admin.hostKey ?? knownHostKey(name, admin) }),
+    // A refused login is not tried ten times, as the provider would: fail2ban counts.
+    dialErrorLimit: 2,
+    perDialTimeout: 10,
+  };
+}
+
+function readKey(name: string, file: string): string {
+  try {
+    return readFileSync(expandHome(file), "utf8");
+  } catch (error) {
+    throw new Error(`${name}: the private key file ${file} cannot be read (${(error as Error).message}); correct privateKeyFile`);
+  }
+}
+
+/** The key that the runner's known_hosts has for the host; ssh-keygen reads hashed names, and names with a port. */
+function knownHostKey(name: string, admin: AdminLogin): string {
+  const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
+  const host = admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
+  const keys = existsSync(file) ? lookUp(file, host) : [];
+  // ed25519 where there are several, as OpenSSH itself prefers it.
+  const key = keys.find((each) => each.startsWith("ssh-ed25519 ")) ?? keys[0];
+  if (!key) {
+    throw new Error(
+      `${name}: no host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+    );
+  }
+  return key;
+}
+
+function lookUp(file: string, host: string): string[] {
+  let found: string;
+  try {
+    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  } catch {
+    return []; // ssh-keygen exits with 1 where the host is not there
+  }
+  return found
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#") && !line.startsWith("@"))
+    .map((line) => line.split(/\s+/).slice(1, 3).join(" "));
+}
+
+function expandHome(file: string): string {
+  return file.startsWith("~/") ? join(homedir(), file.slice(2)) : file;
+}

@@ -1,0 +1,104 @@
+import type { Forward } from "./forward.ts";
+import { bindAddress, resolveForward } from "./forward.ts";
+import type { Settings } from "./settings.ts";
+
+/** Something wrong: where, what was found, what is allowed. */
+export interface SettingsError {
+  /** The keys that lead to it. */
+  path: (string | number)[];
+  /** What is allowed: "must be …". */
+  message: string;
+}
+
+type Report = (path: (string | number)[], message: string) => void;
+
+/** What a schema cannot say: rules between one setting and another. */
+export function checkSettings(settings: Settings): SettingsError[] {
+  const errors: SettingsError[] = [];
+  const report: Report = (path, message) => errors.push({ path, message });
+  checkAllowUsers(settings, report);
+  checkPublicHostNames(settings, report);
+  checkPorts(settings, report);
+  checkReturnPaths(settings, report);
+  return errors;
+}
+
+/** The public host of an internal host: the named one, or the only one there is. */
+export function publicHostOf(settings: Settings, internalHost: string): string | undefined {
+  const names = Object.keys(settings.publicHosts);
+  return settings.internalHosts[internalHost]?.publicHost ?? (names.length === 1 ? names[0] : undefined);
+}
+
+function checkAllowUsers(settings: Settings, report: Report): void {
+  for (const [name, host] of Object.entries(settings.publicHosts)) {
+    if (host.allowUsers && !host.allowUsers.includes(host.admin.user)) {
+      report(
+        ["publicHosts", name, "allowUsers"],
+        `must name the admin '${host.admin.user}', who would otherwise be locked out`,
+      );
+    }
+  }
+}
+
+function checkPublicHostNames(settings: Settings, report: Report): void {
+  const names = Object.keys(settings.publicHosts);
+  for (const [name, host] of Object.entries(settings.internalHosts)) {
+    if (host.publicHost === undefined ? names.length > 1 : !names.includes(host.publicHost)) {
+      report(["internalHosts", name, "publicHost"], `must be one of the public hosts: ${names.join(", ")}`);
+    }
+  }
+}
+
+/** sshd binds a port below 1024 only for root, and one port of one address only once. */
+function checkPorts(settings: Settings, report: Report): void {
+  const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
+  for (const [host, { forwards }] of Object.entries(settings.internalHosts)) {
+    for (const [name, args] of Object.entries(forwards)) {
+      const path = ["internalHosts", host, "forwards", name, "remotePort"];
+      const forward = resolveForward(name, args);
+      if (forward.remotePort === "auto") {
+        continue;
+      }
+      if (forward.remotePort < 1024) {
+        report(path, "must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root");
+      }
+      const publicHost = publicHostOf(settings, host);
+      const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));
+      if (other) {
+        report(path, `must be a port of its own: ${other.path} has the same on the same address`);
+      }
+      taken.push({ path: path.slice(0, -1).join("."), publicHost, forward });
+    }
+  }
+}
+
+function collide(one: Forward, other: Forward): boolean {
+  const addresses = [bindAddress(one), bindAddress(other)];
+  const everywhere = addresses.some((each) => ["*", "0.0.0.0", "::"].includes(each));
+  return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
+}
+
+function checkReturnPaths(settings: Settings, report: Report): void {
+  const aliases = new Map<string, string>();
+  for (const [host, { forwards, returnPath }] of Object.entries(settings.internalHosts)) {
+    const ssh = Object.keys(forwards).filter((name) => resolveForward(name, forwards[name]!).protocol === "ssh");
+    for (const [index, path] of (returnPath ?? []).entries()) {
+      const at = ["internalHosts", host, "returnPath", index];
+      if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
+        report(
+          path.via === undefined ? at : [...at, "via"],
+          ssh.length === 0
+            ? "must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'"
+            : `must be a forward to an SSH port: ${ssh.join(", ")}`,
+        );
+      }
+      const alias = path.alias ?? host;
+      const key = `${publicHostOf(settings, host)} ${path.from} ${alias}`;
+      const other = aliases.get(key);
+      if (other) {
+        report([...at, "alias"], `must be an alias of its own: ${other} is 'ssh ${alias}' for '${path.from}' already`);
+      }
+      aliases.set(key, at.join("."));
+    }
+  }
+}

@@ -1,0 +1,28 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+
+/** Arguments of {@link FirewallPorts}. */
+export interface FirewallPortsArgs {
+  /** The public host. */
+  host: Host;
+  /** The TCP ports that others may reach. */
+  ports: pulumi.Input<number>[];
+}
+
+/**
+ * Opens ports where firewalld (its running and its permanent state, in the default zone) or ufw is active, and closes on
+ * destroy what it opened, not what was open before. Elsewhere does nothing and says so.
+ */
+export class FirewallPorts extends RemoteComponent {
+  constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("FirewallPorts", name, opts);
+    this.run(`${name}-script`, {
+      host: args.host,
+      script: "firewallPorts",
+      what: "the firewall",
+      values: { PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")) },
+    });
+    this.registerOutputs({});
+  }
+}

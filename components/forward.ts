@@ -1,0 +1,77 @@
+/** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
+export interface Forward {
+  /** Its name, unique within the tunnel, for example `ssh`. */
+  name: string;
+  /** The port on the public host, or `auto`: a free one of the public host's range, the same for the life of the stack. */
+  remotePort: number | "auto";
+  /** Host, as the internal host sees it, that connections go on to. Default: `127.0.0.1`, the internal host itself. */
+  targetHost: string;
+  /** Port that connections go on to. */
+  targetPort: number;
+  /**
+   * Who may reach the port: `loopback`, the public host itself; `all`, everyone; or an address of the public host.
+   * Anything but loopback needs `GatewayPorts`, which the tunnel accounts have.
+   */
+  listen: string;
+  /** `ssh` where the target is an SSH server, whose banner proves the forward; else `tcp`. */
+  protocol: "ssh" | "tcp";
+}
+
+/** What may be left out of a {@link Forward}. */
+export interface ForwardArgs {
+  /** @see Forward.remotePort */
+  remotePort: number | "auto";
+  /** `host:port`, `[v6]:port`, or a port of the internal host itself. @example "127.0.0.1:22" */
+  target: string | number;
+  /** @see Forward.listen @default "loopback" */
+  listen?: string;
+  /** @see Forward.protocol @default "ssh" where the target's port is 22, else "tcp" */
+  protocol?: "ssh" | "tcp";
+}
+
+/** Fills in the defaults of a forward. Throws a sentence where the target is none. */
+export function resolveForward(name: string, args: ForwardArgs): Forward {
+  const target = parseTarget(args.target);
+  if (!target) {
+    throw new Error(`the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`);
+  }
+  return {
+    name,
+    remotePort: args.remotePort,
+    targetHost: target.host,
+    targetPort: target.port,
+    listen: args.listen ?? "loopback",
+    protocol: args.protocol ?? (target.port === 22 ? "ssh" : "tcp"),
+  };
+}
+
+/** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; undefined where it is none of them. */
+export function parseTarget(target: string | number): { host: string; port: number } | undefined {
+  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):)?([0-9]{1,5})$/.exec(String(target));
+  const port = Number(match?.[3]);
+  if (!match || port < 1 || port > 65535) {
+    return undefined;
+  }
+  // 127.0.0.1 and not localhost: minimal systems do not resolve it.
+  return { host: match[1] ?? match[2] ?? "127.0.0.1", port };
+}
+
+/** The address that the client asks for: always written, since sshd matches permitlisten with what was asked. */
+export function bindAddress(forward: Forward): string {
+  return { loopback: "127.0.0.1", all: "*" }[forward.listen] ?? forward.listen;
+}
+
+/** An address of the public host on which the forward can be reached there. */
+export function checkAddress(forward: Forward): string {
+  return { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ?? forward.listen;
+}
+
+/** Whether other machines may reach the port. */
+export function isOpen(forward: Forward): boolean {
+  return !["loopback", "::1"].includes(forward.listen) && !forward.listen.startsWith("127.");
+}
+
+/** `host:port`, with brackets where the host is an IPv6 address. */
+export function hostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,20 @@
+import type * as command from "@pulumi/command";
+import type * as pulumi from "@pulumi/pulumi";
+
+/** A host that Pulumi reaches over SSH. */
+export interface Host {
+  /** Its name in the settings and in every message, for example `gate`. */
+  name: string;
+  /**
+   * The admin connection, as `@pulumi/command` takes it. Set `hostKey`: without it the provider accepts whatever key
+   * answers.
+   */
+  connection: command.types.input.remote.ConnectionArgs;
+  /**
+   * Any text; another text makes every script look at the host again, and mend what is not as it should be.
+   * @default ""
+   */
+  revision?: pulumi.Input<string>;
+  /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
+  after?: pulumi.Resource[];
+}

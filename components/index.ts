@@ -1,0 +1,26 @@
+export { Account, type AccountArgs } from "./account.ts";
+export { AuthorizedKey, type AuthorizedKeyArgs } from "./authorizedKey.ts";
+export { ClientConfig, type ClientConfigArgs } from "./clientConfig.ts";
+export { FirewallPorts, type FirewallPortsArgs } from "./firewallPorts.ts";
+export type { Forward, ForwardArgs } from "./forward.ts";
+export { HealthCheck, type HealthCheckArgs } from "./healthCheck.ts";
+export type { Host } from "./host.ts";
+export { HostFacts, type HostFactsArgs } from "./hostFacts.ts";
+export { InternalHost, type InternalHostArgs } from "./internalHost.ts";
+export { KeyPair, type KeyPairArgs } from "./keyPair.ts";
+export { KnownHost, type KnownHostArgs } from "./knownHost.ts";
+export { PublicHost, type PublicHostArgs } from "./publicHost.ts";
+export { RemotePorts, type RemotePortsArgs } from "./remotePorts.ts";
+export {
+  type Endpoint,
+  type KeepAliveArgs,
+  type ReturnPathArgs,
+  ReverseTunnel,
+  type ReverseTunnelArgs,
+} from "./reverseTunnel.ts";
+export { SelinuxPorts, type SelinuxPortsArgs } from "./selinuxPorts.ts";
+export { SshLogin, type SshLoginArgs } from "./sshLogin.ts";
+export { SshServer, type SshServerArgs } from "./sshServer.ts";
+export { SystemdUnits, type SystemdUnitsArgs } from "./systemdUnits.ts";
+export { TunnelCheck, type TunnelCheckArgs } from "./tunnelCheck.ts";
+export { TunnelService, type TunnelServiceArgs } from "./tunnelService.ts";

@@ -1,0 +1,28 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { HostFacts } from "./hostFacts.ts";
+
+/** Arguments of {@link InternalHost}. */
+export interface InternalHostArgs {
+  /** The admin connection. */
+  connection: Host["connection"];
+  /** @see Host.revision */
+  revision?: pulumi.Input<string>;
+}
+
+/** What an internal host needs once: a look at it, which also reads its host keys at the source. */
+export class InternalHost extends pulumi.ComponentResource {
+  /** The host, for scripts. */
+  public readonly host: Host;
+  /** Its public host keys. */
+  public readonly hostKeys: pulumi.Output<string[]>;
+
+  constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
+    const host = { name, ...args };
+    const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
+    this.host = { ...host, after: [facts] };
+    this.hostKeys = facts.hostKeys;
+    this.registerOutputs({ hostKeys: this.hostKeys });
+  }
+}

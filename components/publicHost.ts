@@ -1,0 +1,54 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { HostFacts } from "./hostFacts.ts";
+import type { SshServerArgs } from "./sshServer.ts";
+import { SshServer } from "./sshServer.ts";
+
+/** Arguments of {@link PublicHost}. */
+export interface PublicHostArgs extends Omit<SshServerArgs, "host"> {
+  /** The admin connection. */
+  connection: Host["connection"];
+  /** Where internal hosts reach it: a name or an address. @default the address of the admin connection */
+  address?: pulumi.Input<string>;
+  /** The port of its sshd, as internal hosts reach it. @default 22 */
+  sshPort?: pulumi.Input<number>;
+  /** Range of the remote ports for `auto`. @default { first: 20000, last: 29999 } */
+  portRange?: { first: number; last: number };
+  /** Whether a missing semanage may be installed where SELinux is enabled. @default true */
+  installPackages?: boolean;
+  /** @see Host.revision */
+  revision?: pulumi.Input<string>;
+}
+
+/** What a public host needs once, however many tunnels end there: a look at it, and its sshd. */
+export class PublicHost extends pulumi.ComponentResource {
+  /** The host, for scripts. */
+  public readonly host: Host;
+  /** Where internal hosts reach it. */
+  public readonly address: pulumi.Input<string>;
+  /** The port of its sshd. */
+  public readonly sshPort: pulumi.Input<number>;
+  /** Its public host keys, read at the source. */
+  public readonly hostKeys: pulumi.Output<string[]>;
+  /** Its sshd. */
+  public readonly server: SshServer;
+  /** @see PublicHostArgs.portRange */
+  public readonly portRange: { first: number; last: number } | undefined;
+  /** @see PublicHostArgs.installPackages */
+  public readonly installPackages: boolean;
+
+  constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
+    const { connection, revision, address, sshPort, portRange, installPackages, ...server } = args;
+    const host = { name, connection, revision };
+    const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
+    this.host = { ...host, after: [facts] };
+    this.address = address ?? connection.host;
+    this.sshPort = sshPort ?? 22;
+    this.portRange = portRange;
+    this.installPackages = installPackages ?? true;
+    this.hostKeys = facts.hostKeys;
+    this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
+    this.registerOutputs({ hostKeys: this.hostKeys });
+  }
+}

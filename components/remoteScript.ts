@@ -1,0 +1,83 @@
+import { readFileSync } from "node:fs";
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { shellQuote } from "./shell.ts";
+
+/** What a {@link remoteScript} needs. */
+export interface RemoteScriptArgs {
+  /** The host that it runs on. */
+  host: Host;
+  /** The script: `components/scripts/<script>.sh`. */
+  script: string;
+  /** What it takes care of, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
+  what: pulumi.Input<string>;
+  /** Variables of the script. They travel on standard input, never on a command line or in the environment. */
+  values?: Record<string, pulumi.Input<string>>;
+  /**
+   * Runs as the admin itself and not through sudo.
+   * @default false
+   */
+  unprivileged?: boolean;
+}
+
+/**
+ * Runs one of our scripts on a host: `apply` on create and on update, `remove` on delete. This is the only place where
+ * a command is made, so whatever holds for all of them is here:
+ *
+ * - What travels on standard input is a header of quoted `NAME='value'` lines, the library, the script. The provider
+ *   repeats the command line in its errors, and not standard input.
+ * - `triggers` are never used: they replace, and the old one's `remove` would undo what the new one's `apply` did.
+ * - `environment` is never used: it needs the server's AcceptEnv.
+ *
+ * Standard output is the script's result; messages are on standard error and show while `pulumi up` runs.
+ */
+export function remoteScript(
+  name: string,
+  args: RemoteScriptArgs,
+  opts: pulumi.CustomResourceOptions,
+): command.remote.Command {
+  const { host } = args;
+  const values: Record<string, pulumi.Input<string>> = {
+    HOST: pulumi.interpolate`${host.name} (${host.connection.host})`,
+    OWNER: ownerId(),
+    RESOURCE: encodeURIComponent(name),
+    WHAT: args.what,
+    REVISION: host.revision ?? "",
+    ...args.values,
+  };
+  const shell = args.unprivileged
+    ? "sh -s --"
+    : pulumi.output(host.connection.user).apply((user) => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
+  return new command.remote.Command(
+    name,
+    {
+      connection: host.connection,
+      create: pulumi.interpolate`${shell} apply`,
+      update: pulumi.interpolate`${shell} apply`,
+      delete: pulumi.interpolate`${shell} remove`,
+      stdin: pulumi.all(values).apply((resolved) => scriptText(args.script, resolved)),
+      addPreviousOutputInEnv: false,
+      logging: command.remote.Logging.Stderr,
+    },
+    opts,
+  );
+}
+
+/** The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`. */
+export function ownerId(): string {
+  return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
+}
+
+/** A shell script of this folder. */
+export function readScript(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
+}
+
+const library = ["lib", "record", "files", "lines", "sshFolder"];
+
+/** The whole text that travels: the header, the library, the script. */
+export function scriptText(script: string, values: Record<string, string>): string {
+  const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
+  return [...header, ...library.map(readScript), readScript(script)].join("");
+}

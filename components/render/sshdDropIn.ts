@@ -1,0 +1,51 @@
+/** What the drop-in of a public host says. */
+export interface SshdDropIn {
+  /** Only these accounts, and the tunnels' own, may log in; absent: as the host has it. `AllowUsers` of sshd_config(5). */
+  allowUsers?: string[];
+  /** Seconds without a word from a client before sshd asks whether it is there. `ClientAliveInterval`. */
+  clientAliveInterval: number;
+  /** Unanswered questions before sshd ends the session. `ClientAliveCountMax`. */
+  clientAliveCountMax: number;
+  /** A bound on what all tunnels of the host together may listen on; each key has its own. `PermitListen`. */
+  permitListen?: string[];
+  /** A bound on what all tunnels of the host together may open; each key has its own. `PermitOpen`. */
+  permitOpen?: string[];
+}
+
+/** The group of the tunnel accounts, which the one Match block of the drop-in is about. */
+export const tunnelGroup = "ssh-tunnel";
+
+/** Pattern of the tunnel accounts' names in AllowUsers: the drop-in does not change when a tunnel is added. */
+export const tunnelAccounts = "tunnel-*";
+
+/** Where root keeps the keys of tunnel accounts, which they cannot change themselves; `%u` is the account. */
+export const tunnelKeysFile = "/etc/ssh/ssh-reverse-tunnel/%u.keys";
+
+/**
+ * The text of the sshd drop-in, `/etc/ssh/sshd_config.d/00-<project>-<stack>.conf`.
+ *
+ * What each tunnel may listen on and open is in the options of its key (`permitlisten`, `permitopen`), in a file that
+ * only root writes: sshd then need not be touched when a tunnel is added or removed.
+ */
+export function renderSshdDropIn(args: SshdDropIn): string {
+  return [
+    "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
+    ...(args.allowUsers ? [`AllowUsers ${[...args.allowUsers, tunnelAccounts].join(" ")}`] : []),
+    `Match Group ${tunnelGroup}`,
+    `    AuthorizedKeysFile ${tunnelKeysFile}`,
+    "    AuthenticationMethods publickey",
+    "    AllowTcpForwarding yes",
+    "    AllowStreamLocalForwarding no",
+    "    GatewayPorts clientspecified",
+    ...(args.permitListen ? [`    PermitListen ${args.permitListen.join(" ")}`] : []),
+    ...(args.permitOpen ? [`    PermitOpen ${args.permitOpen.join(" ")}`] : []),
+    "    AllowAgentForwarding no",
+    "    X11Forwarding no",
+    "    PermitTTY no",
+    "    PermitTunnel no",
+    "    PermitUserRC no",
+    `    ClientAliveInterval ${args.clientAliveInterval}`,
+    `    ClientAliveCountMax ${args.clientAliveCountMax}`,
+    "    UnusedConnectionTimeout none",
+  ].join("\n");
+}

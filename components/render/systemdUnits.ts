@@ -1,0 +1,119 @@
+/** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
+export function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
+  return [
+    "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
+    ...comments.map((comment) => `# ${comment}`),
+    ...Object.entries(sections).flatMap(([name, lines]) => ["", `[${name}]`, ...lines]),
+  ].join("\n");
+}
+
+/** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */
+export const sandbox = [
+  "NoNewPrivileges=yes",
+  "CapabilityBoundingSet=",
+  "AmbientCapabilities=",
+  "ProtectSystem=strict",
+  "PrivateTmp=yes",
+  "PrivateDevices=yes",
+  "DevicePolicy=closed",
+  "ProtectProc=invisible",
+  "ProtectClock=yes",
+  "ProtectHostname=yes",
+  "ProtectKernelLogs=yes",
+  "ProtectKernelModules=yes",
+  "ProtectKernelTunables=yes",
+  "ProtectControlGroups=yes",
+  "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+  "RestrictNamespaces=yes",
+  "RestrictRealtime=yes",
+  "RestrictSUIDSGID=yes",
+  "RemoveIPC=yes",
+  "LockPersonality=yes",
+  "MemoryDenyWriteExecute=yes",
+  "SystemCallArchitectures=native",
+  "SystemCallFilter=@system-service",
+  "SystemCallFilter=~@privileged @resources",
+  "UMask=0077",
+];
+
+/** The tunnel: started at boot, restarted for ever. */
+export function renderTunnelUnit(args: {
+  description: string;
+  account: string;
+  runtimeDirectory: string;
+  command: string[];
+  restartSec: number;
+  /** Another text restarts the tunnel, for example since its key or its client configuration changed. */
+  fingerprint: string;
+  /** Whether the account's home is under /home or /root, which the sandbox otherwise hides. */
+  needsHome: boolean;
+}): string {
+  return renderUnit(
+    {
+      Unit: [
+        `Description=${args.description}`,
+        "Documentation=man:ssh(1)",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        // systemd's own limit, 5 starts in 10 s, would stop the tunnel for good.
+        "StartLimitIntervalSec=0",
+      ],
+      Service: [
+        "Type=exec",
+        `User=${args.account}`,
+        `RuntimeDirectory=${args.runtimeDirectory}`,
+        "RuntimeDirectoryMode=0700",
+        `ExecStart=${args.command.join(" ")}`,
+        "Restart=always",
+        `RestartSec=${args.restartSec}`,
+        "TimeoutStopSec=5",
+        `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
+        ...sandbox,
+      ],
+      Install: ["WantedBy=multi-user.target"],
+    },
+    [`key and client configuration: ${args.fingerprint}`],
+  );
+}
+
+/** A check that a timer starts. */
+export function renderCheckUnit(args: {
+  description: string;
+  /** An account, or undefined for a dynamic one. */
+  account: string | undefined;
+  /** A folder below /run that outlives the check, for what it remembers. */
+  runtimeDirectory?: string;
+  command: string[];
+  needsHome: boolean;
+}): string {
+  return renderUnit({
+    Unit: [`Description=${args.description}`],
+    Service: [
+      "Type=oneshot",
+      ...(args.account ? [`User=${args.account}`] : ["DynamicUser=yes"]),
+      ...(args.runtimeDirectory
+        ? [`RuntimeDirectory=${args.runtimeDirectory}`, "RuntimeDirectoryPreserve=yes"]
+        : []),
+      `ExecStart=${args.command.join(" ")}`,
+      "TimeoutStartSec=60",
+      `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
+      // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
+      "LogLevelMax=notice",
+      ...sandbox,
+    ],
+  });
+}
+
+/** The timer of a check. */
+export function renderTimer(args: { description: string; service: string; intervalSec: number }): string {
+  return renderUnit({
+    Unit: [`Description=${args.description}`],
+    Timer: [
+      `Unit=${args.service}`,
+      `OnActiveSec=${args.intervalSec}`,
+      `OnUnitActiveSec=${args.intervalSec}`,
+      "AccuracySec=1s",
+    ],
+    Install: ["WantedBy=timers.target"],
+  });
+}

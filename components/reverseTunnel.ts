@@ -1,0 +1,313 @@
+import * as pulumi from "@pulumi/pulumi";
+import { Account } from "./account.ts";
+import { FirewallPorts } from "./firewallPorts.ts";
+import type { Forward, ForwardArgs } from "./forward.ts";
+import { bindAddress, checkAddress, hostPort, isOpen, resolveForward } from "./forward.ts";
+import { HealthCheck } from "./healthCheck.ts";
+import type { InternalHost } from "./internalHost.ts";
+import type { PublicHost } from "./publicHost.ts";
+import { fingerprintOf } from "./remoteComponent.ts";
+import { RemotePorts } from "./remotePorts.ts";
+import { returnKeyOptions, tunnelKeyOptions } from "./render/authorizedKeyLine.ts";
+import { tunnelGroup, tunnelKeysFile } from "./render/sshdDropIn.ts";
+import { SelinuxPorts } from "./selinuxPorts.ts";
+import { SshLogin } from "./sshLogin.ts";
+import { TunnelCheck } from "./tunnelCheck.ts";
+import { TunnelService, tunnelAccount } from "./tunnelService.ts";
+
+/** A password-less login from the public host back to the internal host. */
+export interface ReturnPathArgs {
+  /** The account on the public host that may type `ssh <alias>`. */
+  from: string;
+  /** The account on the internal host that it arrives at. */
+  to: string;
+  /** What is typed after `ssh`. @default the tunnel's name */
+  alias?: string;
+  /** The forward that it goes through. @default the first whose protocol is ssh */
+  via?: string;
+}
+
+/** How fast a tunnel notices that it is dead, and comes back. */
+export interface KeepAliveArgs {
+  /** Seconds to reach the public host. ConnectTimeout of ssh_config(5). @default 5 */
+  connectTimeoutSec?: number;
+  /** Seconds without a word before ssh asks. ServerAliveInterval. @default 3 */
+  serverAliveIntervalSec?: number;
+  /** Unanswered questions before ssh gives up; it takes interval × (count + 1) in all. ServerAliveCountMax. @default 2 */
+  serverAliveCountMax?: number;
+  /** Seconds before systemd starts the tunnel again. RestartSec. @default 1 */
+  restartSec?: number;
+}
+
+/** Arguments of {@link ReverseTunnel}. */
+export interface ReverseTunnelArgs {
+  /** Where the tunnel starts. */
+  internalHost: InternalHost;
+  /** Where it ends, and listens. */
+  publicHost: PublicHost;
+  /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
+  forwards: Record<string, ForwardArgs>;
+  /** Logins back to the internal host. @default none */
+  returnPath?: ReturnPathArgs[];
+  /**
+   * An account of the internal host that is there already and runs the tunnel, with the key in its `~/.ssh`.
+   * @default one that the tunnel has to itself, `tunnel-<name>`
+   */
+  account?: string;
+  /** @see KeepAliveArgs */
+  keepAlive?: KeepAliveArgs;
+  /** Seconds between two checks of the watchdog on the internal host. @default 15 */
+  watchdogIntervalSec?: number;
+  /** Seconds between two checks from the public host. @default 30 */
+  healthIntervalSec?: number;
+  /** Seconds that `pulumi up` waits for the tunnel to work. @default 30 */
+  timeoutSec?: number;
+}
+
+/** How to reach something through a tunnel. */
+export interface Endpoint {
+  /** Where it listens on the public host. @example "gate.example.org:8080" */
+  endpoint: string;
+  /** Where it leads on the internal host. */
+  target: string;
+}
+
+/**
+ * One internal host's ssh connection to one public host: both ends, its forwards, its return path.
+ *
+ * @example
+ * ```ts
+ * const gate = new PublicHost("gate", { connection: { host: "gate.example.org", hostKey, privateKey } });
+ * const nas = new InternalHost("nas", { connection: { host: "192.168.1.10", hostKey: nasKey, privateKey } });
+ * new ReverseTunnel("nas", {
+ *   internalHost: nas,
+ *   publicHost: gate,
+ *   forwards: { ssh: { remotePort: 2222, target: 22 } },
+ *   returnPath: [{ from: "root", to: "root" }],
+ * });
+ * ```
+ *
+ * The name is part of account and unit names: `a-z`, `0-9` and `-`, 24 characters at most; another throws.
+ */
+export class ReverseTunnel extends pulumi.ComponentResource {
+  /** For each forward, where it listens and where it leads. */
+  public readonly endpoints: pulumi.Output<Record<string, Endpoint>>;
+  /** For each return path, the very command to type on the public host, and as whom. */
+  public readonly logins: { on: string; as: string; command: string }[];
+  /** The systemd units, by host. */
+  public readonly units: Record<string, string[]>;
+
+  constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
+    checkName(name);
+    const { internalHost, publicHost } = args;
+    const inside = internalHost.host;
+    const outside = publicHost.host;
+    const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
+    const account = args.account ?? tunnelAccount(name);
+
+    const publicAccount = this.publicAccount(name, outside);
+    const internalAccount = args.account === undefined ? this.internalAccount(name, inside) : [];
+
+    const remotePorts = new RemotePorts(
+      `${name}-remote-ports`,
+      { host: outside, account: tunnelAccount(name), forwards, portRange: publicHost.portRange },
+      { parent: this, dependsOn: [publicAccount] },
+    );
+    const withPorts = forwards.map((forward) => ({ forward, port: remotePorts.portOf(forward) }));
+    const ports = withPorts.map(({ port }) => port);
+
+    const selinux = new SelinuxPorts(
+      `${name}-selinux-ports`,
+      { host: outside, ports, installPackages: publicHost.installPackages },
+      { parent: this, dependsOn: [remotePorts] },
+    );
+    const open = withPorts.filter(({ forward }) => isOpen(forward)).map(({ port }) => port);
+    if (open.length > 0) {
+      new FirewallPorts(`${name}-firewall-ports`, { host: outside, ports: open }, { parent: this });
+    }
+
+    const login = new SshLogin(
+      `${name}-login`,
+      {
+        from: { host: inside, account },
+        to: { host: outside, account: tunnelAccount(name), hostKeys: publicHost.hostKeys },
+        file: name,
+        // The second name is the unit's own: no other tunnel of the same account can have it.
+        aliases: [outside.name, `ssh-tunnel-${name}`],
+        address: publicHost.address,
+        port: publicHost.sshPort,
+        keyOptions: pulumi
+          .all(withPorts.map(({ forward, port }) => port.apply((number) => ({ forward, port: number }))))
+          .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
+        keysFile: tunnelKeysFile.replace("%u", tunnelAccount(name)),
+        clientOptions: tunnelClientOptions(args.keepAlive),
+        afterFrom: internalAccount,
+        afterTo: [publicAccount],
+      },
+      { parent: this },
+    );
+
+    const service = new TunnelService(
+      `${name}-service`,
+      {
+        host: inside,
+        tunnel: name,
+        account,
+        alias: `ssh-tunnel-${name}`,
+        remoteForwards: withPorts.map(
+          ({ forward, port }) =>
+            pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
+        ),
+        restartSec: args.keepAlive?.restartSec,
+        fingerprint: login.fingerprint,
+      },
+      { parent: this, dependsOn: [login, selinux, remotePorts, publicHost.server] },
+    );
+
+    const returnPaths = (args.returnPath ?? []).map((path) => this.returnPath(name, args, path, withPorts));
+
+    const watchdog = new HealthCheck(
+      `${name}-watchdog`,
+      {
+        host: inside,
+        tunnel: name,
+        check: "watchdog",
+        account,
+        command: [
+          `ssh-tunnel-${name}`,
+          `/run/${service.runtimeDirectory}`,
+          ...withPorts.map(
+            ({ forward, port }) =>
+              pulumi.interpolate`${checkFields(forward, port)},${forward.targetHost},${forward.targetPort}`,
+          ),
+        ],
+        intervalSec: args.watchdogIntervalSec ?? 15,
+      },
+      { parent: this, dependsOn: [service] },
+    );
+    const health = new HealthCheck(
+      `${name}-health`,
+      {
+        host: outside,
+        tunnel: name,
+        check: "health",
+        command: [name, ...withPorts.map(({ forward, port }) => checkFields(forward, port))],
+        intervalSec: args.healthIntervalSec ?? 30,
+      },
+      { parent: this },
+    );
+
+    new TunnelCheck(
+      `${name}-check`,
+      {
+        host: outside,
+        forwards: withPorts,
+        timeoutSec: args.timeoutSec,
+        lookAt: `'journalctl -u ${service.unit}' on ${inside.name} and 'journalctl -u ssh -u sshd' on ${outside.name}`,
+        fingerprint: pulumi
+          .all([service.fingerprint, login.fingerprint, publicHost.server.fingerprint])
+          .apply((parts) => fingerprintOf(parts.join())),
+      },
+      { parent: this, dependsOn: [service, ...returnPaths] },
+    );
+
+    this.endpoints = pulumi.all([publicHost.address, pulumi.all(ports)]).apply(([address, numbers]) =>
+      Object.fromEntries(
+        forwards.map((forward, index) => [
+          forward.name,
+          {
+            endpoint: hostPort(publicName(forward, address), numbers[index] ?? 0),
+            target: hostPort(forward.targetHost, forward.targetPort),
+          },
+        ]),
+      ),
+    );
+    this.logins = (args.returnPath ?? []).map((path) => ({
+      on: outside.name,
+      as: path.from,
+      command: `ssh ${path.alias ?? name}`,
+    }));
+    this.units = { [inside.name]: [service.unit, watchdog.unit], [outside.name]: [health.unit] };
+    this.registerOutputs({ endpoints: this.endpoints, logins: this.logins, units: this.units });
+  }
+
+  /** It can do nothing but forward: no home, and a shell only for the one forced command. */
+  private publicAccount(name: string, host: PublicHost["host"]): Account {
+    return new Account(
+      `${name}-public-account`,
+      { host, account: tunnelAccount(name), group: tunnelGroup, home: "/", shell: "/bin/sh" },
+      { parent: this },
+    );
+  }
+
+  private internalAccount(name: string, host: InternalHost["host"]): Account[] {
+    const account = tunnelAccount(name);
+    return [
+      new Account(
+        `${name}-internal-account`,
+        { host, account, group: account, home: `/var/lib/${account}`, shell: "/usr/sbin/nologin" },
+        { parent: this },
+      ),
+    ];
+  }
+
+  /** The same login the other way round, through one of the forwards. */
+  private returnPath(
+    name: string,
+    args: ReverseTunnelArgs,
+    path: ReturnPathArgs,
+    forwards: { forward: Forward; port: pulumi.Output<number> }[],
+  ): SshLogin {
+    const via = forwards.find(({ forward }) => (path.via ? forward.name === path.via : forward.protocol === "ssh"));
+    if (!via) {
+      throw new Error(
+        `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${path.from}' needs one`,
+      );
+    }
+    const alias = path.alias ?? name;
+    return new SshLogin(
+      `${name}-return-${path.from}-${alias}`,
+      {
+        from: { host: args.publicHost.host, account: path.from },
+        to: { host: args.internalHost.host, account: path.to, hostKeys: args.internalHost.hostKeys },
+        file: alias,
+        aliases: [alias],
+        address: checkAddress(via.forward),
+        port: via.port,
+        keyOptions: returnKeyOptions(via.forward.targetHost),
+        clientOptions: { ServerAliveInterval: 15, ServerAliveCountMax: 3 },
+      },
+      { parent: this },
+    );
+  }
+}
+
+function checkName(name: string): void {
+  if (!/^[a-z][a-z0-9-]{0,23}$/.test(name)) {
+    throw new Error(
+      `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+    );
+  }
+}
+
+/** The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. */
+function tunnelClientOptions(keepAlive: KeepAliveArgs = {}): Record<string, string | number> {
+  return {
+    BatchMode: "yes",
+    ConnectTimeout: keepAlive.connectTimeoutSec ?? 5,
+    ServerAliveInterval: keepAlive.serverAliveIntervalSec ?? 3,
+    ServerAliveCountMax: keepAlive.serverAliveCountMax ?? 2,
+    ExitOnForwardFailure: "yes",
+  };
+}
+
+/** A forward as the checks on the hosts take it. */
+function checkFields(forward: Forward, port: pulumi.Output<number>): pulumi.Output<string> {
+  return pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol}`;
+}
+
+/** The address to tell people: the public host's where everyone may come, else the one that is listened on. */
+function publicName(forward: Forward, address: string): string {
+  return forward.listen === "all" ? address : bindAddress(forward);
+}

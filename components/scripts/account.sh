@@ -1,0 +1,60 @@
+# shellcheck shell=sh
+# An account of a tunnel: no password, nothing of its own choice to run.
+#   ACCOUNT GROUP HOME SHELL   HOME is made where it is not "/"
+apply() {
+  share group "$GROUP" "$(! getent group "$GROUP" >/dev/null || echo yes)"
+  if ! getent group "$GROUP" >/dev/null; then
+    groupadd --system -- "$GROUP" || fail "cannot create the group $GROUP"
+    changed "created the group $GROUP"
+  fi
+  if [ "$HOME_DIR" != / ]; then
+    own_alone home "$HOME_DIR" "$([ ! -e "$HOME_DIR" ] || echo yes)"
+  fi
+  own_alone user "$ACCOUNT" "$(! getent passwd "$ACCOUNT" >/dev/null || echo yes)"
+  if ! getent passwd "$ACCOUNT" >/dev/null; then
+    # '*' and not '!': sshd takes an account whose password begins with '!' for a locked one where UsePAM is no.
+    useradd --system --no-create-home --no-user-group --gid "$GROUP" --home-dir "$HOME_DIR" --shell "$LOGIN_SHELL" \
+      --password '*' --comment "ssh-reverse-tunnel $OWNER" -- "$ACCOUNT" || fail "cannot create the account $ACCOUNT"
+    changed "created the account $ACCOUNT"
+  fi
+  now=$(getent passwd "$ACCOUNT")
+  [ "$(id -gn "$ACCOUNT")" = "$GROUP" ] || converge --gid "$GROUP"
+  [ "$(printf '%s' "$now" | cut -d: -f6)" = "$HOME_DIR" ] || converge --home "$HOME_DIR"
+  [ "$(printf '%s' "$now" | cut -d: -f7)" = "$LOGIN_SHELL" ] || converge --shell "$LOGIN_SHELL"
+  if [ "$HOME_DIR" != / ] && [ ! -d "$HOME_DIR" ]; then
+    mkdir -m 700 -- "$HOME_DIR" && chown "$ACCOUNT:$GROUP" -- "$HOME_DIR" ||
+      fail "cannot create the folder $HOME_DIR: is the disk full or read-only?"
+    label "$HOME_DIR"
+    changed "created the folder $HOME_DIR"
+  fi
+}
+
+converge() {
+  usermod "$@" -- "$ACCOUNT" || fail "cannot change the account $ACCOUNT (usermod $*)"
+  changed "changed the account $ACCOUNT ($*)"
+}
+
+undo_user() {
+  getent passwd "$1" >/dev/null || return 0
+  # userdel refuses while a session of the account is alive.
+  uid=$(id -u "$1")
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    pids=$(awk -v uid="$uid" '$1 == "Uid:" && $2 == uid { split(FILENAME, part, "/"); print part[3] }' /proc/[0-9]*/status 2>/dev/null) || :
+    [ -n "$pids" ] || break
+    # shellcheck disable=SC2086
+    kill -KILL $pids 2>/dev/null || :
+    [ "$attempt" = 1 ] || sleep 0.2
+  done
+  userdel -- "$1" || fail "cannot remove the account $1"
+  changed "removed the account $1"
+}
+
+undo_group() {
+  getent group "$1" >/dev/null || return 0
+  groupdel -- "$1" || fail "cannot remove the group $1"
+  changed "removed the group $1"
+}
+
+undo_home() { undo_dir "$1"; }
+
+main "$@"

@@ -1,0 +1,47 @@
+# shellcheck shell=sh
+# One line in an account's authorized_keys; everything else in the file stays byte for byte.
+#   ACCOUNT  who may be logged in to
+#   LINE     options, key and, last, MARKER
+#   MARKER   the comment by which the line is found again
+#   FILE     the authorized_keys file; empty: the one that sshd reads for the account
+apply() {
+  IDS=$(ids_of_user "$ACCOUNT")
+  if [ -n "$FILE" ]; then
+    # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
+    make_dirs "$(dirname "$FILE")"
+    add_line "$FILE" 0:0 644 bottom "$LINE" " $MARKER"
+  else
+    file=$(keys_file_of "$ACCOUNT")
+    case $file in
+      "$(home_of_user "$ACCOUNT")/.ssh/"*) make_dir "$(dirname "$file")" 700 "$IDS" ;;
+    esac
+    [ -d "$(dirname "$file")" ] ||
+      fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
+    add_line "$file" "$IDS" 600 bottom "$LINE" " $MARKER"
+  fi
+}
+
+# sshd_config(5), AuthorizedKeysFile: the first of them, with its tokens replaced.
+keys_file_of() {
+  kf_name=$(sshd -T -C "user=$1,host=localhost,addr=127.0.0.1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
+  case $kf_name in
+    "" | none) fail "sshd reads no authorized_keys file for '$1' (AuthorizedKeysFile is '${kf_name:-unknown}'); set it in sshd_config" ;;
+  esac
+  kf_home=$(home_of_user "$1")
+  kf_name=$(printf '%s' "$kf_name" | USER_NAME=$1 USER_HOME=$kf_home USER_ID=$(id -u "$1") awk '{
+    out = ""
+    while (match($0, /%[%hUu]/)) {
+      token = substr($0, RSTART + 1, 1)
+      value = token == "h" ? ENVIRON["USER_HOME"] : token == "u" ? ENVIRON["USER_NAME"] : token == "U" ? ENVIRON["USER_ID"] : "%"
+      out = out substr($0, 1, RSTART - 1) value
+      $0 = substr($0, RSTART + 2)
+    }
+    printf "%s", out $0
+  }')
+  case $kf_name in
+    /*) printf '%s' "$kf_name" ;;
+    *) printf '%s/%s' "$kf_home" "$kf_name" ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,114 @@
+# shellcheck shell=sh
+# Files and folders: compared before they are written, written beside the target and renamed, labelled for
+# SELinux, and recorded. Inside a folder that an account owns we act as that account: root that writes where
+# somebody else may place links can be led astray.
+
+# as UID:GID COMMAND…
+as() {
+  as_ids=$1
+  shift
+  case $as_ids in
+    0:*) "$@" ;;
+    *) setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups "$@" ;;
+  esac
+}
+
+ids_of_user() {
+  id -u "$1" >/dev/null 2>&1 || fail "there is no account '$1'; create it, or correct the settings"
+  printf '%s:%s' "$(id -u "$1")" "$(id -g "$1")"
+}
+
+home_of_user() {
+  hu_home=$(getent passwd "$1" | cut -d: -f6)
+  [ -n "$hu_home" ] || fail "there is no account '$1', or it has no home; create it, or correct the settings"
+  [ -d "$hu_home" ] || fail "the home $hu_home of '$1' does not exist; create it, or correct the settings"
+  printf '%s' "$hu_home"
+}
+
+owner_of() { stat -c '%u:%g' -- "$1"; }
+
+# SELinux gives a new file its folder's label, which is not always the one that the policy wants there.
+label() {
+  if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then
+    restorecon -- "$1" || warn "restorecon could not label $1"
+  fi
+}
+
+# make_dir PATH MODE UID:GID — one level; its parent must exist.
+make_dir() {
+  if [ -d "$1" ]; then
+    share dir "$1" yes
+    return 0
+  fi
+  share dir "$1" no
+  md_parent=$(owner_of "$(dirname "$1")")
+  if [ "${md_parent%:*}" = 0 ]; then
+    mkdir -m "$2" -- "$1" && chown "$3" -- "$1"
+  else
+    as "$md_parent" mkdir -m "$2" -- "$1"
+  fi || fail "cannot create the folder $1: is the disk full or read-only?"
+  label "$1"
+  changed "created the folder $1"
+}
+
+# make_dirs PATH — a folder of root's and all above it, readable by everyone.
+make_dirs() {
+  [ -d "$(dirname "$1")" ] || make_dirs "$(dirname "$1")"
+  make_dir "$1" 755 0:0
+}
+
+# put PATH MODE UID:GID <content — writes and renames; an existing file keeps mode, owner and attributes.
+# The temporary name is always the same, so that a run that was killed leaves nothing that the next does not clear.
+# Redirections are in a shell of that account, since this shell's own would open the file as root.
+# shellcheck disable=SC2016
+put() {
+  pu_dir=$(owner_of "$(dirname "$1")")
+  pu_new=$(temporary_of "$1")
+  as "$pu_dir" rm -f -- "$pu_new"
+  if [ -e "$1" ]; then
+    pu_ids=$(owner_of "$1")
+    as "$pu_dir" cp -a -- "$1" "$pu_new"
+  else
+    pu_ids=$3
+    as "$pu_dir" sh -c 'umask 077 && : >"$1" && chmod "$2" "$1"' sh "$pu_new" "$2"
+  fi &&
+    as "$pu_dir" sh -c 'cat >"$1"' sh "$pu_new" &&
+    { [ "$(owner_of "$pu_new")" = "$pu_ids" ] || chown -h "$pu_ids" -- "$pu_new"; } &&
+    as "$pu_dir" mv -f -- "$pu_new" "$1" || {
+    as "$pu_dir" rm -f -- "$pu_new" || :
+    fail "cannot write $1: is the disk full or read-only?"
+  }
+  label "$1"
+}
+
+temporary_of() { printf '%s/.%s.ssh-reverse-tunnel' "$(dirname "$1")" "$(basename "$1")"; }
+
+# write_file PATH MODE UID:GID CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
+write_file() {
+  WRITTEN=
+  own_alone file "$1" "$([ ! -e "$1" ] || echo yes)"
+  if [ -f "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && printf '%s\n' "$4" | cmp -s - "$1"; then
+    return 0
+  fi
+  if [ -e "$1" ]; then as "$(owner_of "$(dirname "$1")")" chmod "$2" -- "$1"; fi
+  printf '%s\n' "$4" | put "$1" "$2" "$3"
+  # shellcheck disable=SC2034  # for the script that called
+  WRITTEN=yes
+  changed "wrote $1"
+}
+
+undo_dir() {
+  [ -d "$1" ] || return 0
+  if rmdir -- "$1" 2>/dev/null; then
+    changed "removed the folder $1"
+  else
+    say "note: $HOST: the folder $1 stays, since there is more in it than we wrote"
+  fi
+}
+
+undo_file() {
+  rm -f -- "$(temporary_of "$1")"
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1" || fail "cannot remove $1"
+  changed "removed $1"
+}

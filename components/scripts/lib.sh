@@ -1,0 +1,80 @@
+# shellcheck shell=sh
+# What every script of the project begins with: messages, the lock, and the two verbs.
+#
+# A script defines apply() and ends with `main "$@"`. It travels on standard input behind a
+# header of NAME='value' lines, of which these are always there:
+#   HOST      the host as its user knows it, "gate (198.18.0.2)": every message begins with it
+#   OWNER     the project and stack that this belongs to, "ssh-reverse-tunnel-dev"
+#   RESOURCE  the name of the resource within the stack, unique there
+#   WHAT      what this script takes care of, for messages
+
+STATE=/var/lib/ssh-reverse-tunnel
+TAB=$(printf '\t')
+NL='
+'
+CHANGED=
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.
+fail() {
+  say "error: $HOST: $*"
+  exit 3
+}
+
+# What no sentence of ours foresaw must not end in silence.
+at_exit() {
+  ae_status=$?
+  case $ae_status in
+    0 | 3) ;;
+    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
+  esac
+}
+
+warn() { say "warning: $HOST: $*"; }
+
+changed() {
+  CHANGED=yes
+  say "changed: $HOST: $*"
+}
+
+need_cmd() {
+  command -v "$1" >/dev/null 2>&1 ||
+    fail "the command '$1' is missing; install ${2:-it} and run 'pulumi up' again"
+}
+
+# One script of ours at a time edits this host, whatever stack it comes from. The lock is on a folder
+# that is always there, so that no lock file is left behind.
+lock() {
+  need_cmd flock util-linux
+  exec 9</etc
+  flock -w 120 9 || fail "another run has been changing this host for two minutes; try again when it is done"
+}
+
+main() {
+  # Nothing that runs from here may swallow the rest of the script from standard input.
+  exec </dev/null
+  # sudo may hand over a short PATH, and a message is compared in English.
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  LC_ALL=C
+  export PATH LC_ALL
+  umask 022
+  trap at_exit EXIT
+  set -eu
+  case ${1-} in
+    apply)
+      [ "$LOCK" = no ] || lock
+      apply
+      sweep
+      ;;
+    remove)
+      [ "$LOCK" = no ] || lock
+      sweep
+      ;;
+    *) fail "the script was called with '${1-}'; it knows apply and remove" ;;
+  esac
+  [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"
+}
+
+# A script that only looks at the host sets this to no.
+LOCK=yes

@@ -1,0 +1,87 @@
+# shellcheck shell=sh
+# The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
+# Prints name=port for each.
+#   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
+#   FORWARDS  "name address port" or "name address auto START FIRST LAST", one a line
+apply() {
+  while read -r name address port start first last <&4; do
+    [ -n "$name" ] || continue
+    if [ "$port" = auto ]; then
+      port=$(kept_port "$name" "$address" "$first" "$last")
+      [ -n "$port" ] || port=$(free_port "$name" "$address" "$start" "$first" "$last")
+      own auto "$name $address $port"
+    fi
+    obstacle=$(obstacle "$address" "$port")
+    [ -z "$obstacle" ] ||
+      fail "port $port of the forward '$name' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
+    own port "$address:$port"
+    printf '%s=%s\n' "$name" "$port"
+  done 4<<EOF
+$FORWARDS
+EOF
+}
+
+# The port that an earlier run chose, if it still is in the range.
+kept_port() {
+  [ -f "$RECORD" ] || return 0
+  awk -F "$TAB" -v name="$1" -v address="$2" -v first="$3" -v last="$4" '
+    $1 == "auto" { split($2, part, " ") }
+    $1 == "auto" && part[1] == name && part[2] == address && part[3] >= first + 0 && part[3] <= last + 0 { print part[3]; exit }
+  ' "$RECORD"
+}
+
+# The first free port from START on, round the end of the range.
+free_port() {
+  fp_port=$3
+  fp_left=$(($5 - $4 + 1))
+  while [ "$fp_left" -gt 0 ]; do
+    if [ -z "$(obstacle "$2" "$fp_port")" ]; then
+      printf '%s' "$fp_port"
+      return 0
+    fi
+    fp_port=$((fp_port + 1))
+    [ "$fp_port" -le "$5" ] || fp_port=$4
+    fp_left=$((fp_left - 1))
+  done
+  fail "no port from $4 to $5 is free for the forward '$1'; widen the public host's portRange"
+}
+
+# obstacle ADDRESS PORT — what keeps the tunnel from listening there, in words; nothing where it is free.
+obstacle() {
+  case $MARKED in *"port$TAB$1:$2$NL"*) printf 'is asked for twice by this tunnel' && return 0 ;; esac
+  ob_record=$(records_of_port "$1" "$2" | head -n 1)
+  if [ -n "$ob_record" ]; then
+    printf "belongs to another tunnel (%s of %s)" "$(basename "$ob_record")" "$(basename "$(dirname "$ob_record")")"
+    return 0
+  fi
+  ob_uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
+  ss -Hltnp "sport = :$2" | while read -r ob_state ob_recv ob_send ob_local ob_peer ob_users; do
+    : "$ob_state$ob_recv$ob_send$ob_peer"
+    overlaps "${ob_local%:*}" "$1" || continue
+    ob_pid=$(printf '%s' "$ob_users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
+    [ -z "$ob_pid" ] || [ "$(stat -c %u "/proc/$ob_pid" 2>/dev/null)" != "$ob_uid" ] || continue
+    printf 'is in use by %s (pid %s)' "$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p')" "${ob_pid:-unknown}"
+    break
+  done
+}
+
+# The other tunnels' records that claim the port: on the same address, or on all of them.
+records_of_port() {
+  if [ "$1" = '*' ]; then
+    [ ! -d "$STATE" ] || grep -rlE -- "^port${TAB}.*:$2\$" "$STATE" | grep -vxF -- "$RECORD" || :
+  else
+    other_records_of port "$1:$2"
+    other_records_of port "*:$2"
+  fi
+}
+
+# Whether a listener on $1 (as ss prints it) is in the way of one on $2.
+overlaps() {
+  case $1 in '*' | 0.0.0.0 | '[::]') return 0 ;; esac
+  [ "$2" = '*' ] || [ "$1" = "$2" ] || [ "$1" = "[$2]" ]
+}
+
+undo_port() { :; }
+undo_auto() { :; }
+
+main "$@"

@@ -1,0 +1,90 @@
+# shellcheck shell=sh
+# Lets sshd listen on a tunnel's ports where SELinux is enabled: each gets the type ssh_port_t.
+#   PORTS            numbers, one a line
+#   INSTALL_PACKAGE  yes where a missing semanage may be installed
+apply() {
+  if ! command -v selinuxenabled >/dev/null 2>&1 || ! selinuxenabled; then
+    say "note: $HOST: SELinux is not enabled here; ports need no type"
+    keep_recorded
+    return 0
+  fi
+  need_semanage
+  for port in $PORTS; do
+    type_port "$port"
+  done
+}
+
+# What an earlier run typed while SELinux was enabled stays on record until it is enabled again or removed.
+keep_recorded() {
+  for port in $PORTS; do
+    before=$(type_before "$port")
+    [ -z "$before" ] || own seport "$port $before"
+  done
+}
+
+need_semanage() {
+  command -v semanage >/dev/null 2>&1 && return 0
+  [ "$INSTALL_PACKAGE" = yes ] ||
+    fail "SELinux is enabled and semanage is missing; install policycoreutils-python-utils, or allow it with 'installPackages: true'"
+  say "note: $HOST: installing policycoreutils-python-utils, which provides semanage"
+  if command -v dnf >/dev/null 2>&1; then
+    dnf -q -y install policycoreutils-python-utils >&2
+  elif command -v apt-get >/dev/null 2>&1; then
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y install policycoreutils-python-utils >&2
+  elif command -v yum >/dev/null 2>&1; then
+    yum -q -y install policycoreutils-python-utils >&2
+  else
+    fail "SELinux is enabled, semanage is missing and no package manager is known here; install semanage"
+  fi || fail "policycoreutils-python-utils cannot be installed; install it by hand and run 'pulumi up' again"
+  changed "installed policycoreutils-python-utils (it stays on destroy)"
+}
+
+# semanage answers differently from version to version when a port is there already: on 3.4 "-a" fails, on 3.8 it
+# changes the type in silence. So the type is read first.
+type_port() {
+  tp_local=$(listed_type "$1" -C)
+  tp_now=${tp_local:-$(listed_type "$1")}
+  tp_before=$(type_before "$1")
+  if [ "$tp_now" = ssh_port_t ]; then
+    [ -z "$tp_before" ] || own seport "$1 $tp_before"
+    return 0
+  fi
+  own seport "$1 ${tp_before:-${tp_local:-none}}"
+  if [ -n "$tp_now" ]; then
+    semanage port -m -t ssh_port_t -p tcp "$1"
+  else
+    semanage port -a -t ssh_port_t -p tcp "$1"
+  fi || fail "semanage cannot give port $1 the type ssh_port_t"
+  changed "gave port $1 the SELinux type ssh_port_t (it was ${tp_now:-of no type of its own})"
+}
+
+# listed_type PORT [-C] — the type that names exactly this tcp port; with -C only the administrator's own entries.
+listed_type() {
+  # shellcheck disable=SC2086
+  semanage port -l -n ${2-} | awk -v port="$1" '
+    $2 == "tcp" {
+      n = split(substr($0, index($0, $3)), item, /, */)
+      for (i = 1; i <= n; i++) if (item[i] == port) { print $1; exit }
+    }'
+}
+
+# The type on record to go back to: a type, or "none" where the entry is to be deleted.
+type_before() {
+  [ ! -f "$RECORD" ] || awk -F "$TAB" -v port="$1" '$1 == "seport" { split($2, p, " "); if (p[1] == port) { print p[2]; exit } }' "$RECORD"
+}
+
+undo_seport() {
+  us_port=${1% *}
+  us_before=${1#* }
+  command -v semanage >/dev/null 2>&1 || return 0
+  [ "$(listed_type "$us_port" -C)" = ssh_port_t ] || return 0
+  if [ "$us_before" = none ]; then
+    # For a port that the policy itself types, deleting the local entry gives the policy's type back.
+    semanage port -d -p tcp "$us_port"
+  else
+    semanage port -m -t "$us_before" -p tcp "$us_port"
+  fi || fail "semanage cannot give port $us_port back"
+  changed "gave port $us_port its SELinux type back"
+}
+
+main "$@"

@@ -1,0 +1,162 @@
+# shellcheck shell=sh
+# sshd on the public host, commit-confirmed: the new drop-in is checked, sshd reloads it, and a timer on the host puts
+# the old one back after a minute, unless a *new* login has disarmed it. The same script runs twice: once to change,
+# and once more over a new connection with CONFIRM=yes.
+#   DROP_IN         text of the drop-in
+#   ACCOUNTS        pattern of the tunnel accounts' names, "tunnel-*"
+#   GROUP           their group
+#   ADMIN           the account of the admin connection
+#   TAKEOVER        path of the program that tunnel keys may run, TAKEOVER_TEXT its text
+#   CONFIRM         yes in the second run
+MAIN=/etc/ssh/sshd_config
+DROP_IN_DIR=/etc/ssh/sshd_config.d
+DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
+ROLLBACK_UNIT=$OWNER-sshd-rollback
+ROLLBACK_DIR=/run/$OWNER-sshd-rollback
+ROLLBACK_SECONDS=60
+
+apply() {
+  need_cmd sshd openssh-server
+  need_cmd systemd-run systemd
+  # Debian's sshd wants its privilege separation folder even for a check.
+  [ -d /run/sshd ] || mkdir -m 755 /run/sshd
+  [ "$CONFIRM" != yes ] || disarm
+  sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); mend that first"
+  make_dirs "$(dirname "$TAKEOVER")"
+  write_file "$TAKEOVER" 755 0:0 "$TAKEOVER_TEXT"
+  make_dirs "$DROP_IN_DIR"
+  own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
+  if ! included && ! recorded line "$MAIN${TAB}whole${TAB}Include $DROP_IN_FILE"; then
+    add_line "$MAIN" 0:0 644 top "Include $DROP_IN_FILE"
+    included=no
+  else
+    included=yes
+    recorded line "$MAIN${TAB}whole${TAB}Include $DROP_IN_FILE" &&
+      own line "$MAIN${TAB}whole${TAB}Include $DROP_IN_FILE" && own created "$MAIN"
+  fi
+  text=$(drop_in_text)
+  if [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$text" | cmp -s - "$DROP_IN_FILE" && [ "$included" = yes ]; then
+    return 0
+  fi
+  arm
+  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 0:0
+  changed "wrote $DROP_IN_FILE"
+  refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run"
+  [ -z "$refusal" ] || roll_back_and_fail "$refusal"
+  reload || roll_back_and_fail "sshd did not reload the new configuration"
+  changed "reloaded sshd; the old configuration comes back in ${ROLLBACK_SECONDS}s unless a new login confirms this one"
+  [ "$CONFIRM" != yes ] ||
+    fail "the change to sshd had been taken back, since no new login confirmed it in time; it is active again for ${ROLLBACK_SECONDS}s: run 'pulumi up' again now to confirm it"
+}
+
+# Whether the main file includes the drop-ins' folder.
+included() { grep -qiE '^[[:space:]]*Include[[:space:]].*/?sshd_config\.d/\*(\.conf)?' "$MAIN"; }
+
+# The text for this very host: without what its sshd does not know yet, and with the tunnel accounts allowed where the
+# administrator allows accounts by name.
+drop_in_text() {
+  # shellcheck disable=SC2046  # file names without spaces, one a line
+  if ! printf '%s\n' "$DROP_IN" | grep -q '^AllowUsers ' &&
+    grep -qihE '^[[:space:]]*AllowUsers[[:space:]]' "$MAIN" $(other_drop_ins); then
+    printf 'AllowUsers %s\n' "$ACCOUNTS"
+  fi
+  if sshd -T | grep -q '^unusedconnectiontimeout '; then
+    printf '%s\n' "$DROP_IN"
+  else
+    printf '%s\n' "$DROP_IN" | sed '/UnusedConnectionTimeout/d'
+  fi
+}
+
+other_drop_ins() {
+  for od_file in "$DROP_IN_DIR"/*.conf; do
+    case $od_file in
+      "$DROP_IN_FILE" | "$DROP_IN_DIR/*.conf") ;;
+      *) printf '%s\n' "$od_file" ;;
+    esac
+  done
+}
+
+# What speaks against the configuration that is on disk now, in words; nothing where it is good.
+refusal() {
+  if ! sshd -t 2>/dev/null; then
+    printf 'sshd -t refuses the new configuration: %s' "$(sshd -t 2>&1 | head -n 1)"
+    return 0
+  fi
+  re_effective=$(sshd -T -C "user=$ADMIN,host=localhost,addr=127.0.0.1")
+  re_allow=$(printf '%s\n' "$re_effective" | sed -n 's/^allowusers //p')
+  if [ -n "$re_allow" ] && ! matches "$ADMIN" "$re_allow"; then
+    printf "AllowUsers would lock out the admin '%s'; add it to allowUsers" "$ADMIN"
+  elif matches "$ADMIN" "$(printf '%s\n' "$re_effective" | sed -n 's/^denyusers //p')"; then
+    printf "DenyUsers would lock out the admin '%s'" "$ADMIN"
+  fi
+  re_groups=$(printf '%s\n' "$re_effective" | sed -n 's/^allowgroups //p')
+  if [ -n "$re_groups" ] && ! matches "$GROUP" "$re_groups"; then
+    printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it" "$GROUP"
+  fi
+}
+
+# matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.
+matches() {
+  set -f
+  for ma_pattern in $2; do
+    # shellcheck disable=SC2254  # a pattern it is
+    case $1 in ${ma_pattern%%@*}) set +f && return 0 ;; esac
+  done
+  set +f
+  return 1
+}
+
+# sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its
+# configuration when it starts.
+reload() {
+  for rl_unit in ssh.service sshd.service; do
+    if systemctl is-active --quiet "$rl_unit"; then
+      systemctl reload "$rl_unit" && systemctl is-active --quiet "$rl_unit"
+      return
+    fi
+  done
+}
+
+arm() {
+  disarm
+  mkdir -m 700 "$ROLLBACK_DIR"
+  [ ! -f "$DROP_IN_FILE" ] || cp -a "$DROP_IN_FILE" "$ROLLBACK_DIR/drop-in"
+  cat >"$ROLLBACK_DIR/roll-back" <<EOF
+if [ -f '$ROLLBACK_DIR/drop-in' ]; then cp -a '$ROLLBACK_DIR/drop-in' '$DROP_IN_FILE'; else rm -f '$DROP_IN_FILE'; fi
+rm -rf '$ROLLBACK_DIR'
+systemctl try-reload-or-restart ssh.service sshd.service 2>/dev/null
+echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
+EOF
+  systemd-run --quiet --collect --unit "$ROLLBACK_UNIT" --on-active "$ROLLBACK_SECONDS" --timer-property AccuracySec=1s \
+    /bin/sh "$ROLLBACK_DIR/roll-back" || fail "cannot arm the rollback with systemd-run; nothing was changed"
+}
+
+disarm() {
+  if [ -d "$ROLLBACK_DIR" ]; then
+    systemctl stop "$ROLLBACK_UNIT.timer" 2>/dev/null || :
+    rm -rf -- "$ROLLBACK_DIR"
+    [ "$CONFIRM" != yes ] || changed "confirmed sshd's new configuration by a new login"
+  fi
+}
+
+roll_back_and_fail() {
+  sh "$ROLLBACK_DIR/roll-back" 2>/dev/null
+  systemctl stop "$ROLLBACK_UNIT.timer" 2>/dev/null || :
+  fail "$1; the old configuration is back"
+}
+
+undo_drop_in() {
+  disarm
+  rm -f -- "$(temporary_of "$1")"
+  [ -e "$1" ] || return 0
+  rm -f -- "$1"
+  changed "removed $1"
+  RELOAD=yes
+}
+
+RELOAD=
+after_sweep() {
+  [ -z "$RELOAD" ] || reload || fail "sshd did not reload after the drop-in was removed; see 'journalctl -u ssh -u sshd'"
+}
+
+main "$@"

@@ -1,0 +1,61 @@
+# shellcheck shell=sh
+# Succeeds only when each forward works from here: the internal host's SSH banner comes back through it, or, for
+# another protocol, its listener accepts. Changes nothing.
+#   FORWARDS  "name address port protocol target", one a line
+#   SECONDS_TO_WAIT
+#   LOOK_AT   what to look at where it fails
+# shellcheck disable=SC2034
+LOCK=no
+
+apply() {
+  need_cmd bash
+  until_time=$(($(date +%s) + SECONDS_TO_WAIT))
+  while read -r name address port protocol target <&4; do
+    [ -n "$name" ] || continue
+    until good; do
+      [ "$(date +%s)" -lt "$until_time" ] ||
+        fail "$trouble: the forward '$name' did not come up in ${SECONDS_TO_WAIT}s; look at $LOOK_AT"
+      sleep 0.2
+    done
+    say "works: $HOST: forward '$name' on $address:$port: $found"
+  done 4<<EOF
+$FORWARDS
+EOF
+}
+
+# Sets found, or trouble, in words.
+good() {
+  answer=$(through "$address" "$port" "$protocol") || {
+    trouble="nothing accepts connections on $address:$port"
+    return 1
+  }
+  if [ "$protocol" = ssh ]; then
+    trouble="$address:$port accepts, but no SSH banner comes back from $target"
+    found=$answer
+    case $answer in SSH-*) ;; *) return 1 ;; esac
+  elif [ "$answer" = closed ]; then
+    found="the listener accepts"
+    warn "the forward '$name' closes each connection at once: $target does not answer on the internal host"
+  else
+    found="the listener accepts"
+  fi
+}
+
+# bash opens the connection: there is no netcat everywhere, and bash is.
+# shellcheck disable=SC2016
+through() {
+  timeout 5 bash -c '
+    exec 3<>"/dev/tcp/$1/$2" || exit 1
+    if [ "$3" = ssh ]; then
+      IFS= read -r -t 3 line <&3
+      printf %s "${line%$'"'\\r'"'}"
+    elif IFS= read -r -t 0.5 -n 1 _ <&3; then
+      echo open
+    else
+      [ $? -gt 128 ] && echo open || echo closed
+    fi' bash "$1" "$2" "$3" 2>/dev/null
+}
+
+sweep() { :; }
+
+main "$@"

@@ -1,0 +1,61 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+import { ownerId, readScript } from "./remoteScript.ts";
+import { renderSshdDropIn, tunnelAccounts, tunnelGroup } from "./render/sshdDropIn.ts";
+
+/** Arguments of {@link SshServer}. */
+export interface SshServerArgs {
+  /** The public host. */
+  host: Host;
+  /**
+   * Only these accounts, and the tunnels' own, may log in. Must name the admin, or the change is taken back.
+   * @default everyone who may now
+   * @example ["root", "alice"]
+   */
+  allowUsers?: string[];
+  /** Seconds; `ClientAliveInterval` for tunnel accounts. Collects sessions that nobody took over. @default 15 */
+  clientAliveInterval?: number;
+  /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
+  clientAliveCountMax?: number;
+  /** `PermitListen` for all tunnels of the host; each key has its own `permitlisten` besides. @default no bound */
+  permitListen?: string[];
+  /** `PermitOpen` for all tunnels of the host; each key has its own `permitopen` besides. @default no bound */
+  permitOpen?: string[];
+}
+
+/**
+ * sshd on a public host, through a drop-in about the tunnels' group, changed as `commit confirmed`: checked with
+ * `sshd -t` and `sshd -T -C`, reloaded with a rollback armed on the host, and confirmed by a second script, whose new
+ * login is the proof that the admin can still come in.
+ */
+export class SshServer extends RemoteComponent {
+  /** Path of the one program that tunnel keys may run. */
+  public readonly takeover: string;
+
+  constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("SshServer", name, opts);
+    this.takeover = `/usr/local/lib/${ownerId()}/bin/takeover`;
+    const script = {
+      host: args.host,
+      script: "sshServer",
+      what: "sshd's drop-in",
+      values: {
+        DROP_IN: renderSshdDropIn({
+          ...args,
+          clientAliveInterval: args.clientAliveInterval ?? 15,
+          clientAliveCountMax: args.clientAliveCountMax ?? 3,
+        }),
+        ACCOUNTS: tunnelAccounts,
+        GROUP: tunnelGroup,
+        ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
+        TAKEOVER: this.takeover,
+        TAKEOVER_TEXT: readScript("installed/takeover").trimEnd(),
+        CONFIRM: "no",
+      },
+    };
+    const change = this.run(`${name}-change`, script);
+    this.run(`${name}-confirm`, { ...script, values: { ...script.values, CONFIRM: "yes" } }, [change]);
+    this.registerOutputs({ takeover: this.takeover });
+  }
+}

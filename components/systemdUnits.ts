@@ -1,0 +1,40 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+import { readScript } from "./remoteScript.ts";
+
+/** Arguments of {@link SystemdUnits}. */
+export interface SystemdUnitsArgs {
+  /** The host. */
+  host: Host;
+  /** What the units run: a script of ours, `scripts/installed/<source>.sh`, and where it goes. */
+  program: { source: string; path: string };
+  /** Names and texts of the unit files. */
+  units: Record<string, pulumi.Input<string>>;
+  /** The one of them that is enabled and started. */
+  start: string;
+}
+
+/**
+ * Unit files below `/etc/systemd/system`, the program that they run, and one of them enabled and running; restarted only
+ * where one of the files changed. A unit of that name that is not ours is refused.
+ */
+export class SystemdUnits extends RemoteComponent {
+  constructor(name: string, args: SystemdUnitsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("SystemdUnits", name, opts);
+    const texts = Object.values(args.units).map((text, index) => [`UNIT_${index + 1}`, text] as const);
+    this.run(`${name}-script`, {
+      host: args.host,
+      script: "systemdUnits",
+      what: args.start,
+      values: {
+        PROGRAM: args.program.path,
+        PROGRAM_TEXT: readScript(`installed/${args.program.source}`).trimEnd(),
+        UNITS: Object.keys(args.units).join(" "),
+        ...Object.fromEntries(texts),
+        START: args.start,
+      },
+    });
+    this.registerOutputs({});
+  }
+}

@@ -1,0 +1,45 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Forward } from "./forward.ts";
+import { checkAddress, hostPort } from "./forward.ts";
+import type { Host } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+
+/** Arguments of {@link TunnelCheck}. */
+export interface TunnelCheckArgs {
+  /** The public host, from which is looked. */
+  host: Host;
+  /** The forwards, each with the port that it has. */
+  forwards: { forward: Forward; port: pulumi.Input<number> }[];
+  /** Seconds that the tunnel has to come up. @default 30 */
+  timeoutSec?: pulumi.Input<number>;
+  /** What to look at where it fails, in words. */
+  lookAt: pulumi.Input<string>;
+  /** The check runs again whenever this is another text. */
+  fingerprint: pulumi.Input<string>;
+}
+
+/**
+ * Succeeds only when each forward works: the internal host's SSH banner has come back through it, or, for another
+ * protocol, its listener accepts. A target that does not answer behind such a listener is a warning.
+ */
+export class TunnelCheck extends RemoteComponent {
+  constructor(name: string, args: TunnelCheckArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("TunnelCheck", name, opts);
+    const lines = args.forwards.map(
+      ({ forward, port }) =>
+        pulumi.interpolate`${forward.name} ${checkAddress(forward)} ${port} ${forward.protocol} ${hostPort(forward.targetHost, forward.targetPort)}`,
+    );
+    this.run(`${name}-script`, {
+      host: args.host,
+      script: "tunnelCheck",
+      what: "each forward works",
+      values: {
+        FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+        SECONDS_TO_WAIT: pulumi.output(args.timeoutSec ?? 30).apply(String),
+        LOOK_AT: args.lookAt,
+        FINGERPRINT: args.fingerprint,
+      },
+    });
+    this.registerOutputs({});
+  }
+}
