@@ -2,13 +2,13 @@ import { mkdir, readFile, readdir, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { until } from "./exec.ts";
 
+const FOLDER = "/ssh-reverse-tunnel-lab";
+
 /** The control group of one lab, or of one of its hosts: the list of all that runs there. */
 export async function cgroupPath(lab: string, host = ""): Promise<string> {
-  const mounts = await readFile("/proc/self/mountinfo", "utf8");
-  const mount = mounts.split("\n").find((line) => line.includes(" - cgroup2 "));
-  const folder = mount?.split(" ")[4];
-  if (!folder) throw new Error("The lab needs control groups v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
-  return join(folder, "ssh-reverse-tunnel-lab", lab, host);
+  const [mount] = await mounts("cgroup2");
+  if (!mount) throw new Error("The lab needs control groups v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+  return join(mount + FOLDER, lab, host);
 }
 
 /** Makes a host's group: `power` for what watches the host, `machine` for the host itself. */
@@ -29,12 +29,27 @@ export async function killCgroup(path: string): Promise<void> {
 
 /** Removes a group, whose processes have ended, and the groups below it. */
 export async function removeCgroup(path: string): Promise<void> {
+  const relative = path.slice(path.indexOf(FOLDER));
+  // Where this machine still has groups v1 as well, systemd-nspawn makes the same folders there.
+  for (const mount of [...(await mounts("cgroup2")), ...(await mounts("cgroup"))]) {
+    await removeTree(mount + relative);
+    // The group above is every lab's: it goes with the last one.
+    await rmdir(mount + FOLDER).catch(() => undefined);
+  }
+}
+
+async function removeTree(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
-    if (entry.isDirectory()) await removeCgroup(join(path, entry.name));
+    if (entry.isDirectory()) await removeTree(join(path, entry.name));
   }
   await rmdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
   });
+}
+
+async function mounts(type: "cgroup" | "cgroup2"): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+  return lines.filter((line) => line.includes(` - ${type} `)).map((line) => line.split(" ")[4] ?? "");
 }
 
 /** Whether any process lives in a group or below it. */

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RUNTIME_FOLDER } from "./lock.ts";
 
+const CLAIM = ".folder";
 const LABS = fileURLToPath(new URL("../.lab", import.meta.url));
 
 /** The folder of one lab. */
@@ -68,6 +69,12 @@ export async function unclaim(name: string): Promise<void> {
   await rm(claimFile(name), { force: true });
 }
 
+/** The names of the labs that are up, or were when their process died. */
+export async function claimedLabs(): Promise<string[]> {
+  const files = await readdir(RUNTIME_FOLDER).catch(() => []);
+  return files.filter((file) => file.endsWith(CLAIM)).map((file) => file.slice(0, -CLAIM.length));
+}
+
 function claimFile(name: string): string {
-  return join(RUNTIME_FOLDER, `${name}.folder`);
+  return join(RUNTIME_FOLDER, name + CLAIM);
 }

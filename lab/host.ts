@@ -211,6 +211,8 @@ export class Host {
   }
 
   private async answersOverNetwork(): Promise<boolean> {
+    // A packet sent before the host has its network card would be repeated only after a second.
+    if (!(await this.init())) return false;
     // As admin, not root: early in a boot, root is let in while the others are told to wait.
     const args = [
       "-F",

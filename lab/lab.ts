@@ -1,5 +1,5 @@
-import { access, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cgroupPath, killCgroup, removeCgroup } from "./cgroup.ts";
 import { exec } from "./exec.ts";
@@ -82,7 +82,9 @@ export class Lab {
     const network = await access(`/run/netns/${networkName(name)}`).catch(() => "none");
     // After a restart of this machine, the note is still there and the network is not.
     if (!note || network === "none") {
-      throw new Error(`The lab "${name}" is not up: npm run lab -- up --name ${name}`);
+      throw new Error(
+        `The lab "${name}" is not up: npm run lab -- up${name === "default" ? "" : ` --name ${name}`}`,
+      );
     }
     await lab.fill(JSON.parse(note) as Note);
     return lab;
@@ -220,8 +222,6 @@ async function clear(name: string): Promise<void> {
   await killCgroup(cgroup);
   await killStrays(labFolder(name));
   await removeCgroup(cgroup);
-  // The group above is every lab's: it goes with the last one.
-  await rmdir(dirname(cgroup)).catch(() => undefined);
   await new Network(name, 0).remove();
   await removeFolder(name);
 }

@@ -15,9 +15,9 @@ export interface Lock {
  * holder was killed is recognised and taken over.
  *
  * @param busy the sentence to fail with while another live process holds the lock
- * @param waitSeconds how long to wait for that process first; 0 fails at once
+ * @param waitSeconds how long to wait for that process first; by default only as long as a killed one takes to end
  */
-export async function takeLock(name: string, busy: (pid: number) => string, waitSeconds = 0): Promise<Lock> {
+export async function takeLock(name: string, busy: (pid: number) => string, waitSeconds = 1): Promise<Lock> {
   await mkdir(RUNTIME_FOLDER, { recursive: true });
   const path = join(RUNTIME_FOLDER, `${name}.lock`);
   const mine = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
@@ -49,11 +49,12 @@ async function liveHolder(path: string, mine: string): Promise<number> {
   return 0;
 }
 
-/** When a process started, in clock ticks since boot; 0 where there is no such process. */
+/** When a process started, in clock ticks since boot; 0 where there is no such process or it has ended. */
 async function startTime(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // The command's name, in parentheses, may contain spaces; field 22 is the 20th after it.
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? 0);
+  // The command's name, in parentheses, may contain spaces. After it come the state and, 19 fields on, the time.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? 0 : Number(fields[19] ?? 0);
 }
 
 async function succeeds(promise: Promise<unknown>): Promise<boolean> {

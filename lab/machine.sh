@@ -10,6 +10,9 @@ main() {
   echo $$ >"$CGROUP/power/cgroup.procs"
   cd "$LAB_FOLDER"
   mount -t overlay lab -o "lowerdir=$IMAGE,upperdir=upper,workdir=work,redirect_dir=off,metacopy=off" root
+  # What systemd-nspawn keeps for a host on this machine vanishes with the host, too.
+  mkdir -p /run/systemd/nspawn
+  mount -t tmpfs lab /run/systemd/nspawn
   status=133
   # systemd-nspawn says by this exit code that the host asked for a reboot.
   while [ "$status" -eq 133 ]; do

@@ -79,7 +79,11 @@ export class Network {
    */
   public async setLink(host: string, open: boolean): Promise<void> {
     // 3 is forwarding, 0 is disabled.
-    await exec("bridge", ["-n", this.name, "link", "set", "dev", `to-${host}`, "state", open ? "3" : "0"]);
+    const set = ["link", "set", "dev", `to-${host}`, "state", open ? "3" : "0"];
+    const result = await exec("bridge", ["-n", this.name, ...set], { allowFailure: true });
+    // A host between two boots has no link to set: machine.sh will make it as it shall be.
+    if (result.exitCode === 0 || result.stderr.includes("Cannot find device")) return;
+    throw new Error(`Cannot ${open ? "restore" : "cut"} the link of ${host}: ${result.stderr}`);
   }
 
   /** Pulls a host's cable out altogether. */

@@ -25,7 +25,8 @@ printf '[Journal]\nStorage=persistent\n' >/etc/systemd/journald.conf.d/lab.conf
 # "*" as the password: no login by password, and yet not a locked account.
 useradd --create-home --shell /bin/bash --password '*' admin
 useradd --create-home --shell /bin/bash --password '*' alice
-printf 'admin ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/admin
+# Without !admin_flag, sudo would leave a file in the home folder of who uses it first.
+printf 'Defaults !admin_flag\nadmin ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
 for home in /root /home/admin /home/alice; do
   mkdir -p -m 0700 "$home/.ssh"

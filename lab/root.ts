@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { aptOptions, aptSources } from "./apt.ts";
 import { exec } from "./exec.ts";
+import { claimedLabs } from "./folder.ts";
 import { takeLock } from "./lock.ts";
 
 /** Receives one line for whatever takes longer than a moment. */
@@ -46,6 +47,8 @@ export async function rootImage(onProgress: Progress): Promise<string> {
 
 /** Deletes every cached image, and no other thing that the project keeps in the same folder. */
 export async function cleanImages(): Promise<void> {
+  const labs = await claimedLabs();
+  if (labs.length > 0) throw new Error(`Running hosts need the image: first take down ${labs.join(", ")}.`);
   for (const name of await readdir(cacheFolder()).catch(() => [])) {
     if (name.startsWith(PREFIX) || name.startsWith(UNFINISHED)) await remove(name);
   }
