@@ -11,6 +11,13 @@ export async function cgroupPath(lab: string, host = ""): Promise<string> {
   return join(mount + FOLDER, lab, host);
 }
 
+/** The control group of a process. */
+export async function cgroupOf(pid: number): Promise<string> {
+  const [mount = ""] = await mounts("cgroup2");
+  const groups = await readFile(`/proc/${pid}/cgroup`, "utf8");
+  return join(mount, /^0::(.*)$/m.exec(groups)?.[1] ?? "");
+}
+
 /** Makes a host's group: `power` for what watches the host, `machine` for the host itself. */
 export async function createCgroup(path: string): Promise<void> {
   await mkdir(join(path, "power"), { recursive: true });

@@ -3,7 +3,9 @@ import { closeSync, openSync } from "node:fs";
 import { access, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createCgroup, isPopulated, killCgroup, processesIn, removeCgroup } from "./cgroup.ts";
+import { createCgroup, isPopulated, killCgroup, removeCgroup } from "./cgroup.ts";
+import { initOf, runInside } from "./enter.ts";
+import type { RunOptions } from "./enter.ts";
 import { exec, until } from "./exec.ts";
 import type { Result } from "./exec.ts";
 import type { Network } from "./network.ts";
@@ -12,16 +14,6 @@ import type { Snapshot } from "./snapshot.ts";
 
 const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
 const BOOT_SECONDS = 60;
-
-/** How `Host.run` runs a command. */
-export interface RunOptions {
-  /** Standard input; empty by default. */
-  input?: string;
-  /** Return a failed command instead of throwing. */
-  allowFailure?: boolean;
-  /** The bound: a command that takes longer is killed and reported. Default 120 s. */
-  timeoutSeconds?: number;
-}
 
 /** What the lab tells a host of itself. */
 export interface HostSetting {
@@ -62,26 +54,7 @@ export class Host {
   public async run(command: string, options: RunOptions = {}): Promise<Result> {
     const init = await this.init();
     if (!init) throw new Error(`${this.name} is off: switch it on with "boot ${this.name}".`);
-    // In the host's control group too, so that a power cut ends it.
-    const group = /^0::(.*)$/m.exec(await readFile(`/proc/${init}/cgroup`, "utf8"))?.[1] ?? "";
-    const procs = this.setting.cgroup.replace(/\/ssh-reverse-tunnel-lab\/.*/, `${group}/cgroup.procs`);
-    const enter = ["nsenter", `--target=${init}`, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
-    const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    const shell = [
-      "env",
-      "-i",
-      "--chdir=/root",
-      path,
-      "HOME=/root",
-      "USER=root",
-      "LANG=C.UTF-8",
-      "/bin/sh",
-      "-c",
-    ];
-    const argv = [...enter, "--root", "--wd", ...shell, command];
-    const wrapped = ["-c", 'echo $$ >"$0" && exec "$@"', procs, ...argv];
-    const bound = options.timeoutSeconds ?? 120;
-    const result = await exec("sh", wrapped, { ...options, allowFailure: true, timeoutSeconds: bound });
+    const result = await runInside(init, command, options);
     if (result.exitCode !== 0 && !options.allowFailure) {
       const words = result.stderr || result.stdout;
       throw new Error(`"${command}" on ${this.name} failed (exit code ${result.exitCode}): ${words}`);
@@ -121,7 +94,7 @@ export class Host {
     await this.setting.network.removeLink(this.name);
     await removeCgroup(cgroup);
     await createCgroup(cgroup);
-    await this.ready(this.powerOn());
+    await this.ready(powerOn(this, this.setting));
   }
 
   /** Boots a new host, and remembers its file system once everything has started. */
@@ -172,29 +145,6 @@ export class Host {
     return compare(since, await this.snapshot(), this.setting.image);
   }
 
-  /** Starts machine.sh so that it outlives this process; tells whether it has ended. */
-  private powerOn(): () => boolean {
-    const { name, number, network, folder, image, cgroup } = this.setting;
-    const log = openSync(this.file("console.log"), "a");
-    const child = spawn("unshare", ["--mount", "--propagation", "private", "sh", MACHINE], {
-      detached: true,
-      stdio: ["ignore", log, log],
-      env: {
-        ...{ PATH: process.env["PATH"], HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
-        ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
-        ...{ ADDRESS: this.address, ADDRESS6: this.address6 },
-        // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
-        ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
-      },
-    });
-    closeSync(log);
-    child.unref();
-    let ended = false;
-    child.once("exit", () => (ended = true));
-    child.once("error", () => (ended = true));
-    return () => ended;
-  }
-
   private async ready(ended: () => boolean): Promise<void> {
     try {
       await until(`${this.name} to answer`, BOOT_SECONDS, async () => {
@@ -236,16 +186,34 @@ export class Host {
     return active.exitCode === 0;
   }
 
-  /** The process on this machine that is process 1 of the host; undefined while the host is off. */
   private async init(): Promise<number | undefined> {
-    for (const pid of await processesIn(join(this.setting.cgroup, "machine", "payload"))) {
-      const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-      if (/^NSpid:.*\t1$/m.test(status)) return pid;
-    }
-    return undefined;
+    return initOf(this.setting.cgroup);
   }
 
   private file(name: string): string {
     return join(this.setting.folder, name);
   }
+}
+
+/** Starts machine.sh so that it outlives this process; returns whether it has ended. */
+function powerOn(host: Host, setting: HostSetting): () => boolean {
+  const { name, number, network, folder, image, cgroup } = setting;
+  const log = openSync(join(folder, "console.log"), "a");
+  const child = spawn("unshare", ["--mount", "--propagation", "private", "sh", MACHINE], {
+    detached: true,
+    stdio: ["ignore", log, log],
+    env: {
+      ...{ PATH: process.env["PATH"], HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
+      ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
+      ...{ ADDRESS: host.address, ADDRESS6: host.address6 },
+      // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
+      ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
+    },
+  });
+  closeSync(log);
+  child.unref();
+  let ended = false;
+  child.once("exit", () => (ended = true));
+  child.once("error", () => (ended = true));
+  return () => ended;
 }

@@ -11,6 +11,7 @@ import { requireRoot, requireTools } from "./machine.ts";
 import { Network, freeSubnet, networkName } from "./network.ts";
 import { rootImage } from "./root.ts";
 import type { Progress } from "./root.ts";
+import { writeSshFiles } from "./sshFiles.ts";
 import { killStrays } from "./strays.ts";
 
 const PREPARE = fileURLToPath(new URL("prepare.sh", import.meta.url));
@@ -128,8 +129,8 @@ export class Lab {
     const hosts = await Promise.all(names.map((name) => this.prepare(name, names, network, image)));
     const note: Note = { subnet: network.subnet, image, hosts };
     await this.fill(note);
-    await this.writeSshFiles();
     const all = [...this.hosts.values()];
+    await writeSshFiles(this, all);
     // Every boot is awaited even if one fails: what is still starting cannot be cleared.
     const boots = await Promise.allSettled(all.map((host) => host.firstBoot()));
     for (const boot of boots) if (boot.status === "rejected") throw boot.reason;
@@ -164,23 +165,6 @@ export class Lab {
         new Host({ name, number, hostKey, network, folder, image: note.image, cgroup, sshConfigFile }),
       );
     }
-  }
-
-  private async writeSshFiles(): Promise<void> {
-    const hosts = [...this.hosts.values()];
-    const known = hosts.map((host) => `${host.name},${host.address},${host.address6} ${host.hostKey}\n`);
-    await writeFile(this.knownHostsFile, known.join(""));
-    const entries = hosts.map((host) => `Host ${host.name}\n  HostName ${host.address}\n`);
-    const common = [
-      "Host *",
-      "  User root",
-      `  IdentityFile "${this.adminKeyFile}"`,
-      "  IdentitiesOnly yes",
-      `  UserKnownHostsFile "${this.knownHostsFile}"`,
-      "  GlobalKnownHostsFile /dev/null",
-      "  StrictHostKeyChecking yes",
-    ];
-    await writeFile(this.sshConfigFile, entries.join("") + common.join("\n") + "\n");
   }
 
   private hostFolder(name: string): string {
