@@ -1,16 +1,17 @@
-import { copyFile, mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
   type Deployment,
   type EngineEvent,
   LocalWorkspace,
   type OutputMap,
-  type ProjectSettings,
   type Stack,
 } from "@pulumi/pulumi/automation/index.js";
-import { type Engine, findEngine } from "./engine.ts";
+import { execa } from "execa";
+import { findEngine } from "./engine.ts";
 import { Report, type Step } from "./engine/report.ts";
+import { projectSettings, takeSettings } from "./engine/settings.ts";
 
 /** Which stack to open, and what it runs. */
 export interface StackOptions {
@@ -92,35 +93,6 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
   return lab;
 }
 
-/**
- * The project's settings. The plugins are named there although the engine would find them on PATH as well,
- * because of that it would warn in every operation.
- */
-function projectSettings(name: string, engine: Engine, url: string): ProjectSettings {
-  const providers = engine.providers.map(({ name, version, path }) => ({
-    name,
-    version,
-    path: dirname(path),
-  }));
-  const settings: ProjectSettings & { plugins: object } = {
-    name,
-    runtime: "nodejs",
-    backend: { url },
-    plugins: { providers },
-  };
-  return settings;
-}
-
-/** Puts a settings file in place of the stack's own, which keeps its salt where the file brings none. */
-async function takeSettings({ workspace, name }: Stack, file: string): Promise<void> {
-  const { encryptionSalt } = await workspace.stackSettings(name);
-  await copyFile(file, join(workspace.workDir, `Pulumi.${name}.yaml`));
-  const settings = await workspace.stackSettings(name);
-  if (settings.encryptionSalt === undefined && encryptionSalt !== undefined) {
-    await workspace.saveStackSettings(name, { ...settings, encryptionSalt });
-  }
-}
-
 /** One open stack. Each operation waits for its end, and throws a {@link StackError} where it fails. */
 export class LabStack {
   /** The Automation API's own stack, for what is not here. */
@@ -160,9 +132,13 @@ export class LabStack {
     });
   }
 
-  /** The state as the engine keeps it, secrets encrypted. */
-  export(): Promise<Deployment> {
-    return this.automation.exportStack();
+  /** The state as the engine keeps it, secrets encrypted (`automation.exportStack` would reveal them). */
+  async export(): Promise<Deployment> {
+    const { path } = await findEngine();
+    const { workDir, envVars } = this.automation.workspace;
+    const args = ["stack", "export", "--stack", this.automation.name];
+    const { stdout } = await execa(path, args, { cwd: workDir, env: envVars });
+    return JSON.parse(stdout) as Deployment;
   }
 
   /** Sets these settings, and leaves the others; undefined removes one. Objects are structured configuration. */
@@ -214,8 +190,7 @@ export class LabStack {
   }
 
   private explain(operation: string, error: unknown, report: Report, stdout: string): StackError {
-    const fallback = error instanceof Error ? error.message : String(error);
-    const details = report.errors.length > 0 ? report.errors.join("\n") : fallback.trim();
+    const details = report.errors.length > 0 ? report.errors.join("\n") : withoutCommand(error);
     const message = `${operation} of stack "${this.automation.name}" failed:\n${details}`;
     return new StackError(message, report.diagnostics, stdout, error);
   }
@@ -234,4 +209,10 @@ interface Outcome {
 
 function plainOutputs(outputs: OutputMap): Record<string, unknown> {
   return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+}
+
+/** What the CLI itself complained of, without its command line, which the Automation API puts around it twice. */
+function withoutCommand(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return (/^error: ([^]*?)\n err\?: /m.exec(text)?.[1] ?? text).trim();
 }

@@ -58,7 +58,9 @@ export async function findProvider(
 /** Like the engine itself, prefers a plugin on PATH, whatever its version. */
 async function onPath(name: string, version: string): Promise<Provider | undefined> {
   const path = await whichOnPath(`pulumi-resource-${name}`);
-  return path === undefined ? undefined : { name, version, path, origin: "on PATH" };
+  // A process that was started with an engine's environment has the stand-ins on its PATH.
+  if (path === undefined || path.startsWith(STAND_INS)) return undefined;
+  return { name, version, path, origin: "on PATH" };
 }
 
 async function alreadyInstalled(name: string, version: string): Promise<Provider | undefined> {

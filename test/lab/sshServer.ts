@@ -12,8 +12,6 @@ export interface SshServer {
   privateKey: string;
   /** How many logins there have been, and how many were refused. */
   logins: { accepted: number; refused: number };
-  /** The commands that were run, in order. */
-  commands: string[];
   /** The ports that were forwarded to. */
   forwarded: number[];
   close: () => Promise<void>;
@@ -32,7 +30,6 @@ export async function startSshServer(): Promise<SshServer> {
   if (allowed instanceof Error) throw allowed;
   const open = new Set<Connection>();
   const logins = { accepted: 0, refused: 0 };
-  const commands: string[] = [];
   const forwarded: number[] = [];
   const server = new ssh2.Server({ hostKeys: [host.privateKey] }, (client) => {
     open.add(client);
@@ -49,7 +46,7 @@ export async function startSshServer(): Promise<SshServer> {
     });
     client.on("ready", () => {
       logins.accepted += 1;
-      client.on("session", (accept) => serveSession(accept(), commands));
+      client.on("session", (accept) => serveSession(accept()));
       client.on("tcpip", (accept, _reject, { destPort }) => {
         forwarded.push(destPort);
         const channel = accept();
@@ -67,7 +64,6 @@ export async function startSshServer(): Promise<SshServer> {
     hostKey: host.publicLine,
     privateKey: login.privateKey,
     logins,
-    commands,
     forwarded,
     close: async () => {
       for (const client of open) client.end();
@@ -77,10 +73,9 @@ export async function startSshServer(): Promise<SshServer> {
   };
 }
 
-function serveSession(session: Session, commands: string[]): void {
+function serveSession(session: Session): void {
   session.on("env", (accept) => (accept as (() => void) | undefined)?.());
   session.on("exec", (accept, _reject, { command }) => {
-    commands.push(command);
     const channel = accept();
     const child = spawn("sh", ["-c", command]);
     channel.pipe(child.stdin).on("error", () => undefined);

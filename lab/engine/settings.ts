@@ -1,0 +1,33 @@
+import { copyFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ProjectSettings, Stack } from "@pulumi/pulumi/automation/index.js";
+import type { Engine } from "../engine.ts";
+
+/**
+ * The project's settings. The plugins are named there too: the engine would find them on PATH as well,
+ * but would warn of that in every operation.
+ */
+export function projectSettings(name: string, engine: Engine, url: string): ProjectSettings {
+  const providers = engine.providers.map(({ name, version, path }) => ({
+    name,
+    version,
+    path: dirname(path),
+  }));
+  const settings: ProjectSettings & { plugins: object } = {
+    name,
+    runtime: "nodejs",
+    backend: { url },
+    plugins: { providers },
+  };
+  return settings;
+}
+
+/** Puts a settings file in place of the stack's own, which keeps its salt where the file brings none. */
+export async function takeSettings({ workspace, name }: Stack, file: string): Promise<void> {
+  const { encryptionSalt } = await workspace.stackSettings(name);
+  await copyFile(file, join(workspace.workDir, `Pulumi.${name}.yaml`));
+  const settings = await workspace.stackSettings(name);
+  if (settings.encryptionSalt === undefined && encryptionSalt !== undefined) {
+    await workspace.saveStackSettings(name, { ...settings, encryptionSalt });
+  }
+}
