@@ -41,7 +41,10 @@ export interface AdminConnection extends AdminLogin {
  * The connection for the command provider. Throws a sentence where a file cannot be read or no host key is known: there
  * is no trust on first use.
  */
-export function adminConnection(name: string, admin: AdminConnection): command.types.input.remote.ConnectionArgs {
+export function adminConnection(
+  name: string,
+  admin: AdminConnection,
+): command.types.input.remote.ConnectionArgs {
   if (admin.acceptAnyHostKey) {
     void pulumi.log.warn(
       `${name} (${admin.address}): acceptAnyHostKey is set, so whoever answers at this address becomes its admin's trusted host; set hostKey instead`,
@@ -79,14 +82,17 @@ function readKey(name: string, file: string): string {
   try {
     return readFileSync(expandHome(file), "utf8");
   } catch (error) {
-    throw new Error(`${name}: the private key file ${file} cannot be read (${(error as Error).message}); correct privateKeyFile`);
+    throw new Error(`${name}: the private key file ${file} cannot be read; correct privateKeyFile`, {
+      cause: error,
+    });
   }
 }
 
 /** The key that the runner's known_hosts has for the host; ssh-keygen reads hashed names, and names with a port. */
 function knownHostKey(name: string, admin: AdminLogin): string {
   const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
-  const host = admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
+  const host =
+    admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
   const keys = existsSync(file) ? lookUp(file, host) : [];
   // ed25519 where there are several, as OpenSSH itself prefers it.
   const key = keys.find((each) => each.startsWith("ssh-ed25519 ")) ?? keys[0];
@@ -101,7 +107,10 @@ function knownHostKey(name: string, admin: AdminLogin): string {
 function lookUp(file: string, host: string): string[] {
   let found: string;
   try {
-    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
   } catch {
     return []; // ssh-keygen exits with 1 where the host is not there
   }

@@ -12,21 +12,24 @@ export interface SettingsError {
 
 type Report = (path: (string | number)[], message: string) => void;
 
-/** What a schema cannot say: rules between one setting and another. */
-export function checkSettings(settings: Settings): SettingsError[] {
+/**
+ * What a schema cannot say: rules between one setting and another.
+ *
+ * @param publicHosts the names of all public hosts, those too that have mistakes of their own
+ */
+export function checkSettings(settings: Settings, publicHosts: string[]): SettingsError[] {
   const errors: SettingsError[] = [];
   const report: Report = (path, message) => errors.push({ path, message });
   checkAllowUsers(settings, report);
-  checkPublicHostNames(settings, report);
-  checkPorts(settings, report);
-  checkReturnPaths(settings, report);
+  checkPublicHostNames(settings, publicHosts, report);
+  checkPorts(settings, publicHosts, report);
+  checkReturnPaths(settings, publicHosts, report);
   return errors;
 }
 
-/** The public host of an internal host: the named one, or the only one there is. */
-export function publicHostOf(settings: Settings, internalHost: string): string | undefined {
-  const names = Object.keys(settings.publicHosts);
-  return settings.internalHosts[internalHost]?.publicHost ?? (names.length === 1 ? names[0] : undefined);
+/** The public host that a tunnel ends at: the one that the settings name, or the only one there is. */
+export function publicHostOf(named: string | undefined, publicHosts: string[]): string | undefined {
+  return named ?? (publicHosts.length === 1 ? publicHosts[0] : undefined);
 }
 
 function checkAllowUsers(settings: Settings, report: Report): void {
@@ -40,8 +43,7 @@ function checkAllowUsers(settings: Settings, report: Report): void {
   }
 }
 
-function checkPublicHostNames(settings: Settings, report: Report): void {
-  const names = Object.keys(settings.publicHosts);
+function checkPublicHostNames(settings: Settings, names: string[], report: Report): void {
   for (const [name, host] of Object.entries(settings.internalHosts)) {
     if (host.publicHost === undefined ? names.length > 1 : !names.includes(host.publicHost)) {
       report(["internalHosts", name, "publicHost"], `must be one of the public hosts: ${names.join(", ")}`);
@@ -50,9 +52,9 @@ function checkPublicHostNames(settings: Settings, report: Report): void {
 }
 
 /** sshd binds a port below 1024 only for root, and one port of one address only once. */
-function checkPorts(settings: Settings, report: Report): void {
+function checkPorts(settings: Settings, publicHosts: string[], report: Report): void {
   const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
-  for (const [host, { forwards }] of Object.entries(settings.internalHosts)) {
+  for (const [host, { forwards, publicHost: named }] of Object.entries(settings.internalHosts)) {
     for (const [name, args] of Object.entries(forwards)) {
       const path = ["internalHosts", host, "forwards", name, "remotePort"];
       const forward = resolveForward(name, args);
@@ -60,9 +62,12 @@ function checkPorts(settings: Settings, report: Report): void {
         continue;
       }
       if (forward.remotePort < 1024) {
-        report(path, "must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root");
+        report(
+          path,
+          "must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
+        );
       }
-      const publicHost = publicHostOf(settings, host);
+      const publicHost = publicHostOf(named, publicHosts);
       const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));
       if (other) {
         report(path, `must be a port of its own: ${other.path} has the same on the same address`);
@@ -78,10 +83,12 @@ function collide(one: Forward, other: Forward): boolean {
   return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
 }
 
-function checkReturnPaths(settings: Settings, report: Report): void {
+function checkReturnPaths(settings: Settings, publicHosts: string[], report: Report): void {
   const aliases = new Map<string, string>();
-  for (const [host, { forwards, returnPath }] of Object.entries(settings.internalHosts)) {
-    const ssh = Object.keys(forwards).filter((name) => resolveForward(name, forwards[name]!).protocol === "ssh");
+  for (const [host, { forwards, returnPath, publicHost }] of Object.entries(settings.internalHosts)) {
+    const ssh = Object.keys(forwards).filter(
+      (name) => resolveForward(name, forwards[name]!).protocol === "ssh",
+    );
     for (const [index, path] of (returnPath ?? []).entries()) {
       const at = ["internalHosts", host, "returnPath", index];
       if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
@@ -93,10 +100,13 @@ function checkReturnPaths(settings: Settings, report: Report): void {
         );
       }
       const alias = path.alias ?? host;
-      const key = `${publicHostOf(settings, host)} ${path.from} ${alias}`;
+      const key = `${publicHostOf(publicHost, publicHosts)} ${path.from} ${alias}`;
       const other = aliases.get(key);
       if (other) {
-        report([...at, "alias"], `must be an alias of its own: ${other} is 'ssh ${alias}' for '${path.from}' already`);
+        report(
+          [...at, "alias"],
+          `must be an alias of its own: ${other} is 'ssh ${alias}' for '${path.from}' already`,
+        );
       }
       aliases.set(key, at.join("."));
     }

@@ -1,21 +1,17 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
-import type { AdminConnection } from "./adminConnection.ts";
 import { adminConnection } from "./adminConnection.ts";
 import { checkSettings, publicHostOf } from "./checkSettings.ts";
 import type { Host } from "./host.ts";
 import type { Settings } from "./settings.ts";
-import { settingsSchema } from "./settings.ts";
+import { internalHostSchema, publicHostSchema, settingsSchema } from "./settings.ts";
 
 type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connection: Host["connection"] };
 
 /** The settings as components take them: an admin connection in place of the admin's settings. */
 export interface Config {
   publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
-  internalHosts: Record<
-    string,
-    WithConnection<Settings["internalHosts"][string]> & { publicHost: string }
-  >;
+  internalHosts: Record<string, WithConnection<Settings["internalHosts"][string]> & { publicHost: string }>;
   revision: string;
 }
 
@@ -26,44 +22,97 @@ export interface Config {
 export function loadConfig(): Config {
   const config = new pulumi.Config();
   const keys = Object.keys(settingsSchema.shape);
-  const raw = Object.fromEntries(keys.map((key) => [key, readSetting(config, key)]).filter(([, value]) => value !== undefined));
-  return parseConfig(raw as Record<string, unknown>);
+  const raw = keys.map((key): [string, unknown] => [key, readSetting(config, key)]);
+  return parseConfig(Object.fromEntries(raw.filter(([, value]) => value !== undefined)));
 }
 
 /** {@link loadConfig} on plain values. */
 export function parseConfig(raw: Record<string, unknown>): Config {
-  const parsed = settingsSchema.safeParse(raw, { reportInput: true });
-  if (!parsed.success) {
-    throw settingsError(parsed.error.issues.map((issue) => describeIssue(issue, raw)));
-  }
-  const settings = parsed.data;
-  const errors = checkSettings(settings).map(({ path, message }) => describe(path, valueAt(raw, path), message));
-  const connect = (kind: "publicHosts" | "internalHosts", name: string): Host["connection"] => {
-    const { address, admin } = settings[kind][name]!;
-    try {
-      return adminConnection(name, { address, ...admin } as AdminConnection);
-    } catch (error) {
-      errors.push(`${kind}.${name}.admin: ${(error as Error).message}`);
-      return { host: address };
-    }
-  };
-  const publicHosts = mapValues(settings.publicHosts, ({ admin: _, ...rest }, name) => ({
-    ...rest,
-    connection: connect("publicHosts", name),
-  }));
-  const internalHosts = mapValues(settings.internalHosts, ({ admin: _, ...rest }, name) => ({
-    ...rest,
-    connection: connect("internalHosts", name),
-    publicHost: publicHostOf(settings, name) ?? "",
-  }));
+  const parsed = settingsSchema.safeParse(raw);
+  const errors = parsed.error?.issues.map((issue) => describeIssue(issue, raw)) ?? [];
+  // What is wrong elsewhere is no reason to be silent about rules between the settings that are right.
+  const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
+  const found = checkAndConnect(settings, raw);
+  errors.push(...found.errors);
   if (errors.length > 0) {
     throw settingsError(errors);
   }
-  return { publicHosts, internalHosts, revision: settings.revision };
+  return found.config;
+}
+
+function checkAndConnect(
+  settings: Settings,
+  raw: Record<string, unknown>,
+): { config: Config; errors: string[] } {
+  const names = Object.keys((raw.publicHosts as object | undefined) ?? {});
+  const errors = checkSettings(settings, names).map(({ path, message }) =>
+    describe(path, valueAt(raw, path), message),
+  );
+  const connect = (
+    path: string,
+    name: string,
+    host: { address: string; admin: object },
+  ): Host["connection"] => {
+    try {
+      return adminConnection(name, { address: host.address, ...host.admin });
+    } catch (error) {
+      errors.push(`${path}.${name}.admin: ${(error as Error).message}`);
+      return { host: host.address };
+    }
+  };
+  const config = {
+    publicHosts: mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
+      ...rest,
+      connection: connect("publicHosts", name, { ...rest, admin }),
+    })),
+    internalHosts: mapValues(settings.internalHosts, ({ admin, ...rest }, name) => ({
+      ...rest,
+      connection: connect("internalHosts", name, { ...rest, admin }),
+      publicHost: publicHostOf(rest.publicHost, names) ?? "",
+    })),
+    revision: settings.revision,
+  };
+  return { config, errors };
+}
+
+/** The settings less the forwards, return paths and hosts with a mistake in them. */
+function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]): Settings {
+  const rest = structuredClone(raw) as Record<
+    string,
+    Record<string, Record<string, Record<string, unknown>>>
+  >;
+  for (const issue of issues) {
+    const [kind = "", host = "", key = "", entry] = issue.path.map(String);
+    if (issue.code === "unrecognized_keys") {
+      const holder = valueAt(rest, issue.path as (string | number)[]) as Record<string, unknown>;
+      issue.keys.forEach((unknown) => delete holder[unknown]);
+    } else if (entry !== undefined && (key === "forwards" || key === "returnPath")) {
+      delete rest[kind]?.[host]?.[key]?.[entry];
+      // It may go through a forward that is left out here.
+      delete rest[kind]?.[host]?.returnPath;
+    } else {
+      delete rest[kind]?.[host];
+    }
+  }
+  const valid = <T extends z.ZodType>(schema: T, hosts: unknown): Record<string, z.output<T>> =>
+    Object.fromEntries(
+      Object.entries(hosts ?? {}).flatMap(([name, host]) => {
+        const { success, data } = schema.safeParse(host);
+        return success ? [[name, data]] : [];
+      }),
+    );
+  return {
+    publicHosts: valid(publicHostSchema, rest.publicHosts),
+    internalHosts: valid(internalHostSchema, rest.internalHosts),
+    revision: "",
+  };
 }
 
 /** Applies a function to each value of a record. */
-export function mapValues<T, U>(record: Record<string, T>, map: (value: T, key: string) => U): Record<string, U> {
+export function mapValues<T, U>(
+  record: Record<string, T>,
+  map: (value: T, key: string) => U,
+): Record<string, U> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }
 
@@ -112,5 +161,8 @@ function shorten(text: string): string {
 }
 
 function valueAt(raw: unknown, path: (string | number)[]): unknown {
-  return path.reduce<unknown>((value, key) => (value as Record<string | number, unknown> | undefined)?.[key], raw);
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<string | number, unknown> | undefined)?.[key],
+    raw,
+  );
 }

@@ -33,7 +33,9 @@ export interface ForwardArgs {
 export function resolveForward(name: string, args: ForwardArgs): Forward {
   const target = parseTarget(args.target);
   if (!target) {
-    throw new Error(`the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`);
+    throw new Error(
+      `the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`,
+    );
   }
   return {
     name,
@@ -47,7 +49,9 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
 
 /** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; undefined where it is none of them. */
 export function parseTarget(target: string | number): { host: string; port: number } | undefined {
-  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):)?([0-9]{1,5})$/.exec(String(target));
+  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):)?([0-9]{1,5})$/.exec(
+    String(target),
+  );
   const port = Number(match?.[3]);
   if (!match || port < 1 || port > 65535) {
     return undefined;
@@ -63,7 +67,10 @@ export function bindAddress(forward: Forward): string {
 
 /** An address of the public host on which the forward can be reached there. */
 export function checkAddress(forward: Forward): string {
-  return { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ?? forward.listen;
+  return (
+    { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ??
+    forward.listen
+  );
 }
 
 /** Whether other machines may reach the port. */

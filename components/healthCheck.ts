@@ -31,16 +31,18 @@ export class HealthCheck extends pulumi.ComponentResource {
     const program = programPath(args.tunnel, args.check);
     const description = `Check of the reverse SSH tunnel ${args.tunnel}`;
     this.unit = `${base}.timer`;
-    const service = pulumi.all([pulumi.output(args.account), pulumi.all(args.command)]).apply(([account, command]) =>
-      renderCheckUnit({
-        description,
-        account,
-        // What the health check remembers from one run to the next.
-        ...(args.check === "health" ? { runtimeDirectory: base } : {}),
-        command: [program, ...command],
-        needsHome: account !== undefined && account !== tunnelAccount(args.tunnel),
-      }),
-    );
+    const service = pulumi
+      .all([pulumi.output(args.account), pulumi.all(args.command)])
+      .apply(([account, command]) =>
+        renderCheckUnit({
+          description,
+          account,
+          // What the health check remembers from one run to the next.
+          ...(args.check === "health" ? { runtimeDirectory: base } : {}),
+          command: [program, ...command],
+          needsHome: account !== undefined && account !== tunnelAccount(args.tunnel),
+        }),
+      );
     new SystemdUnits(
       `${name}-units`,
       {

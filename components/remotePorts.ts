@@ -35,7 +35,11 @@ export class RemotePorts extends RemoteComponent {
       if (forward.remotePort !== "auto") {
         return `${what} ${forward.remotePort}`;
       }
-      const start = new random.RandomInteger(`${name}-${forward.name}`, { min: first, max: last }, { parent: this });
+      const start = new random.RandomInteger(
+        `${name}-${forward.name}`,
+        { min: first, max: last },
+        { parent: this },
+      );
       return pulumi.interpolate`${what} auto ${start.result} ${first} ${last}`;
     });
     this.chosen = this.run(`${name}-script`, {

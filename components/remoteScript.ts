@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { connectionAdvice } from "./connectionAdvice.ts";
 import type { Host } from "./host.ts";
 import { shellQuote } from "./shell.ts";
 
@@ -48,7 +49,9 @@ export function remoteScript(
   };
   const shell = args.unprivileged
     ? "sh -s --"
-    : pulumi.output(host.connection.user).apply((user) => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
+    : pulumi
+        .output(host.connection.user)
+        .apply((user) => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
   return new command.remote.Command(
     name,
     {
@@ -60,7 +63,7 @@ export function remoteScript(
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
-    opts,
+    { hooks: { onError: [connectionAdvice(name, host)] }, ...opts },
   );
 }
 
@@ -74,10 +77,11 @@ export function readScript(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
 }
 
-const library = ["lib", "record", "files", "lines", "sshFolder"];
+/** Goes before every script. */
+export const scriptLibrary = ["lib", "record", "files", "lines", "sshFolder"];
 
 /** The whole text that travels: the header, the library, the script. */
 export function scriptText(script: string, values: Record<string, string>): string {
   const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
-  return [...header, ...library.map(readScript), readScript(script)].join("");
+  return [...header, ...scriptLibrary.map(readScript), readScript(script)].join("");
 }

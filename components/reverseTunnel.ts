@@ -259,7 +259,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     path: ReturnPathArgs,
     forwards: { forward: Forward; port: pulumi.Output<number> }[],
   ): SshLogin {
-    const via = forwards.find(({ forward }) => (path.via ? forward.name === path.via : forward.protocol === "ssh"));
+    const via = forwards.find(({ forward }) =>
+      path.via ? forward.name === path.via : forward.protocol === "ssh",
+    );
     if (!via) {
       throw new Error(
         `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${path.from}' needs one`,

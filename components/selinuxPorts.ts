@@ -25,7 +25,9 @@ export class SelinuxPorts extends RemoteComponent {
       what: "the SELinux types of the ports",
       values: {
         PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")),
-        INSTALL_PACKAGE: pulumi.output(args.installPackages ?? true).apply((allowed) => (allowed ? "yes" : "no")),
+        INSTALL_PACKAGE: pulumi
+          .output(args.installPackages ?? true)
+          .apply((allowed) => (allowed ? "yes" : "no")),
       },
     });
     this.registerOutputs({});

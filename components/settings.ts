@@ -11,7 +11,10 @@ const must = (what: string) => ({ error: `must be ${what}` });
 
 const text = (what: string, pattern: RegExp) => z.string(must(what)).regex(pattern, must(what));
 
-const port = z.int(must("a port from 1 to 65535")).min(1, must("a port from 1 to 65535")).max(65535, must("a port from 1 to 65535"));
+const port = z
+  .int(must("a port from 1 to 65535"))
+  .min(1, must("a port from 1 to 65535"))
+  .max(65535, must("a port from 1 to 65535"));
 
 const seconds = (least: number) => {
   const what = `a whole number of seconds, ${least} or more`;
@@ -21,42 +24,51 @@ const seconds = (least: number) => {
 const address = text("a host name or an IP address", /^[A-Za-z0-9][A-Za-z0-9.:_-]*$|^::[0-9a-fA-F:.]*$/);
 
 /** useradd(8): what every system accepts. */
-const account = text("the name of an account: a-z, 0-9, '_' and '-', at most 32 characters", /^[a-z_][a-z0-9_-]{0,31}$/);
+const account = text(
+  "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters",
+  /^[a-z_][a-z0-9_-]{0,31}$/,
+);
 
 const tunnelName = /^[a-z][a-z0-9-]{0,23}$/;
 const hostName = /^[a-z][a-z0-9-]{0,62}$/;
 
-/** A record whose keys must fit a pattern, and which is not empty. */
+/** A record whose keys fit a pattern, and which is not empty. */
 function records<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
+  const name =
+    "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
   return z
-    .record(z.string(), value, must(`a map of ${what} by name`))
-    .refine((all) => Object.keys(all).length > 0, must(`at least one of the ${what}`))
-    .superRefine((all, context) => {
-      for (const key of Object.keys(all)) {
-        if (!pattern.test(key)) {
-          context.addIssue({
-            code: "custom",
-            path: [key],
-            params: { found: key },
-            message: "must have a name of a-z, 0-9 and '-' that begins with a letter, since units and accounts are named after it",
-          });
-        }
-      }
-    });
+    .record(z.string().regex(pattern), value, {
+      error: (issue) => (issue.code === "invalid_key" ? name : `must be a map of ${what} by name`),
+    })
+    .refine((all) => Object.keys(all).length > 0, must(`a map with at least one of the ${what}`));
 }
 
 const login = {
   port: port.default(22).describe("Port of its sshd."),
   user: account.default("root").describe("root, or an account that may use `sudo -n`."),
   privateKey: z.string(must("a private key")).optional().describe("A private key. Set it as a secret."),
-  privateKeyFile: z.string(must("a path")).optional().describe("A file with a private key on the machine that runs Pulumi."),
-  privateKeyPassword: z.string(must("a password")).optional().describe("The password of an encrypted private key. Set it as a secret."),
+  privateKeyFile: z
+    .string(must("a path"))
+    .optional()
+    .describe("A file with a private key on the machine that runs Pulumi."),
+  privateKeyPassword: z
+    .string(must("a password"))
+    .optional()
+    .describe("The password of an encrypted private key. Set it as a secret."),
   password: z.string(must("a password")).optional().describe("A password. Set it as a secret."),
-  agentSocketPath: z.string(must("a path")).optional().describe("Socket of an ssh-agent; otherwise SSH_AUTH_SOCK is used where it is set."),
+  agentSocketPath: z
+    .string(must("a path"))
+    .optional()
+    .describe("Socket of an ssh-agent; otherwise SSH_AUTH_SOCK is used where it is set."),
   hostKey: text("a public host key, 'ssh-ed25519 AAAA…'", /^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+$/)
     .optional()
-    .describe("The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub; otherwise the runner's known_hosts is asked."),
-  knownHostsFile: z.string(must("a path")).optional().describe("The known_hosts file to ask instead of ~/.ssh/known_hosts."),
+    .describe(
+      "The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub; otherwise the runner's known_hosts is asked.",
+    ),
+  knownHostsFile: z
+    .string(must("a path"))
+    .optional()
+    .describe("The known_hosts file to ask instead of ~/.ssh/known_hosts."),
 };
 
 const bastion = z.strictObject({ address: address.describe("Name or address of the bastion."), ...login });
@@ -75,16 +87,22 @@ const range = z
   .strictObject({ first: port.describe("First port."), last: port.describe("Last port.") })
   .refine(({ first, last }) => first <= last, must("a range whose first port is not above its last"));
 
-const list = (item: z.ZodType<string>, what: string) => z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
+const list = (item: z.ZodType<string>, what: string) =>
+  z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
-const publicHost = z.strictObject({
+/** One entry of `publicHosts`. */
+export const publicHostSchema = z.strictObject({
   address: address.describe("Where internal hosts reach it: a name or an address."),
   sshPort: port.default(22).describe("Port of its sshd, as internal hosts reach it."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
   allowUsers: list(account, "accounts")
     .optional()
-    .describe("Only these accounts, and the tunnels' own, may log in (AllowUsers). Must name the admin. Absent: as the host has it."),
-  clientAliveInterval: seconds(1).default(15).describe("Seconds before sshd asks a silent tunnel whether it is there (ClientAliveInterval)."),
+    .describe(
+      "Only these accounts, and the tunnels' own, may log in (AllowUsers). Must name the admin. Absent: as the host has it.",
+    ),
+  clientAliveInterval: seconds(1)
+    .default(15)
+    .describe("Seconds before sshd asks a silent tunnel whether it is there (ClientAliveInterval)."),
   clientAliveCountMax: z
     .int(must("a whole number, 1 or more"))
     .min(1, must("a whole number, 1 or more"))
@@ -92,15 +110,23 @@ const publicHost = z.strictObject({
     .describe("Unanswered questions before sshd ends the session (ClientAliveCountMax)."),
   permitListen: list(text("host:port, as in PermitListen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
-    .describe("A bound on what all tunnels together may listen on (PermitListen); each key has its own bound besides."),
+    .describe(
+      "A bound on what all tunnels together may listen on (PermitListen); each key has its own bound besides.",
+    ),
   permitOpen: list(text("host:port, as in PermitOpen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
-    .describe("A bound on what all tunnels together may open (PermitOpen); each key has its own bound besides."),
-  portRange: range.prefault({ first: 20000, last: 29999 }).describe("The ports that `remotePort: auto` chooses from."),
+    .describe(
+      "A bound on what all tunnels together may open (PermitOpen); each key has its own bound besides.",
+    ),
+  portRange: range
+    .prefault({ first: 20000, last: 29999 })
+    .describe("The ports that `remotePort: auto` chooses from."),
   installPackages: z
     .boolean(must("true or false"))
     .default(true)
-    .describe("Whether the package with semanage may be installed where SELinux is enabled and it is missing."),
+    .describe(
+      "Whether the package with semanage may be installed where SELinux is enabled and it is missing.",
+    ),
 });
 
 const forward = z.strictObject({
@@ -109,17 +135,27 @@ const forward = z.strictObject({
     .describe("The port on the public host, or `auto`: a free one, the same for the life of the stack."),
   target: z
     .union([z.string(), z.number()], must("host:port, [v6]:port, or a port of the internal host"))
-    .refine((value) => parseTarget(value) !== undefined, must("host:port, [v6]:port, or a port of the internal host"))
+    .refine(
+      (value) => parseTarget(value) !== undefined,
+      must("host:port, [v6]:port, or a port of the internal host"),
+    )
     .describe("Where connections go on to, as the internal host sees it: `host:port`, or a port of its own."),
   listen: z
     .string(must("'loopback', 'all', or an IP address of the public host"))
-    .refine((value) => value === "loopback" || value === "all" || isIP(value) !== 0, must("'loopback', 'all', or an IP address of the public host"))
+    .refine(
+      (value) => value === "loopback" || value === "all" || isIP(value) !== 0,
+      must("'loopback', 'all', or an IP address of the public host"),
+    )
     .default("loopback")
-    .describe("Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host."),
+    .describe(
+      "Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host.",
+    ),
   protocol: z
     .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))
     .optional()
-    .describe("`ssh` where an SSH server answers, whose banner then proves the forward. Absent: `ssh` where the target's port is 22."),
+    .describe(
+      "`ssh` where an SSH server answers, whose banner then proves the forward. Absent: `ssh` where the target's port is 22.",
+    ),
 });
 
 const returnPath = z.strictObject({
@@ -128,15 +164,28 @@ const returnPath = z.strictObject({
   alias: text("a name of a-z, 0-9, '.', '_' and '-'", /^[a-z0-9][a-z0-9._-]{0,62}$/)
     .optional()
     .describe("What is typed after `ssh`. Absent: the internal host's name."),
-  via: z.string(must("the name of a forward")).optional().describe("The forward that it goes through. Absent: the first to an SSH port."),
+  via: z
+    .string(must("the name of a forward"))
+    .optional()
+    .describe("The forward that it goes through. Absent: the first to an SSH port."),
 });
 
-const internalHost = z.strictObject({
+/** One entry of `internalHosts`. */
+export const internalHostSchema = z.strictObject({
   address: address.describe("Where Pulumi reaches it: a name or an address."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
-  publicHost: z.string(must("the name of a public host")).optional().describe("The public host that its tunnel ends at. Absent: the only one."),
-  account: account.optional().describe("An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: one of its own, `tunnel-<name>`."),
-  forwards: records(forward, /^[a-z][a-z0-9-]{0,30}$/, "forwards").describe("The listeners on the public host, by name."),
+  publicHost: z
+    .string(must("the name of a public host"))
+    .optional()
+    .describe("The public host that its tunnel ends at. Absent: the only one."),
+  account: account
+    .optional()
+    .describe(
+      "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: one of its own, `tunnel-<name>`.",
+    ),
+  forwards: records(forward, /^[a-z][a-z0-9-]{0,30}$/, "forwards").describe(
+    "The listeners on the public host, by name.",
+  ),
   returnPath: z
     .array(returnPath, must("a list of return paths"))
     .min(1, must("a list with at least one return path; leave it out for none"))
@@ -145,13 +194,19 @@ const internalHost = z.strictObject({
   keepAlive: z
     .strictObject({
       connectTimeoutSec: seconds(1).default(5).describe("Seconds to reach the public host (ConnectTimeout)."),
-      serverAliveIntervalSec: seconds(1).default(3).describe("Seconds without a word before ssh asks (ServerAliveInterval)."),
+      serverAliveIntervalSec: seconds(1)
+        .default(3)
+        .describe("Seconds without a word before ssh asks (ServerAliveInterval)."),
       serverAliveCountMax: z
         .int(must("a whole number, 1 or more"))
         .min(1, must("a whole number, 1 or more"))
         .default(2)
-        .describe("Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax)."),
-      restartSec: seconds(1).default(1).describe("Seconds before systemd starts the tunnel again (RestartSec)."),
+        .describe(
+          "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
+        ),
+      restartSec: seconds(1)
+        .default(1)
+        .describe("Seconds before systemd starts the tunnel again (RestartSec)."),
     })
     .prefault({})
     .describe("How fast a dead tunnel is noticed and comes back."),
@@ -161,17 +216,21 @@ const internalHost = z.strictObject({
 });
 
 /** The settings, each under its own key of the stack's configuration. */
-export const settingsSchema = z
-  .strictObject({
-    publicHosts: records(publicHost, hostName, "public hosts").describe("The hosts that tunnels end at, by name."),
-    internalHosts: records(internalHost, tunnelName, "internal hosts").describe(
-      "The hosts that tunnels start from, by name. The name is the tunnel's: at most 24 characters.",
+export const settingsSchema = z.strictObject({
+  publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
+    "The hosts that tunnels end at, by name.",
+  ),
+  internalHosts: records(internalHostSchema, tunnelName, "internal hosts").describe(
+    "The hosts that tunnels start from, by name. The name is the tunnel's: at most 24 characters.",
+  ),
+  revision: z
+    .union([z.string(), z.number()], must("a text"))
+    .default("")
+    .transform(String)
+    .describe(
+      "Any text; another text makes every script look at its host again, and mend what is not as it should be.",
     ),
-    revision: z
-      .string(must("a text"))
-      .default("")
-      .describe("Any text; another text makes every script look at its host again, and mend what is not as it should be."),
-  });
+});
 
 /** The settings after their check, with every default filled in. */
 export type Settings = z.output<typeof settingsSchema>;

@@ -76,7 +76,10 @@ undo_line() {
     rm -f -- "$(temporary_of "$ul_file")"
     return 0
   fi
-  { head -n $((ul_number - 1)) "$ul_file"; tail -n "+$((ul_number + 1))" "$ul_file"; } | put "$ul_file" 600 0:0
+  {
+    head -n $((ul_number - 1)) "$ul_file"
+    tail -n "+$((ul_number + 1))" "$ul_file"
+  } | put "$ul_file" 600 0:0
   changed "removed our line from $ul_file"
 }
 

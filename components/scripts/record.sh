@@ -23,7 +23,10 @@ own() {
   if [ ! -d "$STATE/$OWNER" ]; then
     mkdir -p "$STATE/$OWNER" && chmod 700 "$STATE" || fail "cannot create $STATE/$OWNER: is the disk full or read-only?"
   fi
-  { [ ! -f "$RECORD" ] || cat "$RECORD"; printf '%s\t%s\n' "$1" "$2"; } | replace_record
+  {
+    [ ! -f "$RECORD" ] || cat "$RECORD"
+    printf '%s\t%s\n' "$1" "$2"
+  } | replace_record
 }
 
 # share KIND VALUE: as own, for what several resources may need at once and the last one takes away.

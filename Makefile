@@ -1,0 +1,34 @@
+# Every command of the project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint bench settings clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: node_modules ## boot two hosts, run the program on them, log in through the tunnel (root, Linux)
+	@npx tsx lab/demo.ts
+
+test: node_modules ## every test, those on real hosts too (root, Linux); ends with the count
+	@npx vitest run
+
+unit: node_modules ## the tests that need nothing but Node
+	@npx vitest run --project unit
+
+lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
+	@tools/lint.sh
+
+bench: node_modules ## times and counts SSH connections; prints the table of docs/benchmarks.md
+	@npx tsx bench/engine.ts
+
+settings: node_modules ## write docs/settings.md from the schema
+	@npx tsx tools/settingsReference.ts
+
+clean: ## remove what the lab and the tests left, the cached image and engine too
+	@npx tsx lab/cli.ts down || true
+	@npx tsx lab/cli.ts clean
+	@rm -rf node_modules dist
+
+node_modules: package.json package-lock.json
+	@echo "Installing the npm packages …"
+	@npm ci --no-fund --no-audit --loglevel=error
+	@touch node_modules

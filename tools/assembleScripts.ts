@@ -1,0 +1,26 @@
+/** Writes each remote script as it travels, with a header of dummy values, into a folder: for shellcheck. */
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readScript, scriptLibrary, scriptText } from "../components/remoteScript.ts";
+
+const [folder] = process.argv.slice(2);
+if (!folder) {
+  throw new Error("usage: tsx tools/assembleScripts.ts FOLDER");
+}
+const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
+  .filter((file) => file.endsWith(".sh"))
+  .map((file) => file.slice(0, -3))
+  .filter((script) => !scriptLibrary.includes(script));
+
+for (const script of scripts) {
+  const names = new Set(
+    [...readScript(script).matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""),
+  );
+  const header = Object.fromEntries(
+    ["HOST", "OWNER", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
+  );
+  writeFileSync(
+    join(folder, `${script}.sh`),
+    `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(script, header)}`,
+  );
+}

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Everything that reads the code without running it. Installs shellcheck and shfmt from Debian's packages where they are
+# missing and may be installed; actionlint needs Go.
+set -eu
+cd "$(dirname "$0")/.."
+
+need() {
+  command -v "$1" >/dev/null 2>&1 && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing $1 …"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null
+  else
+    echo "lint: $1 is missing; install it and try again" >&2
+    exit 1
+  fi
+}
+
+echo "tsc"
+npx tsc
+echo "eslint"
+npx eslint .
+echo "prettier"
+npx prettier --check --log-level warn .
+
+need shellcheck
+need shfmt
+scripts=$(git ls-files '*.sh' .ci/run)
+echo "shfmt"
+# shellcheck disable=SC2086  # names without spaces
+shfmt -d -i 2 -ci $scripts
+echo "shellcheck"
+# Our remote scripts are checked as they travel: header, library, script.
+assembled=$(mktemp -d)
+trap 'rm -rf "$assembled"' EXIT
+npx tsx tools/assembleScripts.ts "$assembled"
+# shellcheck disable=SC2046
+shellcheck "$assembled"/*.sh $(git ls-files '*.sh' .ci/run | grep -v '^components/scripts/[a-zA-Z]*\.sh$')
+
+echo "actionlint"
+if command -v go >/dev/null 2>&1; then
+  go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+else
+  echo "lint: actionlint needs Go; skipped" >&2
+fi
+echo "lint: nothing found"
