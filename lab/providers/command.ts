@@ -92,24 +92,28 @@ function checkConnection(given: unknown, failures: Failure[]): unknown {
     failures.push({ property: "connection", reason: "Missing required field 'connection'" });
     return given;
   }
-  const { proxy, ...hop } = connection;
-  const checked = checkHop("connection", hop, failures);
-  if (proxy === undefined) return secret(checked);
-  const inner = isSecret(proxy) ? proxy.value : proxy;
-  return secret({
-    ...checked,
-    proxy: isRecord(inner) ? checkHop("connection.proxy", inner, failures) : proxy,
-  });
+  const { proxy: wrapped, ...hop } = connection;
+  const proxy = isSecret(wrapped) ? wrapped.value : wrapped;
+  checkNames("Connection", hop, failures);
+  if (!isRecord(proxy)) return secret({ ...fillIn(hop), ...(proxy !== undefined && { proxy }) });
+  checkNames("ProxyConnection", proxy, failures);
+  return secret({ ...fillIn(hop), proxy: fillIn(proxy) });
 }
 
-function checkHop(path: string, given: Properties, failures: Failure[]): Properties {
-  if (given.host === undefined) failures.push({ property: path, reason: "Missing required field 'host'" });
-  for (const property of Object.keys(given)) {
-    if (!HOP_PROPERTIES.has(property))
-      failures.push({ property: `${path}.${property}`, reason: "Unrecognized field" });
-  }
+function checkNames(type: string, hop: Properties, failures: Failure[]): void {
+  const wrong = Object.keys(hop)
+    .filter((name) => !HOP_PROPERTIES.has(name))
+    .map((name) => `${name}: Unrecognized field '${name}' on 'remote.${type}'`);
+  if (hop.host === undefined) wrong.push(`host: Missing required field 'host' on 'remote.${type}'`);
+  if (wrong.length === 0) return;
+  const list = wrong.map((line) => `\n\t${line}`).join("");
+  const reason = `An error occurred decoding 'CommandInputs.connection': ${wrong.length} failures decoding:${list}`;
+  failures.push({ property: "connection", reason });
+}
+
+function fillIn(given: Properties): Properties {
   const hop: Properties = { ...HOP_DEFAULTS, ...given };
-  for (const property of HOP_SECRETS) if (hop[property] !== undefined) hop[property] = secret(hop[property]);
+  for (const name of HOP_SECRETS) if (hop[name] !== undefined) hop[name] = secret(hop[name]);
   return hop;
 }
 
@@ -117,13 +121,13 @@ function checkHop(path: string, given: Properties, failures: Failure[]): Propert
 async function execute(
   properties: Properties,
   choose: (state: State) => string | undefined,
-  { log, signal }: Context,
+  { status, signal }: Context,
 ): Promise<Properties | undefined> {
   const state = reveal(properties) as State;
   const chosen = choose(state);
   if (chosen === undefined) return undefined;
   // One connection for each command, left open: the official provider closes none before its process ends.
-  const client = await dial(state.connection, (text) => log("status", text), signal);
+  const client = await dial(state.connection, status, signal);
   const previous = state.addPreviousOutputInEnv ?? true;
   const output = await run(client, {
     command: chosen,
@@ -137,7 +141,7 @@ async function execute(
       state.logging === undefined || state.logging === "stdout" || state.logging === "stdoutAndStderr",
     logStderr:
       state.logging === undefined || state.logging === "stderr" || state.logging === "stdoutAndStderr",
-    log: (line) => log("status", line),
+    log: status,
   });
   return { ...output };
 }

@@ -7,18 +7,16 @@ import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import providerRpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import messages from "@pulumi/pulumi/proto/provider_pb.js";
 import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
-import structMessages from "google-protobuf/google/protobuf/struct_pb.js";
-import type { Changes, Properties } from "./values.ts";
-
-type Struct = structMessages.Struct;
+import type { Properties } from "./values.ts";
+import { type Difference, diffResponse, nameOf, properties, struct, typeOf } from "./wire.ts";
 
 /** What a provider is told beside the properties. */
 export interface Context {
   /** The resource's own name. */
   name: string;
   preview: boolean;
-  /** Tells the engine something: a status shows while the resource is worked on, the others stay. */
-  log: (severity: "status" | "info" | "warning" | "error", text: string) => void;
+  /** Shows a line while the resource is worked on. */
+  status: (text: string) => void;
   /** Aborted when the user interrupts the deployment. */
   signal: AbortSignal;
 }
@@ -32,8 +30,7 @@ export interface Failure {
 /** One kind of resource. Properties come with their secret marks, and keep them in what is returned. */
 export interface ResourceKind {
   check(inputs: Properties): { inputs: Properties; failures?: Failure[] };
-  /** The changed properties by path, and which of those paths ask for a replacement. */
-  diff(oldInputs: Properties, inputs: Properties): { changes: Changes; replaces: string[] };
+  diff(oldInputs: Properties, inputs: Properties): Difference;
   create(inputs: Properties, context: Context): Promise<{ id: string; state: Properties }>;
   update(inputs: Properties, state: Properties, context: Context): Promise<Properties>;
   delete(state: Properties, context: Context): Promise<void>;
@@ -53,32 +50,26 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
       ? undefined
       : new engineRpc.EngineClient(engineAddress, grpc.credentials.createInsecure());
   const interrupted = new AbortController();
+  // One after the other, so that the lines keep their order.
+  let logged = Promise.resolve();
 
   const kindOf = (urn: string): ResourceKind => {
     const kind = provider.resources[typeOf(urn)];
     if (!kind) throw new Error(`the lab's stand-in for the ${provider.name} provider has no ${typeOf(urn)}`);
     return kind;
   };
-  const log = (urn: string, severity: "status" | "info" | "warning" | "error", text: string): void => {
-    const { LogRequest, LogSeverity } = engineMessages;
-    const levels = {
-      status: LogSeverity.INFO,
-      info: LogSeverity.INFO,
-      warning: LogSeverity.WARNING,
-      error: LogSeverity.ERROR,
-    };
-    const request = new LogRequest();
-    request
-      .setSeverity(levels[severity])
-      .setMessage(text)
-      .setUrn(urn)
-      .setEphemeral(severity === "status");
-    engine?.log(request, () => undefined);
+  const status = (urn: string, text: string): void => {
+    if (!engine) return;
+    const request = new engineMessages.LogRequest();
+    request.setSeverity(engineMessages.LogSeverity.INFO).setUrn(urn).setMessage(text).setEphemeral(true);
+    logged = logged.then(() => new Promise((done) => engine.log(request, () => done())));
   };
+  /** Answers only when the engine has all that was logged: it takes no more for a resource that is done. */
+  const work = async <T>(doing: Promise<T>): Promise<T> => doing.finally(() => logged);
   const contextOf = (urn: string, preview: boolean): Context => ({
     name: nameOf(urn),
     preview,
-    log: (severity, text) => log(urn, severity, text),
+    status: (text) => status(urn, text),
     signal: interrupted.signal,
   });
 
@@ -90,11 +81,7 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
     getPluginInfo: answer(() => new pluginMessages.PluginInfo().setVersion(provider.version)),
     attach: answer(() => new emptyMessages.Empty()),
     configure: answer(() => {
-      log(
-        "",
-        "status",
-        `the lab's stand-in for the ${provider.name} provider ${provider.version} is at work`,
-      );
+      status("", `the lab's stand-in for the ${provider.name} provider ${provider.version} is at work`);
       return new messages.ConfigureResponse().setAcceptsecrets(true).setSupportspreview(true);
     }),
     cancel: answer(() => {
@@ -114,18 +101,20 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
     }),
     create: answer(async (request: messages.CreateRequest) => {
       const context = contextOf(request.getUrn(), request.getPreview());
-      const created = await kindOf(request.getUrn()).create(properties(request.getProperties()), context);
+      const created = await work(
+        kindOf(request.getUrn()).create(properties(request.getProperties()), context),
+      );
       return new messages.CreateResponse().setId(created.id).setProperties(struct(created.state));
     }),
     update: answer(async (request: messages.UpdateRequest) => {
       const context = contextOf(request.getUrn(), request.getPreview());
       const [inputs, state] = [properties(request.getNews()), properties(request.getOlds())];
-      const updated = await kindOf(request.getUrn()).update(inputs, state, context);
+      const updated = await work(kindOf(request.getUrn()).update(inputs, state, context));
       return new messages.UpdateResponse().setProperties(struct(updated));
     }),
     delete: answer(async (request: messages.DeleteRequest) => {
       const context = contextOf(request.getUrn(), false);
-      await kindOf(request.getUrn()).delete(properties(request.getProperties()), context);
+      await work(kindOf(request.getUrn()).delete(properties(request.getProperties()), context));
       return new emptyMessages.Empty();
     }),
     // There is nothing to read back: a refresh leaves everything as it is.
@@ -146,28 +135,6 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
   process.stdout.write(`${port}\n`);
 }
 
-function diffResponse(difference: { changes: Changes; replaces: string[] }): messages.DiffResponse {
-  const { Kind } = messages.PropertyDiff;
-  const response = new messages.DiffResponse().setHasdetaileddiff(true);
-  for (const [path, change] of difference.changes) {
-    const replaces = difference.replaces.includes(path);
-    const kinds = {
-      add: replaces ? Kind.ADD_REPLACE : Kind.ADD,
-      delete: replaces ? Kind.DELETE_REPLACE : Kind.DELETE,
-      update: replaces ? Kind.UPDATE_REPLACE : Kind.UPDATE,
-    };
-    response.getDetaileddiffMap().set(path, new messages.PropertyDiff().setKind(kinds[change]));
-  }
-  const heads = (paths: Iterable<string>) => [
-    ...new Set([...paths].map((path) => path.split(/[.[]/)[0] ?? path)),
-  ];
-  const { DIFF_SOME, DIFF_NONE } = messages.DiffResponse.DiffChanges;
-  return response
-    .setChanges(difference.changes.size > 0 ? DIFF_SOME : DIFF_NONE)
-    .setDiffsList(heads(difference.changes.keys()))
-    .setReplacesList(heads(difference.replaces));
-}
-
 /** One method of the protocol; what it throws becomes the resource's error, word for word. */
 function answer<Request, Response>(
   handle: (request: Request) => Response | Promise<Response>,
@@ -183,24 +150,4 @@ function answer<Request, Response>(
         },
       );
   };
-}
-
-function properties(from: Struct | undefined): Properties {
-  return from?.toJavaScript() ?? {};
-}
-
-function struct(from: Properties): Struct {
-  const known = Object.entries(from).filter(([, value]) => value !== undefined);
-  return structMessages.Struct.fromJavaScript(
-    Object.fromEntries(known) as Parameters<typeof structMessages.Struct.fromJavaScript>[0],
-  );
-}
-
-/** `urn:pulumi:stack::project::parent$type::name` → `type`. */
-function typeOf(urn: string): string {
-  return urn.split("::")[2]?.split("$").at(-1) ?? "";
-}
-
-function nameOf(urn: string): string {
-  return urn.split("::").slice(3).join("::");
 }

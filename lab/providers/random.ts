@@ -22,7 +22,7 @@ const randomInteger: ResourceKind = {
   // Every input asks for a new number.
   diff(oldInputs, inputs) {
     const changes = diff(oldInputs, inputs);
-    return { changes, replaces: [...changes.keys()] };
+    return { changes, replaces: [...changes.keys()], terse: true };
   },
 
   create(inputs, { preview }) {
@@ -43,10 +43,11 @@ const randomInteger: ResourceKind = {
 function draw(inputs: Properties): number {
   const { min, max, seed } = reveal(inputs) as { min: number; max: number; seed?: string };
   if (isUnknown(min) || isUnknown(max)) throw new Error("the range of a random integer is not known");
-  if (max < min)
+  if (max < min) {
     throw new Error(
-      `the minimum (min) value ${min} needs to be smaller than or equal to maximum (max) value ${max}`,
+      "Create Random Integer Error: The minimum (minVal) value needs to be smaller than or equal to maximum (maxVal) value.",
     );
+  }
   // The official provider's sequence for a seed is Go's own: numbers drawn here would differ from it.
   if (seed !== undefined && seed !== "")
     throw new Error("the lab's stand-in for RandomInteger knows no seed");

@@ -204,6 +204,39 @@ describe("remote.Command", () => {
     );
   });
 
+  it("says that the other side reset the connection", async () => {
+    const listener = createServer((socket) => void socket.once("data", () => socket.resetAndDestroy()));
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const { port } = listener.address() as AddressInfo;
+    program = () => void noting({ connection: connection({ port }) });
+    expect(await failure(stack.up())).toMatch(
+      /one: after 1 failed attempts: ssh: handshake failed: read tcp 127\.0\.0\.1:\d+->127\.0\.0\.1:\d+: read: connection reset by peer$/,
+    );
+    listener.close();
+  });
+
+  it("shows what a command writes while it runs, line by line, but not what logging leaves out", async () => {
+    const create = "echo one; echo two; echo three; sleep 0.2; echo four >&2";
+    program = () => void noting({ create, stdin: "" });
+    const { stdout } = await stack.up();
+    expect(stdout).toMatch(/creating .*one\n[^]*creating .*two\n[^]*creating .*three\n[^]*creating .*four\n/);
+    await stack.destroy();
+    program = () => void noting({ create, stdin: "", logging: "stderr" });
+    const quieter = (await stack.up()).stdout;
+    expect(quieter).toMatch(/creating .*four\n/);
+    expect(quieter).not.toMatch(/creating .*two\n/);
+  });
+
+  it("keeps one connection for each command until the provider ends", async () => {
+    const logins = server.logins.accepted;
+    program = () => {
+      for (let i = 1; i <= 4; i++) noting({ create: "true", delete: undefined, stdin: "" }, `n${i}`);
+    };
+    await stack.up();
+    expect(server.logins.accepted - logins).toBe(4);
+    expect(server.most()).toBeGreaterThanOrEqual(4);
+  });
+
   it("tells a failing command's line, status and output, but not its standard input", async () => {
     const create = `cat >/dev/null; echo "some" 'output'; echo errors >&2; exit 7`;
     program = () => void noting({ create, stdin: "the input" });

@@ -12,6 +12,8 @@ export interface SshServer {
   privateKey: string;
   /** How many logins there have been, and how many were refused. */
   logins: { accepted: number; refused: number };
+  /** How many connections were open at the same time, at most. */
+  most: () => number;
   /** The ports that were forwarded to. */
   forwarded: number[];
   close: () => Promise<void>;
@@ -29,10 +31,12 @@ export async function startSshServer(): Promise<SshServer> {
   const allowed = ssh2.utils.parseKey(login.publicLine);
   if (allowed instanceof Error) throw allowed;
   const open = new Set<Connection>();
+  let most = 0;
   const logins = { accepted: 0, refused: 0 };
   const forwarded: number[] = [];
   const server = new ssh2.Server({ hostKeys: [host.privateKey] }, (client) => {
     open.add(client);
+    most = Math.max(most, open.size);
     client.on("close", () => open.delete(client));
     client.on("error", () => undefined);
     client.on("authentication", (context) => {
@@ -64,6 +68,7 @@ export async function startSshServer(): Promise<SshServer> {
     hostKey: host.publicLine,
     privateKey: login.privateKey,
     logins,
+    most: () => most,
     forwarded,
     close: async () => {
       for (const client of open) client.end();

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "ssh2";
 import type { Connection, Hop } from "./connection.ts";
 import { dialError, dialTimeout, rejectionError } from "./errors.ts";
-import { handshake, readKeys } from "./handshake.ts";
+import { handshake } from "./handshake.ts";
+import { readKeys } from "./keys.ts";
 
 /** Tells whoever waits that a dial failed and will be tried again. */
 export type Status = (text: string) => void;
@@ -15,7 +16,7 @@ const LONGEST_DELAY = 5_000;
 
 /** Connects and logs in, with the official provider's patience. */
 export async function dial(connection: Connection, status: Status, signal: AbortSignal): Promise<Client> {
-  const keys = readKeys(connection);
+  const keys = await readKeys(connection);
   const retry = <T>(what: string, limit: number, attempt: () => Promise<T>) =>
     withRetry(what, limit, attempt, status, signal);
   const { proxy } = connection;
@@ -24,8 +25,8 @@ export async function dial(connection: Connection, status: Status, signal: Abort
       handshake(await tcp(connection), connection, keys),
     );
   }
-  const proxyKeys = prefixed(() => readKeys(proxy));
   return prefixed(async () => {
+    const proxyKeys = await readKeys(proxy);
     const hop = await retry("Dial proxy", proxy.dialErrorLimit, async () =>
       handshake(await tcp(proxy), proxy, proxyKeys),
     );
@@ -86,14 +87,10 @@ function forward(proxy: Client, { host, port }: Hop): Promise<Duplex> {
   });
 }
 
-function prefixed<T>(work: () => T): T {
-  const explain = (error: unknown): never => {
-    throw new Error(`proxy: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  };
+async function prefixed<T>(work: () => Promise<T>): Promise<T> {
   try {
-    const result = work();
-    return result instanceof Promise ? (result.catch(explain) as T) : result;
+    return await work();
   } catch (error) {
-    return explain(error);
+    throw new Error(`proxy: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }

@@ -1,11 +1,29 @@
 // The official provider is a Go program: these are the sentences that its libraries put an error in, so that
 // whoever reads or matches an error meets the same text with the stand-in.
+import { getServers } from "node:dns";
 
 const CONNECT: Record<string, string> = {
+  EACCES: "connect: permission denied",
   ECONNREFUSED: "connect: connection refused",
   EHOSTUNREACH: "connect: no route to host",
+  ENOENT: "connect: no such file or directory",
   ENETUNREACH: "connect: network is unreachable",
   ETIMEDOUT: "connect: connection timed out",
+};
+
+/** The signals that an SSH server may name; the status is 128 and theirs, and 128 alone for any other. */
+const SIGNALS: Record<string, number> = {
+  ABRT: 6,
+  ALRM: 14,
+  FPE: 8,
+  HUP: 1,
+  ILL: 4,
+  INT: 2,
+  KILL: 9,
+  PIPE: 13,
+  QUIT: 3,
+  SEGV: 11,
+  TERM: 15,
 };
 
 const REJECTIONS: Record<number, string> = {
@@ -27,9 +45,17 @@ export function dialError(host: string, port: number, error: Error): Error {
   // Node tries every address of a name, and gathers what went wrong with each.
   const outer: NetworkError = error;
   const { code = "", address = host, port: tried = port, message } = outer.errors?.[0] ?? outer;
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
-    return new Error(`dial tcp: lookup ${host}: no such host`);
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
+    const [server] = getServers();
+    const asked = server === undefined ? "" : ` on ${hostPort(server, 53)}`;
+    return new Error(`dial tcp: lookup ${host}${asked}: no such host`);
+  }
   return new Error(`dial tcp ${hostPort(address, tried)}: ${CONNECT[code] ?? message}`);
+}
+
+/** An agent that does not answer. */
+export function agentError(path: string, error: NetworkError): Error {
+  return new Error(`dial unix ${path}: ${CONNECT[error.code ?? ""] ?? error.message}`);
 }
 
 /** A TCP connection that took longer than the limit. */
@@ -57,6 +83,14 @@ export function rejectionError(error: Error & { reason?: number }): Error {
   return new Error(
     `ssh: rejected: ${REJECTIONS[error.reason] ?? `unknown reason ${error.reason}`} (${text})`,
   );
+}
+
+/** A command that ended with an error or by a signal. */
+export function exitProblem(code: number | null, signal = "", reason = ""): string {
+  if (code !== null) return `Process exited with status ${code}`;
+  const name = signal.replace(/^SIG/, "");
+  const because = reason === "" ? "" : `. Reason was: ${reason}`;
+  return `Process exited with status ${128 + (SIGNALS[name] ?? 0)} from signal ${name}${because}`;
 }
 
 /** An IPv6 address stands in brackets before its port. */

@@ -5,40 +5,10 @@ import ssh2, {
   type AuthHandlerMiddleware,
   type NextAuthHandler,
   type Client,
-  type ParsedKey,
 } from "ssh2";
 import type { Hop } from "./connection.ts";
 import { handshakeError, hostPort, loginError } from "./errors.ts";
-
-/** What a hop's settings hold in the way of keys, read before anything is dialled. */
-export interface Keys {
-  host?: ParsedKey;
-  login?: ParsedKey;
-}
-
-/** Reads the keys; what is wrong with them is no matter of trying again. */
-export function readKeys({ hostKey, privateKey, privateKeyPassword }: Hop): Keys {
-  const keys: Keys = {};
-  if (hostKey !== undefined) {
-    const line = hostKey.split("\n").find((text) => text.trim() !== "" && !text.trimStart().startsWith("#"));
-    const parsed = ssh2.utils.parseKey(line?.trim() ?? "");
-    if (parsed instanceof Error) throw new Error("failed to parse host key: ssh: no key found");
-    keys.host = parsed;
-  }
-  if (privateKey !== undefined) {
-    const parsed = ssh2.utils.parseKey(privateKey, privateKeyPassword);
-    if (parsed instanceof Error)
-      throw new Error(keyProblem(parsed.message, privateKeyPassword !== undefined));
-    keys.login = parsed;
-  }
-  return keys;
-}
-
-function keyProblem(message: string, hasPassword: boolean): string {
-  if (hasPassword && !message.includes("Unsupported")) return "x509: decryption password incorrect";
-  if (/encrypted/i.test(message)) return "ssh: this private key is passphrase protected";
-  return "ssh: no key found";
-}
+import type { Keys } from "./keys.ts";
 
 /** Makes an SSH connection of a stream, checks the host's key and logs in. */
 export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client> {
@@ -47,15 +17,13 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
     const attempted: string[] = [];
     let mismatch = false;
     let offered = "";
-    client.once("ready", () => {
-      // Kept until the end of the process; that it breaks off then is of no interest.
-      client.on("error", () => undefined);
-      resolve(client);
-    });
-    client.once("error", (error) => {
+    const ends = addresses(stream);
+    client.once("ready", () => resolve(client));
+    // Some failures are told twice, and a connection that breaks off later is the command's to notice.
+    client.on("error", (error) => {
       if (mismatch) reject(handshakeError("ssh: host key mismatch"));
       else if (error.level === "client-authentication") reject(loginError(attempted));
-      else reject(handshakeError(problem(error, keys.host?.type, offered, stream)));
+      else reject(handshakeError(problem(error, keys.host?.type, offered, ends)));
       stream.destroy();
     });
     client.once("close", () => reject(handshakeError("EOF")));
@@ -83,24 +51,26 @@ function problem(
   error: Error & { code?: string },
   type: string | undefined,
   offered: string,
-  stream: Duplex,
+  ends: string,
 ): string {
   if (/no matching host key format/.test(error.message)) {
     const peer = offered.split(",").join(" ");
     return `ssh: no common algorithm for host key; we offered: [${type ?? ""}], peer offered: [${peer}]`;
   }
-  if (error.code === "ECONNRESET" && stream instanceof Socket) {
-    const local = hostPort(stream.localAddress ?? "", stream.localPort ?? 0);
-    const remote = hostPort(stream.remoteAddress ?? "", stream.remotePort ?? 0);
-    return `read tcp ${local}->${remote}: read: connection reset by peer`;
-  }
+  if (error.code === "ECONNRESET") return `read tcp ${ends}: read: connection reset by peer`;
   return /lost before handshake|closed|ended/i.test(error.message) ? "EOF" : error.message;
 }
 
+/** Both ends of a TCP connection: they are not to be had any more once it is reset. */
+function addresses(stream: Duplex): string {
+  if (!(stream instanceof Socket)) return "";
+  const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = stream;
+  return `${hostPort(localAddress, localPort)}->${hostPort(remoteAddress, remotePort)}`;
+}
+
 /** Offers, in this order, no proof at all, the key (or else the agent's keys), the password. */
-function methods(hop: Hop, { login }: Keys, attempted: string[]): AuthHandlerMiddleware {
+function methods(hop: Hop, { login, agent }: Keys, attempted: string[]): AuthHandlerMiddleware {
   const username = hop.user;
-  const agent = hop.agentSocketPath ?? process.env.SSH_AUTH_SOCK;
   const queue: AnyAuthMethod[] = [{ type: "none", username }];
   if (login) queue.push({ type: "publickey", username, key: login });
   if (hop.password !== undefined) {
@@ -112,7 +82,7 @@ function methods(hop: Hop, { login }: Keys, attempted: string[]): AuthHandlerMid
       prompt: (_name, _instructions, _language, prompts, finish) => finish(prompts.map(() => password)),
     });
   }
-  if (!login && agent !== undefined && agent !== "") queue.push({ type: "agent", username, agent });
+  if (!login && agent !== undefined) queue.push({ type: "agent", username, agent });
   // The first call has no list yet, and false ends the attempts: the types know neither.
   return (left: string[] | null, _partial: boolean, next: NextAuthHandler) => {
     for (;;) {

@@ -1,8 +1,7 @@
-import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import type { Client, ClientChannel } from "ssh2";
-import { quote, rejectionError } from "./errors.ts";
+import { exitProblem, quote, rejectionError } from "./errors.ts";
 
 /** What to run, and what becomes of its output. */
 export interface Job {
@@ -57,13 +56,6 @@ function open(client: Client, { command, environment }: Job): Promise<ClientChan
       else resolve(channel);
     });
   });
-}
-
-function exitProblem(code: number | null, signal?: string, reason?: string): string {
-  if (code !== null) return `Process exited with status ${code}`;
-  const number = constants.signals[signal as NodeJS.Signals] ?? 0;
-  const because = reason === undefined || reason === "" ? "" : `. Reason was: ${reason}`;
-  return `Process exited with status ${128 + number} from signal ${signal?.replace(/^SIG/, "") ?? ""}${because}`;
 }
 
 function text(chunks: Buffer[]): string {
