@@ -51,7 +51,7 @@ export function remoteScript(
     ? "sh -s --"
     : pulumi
         .output(host.connection.user)
-        .apply((user) => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
+        .apply((user = "root") => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
   return new command.remote.Command(
     name,
     {
