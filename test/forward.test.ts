@@ -1,0 +1,74 @@
+import { describe, expect, test } from "vitest";
+import {
+  bindAddress,
+  checkAddress,
+  hostPort,
+  isOpen,
+  parseTarget,
+  resolveForward,
+} from "../components/forward.ts";
+
+describe("a forward's target", () => {
+  test.each([
+    [22, { host: "127.0.0.1", port: 22 }],
+    ["8080", { host: "127.0.0.1", port: 8080 }],
+    ["printer:9100", { host: "printer", port: 9100 }],
+    ["192.168.1.5:80", { host: "192.168.1.5", port: 80 }],
+    ["[fd00::5]:443", { host: "fd00::5", port: 443 }],
+    ["a:65535", { host: "a", port: 65535 }],
+  ])("may be %j", (target, expected) => {
+    expect(parseTarget(target)).toEqual(expected);
+  });
+
+  test.each([0, 65536, 1.5, -1, "", "printer", "printer:", ":22", "a:0", "a b:22", "fd00::5:443", "-x:22"])(
+    "cannot be %j",
+    (target) => {
+      expect(parseTarget(target)).toBeUndefined();
+    },
+  );
+});
+
+describe("a forward", () => {
+  test("is for the public host itself and an SSH server where nothing else is said of port 22", () => {
+    expect(resolveForward("ssh", { remotePort: 2222, target: 22 })).toEqual({
+      name: "ssh",
+      remotePort: 2222,
+      targetHost: "127.0.0.1",
+      targetPort: 22,
+      listen: "loopback",
+      protocol: "ssh",
+    });
+  });
+
+  test("is plain TCP where its target has another port, unless the settings say otherwise", () => {
+    expect(resolveForward("web", { remotePort: "auto", target: "a:80" }).protocol).toBe("tcp");
+    expect(resolveForward("alt", { remotePort: 1, target: 2022, protocol: "ssh" }).protocol).toBe("ssh");
+    expect(resolveForward("git", { remotePort: 1, target: 22, protocol: "tcp" }).protocol).toBe("tcp");
+  });
+
+  test("with a wrong target says what a target is", () => {
+    expect(() => resolveForward("web", { remotePort: 1, target: "printer" })).toThrow(
+      "the forward 'web': 'printer' is no target; write host:port, [v6]:port or a port",
+    );
+  });
+
+  test.each([
+    { listen: "loopback", bind: "127.0.0.1", check: "127.0.0.1", open: false },
+    { listen: "all", bind: "*", check: "127.0.0.1", open: true },
+    { listen: "0.0.0.0", bind: "0.0.0.0", check: "127.0.0.1", open: true },
+    { listen: "::", bind: "::", check: "::1", open: true },
+    { listen: "127.0.0.5", bind: "127.0.0.5", check: "127.0.0.5", open: false },
+    { listen: "::1", bind: "::1", check: "::1", open: false },
+    { listen: "198.18.0.2", bind: "198.18.0.2", check: "198.18.0.2", open: true },
+  ])("on $listen asks for $bind, and is reached at $check", ({ listen, bind, check, open }) => {
+    const forward = resolveForward("web", { remotePort: 1, target: 80, listen });
+    expect(bindAddress(forward)).toBe(bind);
+    expect(checkAddress(forward)).toBe(check);
+    expect(isOpen(forward)).toBe(open);
+  });
+
+  test("has its address in brackets where that is IPv6", () => {
+    expect(hostPort("::1", 22)).toBe("[::1]:22");
+    expect(hostPort("gate", 22)).toBe("gate:22");
+  });
+});

@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { HostFacts } from "../components/index.ts";
+import { expectOneScript, ownValues } from "./support/expectScript.ts";
+import { gate, gateKeys, nas } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+describe("the look at a host", () => {
+  test("is one script, which is told whether tunnels end there", async () => {
+    expect.hasAssertions();
+    const recording = await record(() => new HostFacts("gate-facts", { host: gate, needsServer: true }));
+    expectOneScript(recording, {
+      component: ["HostFacts", "gate-facts"],
+      script: "hostFacts",
+      host: "gate (198.18.0.2)",
+      what: "the host can be managed",
+      values: { NEEDS_SERVER: "yes" },
+    });
+  });
+
+  test("asks no internal host for a server", async () => {
+    const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
+    expect(ownValues(recording.command("nas-facts-script").values)).toEqual({ NEEDS_SERVER: "no" });
+  });
+
+  test("runs without sudo, whose absence it is to explain", async () => {
+    const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
+    expect(recording.command("nas-facts-script").inputs).toMatchObject({
+      create: "sh -s -- apply",
+      update: "sh -s -- apply",
+      delete: "sh -s -- remove",
+    });
+  });
+
+  test("gives the host keys that the host printed, a line each", async () => {
+    const { result } = await record(() => new HostFacts("gate-facts", { host: gate, needsServer: true }));
+    expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
+  });
+
+  test("does not know the host keys in the preview of a first deployment, and does not guess", async () => {
+    const { result } = await record(
+      () => new HostFacts("gate-facts", { host: gate, needsServer: true }),
+      true,
+    );
+    expect(await promiseOf(result.hostKeys)).toBeUndefined();
+  });
+});

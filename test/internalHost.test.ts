@@ -1,0 +1,24 @@
+import { describe, expect, test } from "vitest";
+import { InternalHost, KeyPair } from "../components/index.ts";
+import { nas, nasKeys } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+const { connection } = nas;
+
+describe("an internal host", () => {
+  test("is a look at the host, which gives its host keys", async () => {
+    const recording = await record(() => new InternalHost("nas", { connection, revision: "2" }));
+    expect(recording.childrenOf(recording.component("InternalHost", "nas"))).toEqual(["HostFacts nas-facts"]);
+    expect(recording.command("nas-facts-script").values).toMatchObject({ NEEDS_SERVER: "no", REVISION: "2" });
+    expect(await promiseOf(recording.result.hostKeys)).toEqual(nasKeys);
+  });
+
+  test("lets no script run before the look", async () => {
+    const recording = await record(() => {
+      const { host } = new InternalHost("nas", { connection });
+      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+    });
+    expect(recording.command("key-script").waitsFor).toEqual(["nas-facts-script"]);
+  });
+});

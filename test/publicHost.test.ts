@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { PublicHost } from "../components/index.ts";
+import { gate, gateKeys } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+const { connection } = gate;
+
+describe("a public host", () => {
+  test("is a look at the host and its sshd, which waits for the look", async () => {
+    const recording = await record(() => new PublicHost("gate", { connection }));
+    expect(recording.childrenOf(recording.component("PublicHost", "gate"))).toEqual([
+      "HostFacts gate-facts",
+      "SshServer gate-server",
+    ]);
+    expect(recording.command("gate-facts-script").values.NEEDS_SERVER).toBe("yes");
+    expect(recording.command("gate-server-change").waitsFor).toEqual(["gate-facts-script"]);
+  });
+
+  test("has defaults: reached where the admin reaches it, on port 22, packages may be installed", async () => {
+    const { result } = await record(() => new PublicHost("gate", { connection }));
+    expect(result).toMatchObject({
+      address: "198.18.0.2",
+      sshPort: 22,
+      portRange: undefined,
+      installPackages: true,
+    });
+    expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
+  });
+
+  test("takes what the settings say", async () => {
+    const args = {
+      address: "gate.example.org",
+      sshPort: 2200,
+      portRange: { first: 3000, last: 3999 },
+      installPackages: false,
+    };
+    const { result } = await record(() => new PublicHost("gate", { connection, ...args }));
+    expect(result).toMatchObject(args);
+  });
+
+  test("gives the settings of sshd to sshd", async () => {
+    const recording = await record(() => new PublicHost("gate", { connection, allowUsers: ["root"] }));
+    expect(recording.command("gate-server-change").values.DROP_IN).toContain("\nAllowUsers root tunnel-*\n");
+  });
+
+  test("gives every script the revision, another text of which makes all of them look again", async () => {
+    const recording = await record(() => new PublicHost("gate", { connection, revision: "2" }));
+    expect(recording.commands.map(({ values }) => values.REVISION)).toEqual(["2", "2", "2"]);
+  });
+});

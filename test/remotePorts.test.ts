@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+import type { ForwardArgs } from "../components/index.ts";
+import { RemotePorts } from "../components/index.ts";
+import { resolveForward } from "../components/forward.ts";
+import { expectOneScript, ownValues } from "./support/expectScript.ts";
+import { gate } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+const ssh = resolveForward("ssh", { remotePort: 2222, target: 22 });
+const auto = (args: Partial<ForwardArgs> = {}) =>
+  resolveForward("web", { remotePort: "auto", target: 80, ...args });
+const args = { host: gate, account: "tunnel-nas" };
+
+describe("remote ports", () => {
+  test("that the settings name are one script with name, address and port a line", async () => {
+    expect.hasAssertions();
+    const all = resolveForward("web", { remotePort: 8080, target: 80, listen: "all" });
+    const recording = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, all] }));
+    expectOneScript(recording, {
+      component: ["RemotePorts", "nas-ports"],
+      script: "remotePorts",
+      host: "gate (198.18.0.2)",
+      what: "the ports of the forwards",
+      values: { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222\nweb * 8080" },
+    });
+  });
+
+  test("that are chosen begin at a random place of the range, which is a resource and so stays", async () => {
+    const recording = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, auto()] }));
+    expect(recording.childrenOf(recording.component("RemotePorts", "nas-ports"))).toEqual([
+      "Command nas-ports-script",
+      "RandomInteger nas-ports-web",
+    ]);
+    expect(recording.resources.find(({ name }) => name === "nas-ports-web")?.inputs).toEqual({
+      min: 20000,
+      max: 29999,
+    });
+    expect(recording.command("nas-ports-script").values.FORWARDS).toBe(
+      "ssh 127.0.0.1 2222\nweb 127.0.0.1 auto 20345 20000 29999",
+    );
+  });
+
+  test("are chosen from the public host's range", async () => {
+    const portRange = { first: 3000, last: 3999 };
+    const recording = await record(
+      () => new RemotePorts("nas-ports", { ...args, forwards: [auto({ listen: "198.18.0.2" })], portRange }),
+    );
+    expect(ownValues(recording.command("nas-ports-script").values)).toMatchObject({
+      FORWARDS: "web 198.18.0.2 auto 3345 3000 3999",
+    });
+  });
+
+  test("are what the host answered, or what the settings say", async () => {
+    const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, auto()] }));
+    expect(await promiseOf(result.portOf(ssh))).toBe(2222);
+    expect(await promiseOf(result.portOf(auto()))).toBe(20345);
+  });
+
+  test("are known in a preview where the settings name them", async () => {
+    const forwards = [ssh, auto()];
+    const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards }), true);
+    expect(await promiseOf(result.portOf(ssh))).toBe(2222);
+    expect(await promiseOf(result.portOf(auto()))).toBeUndefined();
+  });
+});

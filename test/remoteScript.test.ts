@@ -1,0 +1,101 @@
+import * as pulumi from "@pulumi/pulumi";
+import { describe, expect, test } from "vitest";
+import type { Host } from "../components/index.ts";
+import type { RemoteScriptArgs } from "../components/remoteScript.ts";
+import { ownerId, remoteScript, scriptText } from "../components/remoteScript.ts";
+import { gate, hostKey, nas } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { parseScript } from "./support/scriptText.ts";
+
+const args = { script: "firewallPorts", what: "the firewall", values: { PORTS: "8080" } };
+
+const commandOn = async (host: Host, changes: Partial<RemoteScriptArgs> = {}) => {
+  const recording = await record(() => remoteScript("nas-script", { host, ...args, ...changes }, {}));
+  return recording.command("nas-script");
+};
+
+const applyAndRemove = (shell: string) => ({
+  create: `${shell} apply`,
+  update: `${shell} apply`,
+  delete: `${shell} remove`,
+});
+
+describe("a remote script", () => {
+  test("has no inputs but the connection, three short command lines, its text, and where its messages go", async () => {
+    const { inputs } = await commandOn(gate);
+    expect({ ...inputs, stdin: parseScript(inputs.stdin as string) }).toEqual({
+      ...applyAndRemove("sh -s --"),
+      connection: {
+        host: "198.18.0.2",
+        user: "root",
+        hostKey,
+        // What @pulumi/command itself fills in.
+        port: 22,
+        dialErrorLimit: 10,
+        perDialTimeout: 15,
+      },
+      stdin: {
+        script: "firewallPorts",
+        values: {
+          HOST: "gate (198.18.0.2)",
+          OWNER: "ssh-reverse-tunnel-dev",
+          RESOURCE: "nas-script",
+          WHAT: "the firewall",
+          REVISION: "",
+          PORTS: "8080",
+        },
+      },
+      addPreviousOutputInEnv: false,
+      logging: "stderr",
+    });
+  });
+
+  test("goes through sudo where the admin is not root", async () => {
+    expect((await commandOn(nas)).inputs).toMatchObject(applyAndRemove("sudo -n sh -s --"));
+  });
+
+  test("needs no sudo where the connection names nobody, since the provider then logs in as root", async () => {
+    const connection = { host: "198.18.0.2", hostKey };
+    expect((await commandOn({ name: "gate", connection })).inputs).toMatchObject(applyAndRemove("sh -s --"));
+  });
+
+  test("runs as the admin itself where it is told to", async () => {
+    expect((await commandOn(nas, { unprivileged: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
+  });
+
+  test("keeps the connection secret", async () => {
+    expect((await commandOn(gate)).secrets).toContain("connection");
+  });
+
+  test("has an error hook, which explains what the provider says", async () => {
+    expect((await commandOn(gate)).errorHooks).toEqual(["nas-script-advice"]);
+  });
+
+  test("carries the host's revision, so that another one runs it again", async () => {
+    const { values } = await commandOn({ ...gate, revision: pulumi.output("7") });
+    expect(values.REVISION).toBe("7");
+  });
+
+  test("has a name for its record on the host that is a file name, whatever it is called", async () => {
+    const recording = await record(() => remoteScript("a/b c", { host: gate, ...args }, {}));
+    expect(recording.command("a/b c").values.RESOURCE).toBe("a%2Fb%20c");
+  });
+});
+
+test("what belongs to a stack is named after its project and the stack", async () => {
+  const { result } = await record(() => ownerId());
+  expect(result).toBe("ssh-reverse-tunnel-dev");
+});
+
+describe("a script's text", () => {
+  test("is the header, then the library, then the script, whose last line calls it", () => {
+    const text = scriptText("knownHost", { KEYS: "it's\ntwo lines" });
+    expect(text.startsWith("KEYS='it'\\''s\ntwo lines'\n# shellcheck shell=sh\n")).toBe(true);
+    expect(text.endsWith('\nmain "$@"\n')).toBe(true);
+    expect(parseScript(text)).toEqual({ script: "knownHost", values: { KEYS: "it's\ntwo lines" } });
+  });
+
+  test("calls main once and last, so that no child process can swallow the rest of it", () => {
+    expect(scriptText("knownHost", {}).match(/^main /gm)).toHaveLength(1);
+  });
+});

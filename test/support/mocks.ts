@@ -1,0 +1,211 @@
+import * as pulumi from "@pulumi/pulumi";
+import { parseScript } from "./scriptText.ts";
+
+/** The project and the stack that every test runs in. */
+export const project = "ssh-reverse-tunnel";
+export const stack = "dev";
+
+/** A resource as it was registered with the engine. */
+export interface Recorded {
+  /** With the types of all its parents, as the real engine makes it. */
+  urn: string;
+  type: string;
+  name: string;
+  /** Secrets are unwrapped here; see {@link secrets}. */
+  inputs: Record<string, unknown>;
+  /** The inputs that are secret as a whole. */
+  secrets: string[];
+  /** URN; empty where it has none. */
+  parent: string;
+  /** Names of the resources that it waits for: those of dependsOn, and those whose outputs are among its inputs. */
+  waitsFor: string[];
+  /** Names of its error hooks. */
+  errorHooks: string[];
+}
+
+/** A command, with what its standard input says. */
+export interface RecordedCommand extends Recorded {
+  /** The address of the host that it runs on. */
+  address: string;
+  /** Name of the script. */
+  script: string;
+  /** The header's variables. */
+  values: Record<string, string>;
+}
+
+/** What a program registered, in the order in which it did. */
+export class Recording {
+  readonly resources: Recorded[] = [];
+
+  get commands(): RecordedCommand[] {
+    return this.resources.filter(({ type }) => type === "command:remote:Command").map(asCommand);
+  }
+
+  /** The command of that name. */
+  command(name: string): RecordedCommand {
+    return asCommand(this.only((resource) => resource.name === name && resource.type.startsWith("command:")));
+  }
+
+  /** The component of that class and name. */
+  component(type: string, name: string): Recorded {
+    return this.only((resource) => resource.name === name && resource.type === componentType(type));
+  }
+
+  /** The children of a resource, "Class name" each, sorted. */
+  childrenOf(parent: Recorded): string[] {
+    return this.resources
+      .filter((resource) => resource.parent === parent.urn)
+      .map(({ type, name }) => `${type.replace(/^.*:/, "")} ${name}`)
+      .sort();
+  }
+
+  private only(test: (resource: Recorded) => boolean): Recorded {
+    const found = this.resources.filter(test);
+    if (found.length !== 1) {
+      throw new Error(`there are ${found.length} such resources among ${this.names().join(", ")}`);
+    }
+    return found[0]!;
+  }
+
+  private names(): string[] {
+    return this.resources.map(({ name }) => name);
+  }
+}
+
+export function componentType(name: string): string {
+  return `${project}:index:${name}`;
+}
+
+/**
+ * Runs a program on mocks, waits until all of it is registered, and returns what it registered, with what it returned.
+ * In a preview, no command has an output, as in the preview of a first deployment.
+ */
+export async function record<T>(program: () => T, preview = false): Promise<Recording & { result: Awaited<T> }> {
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ name, type, inputs }) => ({
+        id: `${name}-id`,
+        state: { ...(inputs as object), ...(preview ? {} : outputsOf(type, inputs as Inputs)) },
+      }),
+    },
+    project,
+    stack,
+    preview,
+  );
+  const recording = new Recording();
+  listen(recording);
+  try {
+    const result = await program();
+    return Object.assign(recording, { result });
+  } finally {
+    await pulumi.runtime.disconnect();
+  }
+}
+
+/** Public host keys of a host, as the mock of hostFacts.sh prints them. */
+export function hostKeysOf(host: string): string[] {
+  return [`ssh-ed25519 ED25519${base64(host)}`, `ssh-rsa RSA${base64(host)}`];
+}
+
+/** The public key that the mock of keyPair.sh prints. */
+export function publicKeyOf(file: string, comment: string): string {
+  return `ssh-ed25519 KEY${base64(file)} ${comment}`;
+}
+
+type Inputs = Record<string, unknown>;
+
+/** What the host would have answered. */
+function outputsOf(type: string, inputs: Inputs): Inputs {
+  if (type === "random:index/randomInteger:RandomInteger") {
+    return { result: (inputs.min as number) + 345 };
+  }
+  return type === "command:remote:Command" ? { stdout: stdoutOf(inputs.stdin as string), stderr: "" } : {};
+}
+
+function stdoutOf(stdin: string): string {
+  const { script, values } = parseScript(stdin);
+  switch (script) {
+    case "hostFacts":
+      return hostKeysOf(values.HOST!).join("\n");
+    case "keyPair":
+      return publicKeyOf(values.FILE!, values.COMMENT!);
+    case "remotePorts":
+      return values
+        .FORWARDS!.split("\n")
+        .map((line) => line.split(" "))
+        .map(([name, , port, start]) => `${name}=${port === "auto" ? start : port}`)
+        .join("\n");
+    default:
+      return "";
+  }
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64").replaceAll("=", "");
+}
+
+function asCommand(resource: Recorded): RecordedCommand {
+  const { connection, stdin } = resource.inputs as { connection: { host: string }; stdin: string };
+  return { ...resource, address: connection.host, ...parseScript(stdin) };
+}
+
+/** What is used here of Pulumi's mock monitor, which hands parents and dependencies to nobody. */
+interface Monitor {
+  newUrn(parent: string, type: string, name: string): string;
+  registerResource(request: Request, callback: Callback): Promise<void>;
+  registerErrorHook(request: unknown, callback: Callback): void;
+}
+
+type Callback = (error: Error | null, response?: { getUrn(): string }) => void;
+
+interface Request {
+  getType(): string;
+  getName(): string;
+  getParent(): string;
+  getObject(): unknown;
+  getDependenciesList(): string[];
+  getHooks(): { getOnErrorList(): string[] } | undefined;
+}
+
+function listen(recording: Recording): void {
+  const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
+  const register = monitor.registerResource.bind(monitor);
+  const urns = new Map<string, string>();
+  monitor.newUrn = fullUrn;
+  monitor.registerErrorHook = (_request, callback) => callback(null);
+  monitor.registerResource = (request, callback) =>
+    register(request, (error, response) => {
+      if (response) {
+        urns.set(response.getUrn(), request.getName());
+        recording.resources.push(recorded(request, response.getUrn(), urns));
+      }
+      callback(error, response);
+    });
+}
+
+function recorded(request: Request, urn: string, urns: Map<string, string>): Recorded {
+  const inputs = pulumi.runtime.deserializeProperties(request.getObject() as never);
+  return {
+    urn,
+    type: request.getType(),
+    name: request.getName(),
+    inputs: Object.fromEntries(
+      Object.entries(inputs).map(([key, value]) => [key, pulumi.runtime.unwrapRpcSecret(value) as unknown]),
+    ),
+    secrets: Object.keys(inputs).filter((key) => pulumi.runtime.isRpcSecret(inputs[key])),
+    parent: request.getParent(),
+    waitsFor: request
+      .getDependenciesList()
+      .map((dependency) => urns.get(dependency) ?? dependency)
+      .sort(),
+    errorHooks: request.getHooks()?.getOnErrorList() ?? [],
+  };
+}
+
+/** The mock's own has the type of the next parent only, which would make different resources look the same. */
+function fullUrn(parent: string, type: string, name: string): string {
+  const parents = parent ? `${parent.split("::")[2]}$` : "";
+  const types = parents === "pulumi:pulumi:Stack$" ? type : parents + type;
+  return `urn:pulumi:${[stack, project, types, name].join("::")}`;
+}

@@ -1,0 +1,52 @@
+import { readFileSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
+import { describe, expect, test } from "vitest";
+import { SystemdUnits } from "../components/index.ts";
+import { expectOneScript } from "./support/expectScript.ts";
+import { nas } from "./support/hosts.ts";
+import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+const program = { source: "watchdog", path: "/usr/local/lib/ssh-tunnel-nas/bin/watchdog" };
+const args = (second: string) => ({
+  host: nas,
+  program,
+  units: { "w.service": "[Service]\nExecStart=x", "w.timer": pulumi.output(second) },
+  start: "w.timer",
+});
+
+describe("systemd units", () => {
+  test("are one script with the program, the units in their order, and the one to start", async () => {
+    expect.hasAssertions();
+    const recording = await record(() => new SystemdUnits("nas-units", args("[Timer]")));
+    const text = readFileSync(
+      new URL("../components/scripts/installed/watchdog.sh", import.meta.url),
+      "utf8",
+    );
+    expectOneScript(recording, {
+      component: ["SystemdUnits", "nas-units"],
+      script: "systemdUnits",
+      host: "nas (198.18.0.3)",
+      what: "w.timer",
+      values: {
+        PROGRAM: "/usr/local/lib/ssh-tunnel-nas/bin/watchdog",
+        PROGRAM_TEXT: text.slice(0, -1),
+        UNITS: "w.service w.timer",
+        UNIT_1: "[Service]\nExecStart=x",
+        UNIT_2: "[Timer]",
+        START: "w.timer",
+      },
+    });
+  });
+
+  test("have another fingerprint where a unit has another text, and the same where all is the same", async () => {
+    const fingerprint = async (text: string) => {
+      const { result } = await record(() => new SystemdUnits("nas-units", args(text)));
+      return promiseOf(result.fingerprint);
+    };
+    const one = await fingerprint("[Timer]");
+    expect(one).toMatch(/^[0-9a-f]{16}$/);
+    expect(await fingerprint("[Timer]")).toBe(one);
+    expect(await fingerprint("[Timer]\nOnActiveSec=1")).not.toBe(one);
+  });
+});
