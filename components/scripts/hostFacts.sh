@@ -27,7 +27,9 @@ apply() {
     [ $((${version% *} * 100 + ${version#* })) -ge 708 ] ||
       fail "this is OpenSSH ${version% *}.${version#* }; the public host needs 7.8 or later, which knows permitlisten"
   fi
-  keys=$(as_root sshd -T | sed -n 's/^hostkey //p') || fail "sshd -T does not accept this host's sshd configuration"
+  settings=$(as_root sshd -T 2>/dev/null) ||
+    fail "sshd does not accept its own configuration here: $(as_root sshd -T 2>&1 >/dev/null | head -n 1); mend that first ('sshd -t' checks it)"
+  keys=$(printf '%s\n' "$settings" | sed -n 's/^hostkey //p')
   for key in $keys; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done

@@ -1,0 +1,32 @@
+import type { Host } from "../../../lab/host.ts";
+import type { Lab } from "../../../lab/lab.ts";
+import { labAdmin } from "../../../lab/program.ts";
+
+/** Settings, or part of them, that a test puts in place of the plain ones. */
+export type Part = Record<string, unknown>;
+
+/** What a test may change in {@link tunnelSettings}. */
+export interface Changes {
+  /** The tunnel's name, and that of its internal host. Default "nas". */
+  tunnel?: string;
+  /** On top of the public host's settings. */
+  gate?: Part;
+  /** On top of the internal host's settings. */
+  nas?: Part;
+  /** In place of the one forward, 2222 to sshd. */
+  forwards?: Part;
+  /** In place of the one return path, root to root. */
+  returnPath?: Part[];
+}
+
+/** Settings of one tunnel between two hosts of a lab: sshd at port 2222, and a return path for root. */
+export function tunnelSettings(lab: Lab, gate: Host, nas: Host, changes: Changes = {}): Part {
+  const forwards = changes.forwards ?? { ssh: { remotePort: 2222, target: 22 } };
+  const returnPath = changes.returnPath ?? [{ from: "root", to: "root" }];
+  return {
+    publicHosts: { [gate.name]: { ...labAdmin(lab, gate), ...changes.gate } },
+    internalHosts: {
+      [changes.tunnel ?? nas.name]: { ...labAdmin(lab, nas), forwards, returnPath, ...changes.nas },
+    },
+  };
+}
