@@ -5,10 +5,3 @@ import { settingsPage, settingsReference } from "../tools/settingsReference.ts";
 test("docs/settings.md is what 'make settings' writes", async () => {
   expect(readFileSync(settingsPage, "utf8")).toBe(await settingsReference());
 });
-
-test("every setting of the schema is on the page", async () => {
-  const page = await settingsReference();
-  for (const setting of ["publicHosts", "remotePort", "knownHostsFile", "restartSec", "alias"]) {
-    expect(page).toContain(`| \`${setting}\``);
-  }
-});
