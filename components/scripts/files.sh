@@ -54,7 +54,7 @@ make_dir() {
 # make_dirs PATH — a folder of root's and all above it, readable by everyone.
 make_dirs() {
   mds_parent=$(dirname "$1")
-  if [ ! -d "$mds_parent" ] || recorded dir "$mds_parent" || [ -n "$(other_records_of dir "$mds_parent")" ]; then
+  if [ ! -d "$mds_parent" ] || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
     make_dirs "$mds_parent"
   fi
   make_dir "$1" 755 0:0

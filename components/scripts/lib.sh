@@ -61,16 +61,14 @@ main() {
   umask 022
   trap at_exit EXIT
   set -eu
+  [ "$LOCK" = no ] || lock
+  read_records
   case ${1-} in
     apply)
-      [ "$LOCK" = no ] || lock
       apply
       sweep
       ;;
-    remove)
-      [ "$LOCK" = no ] || lock
-      sweep
-      ;;
+    remove) sweep ;;
     *) fail "the script was called with '${1-}'; it knows apply and remove" ;;
   esac
   [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"

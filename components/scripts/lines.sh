@@ -64,7 +64,7 @@ add_line() {
 
 # The size that the file had before one of us gave it a final newline; nothing where none of us did.
 newline_size() {
-  [ ! -d "$STATE" ] || find "$STATE" -mindepth 2 -type f -exec cat {} + | FILE=$1 awk -F "$TAB" '
+  printf '%s' "$RECORDED$OTHERS" | FILE=$1 awk -F "$TAB" '
     $1 == "newline" && substr($2, index($2, " ") + 1) == ENVIRON["FILE"] { split($2, p, " "); print p[1]; exit }'
 }
 

@@ -70,8 +70,9 @@ records_of_port() {
   if [ "$1" = '*' ]; then
     [ ! -d "$STATE" ] || grep -rlE -- "^port${TAB}.*:$2\$" "$STATE" | grep -vxF -- "$RECORD" || :
   else
-    other_records_of port "$1:$2"
-    other_records_of port "*:$2"
+    for rp_entry in "$1:$2" "*:$2"; do
+      ! recorded_elsewhere port "$rp_entry" || other_records_of port "$rp_entry"
+    done
   fi
 }
 

@@ -22,8 +22,9 @@ apply() {
     restart=$restart$WRITTEN
     own unit "$unit"
   done
-  [ -z "$restart" ] || systemctl daemon-reload
-  if ! systemctl is-enabled --quiet "$START" 2>/dev/null; then
+  if systemctl is-enabled --quiet "$START" 2>/dev/null; then
+    [ -z "$restart" ] || systemctl daemon-reload
+  else # enabling reloads too
     systemctl enable --quiet "$START" || fail "systemctl cannot enable $START"
     changed "enabled $START"
   fi
@@ -38,7 +39,7 @@ foreign_unit() {
   fu_path=$(systemctl show --property FragmentPath --value "$1" 2>/dev/null) || :
   case $fu_path in
     "") ;;
-    "$UNIT_DIR/$1") [ -n "$(other_records_of file "$fu_path")" ] || foreign_unit_error "$1" "$fu_path" ;;
+    "$UNIT_DIR/$1") recorded_elsewhere file "$fu_path" || foreign_unit_error "$1" "$fu_path" ;;
     *) foreign_unit_error "$1" "$fu_path" ;;
   esac
 }
