@@ -1,0 +1,33 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import program from "../index.ts";
+import type { Host } from "./host.ts";
+import type { Lab } from "./lab.ts";
+import type { LabStack, StackOptions } from "./stack.ts";
+import { openStack } from "./stack.ts";
+
+/** The project's name, the prefix of its settings. */
+export const PROJECT = "ssh-reverse-tunnel";
+
+/** The stack file of the lab's two hosts, gate and nas. */
+export const DEV_STACK = fileURLToPath(new URL("../Pulumi.dev.yaml", import.meta.url));
+
+/**
+ * The project's program on a stack of a lab, whose state lives in the lab's folder: gone with the lab.
+ *
+ * The settings of the dev stack name the default lab's files relative to the project, where the program runs.
+ */
+export async function openProgram(lab: Lab, options: Partial<StackOptions> = {}): Promise<LabStack> {
+  return openStack({
+    project: PROJECT,
+    stack: "dev",
+    program: () => Promise.resolve(program()),
+    directory: join(lab.directory, "stacks", options.stack ?? "dev"),
+    ...options,
+  });
+}
+
+/** How Pulumi reaches a host of a lab, as settings. */
+export function labAdmin(lab: Lab, host: Host): { address: string; admin: Record<string, unknown> } {
+  return { address: host.address, admin: { privateKeyFile: lab.adminKeyFile, hostKey: host.hostKey } };
+}
