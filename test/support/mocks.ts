@@ -36,6 +36,8 @@ export interface RecordedCommand extends Recorded {
 /** What a program registered, in the order in which it did. */
 export class Recording {
   readonly resources: Recorded[] = [];
+  /** URNs, one for each call of registerOutputs. */
+  readonly outputs: string[] = [];
 
   get commands(): RecordedCommand[] {
     return this.resources.filter(({ type }) => type === "command:remote:Command").map(asCommand);
@@ -59,6 +61,14 @@ export class Recording {
       .sort();
   }
 
+  /** Names of the components that never called registerOutputs, or called it twice. */
+  withoutOutputs(): string[] {
+    return this.resources
+      .filter(({ type }) => type.startsWith(`${project}:`))
+      .filter(({ urn }) => this.outputs.filter((each) => each === urn).length !== 1)
+      .map(({ name }) => name);
+  }
+
   private only(test: (resource: Recorded) => boolean): Recorded {
     const found = this.resources.filter(test);
     if (found.length !== 1) {
@@ -80,7 +90,10 @@ export function componentType(name: string): string {
  * Runs a program on mocks, waits until all of it is registered, and returns what it registered, with what it returned.
  * In a preview, no command has an output, as in the preview of a first deployment.
  */
-export async function record<T>(program: () => T, preview = false): Promise<Recording & { result: Awaited<T> }> {
+export async function record<T>(
+  program: () => T,
+  preview = false,
+): Promise<Recording & { result: Awaited<T> }> {
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
@@ -154,6 +167,7 @@ function asCommand(resource: Recorded): RecordedCommand {
 interface Monitor {
   newUrn(parent: string, type: string, name: string): string;
   registerResource(request: Request, callback: Callback): Promise<void>;
+  registerResourceOutputs(request: { getUrn(): string }, callback: Callback): void;
   registerErrorHook(request: unknown, callback: Callback): void;
 }
 
@@ -171,8 +185,13 @@ interface Request {
 function listen(recording: Recording): void {
   const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
   const register = monitor.registerResource.bind(monitor);
+  const registerOutputs = monitor.registerResourceOutputs.bind(monitor);
   const urns = new Map<string, string>();
   monitor.newUrn = fullUrn;
+  monitor.registerResourceOutputs = (request, callback) => {
+    recording.outputs.push(request.getUrn());
+    registerOutputs(request, callback);
+  };
   monitor.registerErrorHook = (_request, callback) => callback(null);
   monitor.registerResource = (request, callback) =>
     register(request, (error, response) => {

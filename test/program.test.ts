@@ -1,0 +1,125 @@
+import * as pulumi from "@pulumi/pulumi";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import program from "../index.ts";
+import { record } from "./support/mocks.ts";
+import { setConfig, smallest, usual } from "./support/settings.ts";
+import { expectStructure } from "./support/structure.ts";
+
+const stackName = "ssh-reverse-tunnel-dev";
+const deploy = (settings: Record<string, unknown>) => {
+  setConfig(settings);
+  return record(() => pulumi.runtime.runInPulumiStack(() => Promise.resolve(program())));
+};
+
+beforeEach(() => setConfig({}));
+afterEach(() => setConfig({}));
+
+/** Two tunnels of three hosts, with everything that can be set. */
+const everything = () => {
+  const { publicHosts, internalHosts } = usual();
+  return {
+    publicHosts: {
+      gate: { ...publicHosts.gate, allowUsers: ["root", "alice"], portRange: { first: 3000, last: 3999 } },
+    },
+    internalHosts: {
+      nas: internalHosts.nas,
+      till: {
+        ...internalHosts.nas,
+        address: "198.18.0.4",
+        account: "till",
+        admin: { ...internalHosts.nas.admin, user: "admin" },
+        forwards: {
+          ssh: { remotePort: "auto", target: 22 },
+          web: { remotePort: 8080, target: "192.168.1.5:80", listen: "all" },
+        },
+        returnPath: [
+          { from: "root", to: "till" },
+          { from: "alice", to: "till", alias: "shop" },
+        ],
+      },
+    },
+    revision: "7",
+  };
+};
+
+describe("the program", () => {
+  test("has a stack, under it the hosts and the tunnels, and under them all the rest", async () => {
+    const recording = await deploy(everything());
+    expectStructure(recording, [stackName]);
+    const root = recording.resources.find(({ name }) => name === stackName)!;
+    expect(recording.childrenOf(root)).toEqual([
+      "InternalHost nas",
+      "InternalHost till",
+      "PublicHost gate",
+      "ReverseTunnel nas",
+      "ReverseTunnel till",
+    ]);
+  });
+
+  test("takes 12 commands on the public host for a tunnel with two forwards and a return path, and 8 inside", async () => {
+    const { commands } = await deploy(usual());
+    const on = (address: string) => commands.filter((command) => command.address === address).length;
+    expect(on("198.18.0.2")).toBe(12);
+    expect(on("198.18.0.3")).toBe(8);
+    expect(commands).toHaveLength(20);
+  });
+
+  test("takes no more commands for more forwards", async () => {
+    const { publicHosts, internalHosts } = usual();
+    const many = Object.fromEntries(
+      Array.from({ length: 20 }, (_, index) => [`f${index}`, { remotePort: "auto", target: 8000 + index }]),
+    );
+    const forwards = { ...internalHosts.nas.forwards, ...many };
+    const { commands } = await deploy({
+      publicHosts,
+      internalHosts: { nas: { ...internalHosts.nas, forwards } },
+    });
+    expect(commands).toHaveLength(20);
+  });
+
+  test("gives every script the revision", async () => {
+    const { commands } = await deploy(everything());
+    expect(new Set(commands.map(({ values }) => values.REVISION))).toEqual(new Set(["7"]));
+  });
+
+  test("goes through sudo exactly where the admin is not root", async () => {
+    const { commands } = await deploy(everything());
+    const sudo = commands.filter(({ inputs }) => (inputs.create as string).startsWith("sudo "));
+    expect(new Set(sudo.map(({ address }) => address))).toEqual(new Set(["198.18.0.4"]));
+    expect(
+      commands.filter(({ address }) => address === "198.18.0.4").filter((each) => !sudo.includes(each)),
+    ).toEqual([expect.objectContaining({ name: "till-facts-script" })]);
+  });
+
+  test("writes the same words and files on every run", async () => {
+    const texts = async () =>
+      Object.fromEntries(
+        (await deploy(everything())).commands.map(({ name, inputs }) => [name, inputs.stdin]),
+      );
+    expect(await texts()).toEqual(await texts());
+  });
+
+  test("says where everything listens, how to log in, and which units there are", async () => {
+    const { result } = await deploy(usual());
+    expect(result).toEqual({
+      endpoints: {
+        nas: {
+          ssh: { endpoint: "127.0.0.1:2222", target: "127.0.0.1:22" },
+          web: { endpoint: "127.0.0.1:20345", target: "127.0.0.1:8080" },
+        },
+      },
+      logins: { nas: [{ on: "gate", as: "root", command: "ssh nas" }] },
+      units: {
+        nas: {
+          nas: ["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"],
+          gate: ["ssh-tunnel-nas-health.timer"],
+        },
+      },
+    });
+  });
+
+  test("stops where a setting is wrong", async () => {
+    setConfig({ ...smallest(), internalHosts: {} });
+    await expect(record(program)).rejects.toThrow("the settings have one mistake; nothing was changed:");
+  });
+});

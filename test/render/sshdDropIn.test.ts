@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
+
+test("the sshd drop-in with nothing set is about the tunnels' group alone", () => {
+  expect(renderSshdDropIn({ clientAliveInterval: 15, clientAliveCountMax: 3 })).toBe(
+    `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+Match Group ssh-tunnel
+    AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
+    AuthenticationMethods publickey
+    AllowTcpForwarding yes
+    AllowStreamLocalForwarding no
+    GatewayPorts clientspecified
+    AllowAgentForwarding no
+    X11Forwarding no
+    PermitTTY no
+    PermitTunnel no
+    PermitUserRC no
+    ClientAliveInterval 15
+    ClientAliveCountMax 3
+    UnusedConnectionTimeout none`,
+  );
+});
+
+test("the sshd drop-in with everything set has AllowUsers before its Match, and the bounds within", () => {
+  expect(
+    renderSshdDropIn({
+      allowUsers: ["root", "alice"],
+      clientAliveInterval: 60,
+      clientAliveCountMax: 5,
+      permitListen: ["127.0.0.1:2222", "*:8080"],
+      permitOpen: ["127.0.0.1:2222", "127.0.0.1:8080"],
+    }),
+  ).toBe(
+    `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+AllowUsers root alice tunnel-*
+Match Group ssh-tunnel
+    AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
+    AuthenticationMethods publickey
+    AllowTcpForwarding yes
+    AllowStreamLocalForwarding no
+    GatewayPorts clientspecified
+    PermitListen 127.0.0.1:2222 *:8080
+    PermitOpen 127.0.0.1:2222 127.0.0.1:8080
+    AllowAgentForwarding no
+    X11Forwarding no
+    PermitTTY no
+    PermitTunnel no
+    PermitUserRC no
+    ClientAliveInterval 60
+    ClientAliveCountMax 5
+    UnusedConnectionTimeout none`,
+  );
+});

@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import { renderCheckUnit, renderTimer, renderTunnelUnit } from "../../components/render/systemdUnits.ts";
+
+const sandbox = `NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+ProtectProc=invisible
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077`;
+
+const tunnel = {
+  description: "Reverse SSH tunnel nas",
+  account: "tunnel-nas",
+  runtimeDirectory: "ssh-tunnel-nas",
+  command: ["/usr/local/lib/ssh-tunnel-nas/bin/tunnel", "gate", "-R 127.0.0.1:2222:127.0.0.1:22"],
+  restartSec: 1,
+  fingerprint: "0123456789abcdef",
+  needsHome: false,
+};
+
+const check = {
+  description: "Check of the reverse SSH tunnel nas",
+  account: undefined,
+  command: ["/usr/local/lib/ssh-tunnel-nas/bin/health", "nas"],
+  needsHome: false,
+};
+
+describe("the tunnel's unit", () => {
+  test("starts at boot, restarts for ever, and can do nothing but speak to the network", () => {
+    expect(renderTunnelUnit(tunnel)).toBe(
+      `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+# key and client configuration: 0123456789abcdef
+
+[Unit]
+Description=Reverse SSH tunnel nas
+Documentation=man:ssh(1)
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+User=tunnel-nas
+RuntimeDirectory=ssh-tunnel-nas
+RuntimeDirectoryMode=0700
+ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/tunnel gate -R 127.0.0.1:2222:127.0.0.1:22
+Restart=always
+RestartSec=1
+TimeoutStopSec=5
+ProtectHome=yes
+${sandbox}
+
+[Install]
+WantedBy=multi-user.target`,
+    );
+  });
+
+  test("sees homes where the key lies in one, but cannot write there", () => {
+    expect(renderTunnelUnit({ ...tunnel, needsHome: true }).split("\n")).toContain("ProtectHome=read-only");
+  });
+});
+
+describe("a check's unit", () => {
+  test("of a dynamic account, with a folder that outlives it", () => {
+    expect(renderCheckUnit({ ...check, runtimeDirectory: "ssh-tunnel-nas-health" })).toBe(
+      `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+
+[Unit]
+Description=Check of the reverse SSH tunnel nas
+
+[Service]
+Type=oneshot
+DynamicUser=yes
+RuntimeDirectory=ssh-tunnel-nas-health
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas
+TimeoutStartSec=60
+ProtectHome=yes
+LogLevelMax=notice
+${sandbox}`,
+    );
+  });
+
+  test("of an account that is there, without a folder", () => {
+    expect(renderCheckUnit({ ...check, account: "robot", needsHome: true })).toBe(
+      `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+
+[Unit]
+Description=Check of the reverse SSH tunnel nas
+
+[Service]
+Type=oneshot
+User=robot
+ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas
+TimeoutStartSec=60
+ProtectHome=read-only
+LogLevelMax=notice
+${sandbox}`,
+    );
+  });
+});
+
+test("a check's timer begins when it is started and counts from one check to the next", () => {
+  expect(
+    renderTimer({ description: "Check", service: "ssh-tunnel-nas-health.service", intervalSec: 30 }),
+  ).toBe(
+    `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+
+[Unit]
+Description=Check
+
+[Timer]
+Unit=ssh-tunnel-nas-health.service
+OnActiveSec=30
+OnUnitActiveSec=30
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target`,
+  );
+});

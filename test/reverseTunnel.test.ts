@@ -1,0 +1,402 @@
+import { describe, expect, test } from "vitest";
+import type { ReverseTunnelArgs } from "../components/index.ts";
+import { ReverseTunnel } from "../components/index.ts";
+import { ownValues } from "./support/expectScript.ts";
+import { bothEnds, gateKeys, nasKeys } from "./support/hosts.ts";
+import { publicKeyOf, record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
+
+type Changes = Partial<ReverseTunnelArgs>;
+
+const forwards = {
+  ssh: { remotePort: 2222, target: 22 },
+  web: { remotePort: "auto", target: 8080 },
+} as const;
+const returnPath = [{ from: "alice", to: "bob" }];
+
+const tunnel = (changes: Changes = {}, name = "nas") =>
+  new ReverseTunnel(name, { ...bothEnds(), forwards, ...changes });
+
+const deploy = (changes: Changes = {}) => record(() => tunnel(changes));
+
+const valuesOf = async (command: string, changes: Changes = {}) =>
+  ownValues((await deploy(changes)).command(command).values);
+
+describe("a tunnel's parts", () => {
+  test("are what it needs on both sides and nothing else", async () => {
+    const recording = await deploy();
+    expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toEqual([
+      "Account nas-internal-account",
+      "Account nas-public-account",
+      "HealthCheck nas-health",
+      "HealthCheck nas-watchdog",
+      "RemotePorts nas-remote-ports",
+      "SelinuxPorts nas-selinux-ports",
+      "SshLogin nas-login",
+      "TunnelCheck nas-check",
+      "TunnelService nas-service",
+    ]);
+  });
+
+  test("are on the public host the account, its ports, its key and its checks", async () => {
+    const recording = await deploy({ returnPath });
+    const on = (address: string) =>
+      recording.commands
+        .filter((command) => command.address === address)
+        .map(({ name }) => name)
+        .sort();
+    expect(on("198.18.0.2")).toEqual([
+      "gate-facts-script",
+      "gate-server-change",
+      "gate-server-confirm",
+      "nas-check-script",
+      "nas-health-units-script",
+      "nas-login-authorized-key-script",
+      "nas-public-account-script",
+      "nas-remote-ports-script",
+      "nas-return-alice-nas-client-config-script",
+      "nas-return-alice-nas-key-script",
+      "nas-return-alice-nas-known-host-script",
+      "nas-selinux-ports-script",
+    ]);
+    expect(on("198.18.0.3")).toEqual([
+      "nas-facts-script",
+      "nas-internal-account-script",
+      "nas-login-client-config-script",
+      "nas-login-key-script",
+      "nas-login-known-host-script",
+      "nas-return-alice-nas-authorized-key-script",
+      "nas-service-units-script",
+      "nas-watchdog-units-script",
+    ]);
+  });
+
+  test("include the firewall only for the ports that others may reach", async () => {
+    const web = { remotePort: 8080, target: 80, listen: "all" };
+    const values = await valuesOf("nas-firewall-ports-script", { forwards: { ...forwards, web } });
+    expect(values).toEqual({ PORTS: "8080" });
+  });
+
+  test("include no account of its own where one of the host runs it", async () => {
+    const recording = await deploy({ account: "robot" });
+    const tunnelParts = recording.childrenOf(recording.component("ReverseTunnel", "nas"));
+    expect(tunnelParts).not.toContain("Account nas-internal-account");
+    expect(recording.command("nas-login-key-script").values.ACCOUNT).toBe("robot");
+    expect(recording.command("nas-service-units-script").values.UNIT_1).toContain("\nUser=robot\n");
+    expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain("\nUser=robot\n");
+    expect(recording.command("nas-public-account-script").values.ACCOUNT).toBe("tunnel-nas");
+  });
+});
+
+describe("least privilege", () => {
+  test("gives the public account no home, and a shell only for the one forced command", async () => {
+    expect(await valuesOf("nas-public-account-script")).toEqual({
+      ACCOUNT: "tunnel-nas",
+      GROUP: "ssh-tunnel",
+      HOME_DIR: "/",
+      LOGIN_SHELL: "/bin/sh",
+    });
+  });
+
+  test("gives the internal account a home for its key, and no shell", async () => {
+    expect(await valuesOf("nas-internal-account-script")).toEqual({
+      ACCOUNT: "tunnel-nas",
+      GROUP: "tunnel-nas",
+      HOME_DIR: "/var/lib/tunnel-nas",
+      LOGIN_SHELL: "/usr/sbin/nologin",
+    });
+  });
+
+  test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
+    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-login-authorized-key";
+    const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
+    const options = [
+      "restrict",
+      "port-forwarding",
+      'command="/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover"',
+      'permitlisten="127.0.0.1:2222"',
+      'permitlisten="127.0.0.1:20345"',
+      'permitopen="127.0.0.1:2222"',
+      'permitopen="127.0.0.1:20345"',
+    ].join(",");
+    expect(await valuesOf("nas-login-authorized-key-script")).toEqual({
+      ACCOUNT: "tunnel-nas",
+      LINE: `${options} ${type} ${key} ${marker}`,
+      MARKER: marker,
+      FILE: "/etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys",
+    });
+  });
+
+  test("lets the return key in only through the tunnel", async () => {
+    const values = await valuesOf("nas-return-alice-nas-authorized-key-script", { returnPath });
+    expect(values.ACCOUNT).toBe("bob");
+    expect(values.LINE).toMatch(/^restrict,pty,from="127\.0\.0\.1,::1" ssh-ed25519 /);
+    expect(values.FILE).toBe("");
+  });
+});
+
+describe("the order", () => {
+  const waitsFor = async (command: string, changes: Changes = {}) =>
+    (await deploy(changes)).command(command).waitsFor;
+
+  test("starts the tunnel after its login, its ports, their SELinux types and the change to sshd", async () => {
+    expect(await waitsFor("nas-service-units-script")).toEqual(
+      expect.arrayContaining([
+        "gate-server-change",
+        "gate-server-confirm",
+        "nas-facts-script",
+        "nas-login-authorized-key-script",
+        "nas-login-client-config-script",
+        "nas-login-key-script",
+        "nas-login-known-host-script",
+        "nas-remote-ports-script",
+        "nas-selinux-ports-script",
+      ]),
+    );
+  });
+
+  test("authorizes the key after the account that it is for", async () => {
+    expect(await waitsFor("nas-login-authorized-key-script")).toEqual(
+      expect.arrayContaining(["nas-public-account-script", "nas-login-key-script", "gate-facts-script"]),
+    );
+  });
+
+  test("makes the key after the account whose home it lies in", async () => {
+    for (const part of ["key", "known-host", "client-config"]) {
+      expect(await waitsFor(`nas-login-${part}-script`)).toContain("nas-internal-account-script");
+    }
+  });
+
+  test("looks at the ports after the account whose own listeners are no obstacle", async () => {
+    expect(await waitsFor("nas-remote-ports-script")).toContain("nas-public-account-script");
+  });
+
+  test("types the ports after they are known to be free", async () => {
+    expect(await waitsFor("nas-selinux-ports-script")).toContain("nas-remote-ports-script");
+  });
+
+  test("watches the tunnel after it is started", async () => {
+    expect(await waitsFor("nas-watchdog-units-script")).toContain("nas-service-units-script");
+  });
+
+  test("checks last of all, after the return paths too", async () => {
+    expect(await waitsFor("nas-check-script", { returnPath })).toEqual(
+      expect.arrayContaining([
+        "nas-service-units-script",
+        "nas-return-alice-nas-authorized-key-script",
+        "nas-return-alice-nas-client-config-script",
+        "nas-return-alice-nas-known-host-script",
+      ]),
+    );
+  });
+});
+
+describe("a tunnel's client", () => {
+  const entry = async (changes: Changes = {}) =>
+    (await valuesOf("nas-login-client-config-script", changes)).ENTRY!.split("\n");
+
+  test("finds out within seconds that the tunnel is dead", async () => {
+    expect((await entry()).slice(1, 5)).toEqual([
+      "Host gate ssh-tunnel-nas",
+      "    HostName 198.18.0.2",
+      "    Port 22",
+      "    User tunnel-nas",
+    ]);
+    expect((await entry()).slice(-5)).toEqual([
+      "    BatchMode yes",
+      "    ConnectTimeout 5",
+      "    ServerAliveInterval 3",
+      "    ServerAliveCountMax 2",
+      "    ExitOnForwardFailure yes",
+    ]);
+  });
+
+  test("takes the settings of the guide just as well", async () => {
+    const keepAlive = {
+      connectTimeoutSec: 30,
+      serverAliveIntervalSec: 60,
+      serverAliveCountMax: 3,
+      restartSec: 10,
+    };
+    expect((await entry({ keepAlive })).slice(-4)).toEqual([
+      "    ConnectTimeout 30",
+      "    ServerAliveInterval 60",
+      "    ServerAliveCountMax 3",
+      "    ExitOnForwardFailure yes",
+    ]);
+    expect((await valuesOf("nas-service-units-script", { keepAlive })).UNIT_1).toContain("\nRestartSec=10\n");
+  });
+
+  test("pins the public host's keys", async () => {
+    expect((await valuesOf("nas-login-known-host-script")).KEYS).toBe(
+      gateKeys.map((key) => `gate ${key}`).join("\n"),
+    );
+  });
+});
+
+describe("the checks", () => {
+  test("know each forward with the port that it has", async () => {
+    const recording = await deploy();
+    expect(recording.command("nas-check-script").values.FORWARDS).toBe(
+      "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
+    );
+    expect(recording.command("nas-health-units-script").values.UNIT_1).toContain(
+      "/bin/health nas ssh,127.0.0.1,2222,ssh web,127.0.0.1,20345,tcp\n",
+    );
+    expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain(
+      "/bin/watchdog ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,8080\n",
+    );
+  });
+
+  test("run as often, and wait as long, as the settings say", async () => {
+    const recording = await deploy({ watchdogIntervalSec: 60, healthIntervalSec: 90, timeoutSec: 10 });
+    expect(recording.command("nas-watchdog-units-script").values.UNIT_2).toContain("OnUnitActiveSec=60\n");
+    expect(recording.command("nas-health-units-script").values.UNIT_2).toContain("OnUnitActiveSec=90\n");
+    expect(recording.command("nas-check-script").values.SECONDS_TO_WAIT).toBe("10");
+  });
+
+  test("say where to look", async () => {
+    expect((await valuesOf("nas-check-script")).LOOK_AT).toBe(
+      "'journalctl -u ssh-tunnel-nas.service' on nas and 'journalctl -u ssh -u sshd' on gate",
+    );
+  });
+
+  test("run again when the service, the login or sshd changes", async () => {
+    const fingerprint = async (changes: Changes = {}) =>
+      (await valuesOf("nas-check-script", changes)).FINGERPRINT;
+    const first = await fingerprint();
+    expect(await fingerprint()).toBe(first);
+    expect(await fingerprint({ keepAlive: { restartSec: 10 } })).not.toBe(first);
+    expect(await fingerprint({ keepAlive: { connectTimeoutSec: 10 } })).not.toBe(first);
+  });
+});
+
+describe("a return path", () => {
+  test("is the same login the other way round, through the forward to SSH", async () => {
+    const recording = await deploy({ returnPath });
+    expect(ownValues(recording.command("nas-return-alice-nas-key-script").values)).toEqual({
+      ACCOUNT: "alice",
+      FILE: "nas.key",
+      COMMENT: "alice@gate",
+    });
+    expect(recording.command("nas-return-alice-nas-known-host-script").values.KEYS).toBe(
+      nasKeys.map((key) => `nas ${key}`).join("\n"),
+    );
+    expect(recording.command("nas-return-alice-nas-client-config-script").values.ENTRY).toBe(
+      [
+        "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
+        "Host nas",
+        "    HostName 127.0.0.1",
+        "    Port 2222",
+        "    User bob",
+        "    IdentityFile ~/.ssh/ssh-reverse-tunnel/nas.key",
+        "    IdentitiesOnly yes",
+        "    HostKeyAlias nas",
+        "    UserKnownHostsFile ~/.ssh/ssh-reverse-tunnel/nas.known_hosts",
+        "    GlobalKnownHostsFile /dev/null",
+        "    StrictHostKeyChecking yes",
+        "    UpdateHostKeys no",
+        "    ServerAliveInterval 15",
+        "    ServerAliveCountMax 3",
+      ].join("\n"),
+    );
+  });
+
+  test("has an alias of its own where the settings give it one", async () => {
+    const recording = await deploy({ returnPath: [{ ...returnPath[0]!, alias: "my-nas" }] });
+    const { values } = recording.command("nas-return-alice-my-nas-client-config-script");
+    expect(values.FILE).toBe("my-nas.conf");
+    expect(values.ENTRY).toContain("\nHost my-nas\n");
+  });
+
+  test("goes through the forward that the settings name", async () => {
+    const two = {
+      ...forwards,
+      printer: { remotePort: 2300, target: "192.168.1.5:22", listen: "all" },
+    };
+    const path = { ...returnPath[0]!, via: "printer" };
+    const recording = await deploy({ forwards: two, returnPath: [path] });
+    const { ENTRY } = recording.command("nas-return-alice-nas-client-config-script").values;
+    expect(ENTRY).toContain("\n    HostName 127.0.0.1\n    Port 2300\n");
+    expect(recording.command("nas-return-alice-nas-authorized-key-script").values.LINE).toMatch(
+      /^restrict,pty,from="127\.0\.0\.1,::1,192\.168\.1\.5" /,
+    );
+  });
+
+  test("is a resource of its own for each account and alias, however these are spelt", async () => {
+    const paths = [
+      { from: "svc-a", to: "bob", alias: "b" },
+      { from: "svc", to: "bob", alias: "a-b" },
+    ];
+    const recording = await deploy({ returnPath: paths });
+    const urns = recording.resources.map(({ urn }) => urn);
+    expect(urns.filter((urn, index) => urns.indexOf(urn) !== index)).toEqual([]);
+  });
+});
+
+describe("a tunnel's outputs", () => {
+  test("say where each forward listens and where it leads", async () => {
+    const open = { remotePort: 8080, target: "printer:80", listen: "all" };
+    const { result } = await deploy({ forwards: { ...forwards, open } });
+    expect(await promiseOf(result.endpoints)).toEqual({
+      ssh: { endpoint: "127.0.0.1:2222", target: "127.0.0.1:22" },
+      web: { endpoint: "127.0.0.1:20345", target: "127.0.0.1:8080" },
+      open: { endpoint: "198.18.0.2:8080", target: "printer:80" },
+    });
+  });
+
+  test("say the very command to log in with, and as whom", async () => {
+    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
+    const { result } = await deploy({ returnPath: paths });
+    expect(result.logins).toEqual([
+      { on: "gate", as: "alice", command: "ssh nas" },
+      { on: "gate", as: "root", command: "ssh my-nas" },
+    ]);
+  });
+
+  test("name the units, by host", async () => {
+    const { result } = await deploy();
+    expect(result.units).toEqual({
+      nas: ["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"],
+      gate: ["ssh-tunnel-nas-health.timer"],
+    });
+  });
+});
+
+test("a first deployment can be previewed, of which hardly anything is known", async () => {
+  const { result, resources } = await record(() => tunnel({ returnPath }).endpoints, true);
+  expect(await promiseOf(result)).toBeUndefined();
+  expect(resources.map(({ name }) => name)).toContain("nas-check-script");
+});
+
+describe("wrong arguments get a sentence", () => {
+  test.each(["Nas", "-nas", "1nas", "na_s", "nas.home", "a".repeat(25)])("the name '%s'", async (name) => {
+    await expect(record(() => tunnel({}, name))).rejects.toThrow(
+      `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+    );
+  });
+
+  test("a target that is none", async () => {
+    await expect(deploy({ forwards: { web: { remotePort: 8080, target: "printer" } } })).rejects.toThrow(
+      "the forward 'web': 'printer' is no target; write host:port, [v6]:port or a port",
+    );
+  });
+
+  test("a return path where no forward leads to an SSH port", async () => {
+    await expect(deploy({ forwards: { web: { remotePort: 8080, target: 80 } }, returnPath })).rejects.toThrow(
+      "the tunnel 'nas' has no forward to an SSH port; its return path from 'alice' needs one",
+    );
+  });
+
+  test("a return path through a forward that is not there", async () => {
+    await expect(deploy({ returnPath: [{ ...returnPath[0]!, via: "sch" }] })).rejects.toThrow(
+      "the tunnel 'nas' has no forward 'sch'; its return path from 'alice' needs one",
+    );
+  });
+});
+
+test("a name of 24 characters is not too long", async () => {
+  const name = "a".repeat(24);
+  const { commands } = await record(() => tunnel({}, name));
+  expect(commands.map((command) => command.name)).toContain(`${name}-check-script`);
+});

@@ -1,0 +1,47 @@
+import * as pulumi from "@pulumi/pulumi";
+import { hostKey } from "./hosts.ts";
+import { project } from "./mocks.ts";
+
+/** Settings of one public and one internal host, with nothing in them that has a default. */
+export function smallest() {
+  return {
+    publicHosts: { gate: { address: "198.18.0.2", admin: { hostKey } } },
+    internalHosts: {
+      nas: {
+        address: "198.18.0.3",
+        admin: { hostKey },
+        forwards: { ssh: { remotePort: 2222, target: 22 } },
+      },
+    },
+  };
+}
+
+/** Two forwards that only the public host itself may reach, and a return path. */
+export function usual() {
+  const settings = smallest();
+  return {
+    ...settings,
+    internalHosts: {
+      nas: {
+        ...settings.internalHosts.nas,
+        forwards: {
+          ssh: { remotePort: 2222, target: 22 },
+          web: { remotePort: "auto", target: "127.0.0.1:8080" },
+        },
+        returnPath: [{ from: "root", to: "root" }],
+      },
+    },
+  };
+}
+
+/** Sets the stack's configuration as the engine hands it to a program: structured values as JSON. */
+export function setConfig(settings: Record<string, unknown>, secretKeys: string[] = []): void {
+  const entries = Object.entries(settings).map(([key, value]) => [
+    `${project}:${key}`,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
+  pulumi.runtime.setAllConfig(
+    Object.fromEntries(entries) as Record<string, string>,
+    secretKeys.map((key) => `${project}:${key}`),
+  );
+}

@@ -1,0 +1,55 @@
+import { expect } from "vitest";
+import type { Recorded, Recording } from "./mocks.ts";
+
+const stackType = "pulumi:pulumi:Stack";
+
+/** What is true of every program of ours. `roots` are the resources that may be without a parent. */
+export function expectStructure(recording: Recording, roots: string[]): void {
+  const { resources, commands } = recording;
+  const byUrn = new Map(resources.map((resource) => [resource.urn, resource]));
+  const urns = resources.map(({ urn }) => urn);
+
+  expect(repeated(urns)).toEqual([]);
+  expect(repeated(commands.map(({ name, address }) => `${name} on ${address}`))).toEqual([]);
+  expect(namesOf(resources.filter(({ parent }) => parent === ""))).toEqual([...roots].sort());
+  expect(namesOf(resources.filter(({ name, parent }) => !beginsWithNameOf(byUrn.get(parent), name)))).toEqual(
+    [],
+  );
+  expect(resources.map(({ type }) => type).filter((type) => !known.test(type))).toEqual([]);
+  for (const command of commands) {
+    expectCommandShape(command);
+  }
+}
+
+const known =
+  /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/randomInteger:RandomInteger|pulumi:pulumi:Stack)$/;
+
+/** Short command lines without anything of ours in them, and nothing that replaces or needs the server's AcceptEnv. */
+function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): void {
+  expect(Object.keys(inputs).sort()).toEqual(
+    ["addPreviousOutputInEnv", "connection", "create", "delete", "logging", "stdin", "update"].sort(),
+  );
+  expect(inputs.create).toMatch(/^(sudo -n )?sh -s -- apply$/);
+  expect(inputs.update).toBe(inputs.create);
+  expect(inputs.delete).toBe((inputs.create as string).replace(/apply$/, "remove"));
+  expect(inputs.addPreviousOutputInEnv).toBe(false);
+  expect(inputs.logging).toBe("stderr");
+  expect(secrets).toContain("connection");
+  expect(errorHooks).toEqual([`${name}-advice`]);
+  // What an Output prints as where it ends up in a string.
+  expect(JSON.stringify(inputs)).not.toMatch(
+    /Calling \[toString\]|Calling \[toJSON\]|\[object Object\]|undefined/,
+  );
+}
+
+function beginsWithNameOf(parent: Recorded | undefined, name: string): boolean {
+  return !parent || parent.type === stackType || name.startsWith(`${parent.name}-`);
+}
+
+function repeated(all: string[]): string[] {
+  return all.filter((each, index) => all.indexOf(each) !== index);
+}
+
+function namesOf(resources: Recorded[]): string[] {
+  return resources.map(({ name }) => name).sort();
+}
