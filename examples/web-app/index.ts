@@ -1,0 +1,42 @@
+import * as pulumi from "@pulumi/pulumi";
+import { InternalHost, PublicHost, ReverseTunnel } from "ssh-reverse-tunnel";
+
+/** One host's settings in Pulumi.<stack>.yaml. */
+interface Machine {
+  address: string;
+  /** As in the host's /etc/ssh/ssh_host_ed25519_key.pub, without the comment. */
+  hostKey: string;
+}
+
+/** Makes a web application on a machine without a public address public, on a port of one that has one. */
+export default function program() {
+  const config = new pulumi.Config();
+  const privateKey = config.requireSecret("adminKey");
+  const connection = ({ address, hostKey }: Machine) => ({
+    host: address,
+    user: "root",
+    privateKey,
+    hostKey,
+  });
+
+  const tunnel = new ReverseTunnel("web-app", {
+    internalHost: new InternalHost("app-server", {
+      connection: connection(config.requireObject<Machine>("appServer")),
+    }),
+    publicHost: new PublicHost("gate", {
+      connection: connection(config.requireObject<Machine>("gate")),
+    }),
+    forwards: {
+      web: {
+        remotePort: config.requireNumber("publicPort"),
+        target: config.requireNumber("appPort"),
+        listen: "all",
+      },
+    },
+  });
+
+  return {
+    url: tunnel.endpoints.apply(({ web }) => `http://${web?.endpoint}`),
+    units: tunnel.units,
+  };
+}
