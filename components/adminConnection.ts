@@ -94,11 +94,13 @@ function knownHostKey(name: string, admin: AdminLogin): string {
   const host =
     admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
   const keys = existsSync(file) ? lookUp(file, host) : [];
-  // ed25519 where there are several, as OpenSSH itself prefers it.
-  const key = keys.find((each) => each.startsWith("ssh-ed25519 ")) ?? keys[0];
+  // ed25519 where there are several, as OpenSSH itself prefers it. No RSA: see hostKey in settings.ts.
+  const key = ["ssh-ed25519 ", "ecdsa-"]
+    .map((type) => keys.find((each) => each.startsWith(type)))
+    .find(Boolean);
   if (!key) {
     throw new Error(
-      `${name}: no host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+      `${name}: no ed25519 or ecdsa host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
     );
   }
   return key;

@@ -60,7 +60,11 @@ const login = {
     .string(must("a path"))
     .optional()
     .describe("Socket of an ssh-agent; otherwise SSH_AUTH_SOCK is used where it is set."),
-  hostKey: text("a public host key, 'ssh-ed25519 AAAA…'", /^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+$/)
+  hostKey: text(
+    // The provider offers a pinned RSA key with SHA-1 signatures only, which no current sshd gives.
+    "an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'",
+    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+$/,
+  )
     .optional()
     .describe(
       "The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub; otherwise the runner's known_hosts is asked.",
