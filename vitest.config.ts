@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 // Two projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts.
 export default defineConfig({
   test: {
+    reporters: ["default", "./tools/countReporter.ts"],
     env: { PULUMI_ERROR_OUTPUT_STRING: "true", PULUMI_SKIP_UPDATE_CHECK: "true" },
     projects: [
       {

@@ -1,0 +1,15 @@
+import type { Reporter, SerializedError, TestModule } from "vitest/node";
+
+/** Ends a run with the line "N passed, N failed", which other programs read. */
+export default class CountReporter implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
+    const tests = modules.flatMap((module) => [...module.children.allTests()]);
+    const count = (state: string) => tests.filter((test) => test.result().state === state).length;
+    // A file that could not be loaded, a hook that failed and an error outside of any test have no test to count.
+    const broken = modules.filter((module) => module.errors().length > 0).length + errors.length;
+    const skipped = count("skipped") + count("pending");
+    console.log(
+      `${count("passed")} passed, ${count("failed") + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+    );
+  }
+}
