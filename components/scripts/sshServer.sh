@@ -39,10 +39,11 @@ apply() {
     return 0
   fi
   arm
-  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 0:0
+  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 0:0 || { disarm && exit 3; } # put has said why
   changed "wrote $DROP_IN_FILE"
-  refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run"
-  [ -z "$refusal" ] || roll_back_and_fail "$refusal"
+  # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
+  refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" no-reload
+  [ -z "$refusal" ] || roll_back_and_fail "$refusal" no-reload
   reload || roll_back_and_fail "sshd did not reload the new configuration"
   changed "reloaded sshd; the old configuration comes back in ${ROLLBACK_SECONDS}s unless a new login confirms this one"
   [ "$CONFIRM" != yes ] ||
@@ -76,23 +77,49 @@ other_drop_ins() {
   done
 }
 
-# What speaks against the configuration that is on disk now, in words; nothing where it is good.
+# What speaks against the configuration that is on disk now, in words; nothing where it is good. A reload also makes
+# active what the administrator wrote and has not loaded yet.
 refusal() {
   if ! sshd -t 2>/dev/null; then
     printf 'sshd -t refuses the new configuration: %s' "$(sshd -t 2>&1 | head -n 1)"
     return 0
   fi
-  re_effective=$(sshd -T -C "user=$ADMIN,host=localhost,addr=127.0.0.1")
-  re_allow=$(printf '%s\n' "$re_effective" | sed -n 's/^allowusers //p')
+  re_address=$(admin_address)
+  re_effective=$(sshd -T -C "user=$ADMIN,host=$re_address,addr=$re_address")
+  re_by="would lock out the admin '$ADMIN' at the next reload"
+  re_allow=$(effective allowusers)
+  re_groups=$(effective allowgroups)
   if [ -n "$re_allow" ] && ! matches "$ADMIN" "$re_allow"; then
-    printf "AllowUsers would lock out the admin '%s'; add it to allowUsers" "$ADMIN"
-  elif matches "$ADMIN" "$(printf '%s\n' "$re_effective" | sed -n 's/^denyusers //p')"; then
-    printf "DenyUsers would lock out the admin '%s'" "$ADMIN"
+    printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$re_by" "$ADMIN" "$(source_of AllowUsers)"
+  elif matches "$ADMIN" "$(effective denyusers)"; then
+    printf "DenyUsers %s; take '%s' out of it in %s" "$re_by" "$ADMIN" "$(source_of DenyUsers)"
+  elif [ -n "$re_groups" ] && ! one_matches "$(id -Gn "$ADMIN")" "$re_groups"; then
+    printf "AllowGroups %s; add a group of '%s' to it in %s" "$re_by" "$ADMIN" "$(source_of AllowGroups)"
+  elif one_matches "$(id -Gn "$ADMIN")" "$(effective denygroups)"; then
+    printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$re_by" "$ADMIN" "$(source_of DenyGroups)"
+  elif [ "$ADMIN" = root ] && [ "$(effective permitrootlogin)" = no ]; then
+    printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$re_by" "$(source_of PermitRootLogin)"
+  elif [ -n "$re_groups" ] && ! matches "$GROUP" "$re_groups"; then
+    printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it in %s" "$GROUP" "$(source_of AllowGroups)"
   fi
-  re_groups=$(printf '%s\n' "$re_effective" | sed -n 's/^allowgroups //p')
-  if [ -n "$re_groups" ] && ! matches "$GROUP" "$re_groups"; then
-    printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it" "$GROUP"
-  fi
+}
+
+# Where the admin comes from, since a Match may ask; sudo takes the variable away and still has it from its own start.
+admin_address() {
+  aa_connection=${SSH_CONNECTION-}
+  [ -n "$aa_connection" ] ||
+    aa_connection=$(tr '\0' '\n' <"/proc/$PPID/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p') || :
+  printf '%s' "${aa_connection%% *}" | grep . || echo 127.0.0.1
+}
+
+# effective KEYWORD — its values for the admin, from what sshd -T says.
+effective() { printf '%s\n' "$re_effective" | sed -n "s/^$1 //p"; }
+
+# source_of KEYWORD — the files that hold it, for a message.
+source_of() {
+  # shellcheck disable=SC2046  # file names without spaces, one a line
+  so_files=$(grep -lisE "^[[:space:]]*$1[[:space:]=]" $(other_drop_ins) "$MAIN" | paste -sd ' ' -)
+  printf '%s' "${so_files:-$MAIN}"
 }
 
 # matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.
@@ -103,6 +130,14 @@ matches() {
     case $1 in ${ma_pattern%%@*}) set +f && return 0 ;; esac
   done
   set +f
+  return 1
+}
+
+# one_matches NAMES PATTERNS
+one_matches() {
+  for om_name in $1; do
+    if matches "$om_name" "$2"; then return 0; fi
+  done
   return 1
 }
 
@@ -124,6 +159,7 @@ arm() {
   cat >"$ROLLBACK_DIR/roll-back" <<EOF
 if [ -f '$ROLLBACK_DIR/drop-in' ]; then cp -a '$ROLLBACK_DIR/drop-in' '$DROP_IN_FILE'; else rm -f '$DROP_IN_FILE'; fi
 rm -rf '$ROLLBACK_DIR'
+[ "\${1-}" != no-reload ] || exit 0
 systemctl try-reload-or-restart ssh.service sshd.service 2>/dev/null
 echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
 EOF
@@ -132,15 +168,16 @@ EOF
 }
 
 disarm() {
+  systemctl stop "$ROLLBACK_UNIT.timer" 2>/dev/null || :
   if [ -d "$ROLLBACK_DIR" ]; then
-    systemctl stop "$ROLLBACK_UNIT.timer" 2>/dev/null || :
     rm -rf -- "$ROLLBACK_DIR"
     [ "$CONFIRM" != yes ] || changed "confirmed sshd's new configuration by a new login"
   fi
 }
 
+# roll_back_and_fail SENTENCE [no-reload]
 roll_back_and_fail() {
-  sh "$ROLLBACK_DIR/roll-back" 2>/dev/null
+  sh "$ROLLBACK_DIR/roll-back" "${2-}" 2>/dev/null
   systemctl stop "$ROLLBACK_UNIT.timer" 2>/dev/null || :
   fail "$1; the old configuration is back"
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exec, until } from "../../lab/exec.ts";
@@ -10,6 +9,10 @@ import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { type Changes, tunnelSettings } from "./support/settings.ts";
+
+const ownSettings = "/etc/ssh/sshd_config.d/50-own.conf";
+const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
+const rollback = "ssh-reverse-tunnel-dev-sshd-rollback";
 
 /**
  * What goes wrong on real hosts. The tests are a story: each breaks something, sees `up` fail with a sentence that names
@@ -34,14 +37,35 @@ describe("a fault", () => {
     return shown;
   };
 
+  /** Breaks something on a host, and mends it whatever comes of it. */
+  const broken = async (host: Host, breakIt: string, mendIt: string, act: () => Promise<unknown>) => {
+    await host.run(breakIt);
+    try {
+      await act();
+    } finally {
+      await host.run(mendIt);
+    }
+  };
+
   const named = (host: Host) => `${host.name} (${host.address})`;
-  const banner = () => gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true });
+  const there = async (host: Host, path: string) =>
+    (await host.run(`test -e ${path}`, { allowFailure: true })).exitCode === 0;
+  const banner = async () =>
+    (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
+  /** The exit code of the admin's login to gate: 255 where it is refused. */
+  const loginCode = async () =>
+    (await exec("ssh", ["-F", lab.sshConfigFile, "gate", "true"], { allowFailure: true })).exitCode;
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "faults", hosts: ["gate", "nas", "far"] });
     [gate, nas, far] = [lab.host("gate"), lab.host("nas"), lab.host("far")];
     before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
     stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
+    // Giving up takes half a minute, in which the other tests go on.
+    await far.cutLink();
+    const settings = tunnelSettings(lab, far, far, { tunnel: "shop" });
+    unreachable = failedUp(await openProgram(lab, { stack: "unreachable", config: settings }));
+    unreachable.catch(() => undefined);
   });
 
   afterAll(async () => {
@@ -69,8 +93,7 @@ describe("a fault", () => {
     });
 
     it("of an admin without sudo says what to add to sudoers", async () => {
-      const { admin } = labAdmin(lab, gate);
-      await configure({ gate: { admin: { ...admin, user: "alice" } } });
+      await configure({ gate: { admin: { ...labAdmin(lab, gate).admin, user: "alice" } } });
       await fails(
         `error: ${named(gate)}: the admin 'alice' may not use sudo without a password; add 'alice ALL=(ALL) NOPASSWD: ALL'`,
       );
@@ -78,28 +101,277 @@ describe("a fault", () => {
     });
 
     it("of a host without systemd names what runs instead", async () => {
-      await gate.run("mv /run/systemd/system /run/systemd/system.away");
-      await fails(`error: ${named(gate)}: systemd is not running here (PID 1 is 'systemd')`);
-      await gate.run("mv /run/systemd/system.away /run/systemd/system");
+      await broken(
+        gate,
+        "mv /run/systemd/system /run/systemd/system.away",
+        "mv /run/systemd/system.away /run/systemd/system",
+        () => fails(`error: ${named(gate)}: systemd is not running here (PID 1 is 'systemd')`),
+      );
     });
 
     it("of an sshd without permitlisten names both versions", async () => {
-      await gate.run("printf '#!/bin/sh\\necho OpenSSH_7.4p1, OpenSSL 1.0.2k >&2\\n' >/usr/local/bin/ssh");
-      await gate.run("chmod +x /usr/local/bin/ssh");
-      await fails(
-        `error: ${named(gate)}: this is OpenSSH 7.4; the public host needs 7.8 or later, which knows permitlisten`,
+      const old = "printf '#!/bin/sh\\necho OpenSSH_7.4p1, OpenSSL 1.0.2k >&2\\n'";
+      await broken(
+        gate,
+        `${old} >/usr/local/bin/ssh && chmod +x /usr/local/bin/ssh`,
+        "rm /usr/local/bin/ssh",
+        () =>
+          fails(
+            `error: ${named(gate)}: this is OpenSSH 7.4; the public host needs 7.8 or later, which knows permitlisten`,
+          ),
       );
-      await gate.run("rm /usr/local/bin/ssh");
     });
 
     it("in the host's own sshd configuration is refused before any change", async () => {
-      await gate.run("echo 'PermitRootLogin perhaps' >/etc/ssh/sshd_config.d/50-own.conf");
-      await fails(
-        `error: ${named(gate)}: sshd does not accept its own configuration here: /etc/ssh/sshd_config.d/50-own.conf line 1: `,
-        "mend that first",
+      await broken(gate, `echo 'PermitRootLogin perhaps' >${ownSettings}`, `rm ${ownSettings}`, () =>
+        fails(
+          `error: ${named(gate)}: sshd does not accept its own configuration here: ${ownSettings} line 1: `,
+          "mend that first",
+        ),
       );
-      await gate.run("rm /etc/ssh/sshd_config.d/50-own.conf");
       expect(await leftovers(gate, before.gate!)).toEqual([]);
     });
   });
+
+  describe("while the host is changed for the first time", () => {
+    it("of a full disk is told before there is anything that could not be undone", async () => {
+      const folder = "/var/lib/ssh-reverse-tunnel";
+      await broken(
+        gate,
+        `mkdir ${folder} && mount -t tmpfs -o size=4k full ${folder} && head -c 4096 /dev/zero >${folder}/filler`,
+        `umount ${folder} && rmdir ${folder}`,
+        () =>
+          fails(
+            `error: ${named(gate)}: cannot write ${folder}/ssh-reverse-tunnel-dev/`,
+            `the disk at ${folder} is full; make room and run 'pulumi up' again`,
+          ),
+      );
+      expect(await leftovers(gate, before.gate!)).toEqual([]);
+    });
+
+    it("of a read-only /etc is told with what could not be written", async () => {
+      const readOnly = "the file system at /etc is read-only; make it writable and run 'pulumi up' again";
+      await broken(gate, "mount --bind /etc /etc && mount -o remount,bind,ro /etc", "umount /etc", () =>
+        fails(
+          `error: ${named(gate)}: cannot create the group ssh-tunnel: ${readOnly}`,
+          `error: ${named(gate)}: cannot write ${dropIn}: ${readOnly}`,
+        ),
+      );
+    });
+
+    it.each([
+      [
+        "DenyUsers root",
+        "DenyUsers would lock out the admin 'root' at the next reload; take 'root' out of it in",
+      ],
+      ["AllowUsers alice", "AllowUsers would lock out the admin 'root' at the next reload; add 'root' to it"],
+      [
+        "AllowGroups alice",
+        "AllowGroups would lock out the admin 'root' at the next reload; add a group of 'root'",
+      ],
+      [
+        "DenyGroups root",
+        "DenyGroups would lock out the admin 'root' at the next reload; take the groups of 'root'",
+      ],
+      [
+        "PermitRootLogin no",
+        "PermitRootLogin no would lock out the admin 'root' at the next reload; change it in",
+      ],
+    ])("of the host's own '%s', not loaded yet, is not made active", async (setting, sentence) => {
+      await broken(gate, `echo '${setting}' >${ownSettings}`, `rm ${ownSettings}`, async () => {
+        await fails(`error: ${named(gate)}: ${sentence}`, ownSettings, "the old configuration is back");
+        expect(await there(gate, dropIn)).toBe(false);
+        expect(await loginCode()).toBe(0);
+      });
+    });
+
+    it("of an admin whom the new configuration locks out after all ends when the host takes it back", async () => {
+      // The drop-in's Match is about this group, and an account in it has other keys.
+      await broken(
+        gate,
+        "usermod --append --groups ssh-tunnel root",
+        "gpasswd --delete root ssh-tunnel",
+        async () => {
+          await fails(`${named(gate)} refuses the login of 'root'`);
+          expect(await loginCode()).toBe(255);
+          await gate.run(`systemctl start ${rollback}.service`); // as its timer does a minute after the change
+          expect(await there(gate, dropIn)).toBe(false);
+          await until("sshd to have reloaded", 10, async () => (await loginCode()) === 0);
+        },
+      );
+    });
+
+    it("of a change that was taken back is mended by the next up, whose new login confirms it", async () => {
+      await fails("it is active again for 60s: run 'pulumi up' again now to confirm it");
+      expect(await there(gate, dropIn)).toBe(true);
+    });
+
+    it("of a unit of that name that is not ours leaves it as it is", async () => {
+      const unit = "/etc/systemd/system/ssh-tunnel-nas.service";
+      const text = "[Service]\nExecStart=/bin/true";
+      await broken(nas, `echo '${text}' >${unit}`, `rm ${unit}`, async () => {
+        await fails(
+          `error: ${named(nas)}: there is a unit ssh-tunnel-nas.service already (${unit}) that is not ours; rename it`,
+        );
+        expect((await nas.run(`cat ${unit}`)).stdout).toBe(text);
+      });
+      expect((await gate.run(`systemctl list-units --all '${rollback}*'`)).stdout).toContain(
+        "0 loaded units",
+      );
+    });
+
+    it("that has been taken away is no hindrance to the next up", async () => {
+      await stack.up();
+      expect(await banner()).toBe("through");
+    });
+  });
+
+  describe("beside a tunnel that is there", () => {
+    const ssh = { remotePort: 2222, target: 22 };
+    const toRoot = { from: "root", to: "root" };
+    const toAlice = { from: "alice", to: "alice", alias: "my-nas" };
+
+    it("of a port that another program holds names the program and its pid", async () => {
+      await gate.run("systemd-run --quiet --collect --unit squatter python3 -m http.server 2300");
+      await until("the squatter", 20, async () => (await gate.run("ss -Hltn sport = :2300")).stdout !== "");
+      const pid = (await gate.run("systemctl show -P MainPID squatter")).stdout;
+      await configure({ forwards: { ssh, more: { remotePort: 2300, target: 22 } } });
+      await fails(
+        `error: ${named(gate)}: port 2300 of the forward 'more' is in use by python3 (pid ${pid}); end that, or choose another remotePort`,
+      );
+      await gate.run("systemctl stop squatter");
+    });
+
+    it("of a key file that is there already leaves it as it is", async () => {
+      const key = "/root/.ssh/ssh-reverse-tunnel/second.key";
+      await configure({ returnPath: [toRoot, { from: "root", to: "alice", alias: "second" }] });
+      await broken(gate, `echo precious >${key}`, `rm ${key}`, async () => {
+        await fails(
+          `error: ${named(gate)}: ${key} exists already and is not ours; move it away, or choose another name`,
+        );
+        expect((await gate.run(`cat ${key}`)).stdout).toBe("precious");
+      });
+    });
+
+    it("of a full disk under a home is told with the file that could not be made", async () => {
+      const home = "/home/alice/.ssh";
+      await configure({ returnPath: [toRoot, toAlice] });
+      await broken(
+        gate,
+        `mount -t tmpfs -o size=4k,uid=alice,gid=alice,mode=700 full ${home} && head -c 4096 /dev/zero >${home}/filler`,
+        `umount ${home}`,
+        () =>
+          fails(
+            `error: ${named(gate)}: cannot make the key ${home}/ssh-reverse-tunnel/my-nas.key: the disk at ${home} is full`,
+          ),
+      );
+    });
+
+    it("of a target that does not answer is a warning, and the forward is there", async () => {
+      await configure({
+        forwards: { ssh, web: { remotePort: 8080, target: 8080 } },
+        returnPath: [toRoot, toAlice],
+      });
+      const { stdout, diagnostics } = await stack.up();
+      expect([stdout, ...diagnostics].join("\n")).toContain(
+        `warning: ${named(gate)}: the forward 'web' closes each connection at once: 127.0.0.1:8080 does not answer`,
+      );
+      expect((await gate.run("su - alice -c 'ssh my-nas id -un'")).stdout).toBe("alice");
+    });
+
+    it("in a change of sshd that no login confirms is taken back, and healed by the next revision", async () => {
+      const { stdin } = await change(stack);
+      await gate.run(`rm ${dropIn} && systemctl reload ssh`);
+      const { stderr } = await gate.run("sh -s -- apply", { input: stdin });
+      expect(stderr).toContain(
+        "the old configuration comes back in 60s unless a new login confirms this one",
+      );
+      expect(await there(gate, dropIn)).toBe(true);
+      await gate.run(`systemctl start ${rollback}.service`);
+      expect(await there(gate, dropIn)).toBe(false);
+      expect((await gate.run(`journalctl -q -o cat -u ${rollback}.service`)).stdout).toContain(
+        "no new login confirmed the change to sshd; the old configuration is back",
+      );
+      await stack.setConfig({ revision: "2" });
+      await stack.up();
+      expect(await there(gate, dropIn)).toBe(true);
+      expect((await gate.run(`systemctl list-units --all '${rollback}*'`)).stdout).toContain(
+        "0 loaded units",
+      );
+      expect(await banner()).toBe("through");
+    });
+  });
+
+  describe("between two stacks", () => {
+    let office: LabStack;
+
+    const configureOffice = (tunnel: string, remotePort: number) =>
+      office.setConfig(
+        tunnelSettings(lab, gate, nas, { tunnel, forwards: { ssh: { remotePort, target: 22 } } }),
+      );
+
+    beforeAll(async () => {
+      office = await openProgram(lab, { stack: "office" });
+    });
+
+    it("of the same tunnel name names the stack that has it, whose tunnel stays", async () => {
+      await configureOffice("nas", 2400);
+      const shown = await failedUp(office);
+      expect(shown).toContain(
+        `error: ${named(gate)}: the account tunnel-nas belongs to the stack ssh-reverse-tunnel-dev; choose another name`,
+      );
+      expect(await banner()).toBe("through");
+    });
+
+    it("of an account of that name that is not ours leaves it as it is", async () => {
+      await configureOffice("spare", 2222);
+      const read = "getent passwd tunnel-spare";
+      await broken(gate, "useradd --shell /bin/bash tunnel-spare", "userdel tunnel-spare", async () => {
+        const account = (await gate.run(read)).stdout;
+        expect(await failedUp(office)).toContain(
+          `error: ${named(gate)}: the account tunnel-spare exists already and is not ours; move it away, or choose another name`,
+        );
+        expect((await gate.run(read)).stdout).toBe(account);
+      });
+    });
+
+    it("of a port that another tunnel has names that tunnel and its stack", async () => {
+      expect(await failedUp(office)).toMatch(
+        new RegExp(
+          `error: gate \\(.*\\): port 2222 of the forward 'ssh' belongs to another tunnel \\(nas-.* of ssh-reverse-tunnel-dev\\)`,
+        ),
+      );
+    });
+
+    it("that has been taken away leaves two tunnels side by side", async () => {
+      await configureOffice("spare", 2400);
+      await office.up();
+      expect((await gate.run("ssh spare hostname")).stdout).toBe("nas");
+      expect(await banner()).toBe("through");
+    });
+
+    it("leaves nothing after destroy", async () => {
+      await office.destroy();
+      expect(await banner()).toBe("through");
+      await stack.destroy();
+      expect(await leftovers(gate, before.gate!)).toEqual([]);
+      expect(await leftovers(nas, before.nas!)).toEqual([]);
+    });
+  });
+
+  it("of a host that cannot be reached is told within a minute, for each such host", async () => {
+    const shown = await unreachable;
+    expect(shown).toContain(
+      `${named(far)} cannot be reached on port 22; check that it is on, that the address and port are right`,
+    );
+  });
 });
+
+/** The script that changes sshd, as it travelled. */
+async function change(stack: LabStack): Promise<{ stdin: string }> {
+  const { deployment } = (await stack.export()) as unknown as {
+    deployment: { resources: { urn: string; inputs?: { stdin: string } }[] };
+  };
+  const found = deployment.resources.find(({ urn }) => urn.endsWith("::gate-server-change"));
+  return found?.inputs ?? { stdin: "" };
+}

@@ -1,21 +1,27 @@
 import { vi } from "vitest";
 import { type LabStack, StackError } from "../../../lab/stack.ts";
 
+/** What came by way of the console: where a program runs inside this process, part of what it says does. */
+const said: string[] = [];
+
 /** Runs an `up` that must fail, and gives all that its user is shown: the errors, and what was said beside them. */
 export async function failedUp(stack: LabStack): Promise<string> {
-  // Where a program runs inside this process, part of it comes by way of the console.
-  const said: unknown[] = [];
-  const spies = [
-    vi.spyOn(console, "error").mockImplementation((...words) => void said.push(...words)),
-    vi.spyOn(console, "log").mockImplementation((...words) => void said.push(...words)),
-  ];
-  try {
-    const { changes } = await stack.up();
-    throw new Error(`this up should have failed: ${JSON.stringify(changes)}`);
-  } catch (error) {
-    if (!(error instanceof StackError)) throw error;
-    return [error.message, ...error.diagnostics, ...said.map(String)].join("\n");
-  } finally {
-    spies.forEach((spy) => spy.mockRestore());
+  const start = listen();
+  const outcome = await stack.up().catch((error: unknown) => error);
+  if (!(outcome instanceof StackError)) {
+    throw outcome instanceof Error
+      ? outcome
+      : new Error(`this up should have failed: ${JSON.stringify(outcome)}`);
   }
+  return [outcome.message, ...outcome.diagnostics, ...said.slice(start)].join("\n");
+}
+
+/** Listens from the first call on, for good: several of these may run at the same time. */
+function listen(): number {
+  if (!vi.isMockFunction(console.error)) {
+    for (const method of ["error", "log"] as const) {
+      vi.spyOn(console, method).mockImplementation((...words) => void said.push(words.join(" ")));
+    }
+  }
+  return said.length;
 }
