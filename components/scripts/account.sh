@@ -4,7 +4,7 @@
 apply() {
   share group "$GROUP" "$(! getent group "$GROUP" >/dev/null || echo yes)"
   if ! getent group "$GROUP" >/dev/null; then
-    groupadd --system -- "$GROUP" || fail "cannot create the group $GROUP"
+    groupadd --system -- "$GROUP" || cannot "create the group $GROUP" /etc
     changed "created the group $GROUP"
   fi
   if [ "$HOME_DIR" != / ]; then
@@ -14,7 +14,7 @@ apply() {
   if ! getent passwd "$ACCOUNT" >/dev/null; then
     # '*' and not '!': sshd takes an account whose password begins with '!' for a locked one where UsePAM is no.
     useradd --system --no-create-home --no-user-group --gid "$GROUP" --home-dir "$HOME_DIR" --shell "$LOGIN_SHELL" \
-      --password '*' --comment "ssh-reverse-tunnel $OWNER" -- "$ACCOUNT" || fail "cannot create the account $ACCOUNT"
+      --password '*' --comment "ssh-reverse-tunnel $OWNER" -- "$ACCOUNT" || cannot "create the account $ACCOUNT" /etc
     changed "created the account $ACCOUNT"
   fi
   now=$(getent passwd "$ACCOUNT")
@@ -23,14 +23,14 @@ apply() {
   [ "$(printf '%s' "$now" | cut -d: -f7)" = "$LOGIN_SHELL" ] || converge --shell "$LOGIN_SHELL"
   if [ "$HOME_DIR" != / ] && [ ! -d "$HOME_DIR" ]; then
     mkdir -m 700 -- "$HOME_DIR" && chown "$ACCOUNT:$GROUP" -- "$HOME_DIR" ||
-      fail "cannot create the folder $HOME_DIR: is the disk full or read-only?"
+      cannot "create the folder $HOME_DIR" "$HOME_DIR"
     label "$HOME_DIR"
     changed "created the folder $HOME_DIR"
   fi
 }
 
 converge() {
-  usermod "$@" -- "$ACCOUNT" || fail "cannot change the account $ACCOUNT (usermod $*)"
+  usermod "$@" -- "$ACCOUNT" || cannot "change the account $ACCOUNT (usermod $*)" /etc
   changed "changed the account $ACCOUNT ($*)"
 }
 

@@ -46,7 +46,7 @@ make_dir() {
     mkdir -m "$2" -- "$1" && chown "$3" -- "$1"
   else
     as "$md_parent" mkdir -m "$2" -- "$1"
-  fi || fail "cannot create the folder $1: is the disk full or read-only?"
+  fi || cannot "create the folder $1" "$1"
   label "$1"
   changed "created the folder $1"
 }
@@ -79,7 +79,7 @@ put() {
     { [ "$(owner_of "$pu_new")" = "$pu_ids" ] || chown -h "$pu_ids" -- "$pu_new"; } &&
     as "$pu_dir" mv -f -- "$pu_new" "$1" || {
     as "$pu_dir" rm -f -- "$pu_new" || :
-    fail "cannot write $1: is the disk full or read-only?"
+    cannot "write $1" "$1"
   }
   label "$1"
 }

@@ -17,7 +17,7 @@ apply() {
     as "$IDS" rm -f -- "$key.new" "$key.new.pub"
     as "$IDS" ssh-keygen -q -t ed25519 -N '' -C "$COMMENT" -f "$key.new" || {
       as "$IDS" rm -f -- "$key.new" "$key.new.pub"
-      fail "cannot make the key $key: is the disk full or read-only?"
+      cannot "make the key $key" "$key"
     }
     public=$(cat -- "$key.new.pub")
     as "$IDS" rm -f -- "$key.new.pub"

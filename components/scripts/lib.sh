@@ -13,6 +13,7 @@ TAB=$(printf '\t')
 NL='
 '
 CHANGED=
+FIRST=
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -22,13 +23,35 @@ fail() {
   exit 3
 }
 
-# What no sentence of ours foresaw must not end in silence.
+# cannot WHAT PATH — ends the script with what keeps us from writing there.
+cannot() {
+  ca_dir=$2
+  until [ -d "$ca_dir" ]; do ca_dir=$(dirname -- "$ca_dir"); done
+  ca_disk=$(df -P -- "$ca_dir" | awk 'END { print $NF }')
+  if [ ! -w "$ca_dir" ]; then
+    fail "cannot $1: the file system at $ca_disk is read-only; make it writable and run 'pulumi up' again"
+  elif [ "$(df -P -- "$ca_dir" | awk 'END { print $4 }')" = 0 ] || [ "$(df -Pi -- "$ca_dir" | awk 'END { print $4 }')" = 0 ]; then
+    fail "cannot $1: the disk at $ca_disk is full; make room and run 'pulumi up' again"
+  fi
+  fail "cannot $1; see the lines before this one"
+}
+
+# What no sentence of ours foresaw must not end in silence. And Pulumi does not know a resource whose first apply
+# failed, so that nobody would ever remove what it had begun: it goes now.
 at_exit() {
   ae_status=$?
+  trap - EXIT
   case $ae_status in
     0 | 3) ;;
     *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
   esac
+  if [ "$ae_status" != 0 ] && [ "$FIRST" = yes ]; then
+    set +e
+    read_records
+    MARKED=$NL
+    sweep
+  fi
+  exit "$ae_status"
 }
 
 warn() { say "warning: $HOST: $*"; }
@@ -65,6 +88,7 @@ main() {
   read_records
   case ${1-} in
     apply)
+      [ "$RECORDED" != "$NL" ] || FIRST=yes
       apply
       sweep
       ;;

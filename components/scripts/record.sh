@@ -49,15 +49,16 @@ share() {
 
 # own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
 own_alone() {
+  case $1 in user) oa_what="the account $2" ;; *) oa_what=$2 ;; esac
   if ! recorded "$1" "$2"; then
     if recorded_elsewhere "$1" "$2"; then
       oa_other=$(other_records_of "$1" "$2" | head -n 1)
       case $oa_other in
         "$STATE/$OWNER/"*) ;; # the same stack under another resource name: it was renamed
-        *) fail "$2 belongs to the stack $(basename "$(dirname "$oa_other")"); choose another name" ;;
+        *) fail "$oa_what belongs to the stack $(basename "$(dirname "$oa_other")"); choose another name" ;;
       esac
     elif [ "$3" = yes ]; then
-      fail "$2 exists already and is not ours; move it away, or choose another name"
+      fail "$oa_what exists already and is not ours; move it away, or choose another name"
     fi
   fi
   own "$1" "$2"
@@ -70,10 +71,10 @@ write_record() {
     rmdir "$STATE/$OWNER" "$STATE" 2>/dev/null || :
   else
     if [ ! -d "$STATE/$OWNER" ]; then
-      mkdir -p "$STATE/$OWNER" && chmod 700 "$STATE" || fail "cannot create $STATE/$OWNER: is the disk full or read-only?"
+      mkdir -p "$STATE/$OWNER" && chmod 700 "$STATE" || cannot "create $STATE/$OWNER" "$STATE/$OWNER"
     fi
     printf '%s' "${1#"$NL"}" >"$RECORD.new" && mv -f -- "$RECORD.new" "$RECORD" ||
-      fail "cannot write $RECORD: is the disk full or read-only?"
+      cannot "write $RECORD" "$RECORD"
   fi
   RECORDED=$1
 }
