@@ -1,0 +1,258 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { runScript, testScript } from "./support/shells.ts";
+
+// One line of ours in a file that belongs to somebody else: the very library that travels, run on this machine in a
+// temporary folder.
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "lines-"));
+  file = join(folder, "authorized_keys");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Line {
+  /** The resource that it belongs to. */
+  resource: string;
+  text: string;
+  /** What it is found again by; empty: by being the same. */
+  end: string;
+  where: "top" | "bottom";
+}
+
+/** A line of authorized_keys, which is found again by its comment. */
+const key = (resource: string, options = "restrict"): Line => ({
+  resource,
+  text: `${options},permitlisten="127.0.0.1:2222" ssh-ed25519 AAAA ssh-reverse-tunnel:dev/${resource}`,
+  end: ` ssh-reverse-tunnel:dev/${resource}`,
+  where: "bottom",
+});
+
+/** A line of ~/.ssh/config, which several resources need. */
+const include = (resource: string): Line => ({
+  resource,
+  text: "Include ssh-reverse-tunnel/*.conf",
+  end: "",
+  where: "top",
+});
+
+/** Runs the script, and returns what it said. Fails the test where it fails. */
+function run(verb: "apply" | "remove", { resource, text, end, where }: Line): string {
+  const values = { RESOURCE: resource, FILE: file, LINE: text, END: end, WHERE: where };
+  const script = testScript("addLine", join(folder, "state"), values);
+  const { stderr, status } = runScript(["sh"], script, verb);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining("error") as string });
+  return stderr;
+}
+
+/** The file's bytes; undefined where there is none. */
+const bytes = (): string | undefined => (existsSync(file) ? readFileSync(file, "latin1") : undefined);
+
+const put = (content: string | undefined): void => {
+  rmSync(join(folder, "state"), { recursive: true, force: true });
+  rmSync(file, { force: true });
+  if (content !== undefined) {
+    writeFileSync(file, content, "latin1");
+  }
+};
+
+/** What is there after lines of ours were added at the end. */
+const withLines = (old = "", ...lines: Line[]): string =>
+  old + (old === "" || old.endsWith("\n") ? "" : "\n") + lines.map(({ text }) => `${text}\n`).join("");
+
+const unchanged = "unchanged: gate: the test\n";
+
+/** Nothing of ours but the file: no temporary file, no record. */
+const expectNoTrace = (): void => {
+  const { stdout } = runScript(["sh"], `cd '${folder}' && ls -A`);
+  expect(stdout).toBe(existsSync(file) ? "authorized_keys\n" : "");
+};
+
+const piece = fc.oneof(
+  fc.constantFrom(
+    "\n",
+    "\r\n",
+    "\n\n",
+    "#",
+    " ",
+    "\t",
+    "ssh-ed25519 AAAA alice@home",
+    "\\",
+    "\xff\xfe",
+    "\r",
+  ),
+  fc.uint8Array({ min: 1, maxLength: 12 }).map((odd) => Buffer.from(odd).toString("latin1")),
+);
+/** No file, an empty one, and any bytes but NUL, with and without a newline at the end. */
+const existing = fc.option(
+  fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join("")),
+  { nil: undefined, freq: 8 },
+);
+
+// Each run takes a shell of its own for each step. SEED and RUNS in the environment are for a longer search by hand.
+const few = (numRuns: number) => ({
+  seed: Number(process.env.SEED ?? 20260101),
+  numRuns: Number(process.env.RUNS ?? numRuns),
+});
+const slow = { timeout: 60_000 };
+
+describe("a key in authorized_keys", () => {
+  test("goes below what is there, is found again, and leaves what was there byte for byte", slow, () => {
+    expect.hasAssertions();
+    fc.assert(
+      fc.property(existing, (old) => {
+        put(old);
+        expect(run("apply", key("a"))).toBe(`changed: gate: added a line to ${file}\n`);
+        expect(bytes()).toBe(withLines(old, key("a")));
+        expect(run("apply", key("a"))).toBe(unchanged);
+        expect(bytes()).toBe(withLines(old, key("a")));
+        run("remove", key("a"));
+        expect(bytes()).toBe(old);
+        expectNoTrace();
+      }),
+      few(14),
+    );
+  });
+
+  test("may be one of two, which come and go in any order", slow, () => {
+    expect.hasAssertions();
+    fc.assert(
+      fc.property(existing, fc.boolean(), (old, firstInFirstOut) => {
+        put(old);
+        run("apply", key("a"));
+        run("apply", key("b"));
+        expect(bytes()).toBe(withLines(old, key("a"), key("b")));
+        expect(run("apply", key("a"))).toBe(unchanged);
+        const [first, last] = firstInFirstOut ? [key("a"), key("b")] : [key("b"), key("a")];
+        run("remove", first);
+        expect(bytes()).toBe(withLines(old, last));
+        run("remove", last);
+        expect(bytes()).toBe(old);
+        expectNoTrace();
+      }),
+      few(10),
+    );
+  });
+
+  test("is replaced in its place when its options change", slow, () => {
+    expect.hasAssertions();
+    fc.assert(
+      fc.property(existing, (old) => {
+        put(old);
+        run("apply", key("a"));
+        run("apply", key("b"));
+        run("apply", key("a", "restrict,pty"));
+        expect(bytes()).toBe(withLines(old, key("a", "restrict,pty"), key("b")));
+        run("remove", key("b"));
+        run("remove", key("a", "restrict,pty"));
+        expect(bytes()).toBe(old);
+        expectNoTrace();
+      }),
+      few(6),
+    );
+  });
+
+  test("does not take along what others wrote below it in the meantime", () => {
+    put("old");
+    run("apply", key("a"));
+    writeFileSync(file, `${bytes()}new`, "latin1");
+    run("remove", key("a"));
+    expect(bytes()).toBe("old\nnew");
+  });
+
+  test("that somebody removed by hand comes back", () => {
+    put("old");
+    run("apply", key("a"));
+    writeFileSync(file, "old");
+    run("apply", key("a"));
+    expect(bytes()).toBe(withLines("old", key("a")));
+    run("remove", key("a"));
+    expect(bytes()).toBe("old");
+  });
+
+  test("that somebody removed by hand, file and all, is gone without an error", () => {
+    put(undefined);
+    run("apply", key("a"));
+    rmSync(file);
+    expect(run("remove", key("a"))).not.toContain("error");
+    expect(bytes()).toBeUndefined();
+    expectNoTrace();
+  });
+
+  test("leaves the file's mode as it is, and makes a new file for its owner alone", () => {
+    put("old\n");
+    chmodSync(file, 0o640);
+    run("apply", key("a"));
+    expect(statSync(file).mode & 0o777).toBe(0o640);
+    put(undefined);
+    run("apply", key("a"));
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test("follows a symbolic link and leaves it one", () => {
+    put(undefined);
+    mkdirSync(join(folder, "real"));
+    writeFileSync(join(folder, "real", "keys"), "old");
+    symlinkSync("real/keys", file);
+    run("apply", key("a"));
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(bytes()).toBe(withLines("old", key("a")));
+    run("remove", key("a"));
+    expect(bytes()).toBe("old");
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+  });
+
+  test("has nothing to remove where it never was", () => {
+    put("old");
+    expect(run("remove", key("a"))).toBe(unchanged);
+    expect(bytes()).toBe("old");
+  });
+});
+
+describe("an Include in ~/.ssh/config", () => {
+  test("goes above what is there, once for all who need it, and with the last of them", slow, () => {
+    expect.hasAssertions();
+    fc.assert(
+      fc.property(existing, fc.boolean(), (old, firstInFirstOut) => {
+        put(old);
+        const added = `${include("a").text}\n${old ?? ""}`;
+        run("apply", include("a"));
+        expect(bytes()).toBe(added);
+        expect(run("apply", include("b"))).toBe(unchanged);
+        expect(bytes()).toBe(added);
+        const [first, last] = firstInFirstOut ? ["a", "b"] : ["b", "a"];
+        run("remove", include(first));
+        expect(bytes()).toBe(added);
+        run("remove", include(last));
+        expect(bytes()).toBe(old);
+        expectNoTrace();
+      }),
+      few(8),
+    );
+  });
+
+  test("that was there before us stays when we go", () => {
+    const old = `Host x\n${include("a").text}\n`;
+    put(old);
+    expect(run("apply", include("a"))).toBe(unchanged);
+    run("remove", include("a"));
+    expect(bytes()).toBe(old);
+    expectNoTrace();
+  });
+});
