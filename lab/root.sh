@@ -15,7 +15,7 @@ for unit in \
     fstrim.timer man-db.timer logrotate.timer systemd-tmpfiles-clean.timer console-getty.service \
     getty@tty1.service getty.target systemd-pstore.service systemd-firstboot.service \
     systemd-network-generator.service systemd-networkd-wait-online.service systemd-binfmt.service \
-    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount systemd-modules-load.service; do
+    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount systemd-modules-load.service selinux-autorelabel-mark.service; do
   ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 

@@ -14,7 +14,15 @@ export type Progress = (line: string) => void;
 /** What every host of the lab has installed. */
 const PACKAGES = [
   ...["systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "procps", "iproute2"],
-  ...["policycoreutils-python-utils", "firewalld", "ufw", "nftables", "python3", "busybox"],
+  ...[
+    "policycoreutils-python-utils",
+    "selinux-policy-default",
+    "firewalld",
+    "ufw",
+    "nftables",
+    "python3",
+    "busybox",
+  ],
 ];
 const SCRIPT = fileURLToPath(new URL("root.sh", import.meta.url));
 const PREFIX = "root-bookworm-";

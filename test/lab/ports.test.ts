@@ -1,0 +1,187 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { FirewallPorts } from "../../components/firewallPorts.ts";
+import { SelinuxPorts } from "../../components/selinuxPorts.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { openStack } from "../../lab/stack.ts";
+
+/** Ports in a host's defences, each component by itself: what it opens, and what it gives back. */
+describe("ports of a forward in a host's firewall and SELinux policy", () => {
+  let lab: Lab;
+  let gate: Host;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "ports", hosts: ["gate"] });
+    gate = lab.host("gate");
+    await gate.run("systemd-run --quiet --unit web busybox httpd -f -p 8080 -h /");
+  });
+
+  afterAll(async () => {
+    await lab?.down();
+  });
+
+  const host = () => ({
+    name: "gate",
+    connection: {
+      host: gate.address,
+      user: "root",
+      privateKey: readFileSync(lab.adminKeyFile, "utf8"),
+      hostKey: gate.hostKey,
+    },
+  });
+
+  const open = (stack: string, program: () => void): Promise<LabStack> =>
+    openStack({
+      project: "ports",
+      stack,
+      program: () => Promise.resolve(program()),
+      directory: `${lab.directory}/stacks/${stack}`,
+    });
+
+  // A connection that is kept would pass a firewall that came later.
+  const reachable = async () =>
+    fetch(`http://${gate.address}:8080/`, {
+      headers: { connection: "close" },
+      signal: AbortSignal.timeout(2000),
+    }).then(
+      () => true,
+      () => false,
+    );
+
+  const firewall = (stack: string) =>
+    open(stack, () => void new FirewallPorts("web", { host: host(), ports: [8080] }));
+
+  it("does nothing, and says so, where no firewall is active", async () => {
+    const stack = await firewall("none");
+    const { stdout } = await stack.up();
+    expect(stdout).toContain("neither firewalld nor ufw is active here");
+    expect(await reachable()).toBe(true);
+    await stack.destroy();
+  });
+
+  describe("firewalld", () => {
+    beforeAll(() => gate.run("systemctl start firewalld"));
+    afterAll(() => gate.run("systemctl stop firewalld"));
+    const ports = async () =>
+      (await gate.run("firewall-cmd --list-ports; firewall-cmd --permanent --list-ports")).stdout.split("\n");
+
+    it("is opened in its running and its permanent state, and closed again on destroy", async () => {
+      // It calls itself started before its rules are all there.
+      await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
+      const before = await gate.snapshot();
+      const stack = await firewall("firewalld");
+      await stack.up();
+      expect(await reachable()).toBe(true);
+      expect(await ports()).toEqual(["8080/tcp", "8080/tcp"]);
+      await stack.destroy();
+      expect(await reachable()).toBe(false);
+      expect(await ports()).toEqual(["", ""]);
+      expect(zoneFiles(await gate.changesSince(before))).toEqual([]);
+    });
+
+    it("keeps a port open that the administrator had opened", async () => {
+      await gate.run("firewall-cmd --quiet --add-port 8080/tcp");
+      const stack = await firewall("firewalld-kept");
+      await stack.up();
+      await stack.destroy();
+      expect(await ports()).toEqual(["8080/tcp", ""]);
+    });
+  });
+
+  describe("ufw", () => {
+    beforeAll(() => gate.run("ufw allow 22/tcp >/dev/null; ufw --force enable >/dev/null"));
+    afterAll(() => gate.run("ufw --force disable >/dev/null"));
+    const rules = async () => (await gate.run("ufw show added")).stdout;
+
+    it("is opened, and closed again on destroy", async () => {
+      expect(await reachable()).toBe(false);
+      const before = await rules();
+      const stack = await firewall("ufw");
+      await stack.up();
+      expect(await reachable()).toBe(true);
+      expect(await rules()).toContain("ufw allow 8080/tcp");
+      await stack.destroy();
+      expect(await reachable()).toBe(false);
+      expect(await rules()).toBe(before);
+    });
+  });
+
+  // The lab's kernel has no SELinux: the store and semanage are real, only "is it enabled" is answered for them.
+  describe("SELinux", () => {
+    beforeAll(async () => {
+      await gate.run(
+        "printf '#!/bin/sh\\nexit 0\\n' >/usr/local/sbin/selinuxenabled; chmod 755 /usr/local/sbin/selinuxenabled",
+      );
+    });
+    const typesOf = async (port: number) =>
+      (
+        await gate.run(
+          `semanage port -l -n | awk '$2 == "tcp"' | grep -wE '${port}' | awk '{ print $1 }' | sort`,
+        )
+      ).stdout.split("\n");
+    const local = async () => (await gate.run("semanage port -l -C -n")).stdout;
+    const selinux = (stack: string, ...ports: number[]) =>
+      open(stack, () => void new SelinuxPorts("ports", { host: host(), ports }));
+
+    beforeEach(async () => {
+      expect(await local()).toBe("");
+    });
+
+    it("gets ssh_port_t for a port of no type, and none again on destroy", async () => {
+      const stack = await selinux("undefined", 2222);
+      await stack.up();
+      expect(await typesOf(2222)).toEqual(["ssh_port_t"]);
+      await stack.destroy();
+      expect(await typesOf(2222)).toEqual([""]);
+    });
+
+    it("changes a port of another type by policy, and gives the policy's type back", async () => {
+      const before = await typesOf(8080);
+      expect(before).not.toContain("ssh_port_t");
+      const stack = await selinux("by-policy", 8080);
+      await stack.up();
+      expect(await typesOf(8080)).toContain("ssh_port_t");
+      await stack.destroy();
+      expect(await typesOf(8080)).toEqual(before);
+    });
+
+    it("changes a port of another type by the administrator, and gives that type back", async () => {
+      await gate.run("semanage port -a -t http_port_t -p tcp 2223");
+      const stack = await selinux("by-admin", 2223);
+      await stack.up();
+      expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
+      await stack.destroy();
+      expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
+      await gate.run("semanage port -d -p tcp 2223");
+    });
+
+    it("leaves a port alone that has the type already", async () => {
+      await gate.run("semanage port -a -t ssh_port_t -p tcp 2224");
+      const stack = await selinux("already", 2224);
+      expect((await stack.up()).stdout).toContain("unchanged: ");
+      await stack.destroy();
+      expect(await local()).toMatch(/^ssh_port_t +tcp +2224$/);
+      await gate.run("semanage port -d -p tcp 2224");
+    });
+
+    it("says what to install where semanage is missing and installing is not allowed", async () => {
+      await gate.run("mv /usr/sbin/semanage /usr/sbin/semanage.away");
+      const stack = await open(
+        "missing",
+        () => void new SelinuxPorts("ports", { host: host(), ports: [2225], installPackages: false }),
+      );
+      await expect(stack.up()).rejects.toThrow(
+        `error: gate (${gate.address}): SELinux is enabled and semanage is missing; install policycoreutils-python-utils, or allow it with 'installPackages: true'`,
+      );
+      await gate.run("mv /usr/sbin/semanage.away /usr/sbin/semanage");
+      await stack.destroy();
+    });
+  });
+});
+
+/** firewalld keeps a copy of a zone that was once changed, also where it says what it said before. */
+function zoneFiles(changes: string[]): string[] {
+  return changes.filter((line) => !/ \/etc\/firewalld\/zones(\/public\.xml(\.old)?)?( |$)/.test(line));
+}
