@@ -6,7 +6,8 @@ export default class CountReporter implements Reporter {
     const tests = modules.flatMap((module) => [...module.children.allTests()]);
     const count = (state: string) => tests.filter((test) => test.result().state === state).length;
     // A file that could not be loaded, a hook that failed and an error outside of any test have no test to count.
-    const broken = modules.filter((module) => module.errors().length > 0).length + errors.length;
+    const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
+    const broken = suites.filter((suite) => suite.errors().length > 0).length + errors.length;
     const skipped = count("skipped") + count("pending");
     console.log(
       `${count("passed")} passed, ${count("failed") + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
