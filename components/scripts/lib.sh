@@ -84,11 +84,13 @@ main() {
   umask 022
   trap at_exit EXIT
   set -eu
-  [ "$LOCK" = no ] || lock
-  read_records
+  if [ "$LOCK" = yes ]; then
+    lock
+    read_records
+  fi
   case ${1-} in
     apply)
-      [ "$RECORDED" != "$NL" ] || FIRST=yes
+      [ "$LOCK" = no ] || [ "$RECORDED" != "$NL" ] || FIRST=yes
       apply
       sweep
       ;;
@@ -98,5 +100,5 @@ main() {
   [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"
 }
 
-# A script that only looks at the host sets this to no.
+# A script that only looks at the host, perhaps without root's rights, sets this to no: it has no records either.
 LOCK=yes
