@@ -1,0 +1,116 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exec } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { openProgram } from "../../lab/program.ts";
+import { openStack } from "../../lab/stack.ts";
+
+const example = (path: string) => fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
+
+/** Each example as it is written, but for addresses and keys: those of the lab. */
+describe("the examples", () => {
+  let lab: Lab;
+  let folder: string;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "examples", hosts: ["hub", "files", "till", "camera-box"] });
+    folder = await mkdtemp(join(tmpdir(), "examples-"));
+  });
+
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+    await lab?.down();
+  });
+
+  /** The example's settings with the lab's hosts in place of the documentation's addresses. */
+  async function settingsFor(path: string, addresses: Record<string, string>): Promise<string> {
+    let text = await readFile(example(path), "utf8");
+    for (const [documented, host] of Object.entries(addresses)) {
+      text = text.replaceAll(documented, lab.host(host).address);
+    }
+    text = text.replaceAll(
+      /^( *)privateKeyFile: .*$/gm,
+      `$1privateKeyFile: ${lab.adminKeyFile}\n$1knownHostsFile: ${lab.knownHostsFile}`,
+    );
+    const file = join(folder, `Pulumi.${path.replaceAll("/", "-")}`);
+    await writeFile(file, text);
+    return file;
+  }
+
+  const typed = async (host: Host, as: string, command: string) =>
+    (await host.run(`su - ${as} -c "${command}"`)).stdout;
+
+  it("reach a NAS behind a home router: alice types 'ssh nas' on the rented server", async () => {
+    const stackFile = await settingsFor("nas/Pulumi.nas.yaml", {
+      "203.0.113.10": "hub",
+      "192.0.2.20": "files",
+    });
+    const stack = await openProgram(lab, { stack: "nas", stackFile });
+    await stack.up();
+    expect(await typed(lab.host("hub"), "alice", "ssh nas 'hostname; id -un'")).toBe("files\nalice");
+    await stack.destroy();
+  });
+
+  it("reach three machines of an office by admins without root, and leave two alone when one goes", async () => {
+    const addresses = {
+      "198.51.100.7": "hub",
+      "192.0.2.11": "files",
+      "192.0.2.12": "till",
+      "192.0.2.13": "camera-box",
+    };
+    const stackFile = await settingsFor("office/Pulumi.office.yaml", addresses);
+    const hub = lab.host("hub");
+    const stack = await openProgram(lab, { stack: "office", stackFile });
+    const { outputs } = await stack.up();
+    const { endpoints } = outputs as { endpoints: Record<string, { ssh: { endpoint: string } }> };
+    const ports = Object.values(endpoints).map(({ ssh }) => Number(ssh.endpoint.split(":")[1]));
+    expect(new Set(ports).size).toBe(3);
+    for (const port of ports) expect(port).toSatisfy((each: number) => each >= 20000 && each <= 20099);
+    expect(await typed(hub, "alice", "ssh files hostname")).toBe("files");
+    expect(await typed(hub, "admin", "ssh files-admin hostname")).toBe("files");
+    expect(await typed(hub, "admin", "ssh till hostname")).toBe("till");
+    expect(await typed(hub, "admin", "ssh camera-box hostname")).toBe("camera-box");
+
+    const pid = async (name: string) =>
+      (await lab.host(name).run(`systemctl show -P MainPID ssh-tunnel-${name}`)).stdout;
+    const before = [await pid("files"), await pid("camera-box")];
+    const withoutTill = await readFile(stackFile, "utf8");
+    await writeFile(stackFile, withoutTill.replace(/^ {4}till:\n(?: {5,}.*\n| *#.*\n)*/m, ""));
+    const smaller = await openProgram(lab, { stack: "office", stackFile });
+    await smaller.up();
+    expect([await pid("files"), await pid("camera-box")]).toEqual(before);
+    expect((await hub.run("getent passwd tunnel-till", { allowFailure: true })).stdout).toBe("");
+    expect(await typed(hub, "alice", "ssh files hostname")).toBe("files");
+    await smaller.destroy();
+    expect((await hub.run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout).toBe("");
+  });
+
+  it("make a web application public, from a program of their own that imports the built package", async () => {
+    await exec("npm", ["run", "--silent", "build"], { timeoutSeconds: 120 });
+    const module = (await import(example("web-app/index.ts"))) as { default: () => Record<string, unknown> };
+    const [gate, server] = [lab.host("hub"), lab.host("till")];
+    await server.run("mkdir -p /srv/app && echo the app >/srv/app/index.html");
+    await server.run("systemd-run --quiet --unit app busybox httpd -f -p 127.0.0.1:3000 -h /srv/app");
+    const stack = await openStack({
+      project: "web-app",
+      stack: "dev",
+      program: () => Promise.resolve(module.default()),
+      directory: join(folder, "web-app"),
+      config: {
+        gate: { address: gate.address, hostKey: gate.hostKey },
+        appServer: { address: server.address, hostKey: server.hostKey },
+        publicPort: "8080",
+        appPort: "3000",
+      },
+    });
+    await stack.setSecret("adminKey", await readFile(lab.adminKeyFile, "utf8"));
+    const { outputs } = await stack.up();
+    expect(outputs.url).toBe(`http://${gate.address}:8080`);
+    expect(await (await fetch(`http://${gate.address}:8080/`)).text()).toBe("the app\n");
+    await stack.destroy();
+  });
+});
