@@ -67,13 +67,11 @@ function login(
     host: admin.address,
     port,
     user: admin.user ?? "root",
-    ...(privateKey ? { privateKey: pulumi.secret(privateKey) } : {}),
+    ...(privateKey ? { privateKey: pulumi.secret(`${privateKey.trimEnd()}\n`) } : {}),
     ...(admin.privateKeyPassword ? { privateKeyPassword: pulumi.secret(admin.privateKeyPassword) } : {}),
     ...(admin.password ? { password: pulumi.secret(admin.password) } : {}),
     ...(admin.agentSocketPath ? { agentSocketPath: admin.agentSocketPath } : {}),
     ...(anyHostKey ? {} : { hostKey: admin.hostKey ?? knownHostKey(name, admin) }),
-    // A refused login is not tried ten times, as the provider would: fail2ban counts.
-    dialErrorLimit: 2,
     perDialTimeout: 10,
   };
 }
@@ -116,10 +114,18 @@ function lookUp(file: string, host: string): string[] {
   } catch {
     return []; // ssh-keygen exits with 1 where the host is not there
   }
-  return found
-    .split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#") && !line.startsWith("@"))
-    .map((line) => line.split(/\s+/).slice(1, 3).join(" "));
+  // "type base64", behind the names and, on lines of another kind, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+  const lines = found.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const keys = (marked: (line: string) => boolean) =>
+    lines.filter(marked).map((line) =>
+      line
+        .replace(/^@\S+\s+/, "")
+        .split(/\s+/)
+        .slice(1, 3)
+        .join(" "),
+    );
+  const revoked = keys((line) => line.startsWith("@revoked"));
+  return keys((line) => !line.startsWith("@")).filter((key) => !revoked.includes(key));
 }
 
 function expandHome(file: string): string {

@@ -44,7 +44,7 @@ function checkAndConnect(
   settings: Settings,
   raw: Record<string, unknown>,
 ): { config: Config; errors: string[] } {
-  const names = Object.keys((raw.publicHosts as object | undefined) ?? {});
+  const names = isMap(raw.publicHosts) ? Object.keys(raw.publicHosts) : [];
   const errors = checkSettings(settings, names).map(({ path, message }) =>
     describe(path, valueAt(raw, path), message),
   );
@@ -116,11 +116,11 @@ export function mapValues<T, U>(
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }
 
-/** A structured setting, or a plain text. */
+/** A structured setting; `revision` is a text whatever it looks like. */
 function readSetting(config: pulumi.Config, key: string): unknown {
   const text = config.get(key);
-  if (text === undefined) {
-    return undefined;
+  if (text === undefined || key === "revision") {
+    return text;
   }
   try {
     return JSON.parse(text) as unknown;
@@ -131,10 +131,12 @@ function readSetting(config: pulumi.Config, key: string): unknown {
 
 function settingsError(lines: string[]): pulumi.RunError {
   const count = lines.length === 1 ? "one mistake" : `${lines.length} mistakes`;
-  // A RunError is shown without a stack trace.
-  return new pulumi.RunError(
+  const error = new pulumi.RunError(
     `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${line}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
   );
+  // A RunError is shown without its stack, which Node 20 nevertheless takes half a minute to colour.
+  error.stack = error.message;
+  return error;
 }
 
 function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string {
@@ -152,12 +154,17 @@ const secrets = ["privateKey", "privateKeyPassword", "password"];
 
 function describe(path: (string | number)[], found: unknown, message: string): string {
   const secret = path.some((key) => secrets.includes(String(key)));
-  const shown = found === undefined ? "nothing" : secret ? "a secret" : shorten(JSON.stringify(found));
-  return `${path.join(".")}: found ${shown}; ${message}`;
+  return `${path.join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
 }
 
-function shorten(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+/** A value as the user wrote it, less the secrets in it. */
+function show(found: unknown): string {
+  const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
+  return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function valueAt(raw: unknown, path: (string | number)[]): unknown {

@@ -11,10 +11,12 @@ const must = (what: string) => ({ error: `must be ${what}` });
 
 const text = (what: string, pattern: RegExp) => z.string(must(what)).regex(pattern, must(what));
 
-const port = z
-  .int(must("a port from 1 to 65535"))
-  .min(1, must("a port from 1 to 65535"))
-  .max(65535, must("a port from 1 to 65535"));
+const portOr = (what: string) => z.int(must(what)).min(1, must(what)).max(65535, must(what));
+const port = portOr("a port from 1 to 65535");
+const portOrAuto = "a port from 1 to 65535, or 'auto'";
+
+/** An object of settings: a key that is none of them is a mistake. */
+const settings = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, must("a map of settings"));
 
 const seconds = (least: number) => {
   const what = `a whole number of seconds, ${least} or more`;
@@ -75,9 +77,9 @@ const login = {
     .describe("The known_hosts file to ask instead of ~/.ssh/known_hosts."),
 };
 
-const bastion = z.strictObject({ address: address.describe("Name or address of the bastion."), ...login });
+const bastion = settings({ address: address.describe("Name or address of the bastion."), ...login });
 
-const admin = z.strictObject({
+const admin = settings({
   address: address.optional().describe("Where Pulumi reaches the host, if not at its `address`."),
   ...login,
   bastion: bastion.optional().describe("A host on the way, with its own login."),
@@ -87,15 +89,16 @@ const admin = z.strictObject({
     .describe("Accepts whatever host key answers, with a warning. For trials only."),
 });
 
-const range = z
-  .strictObject({ first: port.describe("First port."), last: port.describe("Last port.") })
-  .refine(({ first, last }) => first <= last, must("a range whose first port is not above its last"));
+const range = settings({ first: port.describe("First port."), last: port.describe("Last port.") }).refine(
+  ({ first, last }) => first <= last,
+  must("a range whose first port is not above its last"),
+);
 
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
 /** One entry of `publicHosts`. */
-export const publicHostSchema = z.strictObject({
+export const publicHostSchema = settings({
   address: address.describe("Where internal hosts reach it: a name or an address."),
   sshPort: port.default(22).describe("Port of its sshd, as internal hosts reach it."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
@@ -133,9 +136,9 @@ export const publicHostSchema = z.strictObject({
     ),
 });
 
-const forward = z.strictObject({
+const forward = settings({
   remotePort: z
-    .union([port, z.literal("auto")], must("a port from 1 to 65535, or 'auto'"))
+    .union([portOr(portOrAuto), z.literal("auto")], must(portOrAuto))
     .describe("The port on the public host, or `auto`: a free one, the same for the life of the stack."),
   target: z
     .union([z.string(), z.number()], must("host:port, [v6]:port, or a port of the internal host"))
@@ -162,7 +165,7 @@ const forward = z.strictObject({
     ),
 });
 
-const returnPath = z.strictObject({
+const returnPath = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
   to: account.describe("The account on the internal host that it arrives at."),
   alias: text("a name of a-z, 0-9, '.', '_' and '-'", /^[a-z0-9][a-z0-9._-]{0,62}$/)
@@ -175,7 +178,7 @@ const returnPath = z.strictObject({
 });
 
 /** One entry of `internalHosts`. */
-export const internalHostSchema = z.strictObject({
+export const internalHostSchema = settings({
   address: address.describe("Where Pulumi reaches it: a name or an address."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
   publicHost: z
@@ -195,23 +198,22 @@ export const internalHostSchema = z.strictObject({
     .min(1, must("a list with at least one return path; leave it out for none"))
     .optional()
     .describe("Logins without a password from the public host back to the internal host."),
-  keepAlive: z
-    .strictObject({
-      connectTimeoutSec: seconds(1).default(5).describe("Seconds to reach the public host (ConnectTimeout)."),
-      serverAliveIntervalSec: seconds(1)
-        .default(3)
-        .describe("Seconds without a word before ssh asks (ServerAliveInterval)."),
-      serverAliveCountMax: z
-        .int(must("a whole number, 1 or more"))
-        .min(1, must("a whole number, 1 or more"))
-        .default(2)
-        .describe(
-          "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
-        ),
-      restartSec: seconds(1)
-        .default(1)
-        .describe("Seconds before systemd starts the tunnel again (RestartSec)."),
-    })
+  keepAlive: settings({
+    connectTimeoutSec: seconds(1).default(5).describe("Seconds to reach the public host (ConnectTimeout)."),
+    serverAliveIntervalSec: seconds(1)
+      .default(3)
+      .describe("Seconds without a word before ssh asks (ServerAliveInterval)."),
+    serverAliveCountMax: z
+      .int(must("a whole number, 1 or more"))
+      .min(1, must("a whole number, 1 or more"))
+      .default(2)
+      .describe(
+        "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
+      ),
+    restartSec: seconds(1)
+      .default(1)
+      .describe("Seconds before systemd starts the tunnel again (RestartSec)."),
+  })
     .prefault({})
     .describe("How fast a dead tunnel is noticed and comes back."),
   watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
@@ -220,7 +222,7 @@ export const internalHostSchema = z.strictObject({
 });
 
 /** The settings, each under its own key of the stack's configuration. */
-export const settingsSchema = z.strictObject({
+export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
@@ -228,9 +230,8 @@ export const settingsSchema = z.strictObject({
     "The hosts that tunnels start from, by name. The name is the tunnel's: at most 24 characters.",
   ),
   revision: z
-    .union([z.string(), z.number()], must("a text"))
+    .string(must("a text"))
     .default("")
-    .transform(String)
     .describe(
       "Any text; another text makes every script look at its host again, and mend what is not as it should be.",
     ),

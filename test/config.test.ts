@@ -55,7 +55,6 @@ describe("settings without a mistake", () => {
             port: 22,
             user: "root",
             hostKey,
-            dialErrorLimit: 2,
             perDialTimeout: 10,
           },
         },
@@ -79,7 +78,6 @@ describe("settings without a mistake", () => {
             port: 22,
             user: "root",
             hostKey,
-            dialErrorLimit: 2,
             perDialTimeout: 10,
           },
         },
@@ -91,7 +89,7 @@ describe("settings without a mistake", () => {
   test("keep what they say", () => {
     const config = parseConfig({
       ...hosts({ nas: { publicHost: "other" } }, ["gate", "other"]),
-      revision: 2,
+      revision: "2",
     });
     expect(config.internalHosts.nas?.publicHost).toBe("other");
     expect(config.revision).toBe("2");
