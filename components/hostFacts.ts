@@ -27,7 +27,7 @@ export class HostFacts extends RemoteComponent {
       script: "hostFacts",
       what: "the host can be managed",
       values: { NEEDS_SERVER: args.needsServer ? "yes" : "no" },
-      unprivileged: true,
+      first: true,
     });
     this.hostKeys = script.stdout.apply((keys) => keys.split("\n").filter((key) => key !== ""));
     this.registerOutputs({ hostKeys: this.hostKeys });

@@ -16,10 +16,11 @@ export interface RemoteScriptArgs {
   /** Variables of the script. They travel on standard input, never on a command line or in the environment. */
   values?: Record<string, pulumi.Input<string>>;
   /**
-   * Runs as the admin itself and not through sudo.
+   * The first script on the host, which looks at it: it runs as the admin itself and not through sudo, and does not
+   * repeat a refused login.
    * @default false
    */
-  unprivileged?: boolean;
+  first?: boolean;
 }
 
 /**
@@ -47,7 +48,7 @@ export function remoteScript(
     REVISION: host.revision ?? "",
     ...args.values,
   };
-  const shell = args.unprivileged
+  const shell = args.first
     ? "sh -s --"
     : pulumi
         .output(host.connection.user)
@@ -55,7 +56,7 @@ export function remoteScript(
   return new command.remote.Command(
     name,
     {
-      connection: host.connection,
+      connection: connectionFor(args),
       create: pulumi.interpolate`${shell} apply`,
       update: pulumi.interpolate`${shell} apply`,
       delete: pulumi.interpolate`${shell} remove`,
@@ -65,6 +66,15 @@ export function remoteScript(
     },
     { hooks: { onError: [connectionAdvice(name, host)] }, ...opts },
   );
+}
+
+/**
+ * How often a login is tried. The first script on a host, which all others wait for, tries twice more at once and no
+ * oftener: fail2ban counts refused logins. For the others the login has been seen to work, and what refuses them is
+ * sshd's MaxStartups, which drops connections at random while ten are logging in.
+ */
+function connectionFor({ host, first }: RemoteScriptArgs): Host["connection"] {
+  return { ...host.connection, dialErrorLimit: host.connection.dialErrorLimit ?? (first ? 2 : 10) };
 }
 
 /** The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`. */

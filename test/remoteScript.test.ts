@@ -60,7 +60,7 @@ describe("a remote script", () => {
   });
 
   test("runs as the admin itself where it is told to", async () => {
-    expect((await commandOn(nas, { unprivileged: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
+    expect((await commandOn(nas, { first: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
 
   test("keeps the connection secret", async () => {
@@ -97,5 +97,22 @@ describe("a script's text", () => {
 
   test("calls main once and last, so that no child process can swallow the rest of it", () => {
     expect(scriptText("knownHost", {}).match(/^main /gm)).toHaveLength(1);
+  });
+});
+
+describe("a login", () => {
+  const limits = async (args: Partial<RemoteScriptArgs>, connection: Partial<Host["connection"]> = {}) => {
+    const { inputs } = await commandOn({ ...gate, connection: { ...gate.connection, ...connection } }, args);
+    return (inputs.connection as { dialErrorLimit: number }).dialErrorLimit;
+  };
+
+  test("is tried seldom by the first script on a host, since fail2ban counts, and patiently by the others", async () => {
+    expect(await limits({ first: true })).toBe(2);
+    expect(await limits({})).toBe(10);
+  });
+
+  test("is tried as often as the connection says where it says so", async () => {
+    expect(await limits({ first: true }, { dialErrorLimit: 5 })).toBe(5);
+    expect(await limits({}, { dialErrorLimit: 5 })).toBe(5);
   });
 });

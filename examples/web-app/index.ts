@@ -17,8 +17,6 @@ export default function program() {
     user: "root",
     privateKey,
     hostKey,
-    // The provider would otherwise try a refused login ten times.
-    dialErrorLimit: 2,
   });
 
   const tunnel = new ReverseTunnel("web-app", {
