@@ -8,16 +8,21 @@ import type { Host } from "./host.ts";
  * Needs Pulumi 3.244 or later, whose engine hands every error of a provider to error hooks.
  */
 export function connectionAdvice(name: string, host: Host): pulumi.ErrorHook {
-  return new pulumi.ErrorHook(`${name}-advice`, ({ errors }) => {
+  return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
     const { connection } = host;
-    pulumi.all([connection.host, connection.port, connection.user]).apply(([address, port, user]) => {
-      const advice = adviceFor(errors[0] ?? "", `${host.name} (${address})`, port ?? 22, user ?? "root");
-      if (advice) {
-        void pulumi.log.error(advice);
-      }
-    });
+    const [address, port, user] = await Promise.all(
+      [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
+    );
+    const advice = adviceFor(errors[0] ?? "", `${host.name} (${address})`, Number(port), String(user));
+    // The engine ends the program as soon as the hook returns.
+    if (advice) await pulumi.log.error(advice);
     return false; // the provider has tried again already
   });
+}
+
+/** The value of an input, which is known by the time that a command fails. */
+function valueOf<T>(input: pulumi.Input<T>): Promise<T> {
+  return new Promise((resolve) => pulumi.output(input).apply((value) => resolve(value as T)));
 }
 
 /** The sentence for an error of the provider's connection; undefined for any other error, which has its own sentence. */
