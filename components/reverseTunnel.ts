@@ -269,7 +269,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     }
     const alias = path.alias ?? name;
     return new SshLogin(
-      `${name}-return-${path.from}-${alias}`,
+      // No account has a dot in its name, so no two logins have the same.
+      `${name}-return-${path.from}.${alias}`,
       {
         from: { host: args.publicHost.host, account: path.from },
         to: { host: args.internalHost.host, account: path.to, hostKeys: args.internalHost.hostKeys },

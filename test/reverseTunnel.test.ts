@@ -54,9 +54,9 @@ describe("a tunnel's parts", () => {
       "nas-login-authorized-key-script",
       "nas-public-account-script",
       "nas-remote-ports-script",
-      "nas-return-alice-nas-client-config-script",
-      "nas-return-alice-nas-key-script",
-      "nas-return-alice-nas-known-host-script",
+      "nas-return-alice.nas-client-config-script",
+      "nas-return-alice.nas-key-script",
+      "nas-return-alice.nas-known-host-script",
       "nas-selinux-ports-script",
     ]);
     expect(on("198.18.0.3")).toEqual([
@@ -65,7 +65,7 @@ describe("a tunnel's parts", () => {
       "nas-login-client-config-script",
       "nas-login-key-script",
       "nas-login-known-host-script",
-      "nas-return-alice-nas-authorized-key-script",
+      "nas-return-alice.nas-authorized-key-script",
       "nas-service-units-script",
       "nas-watchdog-units-script",
     ]);
@@ -128,7 +128,7 @@ describe("least privilege", () => {
   });
 
   test("lets the return key in only through the tunnel", async () => {
-    const values = await valuesOf("nas-return-alice-nas-authorized-key-script", { returnPath });
+    const values = await valuesOf("nas-return-alice.nas-authorized-key-script", { returnPath });
     expect(values.ACCOUNT).toBe("bob");
     expect(values.LINE).toMatch(/^restrict,pty,from="127\.0\.0\.1,::1" ssh-ed25519 /);
     expect(values.FILE).toBe("");
@@ -183,9 +183,9 @@ describe("the order", () => {
     expect(await waitsFor("nas-check-script", { returnPath })).toEqual(
       expect.arrayContaining([
         "nas-service-units-script",
-        "nas-return-alice-nas-authorized-key-script",
-        "nas-return-alice-nas-client-config-script",
-        "nas-return-alice-nas-known-host-script",
+        "nas-return-alice.nas-authorized-key-script",
+        "nas-return-alice.nas-client-config-script",
+        "nas-return-alice.nas-known-host-script",
       ]),
     );
   });
@@ -274,15 +274,15 @@ describe("the checks", () => {
 describe("a return path", () => {
   test("is the same login the other way round, through the forward to SSH", async () => {
     const recording = await deploy({ returnPath });
-    expect(ownValues(recording.command("nas-return-alice-nas-key-script").values)).toEqual({
+    expect(ownValues(recording.command("nas-return-alice.nas-key-script").values)).toEqual({
       ACCOUNT: "alice",
       FILE: "nas.key",
       COMMENT: "alice@gate",
     });
-    expect(recording.command("nas-return-alice-nas-known-host-script").values.KEYS).toBe(
+    expect(recording.command("nas-return-alice.nas-known-host-script").values.KEYS).toBe(
       nasKeys.map((key) => `nas ${key}`).join("\n"),
     );
-    expect(recording.command("nas-return-alice-nas-client-config-script").values.ENTRY).toBe(
+    expect(recording.command("nas-return-alice.nas-client-config-script").values.ENTRY).toBe(
       [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host nas",
@@ -304,7 +304,7 @@ describe("a return path", () => {
 
   test("has an alias of its own where the settings give it one", async () => {
     const recording = await deploy({ returnPath: [{ ...returnPath[0]!, alias: "my-nas" }] });
-    const { values } = recording.command("nas-return-alice-my-nas-client-config-script");
+    const { values } = recording.command("nas-return-alice.my-nas-client-config-script");
     expect(values.FILE).toBe("my-nas.conf");
     expect(values.ENTRY).toContain("\nHost my-nas\n");
   });
@@ -316,9 +316,9 @@ describe("a return path", () => {
     };
     const path = { ...returnPath[0]!, via: "printer" };
     const recording = await deploy({ forwards: two, returnPath: [path] });
-    const { ENTRY } = recording.command("nas-return-alice-nas-client-config-script").values;
+    const { ENTRY } = recording.command("nas-return-alice.nas-client-config-script").values;
     expect(ENTRY).toContain("\n    HostName 127.0.0.1\n    Port 2300\n");
-    expect(recording.command("nas-return-alice-nas-authorized-key-script").values.LINE).toMatch(
+    expect(recording.command("nas-return-alice.nas-authorized-key-script").values.LINE).toMatch(
       /^restrict,pty,from="127\.0\.0\.1,::1,192\.168\.1\.5" /,
     );
   });
