@@ -8,7 +8,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/lab/**", "node_modules/**"] },
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/lab/**", "node_modules/**"],
+          // Importing Pulumi takes longer than most files' tests.
+          isolate: false,
+        },
       },
       {
         extends: true,

@@ -1,4 +1,5 @@
 export { Account, type AccountArgs } from "./account.ts";
+export { adminConnection, type AdminConnection, type AdminLogin } from "./adminConnection.ts";
 export { AuthorizedKey, type AuthorizedKeyArgs } from "./authorizedKey.ts";
 export { ClientConfig, type ClientConfigArgs } from "./clientConfig.ts";
 export { FirewallPorts, type FirewallPortsArgs } from "./firewallPorts.ts";

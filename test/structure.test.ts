@@ -78,7 +78,11 @@ const each: Record<string, (name: string) => unknown> = {
 };
 
 test("the structure of every component is looked at", () => {
-  expect(Object.keys(each).sort()).toEqual(Object.keys(components).sort());
+  expect(Object.keys(each).sort()).toEqual(
+    Object.keys(components)
+      .filter((name) => /^[A-Z]/.test(name)) // the others are functions
+      .sort(),
+  );
 });
 
 describe("every child has a parent and a name that begins with the parent's", () => {
