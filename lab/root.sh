@@ -11,11 +11,11 @@ systemctl disable --quiet firewalld.service ufw.service 2>/dev/null
 
 # What has no use in a container, or would wake up in the middle of a measurement.
 for unit in \
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-    fstrim.timer man-db.timer logrotate.timer systemd-tmpfiles-clean.timer console-getty.service \
-    getty@tty1.service getty.target systemd-pstore.service systemd-firstboot.service \
-    systemd-network-generator.service systemd-networkd-wait-online.service systemd-binfmt.service \
-    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount systemd-modules-load.service selinux-autorelabel-mark.service; do
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+  fstrim.timer man-db.timer logrotate.timer systemd-tmpfiles-clean.timer console-getty.service \
+  getty@tty1.service getty.target systemd-pstore.service systemd-firstboot.service \
+  systemd-network-generator.service systemd-networkd-wait-online.service systemd-binfmt.service \
+  sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount systemd-modules-load.service selinux-autorelabel-mark.service; do
   ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 
@@ -29,7 +29,8 @@ useradd --create-home --shell /bin/bash --password '*' alice
 printf 'Defaults !admin_flag\nadmin ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
 for home in /root /home/admin /home/alice; do
-  mkdir -p -m 0700 "$home/.ssh"
+  mkdir -p "$home/.ssh"
+  chmod 0700 "$home/.ssh"
   chown --reference="$home" "$home/.ssh"
 done
 

@@ -32,6 +32,7 @@ echo "shellcheck"
 # Our remote scripts are checked as they travel: header, library, script.
 assembled=$(mktemp -d)
 trap 'rm -rf "$assembled"' EXIT
+cp .shellcheckrc "$assembled"
 npx tsx tools/assembleScripts.ts "$assembled"
 # shellcheck disable=SC2046
 shellcheck "$assembled"/*.sh $(git ls-files '*.sh' .ci/run | grep -v '^components/scripts/[a-zA-Z]*\.sh$')
