@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 
@@ -5,19 +6,41 @@ import type { Host } from "./host.ts";
  * A hook that explains what the provider says when it cannot log in: its errors are Go's, and name neither the host nor
  * what to do.
  *
+ * @param ifRefused what a refused login means at this script, said behind the advice
+ *
  * Needs Pulumi 3.244 or later, whose engine hands every error of a provider to error hooks.
  */
-export function connectionAdvice(name: string, host: Host): pulumi.ErrorHook {
-  return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
+export function connectionAdvice(name: string, host: Host, ifRefused?: string): pulumi.ErrorHook {
+  const explain = inProgram(async (error: string) => {
     const { connection } = host;
     const [address, port, user] = await Promise.all(
       [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
     );
-    const advice = adviceFor(errors[0] ?? "", `${host.name} (${address})`, Number(port), String(user));
+    const advice = adviceFor(error, `${host.name} (${address})`, Number(port), String(user));
     // The engine ends the program as soon as the hook returns.
-    if (advice) await pulumi.log.error(advice);
+    if (advice) await pulumi.log.error(ifRefused ? `${advice}; ${ifRefused}` : advice);
+  });
+  return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
+    const [error = "", ...earlier] = errors;
+    // What the host had taken back is active again: another try is the new login that confirms it.
+    if (earlier.length === 0 && error.includes("run 'pulumi up' again now to confirm it")) return true;
+    await explain(error);
     return false; // the provider has tried again already
   });
+}
+
+/** A hook that repeats the warnings of a script, which are otherwise seen only while it runs. */
+export function warningsOf(name: string): pulumi.ResourceHook {
+  const warn = inProgram((text: string) => pulumi.log.warn(text));
+  return new pulumi.ResourceHook(`${name}-warnings`, async ({ newOutputs }) => {
+    const { stderr = "" } = (newOutputs ?? {}) as { stderr?: string };
+    for (const [, text = ""] of stderr.matchAll(/^warning: (.*)$/gm)) await warn(text);
+  });
+}
+
+/** Pulumi calls hooks from outside the program, where one of the Automation API finds no engine to log to. */
+function inProgram<T>(act: (value: T) => Promise<void>): (value: T) => Promise<void> {
+  return AsyncResource.bind(act);
 }
 
 /** The value of an input, which is known by the time that a command fails. */

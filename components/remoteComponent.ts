@@ -26,7 +26,8 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
       parent: this,
       dependsOn: [...(args.host.after ?? []), ...this.dependsOn, ...after],
     });
-    this.fingerprint = script.stdin.apply((text) => fingerprintOf(text ?? ""));
+    // Another revision is a reason to look again, and none to restart what is as it should be.
+    this.fingerprint = script.stdin.apply((text = "") => fingerprintOf(text.replace(/^REVISION=.*\n/m, "")));
     return script;
   }
 }

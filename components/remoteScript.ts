@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { connectionAdvice } from "./connectionAdvice.ts";
+import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
 import type { Host } from "./host.ts";
 import { shellQuote } from "./shell.ts";
 
@@ -21,6 +21,10 @@ export interface RemoteScriptArgs {
    * @default false
    */
   first?: boolean;
+  /**
+   * What a refused login means at this script, for the advice: "…; <this>". Such a login is not repeated either.
+   */
+  ifRefused?: string;
 }
 
 /**
@@ -64,7 +68,7 @@ export function remoteScript(
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
-    { hooks: { onError: [connectionAdvice(name, host)] }, ...opts },
+    { hooks: hooksOf(name, args), ...opts },
   );
 }
 
@@ -73,8 +77,14 @@ export function remoteScript(
  * oftener: fail2ban counts refused logins. For the others the login has been seen to work, and what refuses them is
  * sshd's MaxStartups, which drops connections at random while ten are logging in.
  */
-function connectionFor({ host, first }: RemoteScriptArgs): Host["connection"] {
-  return { ...host.connection, dialErrorLimit: host.connection.dialErrorLimit ?? (first ? 2 : 10) };
+function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["connection"] {
+  const doubtful = first || ifRefused !== undefined;
+  return { ...host.connection, dialErrorLimit: host.connection.dialErrorLimit ?? (doubtful ? 2 : 10) };
+}
+
+function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.ResourceHookBinding {
+  const warnings = [warningsOf(name)];
+  return { onError: [connectionAdvice(name, host, ifRefused)], afterCreate: warnings, afterUpdate: warnings };
 }
 
 /** The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`. */

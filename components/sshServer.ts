@@ -55,7 +55,16 @@ export class SshServer extends RemoteComponent {
       },
     };
     const change = this.run(`${name}-change`, script);
-    this.run(`${name}-confirm`, { ...script, values: { ...script.values, CONFIRM: "yes" } }, [change]);
+    this.run(
+      `${name}-confirm`,
+      {
+        ...script,
+        values: { ...script.values, CONFIRM: "yes" },
+        ifRefused:
+          "if it is the change to sshd that refuses it, the host takes that back by itself within a minute",
+      },
+      [change],
+    );
     this.registerOutputs({ takeover: this.takeover });
   }
 }

@@ -335,11 +335,14 @@ describe("with an admin who is not root, an agent, an encrypted key, a bastion, 
 
   it("a second up changes nothing, and one with another revision looks at everything again", async () => {
     expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+    const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+    const running = await pid();
     await stack.setConfig({ revision: "2" });
     expect((await stack.up()).changes).toEqual({
       same: expect.any(Number) as number,
       update: expect.any(Number) as number,
     });
+    expect(await pid()).toBe(running);
     expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
   });
 

@@ -201,13 +201,9 @@ describe("a fault", () => {
       );
     });
 
-    it("of a change that was taken back is mended by the next up, whose new login confirms it", async () => {
-      await fails("it is active again for 60s: run 'pulumi up' again now to confirm it");
-      expect(await there(gate, dropIn)).toBe(true);
-    });
-
-    it("that has been taken away is no hindrance to the next up", async () => {
+    it("of a change that was taken back is mended by the next up, whose second login confirms it", async () => {
       await stack.up();
+      expect(await there(gate, dropIn)).toBe(true);
       expect(await banner()).toBe("through");
       expect((await gate.run(`systemctl list-units --all '${rollback}*'`)).stdout).toContain(
         "0 loaded units",
@@ -261,8 +257,7 @@ describe("a fault", () => {
         forwards: { ssh, web: { remotePort: 8080, target: 8080 } },
         returnPath: [toRoot, toAlice],
       });
-      const { stdout, diagnostics } = await stack.up();
-      expect([stdout, ...diagnostics].join("\n")).toContain(
+      expect((await stack.up()).diagnostics.join("\n")).toContain(
         `warning: ${named(gate)}: the forward 'web' closes each connection at once: 127.0.0.1:8080 does not answer`,
       );
       expect((await gate.run("su - alice -c 'ssh my-nas id -un'")).stdout).toBe("alice");

@@ -169,6 +169,7 @@ interface Monitor {
   registerResource(request: Request, callback: Callback): Promise<void>;
   registerResourceOutputs(request: { getUrn(): string }, callback: Callback): void;
   registerErrorHook(request: unknown, callback: Callback): void;
+  registerResourceHook(request: unknown, callback: Callback): void;
 }
 
 type Callback = (error: Error | null, response?: { getUrn(): string }) => void;
@@ -193,6 +194,7 @@ function listen(recording: Recording): void {
     registerOutputs(request, callback);
   };
   monitor.registerErrorHook = (_request, callback) => callback(null);
+  monitor.registerResourceHook = (_request, callback) => callback(null);
   monitor.registerResource = (request, callback) =>
     register(request, (error, response) => {
       if (response) {
