@@ -21,6 +21,8 @@ async function main(): Promise<void> {
     Lab.up({ hosts: ["gate", "nas"], onProgress: (line) => say(`   ${line}`) }),
   );
   say(`   gate is ${lab.host("gate").address}, nas is ${lab.host("nas").address}`);
+  await lab.host("nas").run(webPage);
+  say("   nas has a web page on 127.0.0.1:8080, for itself alone");
 
   say("2. The Pulumi engine and its providers");
   const engine = await findEngine((line) => say(`   ${line}`));
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
 
   report(result.outputs as unknown as Outputs);
   await logIn(lab, result.outputs as unknown as Outputs);
+  await readPage(result.outputs as unknown as Outputs);
 
   say();
   say("Go on by hand:");
@@ -47,6 +50,10 @@ async function main(): Promise<void> {
   say("   make demo                               once more: nothing changes");
   say("   npm run lab -- down                     ends both hosts and leaves nothing");
 }
+
+const webPage = `systemctl -q is-active page && exit
+  mkdir -p /srv/page && echo 'a page of nas' >/srv/page/index.html
+  systemd-run --quiet --unit page busybox httpd -f -p 127.0.0.1:8080 -h /srv/page`;
 
 function report({ endpoints, logins, units }: Outputs): void {
   say("4. What there is now");
@@ -73,6 +80,13 @@ async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
     .host(login.on)
     .run(`${login.command} 'echo "this is $(hostname), reached from $SSH_CONNECTION"; uptime -p'`);
   for (const line of stdout.split("\n")) say(`   ${line}`);
+}
+
+/** The other proof: the forward that is open to all, read from this machine. */
+async function readPage({ endpoints }: Outputs): Promise<void> {
+  const url = `http://${endpoints.nas?.web?.endpoint}/`;
+  say(`6. A page through the tunnel: ${url}`);
+  say(`   ${(await (await fetch(url)).text()).trim()}`);
 }
 
 function summary({ changes }: Result): string {
