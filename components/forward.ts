@@ -1,3 +1,6 @@
+import { isIP } from "node:net";
+import { namePatterns } from "./render/checks.ts";
+
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
 export interface Forward {
   /** Its name, unique within the tunnel, for example `ssh`. */
@@ -29,8 +32,24 @@ export interface ForwardArgs {
   protocol?: "ssh" | "tcp";
 }
 
-/** Fills in the defaults of a forward. Throws a sentence where the target is none. */
+/** Fills in the defaults of a forward. Throws a sentence where an argument is wrong. */
 export function resolveForward(name: string, args: ForwardArgs): Forward {
+  const { remotePort, listen = "loopback" } = args;
+  if (!namePatterns.forward.test(name)) {
+    throw new Error(
+      `'${name}' is no name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
+    );
+  }
+  if (!isRemotePort(remotePort)) {
+    throw new Error(
+      `the forward '${name}': '${remotePort}' is no remote port; write a port from 1024 to 65535, or 'auto'`,
+    );
+  }
+  if (!isListener(listen)) {
+    throw new Error(
+      `the forward '${name}': '${listen}' is no listener; write 'loopback', 'all' or an IP address of the public host`,
+    );
+  }
   const target = parseTarget(args.target);
   if (!target) {
     throw new Error(
@@ -39,12 +58,27 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   }
   return {
     name,
-    remotePort: args.remotePort,
+    remotePort,
     targetHost: target.host,
     targetPort: target.port,
-    listen: args.listen ?? "loopback",
+    listen,
     protocol: args.protocol ?? (target.port === 22 ? "ssh" : "tcp"),
   };
+}
+
+/** sshd listens on a port below 1024 only for root, and the tunnel is not root. */
+function isRemotePort(port: number | "auto"): boolean {
+  return port === "auto" || (Number.isInteger(port) && port >= 1024 && port <= 65535);
+}
+
+/** Whether a forward may listen there. A zone, `%eth0`, is none of an address that `-R` and permitlisten could name. */
+export function isListener(listen: string): boolean {
+  return ["loopback", "all"].includes(listen) || (isIP(listen) !== 0 && !listen.includes("%"));
+}
+
+/** Whether that is every address of the public host. */
+export function listensEverywhere({ listen }: Forward): boolean {
+  return ["all", "0.0.0.0", "::"].includes(listen);
 }
 
 /** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; undefined where it is none of them. */

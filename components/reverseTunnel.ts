@@ -2,13 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { Account } from "./account.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
 import type { Forward, ForwardArgs } from "./forward.ts";
-import { bindAddress, checkAddress, hostPort, isOpen, resolveForward } from "./forward.ts";
+import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere, resolveForward } from "./forward.ts";
 import { HealthCheck } from "./healthCheck.ts";
 import type { InternalHost } from "./internalHost.ts";
 import type { PublicHost } from "./publicHost.ts";
 import { fingerprintOf } from "./remoteComponent.ts";
 import { RemotePorts } from "./remotePorts.ts";
 import { returnKeyOptions, tunnelKeyOptions } from "./render/authorizedKeyLine.ts";
+import { namePatterns } from "./render/checks.ts";
 import { tunnelGroup, tunnelKeysFile } from "./render/sshdDropIn.ts";
 import { SelinuxPorts } from "./selinuxPorts.ts";
 import { SshLogin } from "./sshLogin.ts";
@@ -99,18 +100,20 @@ export class ReverseTunnel extends pulumi.ComponentResource {
 
   constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
-    checkName(name);
+    checkArguments(name, args);
     const { internalHost, publicHost } = args;
     const inside = internalHost.host;
     const outside = publicHost.host;
     const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
     const account = args.account ?? tunnelAccount(name);
+    // What is on the public host is named after it: a tunnel that moves to another leaves nothing on the old one.
+    const there = `${name}-${outside.name}`;
 
     const publicAccount = this.publicAccount(name, outside);
     const internalAccount = args.account === undefined ? this.internalAccount(name, inside) : [];
 
     const remotePorts = new RemotePorts(
-      `${name}-remote-ports`,
+      `${there}-remote-ports`,
       { host: outside, account: tunnelAccount(name), forwards, portRange: publicHost.portRange },
       { parent: this, dependsOn: [publicAccount] },
     );
@@ -118,17 +121,21 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const ports = withPorts.map(({ port }) => port);
 
     const selinux = new SelinuxPorts(
-      `${name}-selinux-ports`,
+      `${there}-selinux-ports`,
       { host: outside, ports, installPackages: publicHost.installPackages },
       { parent: this, dependsOn: [remotePorts] },
     );
     const open = withPorts.filter(({ forward }) => isOpen(forward)).map(({ port }) => port);
     if (open.length > 0) {
-      new FirewallPorts(`${name}-firewall-ports`, { host: outside, ports: open }, { parent: this });
+      new FirewallPorts(
+        `${there}-firewall-ports`,
+        { host: outside, ports: open },
+        { parent: this, dependsOn: [remotePorts] },
+      );
     }
 
     const login = new SshLogin(
-      `${name}-login`,
+      `${there}-login`,
       {
         from: { host: inside, account },
         to: { host: outside, account: tunnelAccount(name), hostKeys: publicHost.hostKeys },
@@ -143,7 +150,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         keysFile: tunnelKeysFile.replace("%u", tunnelAccount(name)),
         clientOptions: tunnelClientOptions(args.keepAlive),
         afterFrom: internalAccount,
-        afterTo: [publicAccount],
+        // Where the ports are refused, the key still permits those that the running tunnel has.
+        afterTo: [publicAccount, remotePorts],
       },
       { parent: this },
     );
@@ -165,7 +173,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       { parent: this, dependsOn: [login, selinux, remotePorts, publicHost.server] },
     );
 
-    const returnPaths = (args.returnPath ?? []).map((path) => this.returnPath(name, args, path, withPorts));
+    const returnPaths = (args.returnPath ?? []).map((path) =>
+      this.returnPath(name, args, path, withPorts, remotePorts),
+    );
 
     const watchdog = new HealthCheck(
       `${name}-watchdog`,
@@ -187,7 +197,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       { parent: this, dependsOn: [service] },
     );
     const health = new HealthCheck(
-      `${name}-health`,
+      `${there}-health`,
       {
         host: outside,
         tunnel: name,
@@ -195,11 +205,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         command: [name, ...withPorts.map(({ forward, port }) => checkFields(forward, port))],
         intervalSec: args.healthIntervalSec ?? 30,
       },
-      { parent: this },
+      { parent: this, dependsOn: [remotePorts] },
     );
 
     new TunnelCheck(
-      `${name}-check`,
+      `${there}-check`,
       {
         host: outside,
         forwards: withPorts,
@@ -235,7 +245,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   /** It can do nothing but forward: no home, and a shell only for the one forced command. */
   private publicAccount(name: string, host: PublicHost["host"]): Account {
     return new Account(
-      `${name}-public-account`,
+      `${name}-${host.name}-account`,
       { host, account: tunnelAccount(name), group: tunnelGroup, home: "/", shell: "/bin/sh" },
       { parent: this },
     );
@@ -258,6 +268,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     args: ReverseTunnelArgs,
     path: ReturnPathArgs,
     forwards: { forward: Forward; port: pulumi.Output<number> }[],
+    remotePorts: RemotePorts,
   ): SshLogin {
     const via = forwards.find(({ forward }) =>
       path.via ? forward.name === path.via : forward.protocol === "ssh",
@@ -270,7 +281,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const alias = path.alias ?? name;
     return new SshLogin(
       // No account has a dot in its name, so no two logins have the same.
-      `${name}-return-${path.from}.${alias}`,
+      `${name}-${args.publicHost.host.name}-return-${path.from}.${alias}`,
       {
         from: { host: args.publicHost.host, account: path.from },
         to: { host: args.internalHost.host, account: path.to, hostKeys: args.internalHost.hostKeys },
@@ -280,17 +291,36 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         port: via.port,
         keyOptions: returnKeyOptions(via.forward.targetHost),
         clientOptions: { ServerAliveInterval: 15, ServerAliveCountMax: 3 },
+        afterFrom: [remotePorts],
       },
       { parent: this },
     );
   }
 }
 
-function checkName(name: string): void {
-  if (!/^[a-z][a-z0-9-]{0,23}$/.test(name)) {
+function checkArguments(name: string, args: ReverseTunnelArgs): void {
+  if (!namePatterns.tunnel.test(name)) {
     throw new Error(
       `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
     );
+  }
+  if (Object.keys(args.forwards).length === 0) {
+    throw new Error(`the tunnel '${name}' has no forwards; give it at least one`);
+  }
+  const paths = args.returnPath ?? [];
+  for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
+    if (account !== undefined && !namePatterns.account.test(account)) {
+      throw new Error(
+        `the tunnel '${name}': '${account}' is no name of an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+      );
+    }
+  }
+  for (const { alias } of paths) {
+    if (alias !== undefined && !namePatterns.alias.test(alias)) {
+      throw new Error(
+        `the tunnel '${name}': '${alias}' is no alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
+      );
+    }
   }
 }
 
@@ -312,5 +342,5 @@ function checkFields(forward: Forward, port: pulumi.Output<number>): pulumi.Outp
 
 /** The address to tell people: the public host's where everyone may come, else the one that is listened on. */
 function publicName(forward: Forward, address: string): string {
-  return forward.listen === "all" ? address : bindAddress(forward);
+  return listensEverywhere(forward) ? address : bindAddress(forward);
 }

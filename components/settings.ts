@@ -1,6 +1,6 @@
-import { isIP } from "node:net";
 import { z } from "zod";
-import { parseTarget } from "./forward.ts";
+import { isListener, parseTarget } from "./forward.ts";
+import { namePatterns } from "./render/checks.ts";
 
 /**
  * The schema of the settings: what each of them means is said here, in `describe`, from which docs/settings.md is
@@ -11,9 +11,13 @@ const must = (what: string) => ({ error: `must be ${what}` });
 
 const text = (what: string, pattern: RegExp) => z.string(must(what)).regex(pattern, must(what));
 
-const portOr = (what: string) => z.int(must(what)).min(1, must(what)).max(65535, must(what));
-const port = portOr("a port from 1 to 65535");
-const portOrAuto = "a port from 1 to 65535, or 'auto'";
+const anyPort = must("a port from 1 to 65535");
+const port = z.int(anyPort).min(1, anyPort).max(65535, anyPort);
+const portOrAuto = "a port from 1024 to 65535, or 'auto'";
+const remotePort = z
+  .int(must(portOrAuto))
+  .min(1024, must("1024 or above: sshd listens on a port below only for root, and the tunnel is not root"))
+  .max(65535, must(portOrAuto));
 
 /** An object of settings: a key that is none of them is a mistake. */
 const settings = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, must("a map of settings"));
@@ -25,13 +29,11 @@ const seconds = (least: number) => {
 
 const address = text("a host name or an IP address", /^[A-Za-z0-9][A-Za-z0-9.:_-]*$|^::[0-9a-fA-F:.]*$/);
 
-/** useradd(8): what every system accepts. */
 const account = text(
   "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters",
-  /^[a-z_][a-z0-9_-]{0,31}$/,
+  namePatterns.account,
 );
 
-const tunnelName = /^[a-z][a-z0-9-]{0,23}$/;
 const hostName = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** A record whose keys fit a pattern, and which is not empty. */
@@ -138,7 +140,7 @@ export const publicHostSchema = settings({
 
 const forward = settings({
   remotePort: z
-    .union([portOr(portOrAuto), z.literal("auto")], must(portOrAuto))
+    .union([remotePort, z.literal("auto")], must(portOrAuto))
     .describe("The port on the public host, or `auto`: a free one, the same for the life of the stack."),
   target: z
     .union([z.string(), z.number()], must("host:port, [v6]:port, or a port of the internal host"))
@@ -149,10 +151,7 @@ const forward = settings({
     .describe("Where connections go on to, as the internal host sees it: `host:port`, or a port of its own."),
   listen: z
     .string(must("'loopback', 'all', or an IP address of the public host"))
-    .refine(
-      (value) => value === "loopback" || value === "all" || isIP(value) !== 0,
-      must("'loopback', 'all', or an IP address of the public host"),
-    )
+    .refine(isListener, must("'loopback', 'all', or an IP address of the public host"))
     .default("loopback")
     .describe(
       "Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host.",
@@ -168,7 +167,7 @@ const forward = settings({
 const returnPath = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
   to: account.describe("The account on the internal host that it arrives at."),
-  alias: text("a name of a-z, 0-9, '.', '_' and '-'", /^[a-z0-9][a-z0-9._-]{0,62}$/)
+  alias: text("a name of a-z, 0-9, '.', '_' and '-'", namePatterns.alias)
     .optional()
     .describe("What is typed after `ssh`. Absent: the internal host's name."),
   via: z
@@ -190,7 +189,7 @@ export const internalHostSchema = settings({
     .describe(
       "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: one of its own, `tunnel-<name>`.",
     ),
-  forwards: records(forward, /^[a-z][a-z0-9-]{0,30}$/, "forwards").describe(
+  forwards: records(forward, namePatterns.forward, "forwards").describe(
     "The listeners on the public host, by name.",
   ),
   returnPath: z
@@ -226,7 +225,7 @@ export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
-  internalHosts: records(internalHostSchema, tunnelName, "internal hosts").describe(
+  internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
     "The hosts that tunnels start from, by name. The name is the tunnel's: at most 24 characters.",
   ),
   revision: z

@@ -36,6 +36,7 @@ function mistakes(raw: Changes): string[] {
 const name =
   "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
 const port = "must be a port from 1 to 65535";
+const portOrAuto = "must be a port from 1024 to 65535, or 'auto'";
 const target = "must be host:port, [v6]:port, or a port of the internal host";
 const listen = "must be 'loopback', 'all', or an IP address of the public host";
 
@@ -120,12 +121,12 @@ describe("one mistake is said with its path, what was found and what is allowed"
     [
       "a port out of range",
       forwardWith({ remotePort: 70000 }),
-      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${port}, or 'auto'`,
+      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${portOrAuto}`,
     ],
     [
       "'auto' misspelt",
       forwardWith({ remotePort: "atuo" }),
-      `internalHosts.nas.forwards.ssh.remotePort: found "atuo"; ${port}, or 'auto'`,
+      `internalHosts.nas.forwards.ssh.remotePort: found "atuo"; ${portOrAuto}`,
     ],
     [
       "a port that is only for root",
@@ -146,6 +147,11 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "a listener that is a name",
       forwardWith({ listen: "everyone" }),
       `internalHosts.nas.forwards.ssh.listen: found "everyone"; ${listen}`,
+    ],
+    [
+      "a listener with a zone",
+      forwardWith({ listen: "fe80::1%eth0" }),
+      `internalHosts.nas.forwards.ssh.listen: found "fe80::1%eth0"; ${listen}`,
     ],
     [
       "a protocol that is none",
@@ -186,6 +192,11 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "an address with an account in it",
       gateWith({ address: "root@gate" }),
       'publicHosts.gate.address: found "root@gate"; must be a host name or an IP address',
+    ],
+    [
+      "an address with a zone",
+      gateWith({ address: "fe80::1%eth0" }),
+      'publicHosts.gate.address: found "fe80::1%eth0"; must be a host name or an IP address',
     ],
     [
       "a bad host key",
@@ -417,12 +428,13 @@ describe("several mistakes", () => {
           forwards: {
             ssh: { remotePort: 70000, target: 22 },
             web: { remotePort: 80, target: 80 },
+            other: { remotePort: "auto", target: 81 },
           },
         },
       },
     };
     expect(mistakes(raw).sort()).toEqual([
-      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${port}, or 'auto'`,
+      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${portOrAuto}`,
       "internalHosts.nas.forwards.web.remotePort: found 80; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
       'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
       `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,

@@ -42,15 +42,36 @@ describe("a forward", () => {
 
   test("is plain TCP where its target has another port, unless the settings say otherwise", () => {
     expect(resolveForward("web", { remotePort: "auto", target: "a:80" }).protocol).toBe("tcp");
-    expect(resolveForward("alt", { remotePort: 1, target: 2022, protocol: "ssh" }).protocol).toBe("ssh");
-    expect(resolveForward("git", { remotePort: 1, target: 22, protocol: "tcp" }).protocol).toBe("tcp");
+    expect(resolveForward("alt", { remotePort: 8080, target: 2022, protocol: "ssh" }).protocol).toBe("ssh");
+    expect(resolveForward("git", { remotePort: 8080, target: 22, protocol: "tcp" }).protocol).toBe("tcp");
   });
 
   test("with a wrong target says what a target is", () => {
-    expect(() => resolveForward("web", { remotePort: 1, target: "printer" })).toThrow(
+    expect(() => resolveForward("web", { remotePort: 8080, target: "printer" })).toThrow(
       "the forward 'web': 'printer' is no target; write host:port, [v6]:port or a port",
     );
   });
+
+  test.each(["", "Web", "1web", "we b", "web\n", "a".repeat(32)])("is not called %j", (name) => {
+    expect(() => resolveForward(name, { remotePort: 8080, target: 80 })).toThrow(
+      `'${name}' is no name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
+    );
+  });
+
+  test.each([0, 1023, 65536, 8080.5, NaN])("has no remote port %d", (remotePort) => {
+    expect(() => resolveForward("web", { remotePort, target: 80 })).toThrow(
+      `the forward 'web': '${remotePort}' is no remote port; write a port from 1024 to 65535, or 'auto'`,
+    );
+  });
+
+  test.each(["", "gate", "*", "fe80::1%eth0", "127.0.0.1\n", "constructor"])(
+    "does not listen on %j",
+    (listen) => {
+      expect(() => resolveForward("web", { remotePort: 8080, target: 80, listen })).toThrow(
+        `the forward 'web': '${listen}' is no listener; write 'loopback', 'all' or an IP address of the public host`,
+      );
+    },
+  );
 
   test.each([
     { listen: "loopback", bind: "127.0.0.1", check: "127.0.0.1", open: false },
@@ -61,7 +82,7 @@ describe("a forward", () => {
     { listen: "::1", bind: "::1", check: "::1", open: false },
     { listen: "198.18.0.2", bind: "198.18.0.2", check: "198.18.0.2", open: true },
   ])("on $listen asks for $bind, and is reached at $check", ({ listen, bind, check, open }) => {
-    const forward = resolveForward("web", { remotePort: 1, target: 80, listen });
+    const forward = resolveForward("web", { remotePort: 8080, target: 80, listen });
     expect(bindAddress(forward)).toBe(bind);
     expect(checkAddress(forward)).toBe(check);
     expect(isOpen(forward)).toBe(open);

@@ -1,5 +1,6 @@
 import type { Forward } from "../forward.ts";
 import { bindAddress, checkAddress, hostPort } from "../forward.ts";
+import { oneLine } from "./checks.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {
@@ -7,7 +8,7 @@ export function renderAuthorizedKeyLine(options: string[], publicKey: string, ma
   if (!type || !key) {
     throw new Error(`this is no public key: '${publicKey}'`);
   }
-  return [...(options.length > 0 ? [options.join(",")] : []), type, key, marker].join(" ");
+  return oneLine([...(options.length > 0 ? [options.join(",")] : []), type, key, marker].join(" "));
 }
 
 /**

@@ -1,3 +1,5 @@
+import { oneWord } from "./checks.ts";
+
 /** What the drop-in of a public host says. */
 export interface SshdDropIn {
   /** Only these accounts, and the tunnels' own, may log in; absent: as the host has it. `AllowUsers` of sshd_config(5). */
@@ -30,15 +32,15 @@ export const tunnelKeysFile = "/etc/ssh/ssh-reverse-tunnel/%u.keys";
 export function renderSshdDropIn(args: SshdDropIn): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
-    ...(args.allowUsers ? [`AllowUsers ${[...args.allowUsers, tunnelAccounts].join(" ")}`] : []),
+    ...(args.allowUsers ? [`AllowUsers ${words([...args.allowUsers, tunnelAccounts])}`] : []),
     `Match Group ${tunnelGroup}`,
     `    AuthorizedKeysFile ${tunnelKeysFile}`,
     "    AuthenticationMethods publickey",
     "    AllowTcpForwarding yes",
     "    AllowStreamLocalForwarding no",
     "    GatewayPorts clientspecified",
-    ...(args.permitListen ? [`    PermitListen ${args.permitListen.join(" ")}`] : []),
-    ...(args.permitOpen ? [`    PermitOpen ${args.permitOpen.join(" ")}`] : []),
+    ...(args.permitListen ? [`    PermitListen ${words(args.permitListen)}`] : []),
+    ...(args.permitOpen ? [`    PermitOpen ${words(args.permitOpen)}`] : []),
     "    AllowAgentForwarding no",
     "    X11Forwarding no",
     "    PermitTTY no",
@@ -48,4 +50,8 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     `    ClientAliveCountMax ${args.clientAliveCountMax}`,
     "    UnusedConnectionTimeout none",
   ].join("\n");
+}
+
+function words(all: string[]): string {
+  return all.map(oneWord).join(" ");
 }

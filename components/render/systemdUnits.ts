@@ -1,10 +1,14 @@
+import { oneLine } from "./checks.ts";
+
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
 export function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
     ...comments.map((comment) => `# ${comment}`),
     ...Object.entries(sections).flatMap(([name, lines]) => ["", `[${name}]`, ...lines]),
-  ].join("\n");
+  ]
+    .map(oneLine)
+    .join("\n");
 }
 
 /** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */

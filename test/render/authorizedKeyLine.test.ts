@@ -21,6 +21,13 @@ describe("a line of authorized_keys", () => {
     expect(() => renderAuthorizedKeyLine([], text, "marker")).toThrow(`this is no public key: '${text}'`);
   });
 
+  test.each([
+    ["an option", ["restrict", 'from="a"\nssh-rsa'], "marker"],
+    ["the marker", [], "marker\nssh-rsa"],
+  ])("has no control characters in %s", (_what, options, marker) => {
+    expect(() => renderAuthorizedKeyLine(options, "ssh-ed25519 AAAA", marker)).toThrow("must be one line");
+  });
+
   test("of a tunnel lets the key listen on its ports, open them again, and run the takeover", () => {
     const forwards = [
       { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: 2222 },

@@ -12,11 +12,24 @@ Host gate ssh-tunnel-nas
   );
 });
 
+test.each(["", "a b", "gate\nProxyCommand", "#gate"])("a Host entry has no pattern %j", (pattern) => {
+  expect(() => renderHostEntry(["gate", pattern], {})).toThrow("must be one word");
+});
+
+test("a Host entry has no option of two lines", () => {
+  expect(() => renderHostEntry(["gate"], { HostName: "gate\nProxyCommand x" })).toThrow("must be one line");
+});
+
 describe("known_hosts", () => {
   test("binds each key to the name", () => {
     expect(renderKnownHosts("gate", ["ssh-ed25519 AAAA", "ecdsa-sha2-nistp256 BBBB"])).toBe(
       "gate ssh-ed25519 AAAA\ngate ecdsa-sha2-nistp256 BBBB",
     );
+  });
+
+  test("has no key of two lines, and no name of two words", () => {
+    expect(() => renderKnownHosts("gate", ["ssh-ed25519 AAAA\n* ssh-rsa B"])).toThrow("must be one line");
+    expect(() => renderKnownHosts("gate *", ["ssh-ed25519 AAAA"])).toThrow("must be one word");
   });
 
   test("is empty where there is no key", () => {

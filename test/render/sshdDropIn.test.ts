@@ -51,3 +51,13 @@ Match Group ssh-tunnel
     UnusedConnectionTimeout none`,
   );
 });
+
+test.each(["allowUsers", "permitListen", "permitOpen"])(
+  "the sshd drop-in has one word for each of %s",
+  (key) => {
+    for (const text of ["", "a b", "a\nPermitRootLogin yes", "#a", 'a"b']) {
+      const args = { clientAliveInterval: 15, clientAliveCountMax: 3, [key]: ["a", text] };
+      expect(() => renderSshdDropIn(args), JSON.stringify(text)).toThrow("must be one word");
+    }
+  },
+);

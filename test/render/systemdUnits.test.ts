@@ -138,3 +138,11 @@ AccuracySec=1s
 WantedBy=timers.target`,
   );
 });
+
+test("a unit has no line that is two", () => {
+  const twoLines = "x\nExecStart=/bin/x";
+  expect(() => renderTunnelUnit({ ...tunnel, account: twoLines })).toThrow("must be one line");
+  expect(() => renderTunnelUnit({ ...tunnel, fingerprint: twoLines })).toThrow("must be one line");
+  expect(() => renderCheckUnit({ ...check, description: twoLines })).toThrow("must be one line");
+  expect(() => renderCheckUnit({ ...check, command: [twoLines] })).toThrow("must be one line");
+});
