@@ -49,6 +49,8 @@ export class PublicHost extends pulumi.ComponentResource {
     this.installPackages = installPackages ?? true;
     this.hostKeys = facts.hostKeys;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
+    // Before all else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.
+    this.host = { ...this.host, after: [facts, this.server] };
     this.registerOutputs({ hostKeys: this.hostKeys });
   }
 }

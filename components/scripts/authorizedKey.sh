@@ -23,7 +23,7 @@ apply() {
 
 # sshd_config(5), AuthorizedKeysFile: the first of them, with its tokens replaced.
 keys_file_of() {
-  kf_name=$(sshd -T -C "user=$1,host=localhost,addr=127.0.0.1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
+  kf_name=$(sshd_effective "$1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
   case $kf_name in
     "" | none) fail "sshd reads no authorized_keys file for '$1' (AuthorizedKeysFile is '${kf_name:-unknown}'); set it in sshd_config" ;;
   esac

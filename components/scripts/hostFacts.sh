@@ -27,13 +27,16 @@ apply() {
     [ $((${version% *} * 100 + ${version#* })) -ge 708 ] ||
       fail "this is OpenSSH ${version% *}.${version#* }; the public host needs 7.8 or later, which knows permitlisten"
   fi
-  settings=$(as_root sshd -T 2>/dev/null) ||
-    fail "sshd does not accept its own configuration here: $(as_root sshd -T 2>&1 >/dev/null | head -n 1); mend that first ('sshd -t' checks it)"
+  settings=$(sshd_settings 2>/dev/null) ||
+    fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | head -n 1); mend that first ('sshd -t' checks it)"
   keys=$(printf '%s\n' "$settings" | sed -n 's/^hostkey //p')
   for key in $keys; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done
 }
+
+# As sshd_effective, with the rights that sshd needs to read its keys.
+sshd_settings() { as_root sshd -T -C "user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"; }
 
 sweep() { :; }
 

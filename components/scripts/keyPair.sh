@@ -19,7 +19,7 @@ apply() {
       as "$IDS" rm -f -- "$key.new" "$key.new.pub"
       cannot "make the key $key" "$key"
     }
-    public=$(cat -- "$key.new.pub")
+    public=$(as "$IDS" cat -- "$key.new.pub")
     as "$IDS" rm -f -- "$key.new.pub"
     as "$IDS" mv -f -- "$key.new" "$key"
     label "$key"

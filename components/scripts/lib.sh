@@ -66,6 +66,11 @@ need_cmd() {
     fail "the command '$1' is missing; install ${2:-it} and run 'pulumi up' again"
 }
 
+# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT] — sshd's configuration for one login. A Match may ask for each.
+sshd_effective() {
+  sshd -T -C "user=$1,host=${2-127.0.0.1},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
+}
+
 # One script of ours at a time edits this host, whatever stack it comes from. The lock is on a folder
 # that is always there, so that no lock file is left behind.
 lock() {

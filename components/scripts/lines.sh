@@ -25,6 +25,10 @@ real_path() {
 # which it ends, or by being the same. MODE and owner are for a file that is not there yet.
 add_line() {
   al_file=$(real_path "$1")
+  # An account could have root write wherever it likes.
+  if [ -L "$1" ] && al_folder=$(owner_of "$(dirname "$al_file")") && [ "${al_folder%:*}" != "${2%:*}" ]; then
+    fail "$1 is a link to $al_file, whose folder belongs to somebody else than its account; make it a file of its own"
+  fi
   al_key=${6-$5}
   share created "$al_file" "$([ ! -e "$al_file" ] || echo yes)"
   if [ "$4" = bottom ]; then
@@ -87,7 +91,7 @@ undo_line() {
 undo_newline() {
   un_size=${1%% *}
   un_file=${1#* }
-  [ -f "$un_file" ] && [ "$(wc -c <"$un_file")" -eq $((un_size + 1)) ] || return 0
+  [ -f "$un_file" ] && [ "$(wc -c <"$un_file")" -eq $((un_size + 1)) ] && ! ends_without_newline "$un_file" || return 0
   head -c "$un_size" "$un_file" | put "$un_file" 600 0:0
 }
 

@@ -1,0 +1,171 @@
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { AuthorizedKey } from "../../components/authorizedKey.ts";
+import { SshServer } from "../../components/sshServer.ts";
+import { exec } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { openStack } from "../../lab/stack.ts";
+
+/** What must never happen: that a host's admin is kept out by us, or that an account has root write for it. */
+describe("a host's admin", () => {
+  let lab: Lab;
+  let gate: Host;
+  let stack: LabStack;
+  let allowUsers: string[] | undefined;
+
+  const host = () => ({
+    name: "gate",
+    connection: {
+      host: gate.address,
+      user: "root",
+      privateKey: readFileSync(lab.adminKeyFile, "utf8"),
+      hostKey: gate.hostKey,
+    },
+  });
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "lockout", hosts: ["gate"] });
+    gate = lab.host("gate");
+    stack = await openStack({
+      project: "p",
+      stack: "s",
+      program: () => Promise.resolve(void new SshServer("server", { host: host(), allowUsers })),
+      directory: `${lab.directory}/stacks/s`,
+    });
+  });
+
+  afterAll(async () => {
+    await lab?.down();
+  });
+
+  const dropIn = "/etc/ssh/sshd_config.d/00-p-s.conf";
+  const own = "/etc/ssh/sshd_config.d/50-own.conf";
+
+  afterEach(async () => {
+    await gate.run(`rm -f ${own}; systemctl restart ssh`);
+    allowUsers = undefined;
+    await stack.destroy();
+    expect(
+      (await gate.run(`ls ${dropIn} /var/lib/p-s-sshd-rollback /etc/tmpfiles.d`, { allowFailure: true }))
+        .stdout,
+    ).toBe("/etc/tmpfiles.d:");
+  });
+
+  const mayLogIn = async (user: string): Promise<boolean> =>
+    (
+      await exec("ssh", ["-F", lab.sshConfigFile, "-o", "BatchMode=yes", "-l", user, "gate", "true"], {
+        allowFailure: true,
+      })
+    ).exitCode === 0;
+
+  /** The text of the script that changes sshd, as Pulumi sent it. */
+  const changeScript = async (): Promise<string> => {
+    const { deployment } = (await stack.export()) as unknown as {
+      deployment: { resources: { urn: string; inputs?: { stdin?: string } }[] };
+    };
+    return deployment.resources.find(({ urn }) => urn.endsWith("::server-change"))?.inputs?.stdin ?? "";
+  };
+
+  it("has the old configuration back after a power cut within the minute of the change", async () => {
+    allowUsers = ["root", "admin"];
+    await stack.up();
+    const script = await changeScript();
+    await stack.destroy();
+    // As when the runner dies between change and confirmation.
+    await gate.run("sh -s -- apply", { input: script });
+    expect((await gate.run("sshd -T | grep -c ^allowusers")).stdout).toBe("3");
+    await gate.powerCut();
+    await gate.boot();
+    expect((await gate.run("sshd -T | grep -c ^allowusers || :")).stdout).toBe("0");
+    expect(await mayLogIn("alice")).toBe(true);
+    await stack.up(); // and goes on from here
+    expect((await gate.run("sshd -T | grep -c ^allowusers")).stdout).toBe("3");
+  });
+
+  it("gets no drop-in confirmed that a killed run left unchecked", async () => {
+    allowUsers = ["root", "admin"];
+    await stack.up();
+    const bad = (await changeScript()).replace("AllowUsers root admin", "AllowUsers alice");
+    // Killed between writing and checking.
+    const killed = await gate.run("sh -s -- apply", {
+      input: bad.replace(/^refusal\(\) \{/m, () => "refusal() {\n  kill -KILL $$"),
+      allowFailure: true,
+    });
+    expect((await gate.run(`cat ${dropIn}`)).stdout, killed.stderr).toContain("AllowUsers alice");
+    const again = await gate.run("sh -s -- apply", { input: bad, allowFailure: true });
+    expect(again.stderr).toContain("AllowUsers would lock out the admin 'root' at the next reload");
+    expect((await gate.run(`cat ${dropIn}`)).stdout).toContain("AllowUsers root admin");
+    await gate.run("systemctl reload ssh");
+    expect(await mayLogIn("root")).toBe(true);
+  });
+
+  it("may take an AllowUsers of the host's own away and is let in still", async () => {
+    await gate.run(`echo 'AllowUsers root admin alice' >${own}; systemctl reload ssh`);
+    await stack.up();
+    await gate.run(`rm ${own}; systemctl reload ssh`);
+    expect(await mayLogIn("root")).toBe(true);
+    expect(await mayLogIn("alice")).toBe(true);
+  });
+
+  it("keeps out nobody else where the host's AllowUsers stand in a Match", async () => {
+    await gate.run(`printf 'Match LocalPort 2222\\n    AllowUsers root\\n' >${own}; systemctl reload ssh`);
+    await stack.up();
+    expect(await mayLogIn("alice")).toBe(true);
+  });
+
+  it("is not locked out by a destroy that would make an unloaded setting of the host's own active", async () => {
+    await stack.up();
+    await gate.run(`echo 'AllowUsers alice' >${own}`);
+    const { diagnostics } = await stack.destroy();
+    expect(await mayLogIn("root")).toBe(true);
+    expect(diagnostics.join("\n")).not.toContain("error");
+  });
+
+  it("keeps a running sshd through a destroy while the host's own configuration has a mistake", async () => {
+    await stack.up();
+    await gate.run(`echo 'Nonsense yes' >${own}`);
+    await stack.destroy();
+    expect((await gate.run("systemctl is-active ssh")).stdout).toBe("active");
+    expect(await mayLogIn("root")).toBe(true);
+  });
+
+  it("keeps a host with no Include in its sshd_config as it was, after a change that works and a destroy", async () => {
+    await gate.run("cp -a /etc/ssh/sshd_config /root/before; sed -i '/^Include/d' /etc/ssh/sshd_config");
+    const before = (await gate.run("sha256sum </etc/ssh/sshd_config")).stdout;
+    allowUsers = ["root", "admin"];
+    await stack.up();
+    expect((await gate.run("head -n 1 /etc/ssh/sshd_config")).stdout).toBe(`Include ${dropIn}`);
+    expect(await mayLogIn("alice")).toBe(false);
+    await stack.destroy();
+    expect((await gate.run("sha256sum </etc/ssh/sshd_config")).stdout).toBe(before);
+    await gate.run("mv /root/before /etc/ssh/sshd_config");
+  });
+
+  it("writes nothing where an account's link leads", async () => {
+    await gate.run(
+      "su alice -c 'mv ~/.ssh/authorized_keys ~/.ssh/kept; ln -s /etc/cron.d/evil ~/.ssh/authorized_keys'",
+    );
+    const keys = await openStack({
+      project: "p",
+      stack: "keys",
+      program: () =>
+        Promise.resolve(
+          void new AuthorizedKey("key", {
+            host: host(),
+            account: "alice",
+            publicKey: gate.hostKey,
+            options: ["restrict"],
+          }),
+        ),
+      directory: `${lab.directory}/stacks/keys`,
+    });
+    await expect(keys.up()).rejects.toThrow(
+      "/home/alice/.ssh/authorized_keys is a link to /etc/cron.d/evil, whose folder belongs to somebody else than its account",
+    );
+    expect((await gate.run("ls /etc/cron.d/evil", { allowFailure: true })).exitCode).not.toBe(0);
+    await gate.run("su alice -c 'mv ~/.ssh/kept ~/.ssh/authorized_keys'");
+    await keys.destroy();
+  });
+});
