@@ -50,10 +50,17 @@ free_port() {
 obstacle() {
   case $MARKED in *"port$TAB$1:$2$NL"*) printf 'is asked for twice by this tunnel' && return 0 ;; esac
   ob_record=$(records_of_port "$1" "$2" | head -n 1)
-  if [ -n "$ob_record" ]; then
-    printf "belongs to another tunnel (%s of %s)" "$(basename "$ob_record")" "$(basename "$(dirname "$ob_record")")"
-    return 0
-  fi
+  case $ob_record in
+    "") ;;
+    "$STATE/$OWNER/"*)
+      printf "belongs to another tunnel of this stack (%s); if you renamed it, remove the old one with one 'pulumi up' and then add the new one" "$(basename "$ob_record")"
+      return 0
+      ;;
+    *)
+      printf "belongs to another tunnel (%s of %s)" "$(basename "$ob_record")" "$(basename "$(dirname "$ob_record")")"
+      return 0
+      ;;
+  esac
   ob_uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
   ss -Hltnp "sport = :$2" | while read -r ob_state ob_recv ob_send ob_local ob_peer ob_users; do
     : "$ob_state$ob_recv$ob_send$ob_peer"

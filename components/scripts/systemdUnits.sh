@@ -8,7 +8,9 @@ UNIT_DIR=/etc/systemd/system
 
 apply() {
   need_cmd systemctl systemd
+  # On record until the unit runs with what was written: a run that is killed in between is made up for by the next.
   restart=
+  if recorded restart "$START"; then restart=yes; else write_record "${RECORDED}restart$TAB$START$NL"; fi
   make_dirs "$(dirname "$PROGRAM")"
   write_file "$PROGRAM" 755 0:0 "$PROGRAM_TEXT"
   restart=$restart$WRITTEN
@@ -55,6 +57,8 @@ undo_unit() {
   systemctl reset-failed "$1" 2>/dev/null || :
   UNITS_REMOVED=yes
 }
+
+undo_restart() { :; }
 
 UNITS_REMOVED=
 after_sweep() {

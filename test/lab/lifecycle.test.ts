@@ -25,6 +25,7 @@ describe("one tunnel from the first up to destroy", () => {
         forwards: {
           ssh: { remotePort: 2222, target: "127.0.0.1:22" },
           web: { remotePort: "auto", target: 8080, listen: "all" },
+          v6: { remotePort: 2224, target: 22, listen: "::1" },
         },
         returnPath: [
           { from: "root", to: "root" },

@@ -28,6 +28,7 @@ for forward; do
 $forward
 EOF
   [ "$protocol" = ssh ] || continue
+  case $address in *:*) address="[$address]" ;; esac
   case $(timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$address:$port" "$alias" </dev/null 2>/dev/null | head -c 4) in
     SSH-) continue ;;
   esac
