@@ -51,7 +51,7 @@ function checkPublicHostNames(settings: Settings, names: string[], report: Repor
   }
 }
 
-/** sshd binds a port below 1024 only for root, and one port of one address only once. */
+/** sshd binds one port of one address only once. */
 function checkPorts(settings: Settings, publicHosts: string[], report: Report): void {
   const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
   for (const [host, { forwards, publicHost: named }] of Object.entries(settings.internalHosts)) {
@@ -60,12 +60,6 @@ function checkPorts(settings: Settings, publicHosts: string[], report: Report): 
       const forward = resolveForward(name, args);
       if (forward.remotePort === "auto") {
         continue;
-      }
-      if (forward.remotePort < 1024) {
-        report(
-          path,
-          "must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
-        );
       }
       const publicHost = publicHostOf(named, publicHosts);
       const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));

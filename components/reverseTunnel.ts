@@ -107,7 +107,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
     const account = args.account ?? tunnelAccount(name);
     // What is on the public host is named after it: a tunnel that moves to another leaves nothing on the old one.
-    const there = `${name}-${outside.name}`;
+    const there = onHost(name, outside.name);
 
     const publicAccount = this.publicAccount(name, outside);
     const internalAccount = args.account === undefined ? this.internalAccount(name, inside) : [];
@@ -245,7 +245,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   /** It can do nothing but forward: no home, and a shell only for the one forced command. */
   private publicAccount(name: string, host: PublicHost["host"]): Account {
     return new Account(
-      `${name}-${host.name}-account`,
+      `${onHost(name, host.name)}-account`,
       { host, account: tunnelAccount(name), group: tunnelGroup, home: "/", shell: "/bin/sh" },
       { parent: this },
     );
@@ -281,7 +281,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const alias = path.alias ?? name;
     return new SshLogin(
       // No account has a dot in its name, so no two logins have the same.
-      `${name}-${args.publicHost.host.name}-return-${path.from}.${alias}`,
+      `${onHost(name, args.publicHost.host.name)}-return-${path.from}.${alias}`,
       {
         from: { host: args.publicHost.host, account: path.from },
         to: { host: args.internalHost.host, account: path.to, hostKeys: args.internalHost.hostKeys },
@@ -322,6 +322,14 @@ function checkArguments(name: string, args: ReverseTunnelArgs): void {
       );
     }
   }
+}
+
+/**
+ * What belongs to a tunnel on a public host is named after both: a tunnel that moves to another is then removed from the
+ * old one. Neither has a dot in its name, so no two are the same.
+ */
+function onHost(tunnel: string, host: string): string {
+  return `${tunnel}-on.${host}`;
 }
 
 /** The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. */

@@ -26,14 +26,14 @@ describe("a tunnel's parts", () => {
   test("are what it needs on both sides and nothing else", async () => {
     const recording = await deploy();
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toEqual([
-      "Account nas-gate-account",
       "Account nas-internal-account",
-      "HealthCheck nas-gate-health",
+      "Account nas-on.gate-account",
+      "HealthCheck nas-on.gate-health",
       "HealthCheck nas-watchdog",
-      "RemotePorts nas-gate-remote-ports",
-      "SelinuxPorts nas-gate-selinux-ports",
-      "SshLogin nas-gate-login",
-      "TunnelCheck nas-gate-check",
+      "RemotePorts nas-on.gate-remote-ports",
+      "SelinuxPorts nas-on.gate-selinux-ports",
+      "SshLogin nas-on.gate-login",
+      "TunnelCheck nas-on.gate-check",
       "TunnelService nas-service",
     ]);
   });
@@ -49,23 +49,23 @@ describe("a tunnel's parts", () => {
       "gate-facts-script",
       "gate-server-change",
       "gate-server-confirm",
-      "nas-gate-account-script",
-      "nas-gate-check-script",
-      "nas-gate-health-units-script",
-      "nas-gate-login-authorized-key-script",
-      "nas-gate-remote-ports-script",
-      "nas-gate-return-alice.nas-client-config-script",
-      "nas-gate-return-alice.nas-key-script",
-      "nas-gate-return-alice.nas-known-host-script",
-      "nas-gate-selinux-ports-script",
+      "nas-on.gate-account-script",
+      "nas-on.gate-check-script",
+      "nas-on.gate-health-units-script",
+      "nas-on.gate-login-authorized-key-script",
+      "nas-on.gate-remote-ports-script",
+      "nas-on.gate-return-alice.nas-client-config-script",
+      "nas-on.gate-return-alice.nas-key-script",
+      "nas-on.gate-return-alice.nas-known-host-script",
+      "nas-on.gate-selinux-ports-script",
     ]);
     expect(on("198.18.0.3")).toEqual([
       "nas-facts-script",
-      "nas-gate-login-client-config-script",
-      "nas-gate-login-key-script",
-      "nas-gate-login-known-host-script",
-      "nas-gate-return-alice.nas-authorized-key-script",
       "nas-internal-account-script",
+      "nas-on.gate-login-client-config-script",
+      "nas-on.gate-login-key-script",
+      "nas-on.gate-login-known-host-script",
+      "nas-on.gate-return-alice.nas-authorized-key-script",
       "nas-service-units-script",
       "nas-watchdog-units-script",
     ]);
@@ -73,7 +73,7 @@ describe("a tunnel's parts", () => {
 
   test("include the firewall only for the ports that others may reach", async () => {
     const web = { remotePort: 8080, target: 80, listen: "all" };
-    const values = await valuesOf("nas-gate-firewall-ports-script", { forwards: { ...forwards, web } });
+    const values = await valuesOf("nas-on.gate-firewall-ports-script", { forwards: { ...forwards, web } });
     expect(values).toEqual({ PORTS: "8080" });
   });
 
@@ -81,10 +81,10 @@ describe("a tunnel's parts", () => {
     const recording = await deploy({ account: "robot" });
     const tunnelParts = recording.childrenOf(recording.component("ReverseTunnel", "nas"));
     expect(tunnelParts).not.toContain("Account nas-internal-account");
-    expect(recording.command("nas-gate-login-key-script").values.ACCOUNT).toBe("robot");
+    expect(recording.command("nas-on.gate-login-key-script").values.ACCOUNT).toBe("robot");
     expect(recording.command("nas-service-units-script").values.UNIT_1).toContain("\nUser=robot\n");
     expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain("\nUser=robot\n");
-    expect(recording.command("nas-gate-account-script").values.ACCOUNT).toBe("tunnel-nas");
+    expect(recording.command("nas-on.gate-account-script").values.ACCOUNT).toBe("tunnel-nas");
   });
 });
 
@@ -123,7 +123,7 @@ describe("a tunnel that moves to another public host", () => {
 
 describe("least privilege", () => {
   test("gives the public account no home, and a shell only for the one forced command", async () => {
-    expect(await valuesOf("nas-gate-account-script")).toEqual({
+    expect(await valuesOf("nas-on.gate-account-script")).toEqual({
       ACCOUNT: "tunnel-nas",
       GROUP: "ssh-tunnel",
       HOME_DIR: "/",
@@ -141,7 +141,7 @@ describe("least privilege", () => {
   });
 
   test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
-    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-gate-login-authorized-key";
+    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-authorized-key";
     const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
     const options = [
       "restrict",
@@ -152,7 +152,7 @@ describe("least privilege", () => {
       'permitopen="127.0.0.1:2222"',
       'permitopen="127.0.0.1:20345"',
     ].join(",");
-    expect(await valuesOf("nas-gate-login-authorized-key-script")).toEqual({
+    expect(await valuesOf("nas-on.gate-login-authorized-key-script")).toEqual({
       ACCOUNT: "tunnel-nas",
       LINE: `${options} ${type} ${key} ${marker}`,
       MARKER: marker,
@@ -161,7 +161,7 @@ describe("least privilege", () => {
   });
 
   test("lets the return key in only through the tunnel", async () => {
-    const values = await valuesOf("nas-gate-return-alice.nas-authorized-key-script", { returnPath });
+    const values = await valuesOf("nas-on.gate-return-alice.nas-authorized-key-script", { returnPath });
     expect(values.ACCOUNT).toBe("bob");
     expect(values.LINE).toMatch(/^restrict,pty,from="127\.0\.0\.1,::1" ssh-ed25519 /);
     expect(values.FILE).toBe("");
@@ -178,19 +178,23 @@ describe("the order", () => {
         "gate-server-change",
         "gate-server-confirm",
         "nas-facts-script",
-        "nas-gate-login-authorized-key-script",
-        "nas-gate-login-client-config-script",
-        "nas-gate-login-key-script",
-        "nas-gate-login-known-host-script",
-        "nas-gate-remote-ports-script",
-        "nas-gate-selinux-ports-script",
+        "nas-on.gate-login-authorized-key-script",
+        "nas-on.gate-login-client-config-script",
+        "nas-on.gate-login-key-script",
+        "nas-on.gate-login-known-host-script",
+        "nas-on.gate-remote-ports-script",
+        "nas-on.gate-selinux-ports-script",
       ]),
     );
   });
 
   test("authorizes the key after the account that it is for", async () => {
-    expect(await waitsFor("nas-gate-login-authorized-key-script")).toEqual(
-      expect.arrayContaining(["nas-gate-account-script", "nas-gate-login-key-script", "gate-facts-script"]),
+    expect(await waitsFor("nas-on.gate-login-authorized-key-script")).toEqual(
+      expect.arrayContaining([
+        "nas-on.gate-account-script",
+        "nas-on.gate-login-key-script",
+        "gate-facts-script",
+      ]),
     );
   });
 
@@ -206,23 +210,23 @@ describe("the order", () => {
       "return-alice.nas-key",
       "return-alice.nas-known-host",
     ]) {
-      const { waitsFor } = recording.command(`nas-gate-${part}-script`);
-      expect(waitsFor, part).toContain("nas-gate-remote-ports-script");
+      const { waitsFor } = recording.command(`nas-on.gate-${part}-script`);
+      expect(waitsFor, part).toContain("nas-on.gate-remote-ports-script");
     }
   });
 
   test("makes the key after the account whose home it lies in", async () => {
     for (const part of ["key", "known-host", "client-config"]) {
-      expect(await waitsFor(`nas-gate-login-${part}-script`)).toContain("nas-internal-account-script");
+      expect(await waitsFor(`nas-on.gate-login-${part}-script`)).toContain("nas-internal-account-script");
     }
   });
 
   test("looks at the ports after the account whose own listeners are no obstacle", async () => {
-    expect(await waitsFor("nas-gate-remote-ports-script")).toContain("nas-gate-account-script");
+    expect(await waitsFor("nas-on.gate-remote-ports-script")).toContain("nas-on.gate-account-script");
   });
 
   test("types the ports after they are known to be free", async () => {
-    expect(await waitsFor("nas-gate-selinux-ports-script")).toContain("nas-gate-remote-ports-script");
+    expect(await waitsFor("nas-on.gate-selinux-ports-script")).toContain("nas-on.gate-remote-ports-script");
   });
 
   test("watches the tunnel after it is started", async () => {
@@ -230,12 +234,12 @@ describe("the order", () => {
   });
 
   test("checks last of all, after the return paths too", async () => {
-    expect(await waitsFor("nas-gate-check-script", { returnPath })).toEqual(
+    expect(await waitsFor("nas-on.gate-check-script", { returnPath })).toEqual(
       expect.arrayContaining([
         "nas-service-units-script",
-        "nas-gate-return-alice.nas-authorized-key-script",
-        "nas-gate-return-alice.nas-client-config-script",
-        "nas-gate-return-alice.nas-known-host-script",
+        "nas-on.gate-return-alice.nas-authorized-key-script",
+        "nas-on.gate-return-alice.nas-client-config-script",
+        "nas-on.gate-return-alice.nas-known-host-script",
       ]),
     );
   });
@@ -243,7 +247,7 @@ describe("the order", () => {
 
 describe("a tunnel's client", () => {
   const entry = async (changes: Changes = {}) =>
-    (await valuesOf("nas-gate-login-client-config-script", changes)).ENTRY!.split("\n");
+    (await valuesOf("nas-on.gate-login-client-config-script", changes)).ENTRY!.split("\n");
 
   test("finds out within seconds that the tunnel is dead", async () => {
     expect((await entry()).slice(1, 5)).toEqual([
@@ -278,7 +282,7 @@ describe("a tunnel's client", () => {
   });
 
   test("pins the public host's keys", async () => {
-    expect((await valuesOf("nas-gate-login-known-host-script")).KEYS).toBe(
+    expect((await valuesOf("nas-on.gate-login-known-host-script")).KEYS).toBe(
       gateKeys.map((key) => `gate ${key}`).join("\n"),
     );
   });
@@ -287,10 +291,10 @@ describe("a tunnel's client", () => {
 describe("the checks", () => {
   test("know each forward with the port that it has", async () => {
     const recording = await deploy();
-    expect(recording.command("nas-gate-check-script").values.FORWARDS).toBe(
+    expect(recording.command("nas-on.gate-check-script").values.FORWARDS).toBe(
       "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
     );
-    expect(recording.command("nas-gate-health-units-script").values.UNIT_1).toContain(
+    expect(recording.command("nas-on.gate-health-units-script").values.UNIT_1).toContain(
       "/bin/health nas ssh,127.0.0.1,2222,ssh web,127.0.0.1,20345,tcp\n",
     );
     expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain(
@@ -301,19 +305,21 @@ describe("the checks", () => {
   test("run as often, and wait as long, as the settings say", async () => {
     const recording = await deploy({ watchdogIntervalSec: 60, healthIntervalSec: 90, timeoutSec: 10 });
     expect(recording.command("nas-watchdog-units-script").values.UNIT_2).toContain("OnUnitActiveSec=60\n");
-    expect(recording.command("nas-gate-health-units-script").values.UNIT_2).toContain("OnUnitActiveSec=90\n");
-    expect(recording.command("nas-gate-check-script").values.SECONDS_TO_WAIT).toBe("10");
+    expect(recording.command("nas-on.gate-health-units-script").values.UNIT_2).toContain(
+      "OnUnitActiveSec=90\n",
+    );
+    expect(recording.command("nas-on.gate-check-script").values.SECONDS_TO_WAIT).toBe("10");
   });
 
   test("say where to look", async () => {
-    expect((await valuesOf("nas-gate-check-script")).LOOK_AT).toBe(
+    expect((await valuesOf("nas-on.gate-check-script")).LOOK_AT).toBe(
       "'journalctl -u ssh-tunnel-nas.service' on nas and 'journalctl -u ssh -u sshd' on gate",
     );
   });
 
   test("run again when the service, the login or sshd changes", async () => {
     const fingerprint = async (changes: Changes = {}) =>
-      (await valuesOf("nas-gate-check-script", changes)).FINGERPRINT;
+      (await valuesOf("nas-on.gate-check-script", changes)).FINGERPRINT;
     const first = await fingerprint();
     expect(await fingerprint()).toBe(first);
     expect(await fingerprint({ keepAlive: { restartSec: 10 } })).not.toBe(first);
@@ -324,15 +330,15 @@ describe("the checks", () => {
 describe("a return path", () => {
   test("is the same login the other way round, through the forward to SSH", async () => {
     const recording = await deploy({ returnPath });
-    expect(ownValues(recording.command("nas-gate-return-alice.nas-key-script").values)).toEqual({
+    expect(ownValues(recording.command("nas-on.gate-return-alice.nas-key-script").values)).toEqual({
       ACCOUNT: "alice",
       FILE: "nas.key",
       COMMENT: "alice@gate",
     });
-    expect(recording.command("nas-gate-return-alice.nas-known-host-script").values.KEYS).toBe(
+    expect(recording.command("nas-on.gate-return-alice.nas-known-host-script").values.KEYS).toBe(
       nasKeys.map((key) => `nas ${key}`).join("\n"),
     );
-    expect(recording.command("nas-gate-return-alice.nas-client-config-script").values.ENTRY).toBe(
+    expect(recording.command("nas-on.gate-return-alice.nas-client-config-script").values.ENTRY).toBe(
       [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host nas",
@@ -354,7 +360,7 @@ describe("a return path", () => {
 
   test("has an alias of its own where the settings give it one", async () => {
     const recording = await deploy({ returnPath: [{ ...returnPath[0]!, alias: "my-nas" }] });
-    const { values } = recording.command("nas-gate-return-alice.my-nas-client-config-script");
+    const { values } = recording.command("nas-on.gate-return-alice.my-nas-client-config-script");
     expect(values.FILE).toBe("my-nas.conf");
     expect(values.ENTRY).toContain("\nHost my-nas\n");
   });
@@ -366,9 +372,9 @@ describe("a return path", () => {
     };
     const path = { ...returnPath[0]!, via: "printer" };
     const recording = await deploy({ forwards: two, returnPath: [path] });
-    const { ENTRY } = recording.command("nas-gate-return-alice.nas-client-config-script").values;
+    const { ENTRY } = recording.command("nas-on.gate-return-alice.nas-client-config-script").values;
     expect(ENTRY).toContain("\n    HostName 127.0.0.1\n    Port 2300\n");
-    expect(recording.command("nas-gate-return-alice.nas-authorized-key-script").values.LINE).toMatch(
+    expect(recording.command("nas-on.gate-return-alice.nas-authorized-key-script").values.LINE).toMatch(
       /^restrict,pty,from="127\.0\.0\.1,::1,192\.168\.1\.5" /,
     );
   });
@@ -426,7 +432,7 @@ describe("a tunnel's outputs", () => {
 test("a first deployment can be previewed, of which hardly anything is known", async () => {
   const { result, resources } = await record(() => tunnel({ returnPath }).endpoints, true);
   expect(await promiseOf(result)).toBeUndefined();
-  expect(resources.map(({ name }) => name)).toContain("nas-gate-check-script");
+  expect(resources.map(({ name }) => name)).toContain("nas-on.gate-check-script");
 });
 
 describe("wrong arguments get a sentence", () => {
@@ -480,5 +486,5 @@ describe("wrong arguments get a sentence", () => {
 test("a name of 24 characters is not too long", async () => {
   const name = "a".repeat(24);
   const { commands } = await record(() => tunnel({}, name));
-  expect(commands.map((command) => command.name)).toContain(`${name}-gate-check-script`);
+  expect(commands.map((command) => command.name)).toContain(`${name}-on.gate-check-script`);
 });
