@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import program from "../index.ts";
@@ -30,4 +31,16 @@ export async function openProgram(lab: Lab, options: Partial<StackOptions> = {})
 /** How Pulumi reaches a host of a lab, as settings. */
 export function labAdmin(lab: Lab, host: Host): { address: string; admin: Record<string, unknown> } {
   return { address: host.address, admin: { privateKeyFile: lab.adminKeyFile, hostKey: host.hostKey } };
+}
+
+/** A host of a lab as components take it. */
+export function labHost(
+  lab: Lab,
+  host: Host,
+): { name: string; connection: Record<"host" | "user" | "privateKey" | "hostKey", string> } {
+  const privateKey = readFileSync(lab.adminKeyFile, "utf8");
+  return {
+    name: host.name,
+    connection: { host: host.address, user: "root", privateKey, hostKey: host.hostKey },
+  };
 }

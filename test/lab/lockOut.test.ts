@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { AuthorizedKey } from "../../components/authorizedKey.ts";
 import { SshServer } from "../../components/sshServer.ts";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { labHost } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 
@@ -15,15 +15,7 @@ describe("a host's admin", () => {
   let stack: LabStack;
   let allowUsers: string[] | undefined;
 
-  const host = () => ({
-    name: "gate",
-    connection: {
-      host: gate.address,
-      user: "root",
-      privateKey: readFileSync(lab.adminKeyFile, "utf8"),
-      hostKey: gate.hostKey,
-    },
-  });
+  const host = () => labHost(lab, gate);
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "lockout", hosts: ["gate"] });

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
 import { SelinuxPorts } from "../../components/selinuxPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { labHost } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 
@@ -22,15 +22,7 @@ describe("ports of a forward in a host's firewall and SELinux policy", () => {
     await lab?.down();
   });
 
-  const host = () => ({
-    name: "gate",
-    connection: {
-      host: gate.address,
-      user: "root",
-      privateKey: readFileSync(lab.adminKeyFile, "utf8"),
-      hostKey: gate.hostKey,
-    },
-  });
+  const host = () => labHost(lab, gate);
 
   const open = (stack: string, program: () => void): Promise<LabStack> =>
     openStack({
