@@ -45,11 +45,27 @@ describe("a host's admin", () => {
     ).toBe("/etc/tmpfiles.d:");
   });
 
+  // A reload closes sshd's listener for a moment: a connection that is refused then says nothing about the login.
   const mayLogIn = async (user: string): Promise<boolean> =>
     (
-      await exec("ssh", ["-F", lab.sshConfigFile, "-o", "BatchMode=yes", "-l", user, "gate", "true"], {
-        allowFailure: true,
-      })
+      await exec(
+        "ssh",
+        [
+          "-F",
+          lab.sshConfigFile,
+          "-o",
+          "BatchMode=yes",
+          "-o",
+          "ConnectionAttempts=5",
+          "-l",
+          user,
+          "gate",
+          "true",
+        ],
+        {
+          allowFailure: true,
+        },
+      )
     ).exitCode === 0;
 
   /** The text of the script that changes sshd, as Pulumi sent it. */
