@@ -1,9 +1,9 @@
-import { execa } from "execa";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { sshAsUser } from "./support/ssh.ts";
 
 const NAME = "labhosts";
 const PORT = 5000;
@@ -18,14 +18,7 @@ async function up(): Promise<void> {
   nas = lab.host("nas");
 }
 
-/** Runs a command over the network, as a user would. */
-async function ssh(...args: string[]) {
-  return execa("ssh", ["-F", lab.sshConfigFile, ...args], {
-    reject: false,
-    stdin: "ignore",
-    timeout: 30_000,
-  });
-}
+const ssh = (...args: string[]) => sshAsUser(lab, ...args);
 
 beforeAll(up, 1_200_000); // the first time, this builds the image
 afterAll(() => Lab.clear(NAME));
