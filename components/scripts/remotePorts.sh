@@ -23,11 +23,9 @@ EOF
 
 # The port that an earlier run chose, if it still is in the range.
 kept_port() {
-  [ -f "$RECORD" ] || return 0
-  awk -F "$TAB" -v name="$1" -v address="$2" -v first="$3" -v last="$4" '
+  printf '%s' "$RECORDED" | awk -F "$TAB" -v name="$1" -v address="$2" -v first="$3" -v last="$4" '
     $1 == "auto" { split($2, part, " ") }
-    $1 == "auto" && part[1] == name && part[2] == address && part[3] >= first + 0 && part[3] <= last + 0 { print part[3]; exit }
-  ' "$RECORD"
+    $1 == "auto" && part[1] == name && part[2] == address && part[3] >= first + 0 && part[3] <= last + 0 { print part[3]; exit }'
 }
 
 # The first free port from START on, round the end of the range.

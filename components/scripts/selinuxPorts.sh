@@ -70,7 +70,7 @@ listed_type() {
 
 # The type on record to go back to: a type, or "none" where the entry is to be deleted.
 type_before() {
-  [ ! -f "$RECORD" ] || awk -F "$TAB" -v port="$1" '$1 == "seport" { split($2, p, " "); if (p[1] == port) { print p[2]; exit } }' "$RECORD"
+  printf '%s' "$RECORDED" | awk -F "$TAB" -v port="$1" '$1 == "seport" { split($2, p, " "); if (p[1] == port) { print p[2]; exit } }'
 }
 
 undo_seport() {
