@@ -7,8 +7,8 @@ export default function program() {
 
   const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, revision }));
 
-  const tunnels = mapValues(internalHosts, ({ connection, publicHost, ...settings }, name) => {
-    const internalHost = new InternalHost(name, { connection, revision });
+  const tunnels = mapValues(internalHosts, ({ connection, throughTunnel, publicHost, ...settings }, name) => {
+    const internalHost = new InternalHost(name, { connection, throughTunnel, revision });
     return new ReverseTunnel(name, { ...settings, internalHost, publicHost: gates[publicHost]! });
   });
 

@@ -56,6 +56,30 @@ export function adminConnection(
   };
 }
 
+type Connection = command.types.input.remote.ConnectionArgs;
+
+/**
+ * The connection to an internal host by way of its tunnel: from the public host to where a forward to its sshd listens.
+ *
+ * @param inside the internal host's login, whose address and port do not matter
+ * @param outside the public host's admin connection. Throws where it has a bastion: the provider knows one proxy only.
+ * @param listener address and port of the forward on the public host
+ */
+export function throughTunnel(
+  inside: Connection,
+  outside: Connection,
+  listener: { address: string; port: number },
+): Connection {
+  if (outside.proxy) {
+    throw new Error(
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+    );
+  }
+  const { host, port, user, password, privateKey, privateKeyPassword, agentSocketPath, hostKey } = outside;
+  const proxy = { host, port, user, password, privateKey, privateKeyPassword, agentSocketPath, hostKey };
+  return { ...inside, host: listener.address, port: listener.port, proxy: { ...proxy, perDialTimeout: 10 } };
+}
+
 function login(
   name: string,
   admin: AdminLogin,

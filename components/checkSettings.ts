@@ -24,6 +24,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   checkPublicHostNames(settings, publicHosts, report);
   checkPorts(settings, publicHosts, report);
   checkReturnPaths(settings, publicHosts, report);
+  checkThroughTunnel(settings, publicHosts, report);
   return errors;
 }
 
@@ -103,6 +104,34 @@ function checkReturnPaths(settings: Settings, publicHosts: string[], report: Rep
         );
       }
       aliases.set(key, at.join("."));
+    }
+  }
+}
+
+/** The connection through a tunnel needs a port that is known before anything runs, and a public host that is near. */
+function checkThroughTunnel(settings: Settings, publicHosts: string[], report: Report): void {
+  for (const [host, { admin, forwards, publicHost }] of Object.entries(settings.internalHosts)) {
+    if (admin.throughTunnel === undefined) {
+      continue;
+    }
+    const path = ["internalHosts", host, "admin", "throughTunnel"];
+    const fit = Object.keys(forwards).filter((name) => {
+      const { protocol, remotePort } = resolveForward(name, forwards[name]!);
+      return protocol === "ssh" && remotePort !== "auto";
+    });
+    if (!fit.includes(admin.throughTunnel)) {
+      report(
+        path,
+        fit.length === 0
+          ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
+          : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
+      );
+    }
+    if (settings.publicHosts[publicHostOf(publicHost, publicHosts) ?? ""]?.admin.bastion) {
+      report(
+        path,
+        "must be left out where the public host is behind a bastion: there can be one host on the way only",
+      );
     }
   }
 }

@@ -1,7 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
-import { adminConnection } from "./adminConnection.ts";
+import { adminConnection, throughTunnel } from "./adminConnection.ts";
 import { checkSettings, publicHostOf } from "./checkSettings.ts";
+import type { ForwardArgs } from "./forward.ts";
+import { checkAddress, resolveForward } from "./forward.ts";
 import type { Host } from "./host.ts";
 import type { Settings } from "./settings.ts";
 import { internalHostSchema, publicHostSchema, settingsSchema } from "./settings.ts";
@@ -11,7 +13,14 @@ type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connect
 /** The settings as components take them: an admin connection in place of the admin's settings. */
 export interface Config {
   publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
-  internalHosts: Record<string, WithConnection<Settings["internalHosts"][string]> & { publicHost: string }>;
+  internalHosts: Record<
+    string,
+    WithConnection<Settings["internalHosts"][string]> & {
+      publicHost: string;
+      /** The public host by whose tunnel the connection goes. */
+      throughTunnel: string | undefined;
+    }
+  >;
   revision: string;
 }
 
@@ -60,19 +69,41 @@ function checkAndConnect(
       return { host: host.address };
     }
   };
-  const config = {
-    publicHosts: mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
-      ...rest,
-      connection: connect("publicHosts", name, { ...rest, admin }),
-    })),
-    internalHosts: mapValues(settings.internalHosts, ({ admin, ...rest }, name) => ({
-      ...rest,
-      connection: connect("internalHosts", name, { ...rest, admin }),
-      publicHost: publicHostOf(rest.publicHost, names) ?? "",
-    })),
-    revision: settings.revision,
-  };
+  const publicHosts = mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
+    ...rest,
+    connection: connect("publicHosts", name, { ...rest, admin }),
+  }));
+  const internalHosts = mapValues(
+    settings.internalHosts,
+    ({ admin: { throughTunnel: forward, ...admin }, ...rest }, name) => {
+      const publicHost = publicHostOf(rest.publicHost, names) ?? "";
+      const connection = connect("internalHosts", name, { ...rest, admin });
+      return {
+        ...rest,
+        publicHost,
+        connection: forward
+          ? connectThrough(connection, publicHosts[publicHost]?.connection, forward, rest.forwards[forward])
+          : connection,
+        throughTunnel: forward && publicHost,
+      };
+    },
+  );
+  const config = { publicHosts, internalHosts, revision: settings.revision };
   return { config, errors };
+}
+
+/** Where something is missing, checkSettings has said so. */
+function connectThrough(
+  inside: Host["connection"],
+  outside: Host["connection"] | undefined,
+  name: string,
+  args: ForwardArgs | undefined,
+): Host["connection"] {
+  const forward = args && resolveForward(name, args);
+  if (!forward || forward.remotePort === "auto" || !outside || outside.proxy) {
+    return inside;
+  }
+  return throughTunnel(inside, outside, { address: checkAddress(forward), port: forward.remotePort });
 }
 
 /** The settings less the forwards, return paths and hosts with a mistake in them. */

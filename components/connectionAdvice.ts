@@ -16,17 +16,36 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
     const [address, port, user] = await Promise.all(
       [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
     );
-    const advice = adviceFor(error, `${host.name} (${address})`, Number(port), String(user));
+    const label = `${host.name} (${host.throughTunnel ? `through its tunnel to ${host.throughTunnel}` : address})`;
+    const advice = adviceFor(error, label, Number(port), String(user), address as string);
     // The engine ends the program as soon as the hook returns.
     if (advice) await pulumi.log.error(ifRefused ? `${advice}; ${ifRefused}` : advice);
   });
+  let firstAt: number | undefined;
   return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
     const [error = "", ...earlier] = errors;
-    // What the host had taken back is active again: another try is the new login that confirms it.
-    if (earlier.length === 0 && error.includes("run 'pulumi up' again now to confirm it")) return true;
+    firstAt ??= Date.now();
+    if (isWorthAnotherTry(error, earlier.length, host) && Date.now() - firstAt < patience) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      return true;
+    }
     await explain(error);
     return false; // the provider has tried again already
   });
+}
+
+/** Milliseconds. The host takes a change on trial back after a minute; until then it is tried again. */
+const patience = 40_000;
+
+function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
+  // What the host had taken back is active again: another try is the new login that confirms it.
+  if (error.includes("run 'pulumi up' again now to confirm it")) {
+    return tries === 0 || error.includes("is just being restarted");
+  }
+  // A tunnel that restarts cuts each connection that goes through it. Scripts converge, so they may run again.
+  return (
+    host.throughTunnel !== undefined && (isUnreachable(error) || /exited without exit status/.test(error))
+  );
 }
 
 /** A hook that repeats the warnings of a script, which are otherwise seen only while it runs. */
@@ -49,19 +68,27 @@ function valueOf<T>(input: pulumi.Input<T>): Promise<T> {
 }
 
 /** The sentence for an error of the provider's connection; undefined for any other error, which has its own sentence. */
-export function adviceFor(error: string, host: string, port: number, user: string): string | undefined {
+export function adviceFor(
+  error: string,
+  host: string,
+  port: number,
+  user: string,
+  address: string,
+): string | undefined {
   if (/host key mismatch/.test(error)) {
     return `${host} answers with another host key than the settings or known_hosts say; if the host was not reinstalled, somebody may be in between: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`;
   }
   if (/unable to authenticate/.test(error)) {
-    return `${host} refuses the login of '${user}'; check the key or password of admin, and that '${user}' may log in there: 'ssh -p ${port} ${user}@${host.replace(/^.*\((.*)\)$/, "$1")}'`;
+    return `${host} refuses the login of '${user}'; check the key or password of admin, and that '${user}' may log in there: 'ssh -p ${port} ${user}@${address}'`;
   }
-  if (
-    /dial tcp|i\/o timeout|connection refused|no route to host|connection reset|handshake failed: EOF/.test(
-      error,
-    )
-  ) {
+  if (isUnreachable(error)) {
     return `${host} cannot be reached on port ${port}; check that it is on, that the address and port are right, and that no firewall is in the way`;
   }
   return undefined;
+}
+
+function isUnreachable(error: string): boolean {
+  return /dial tcp|i\/o timeout|connection refused|no route to host|connection reset|handshake failed: EOF|rejected: connect failed/i.test(
+    error,
+  );
 }

@@ -15,6 +15,11 @@ export interface Host {
    * @default ""
    */
   revision?: pulumi.Input<string>;
+  /**
+   * The public host by whose tunnel the connection goes, where it does: a login that is cut is then tried again, since the
+   * tunnel may be restarting.
+   */
+  throughTunnel?: string;
   /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
   after?: pulumi.Resource[];
 }

@@ -28,6 +28,7 @@ export class HostFacts extends RemoteComponent {
       what: "the host can be managed",
       values: { NEEDS_SERVER: args.needsServer ? "yes" : "no" },
       first: true,
+      removes: false,
     });
     this.hostKeys = script.stdout.apply((keys) => keys.split("\n").filter((key) => key !== ""));
     this.registerOutputs({ hostKeys: this.hostKeys });

@@ -1,5 +1,5 @@
 export { Account, type AccountArgs } from "./account.ts";
-export { adminConnection, type AdminConnection, type AdminLogin } from "./adminConnection.ts";
+export { adminConnection, type AdminConnection, type AdminLogin, throughTunnel } from "./adminConnection.ts";
 export { AuthorizedKey, type AuthorizedKeyArgs } from "./authorizedKey.ts";
 export { ClientConfig, type ClientConfigArgs } from "./clientConfig.ts";
 export { FirewallPorts, type FirewallPortsArgs } from "./firewallPorts.ts";
@@ -20,7 +20,7 @@ export {
   type ReverseTunnelArgs,
 } from "./reverseTunnel.ts";
 export { SelinuxPorts, type SelinuxPortsArgs } from "./selinuxPorts.ts";
-export { SshLogin, type SshLoginArgs } from "./sshLogin.ts";
+export { type ClientSide, SshLogin, type SshLoginArgs } from "./sshLogin.ts";
 export { SshServer, type SshServerArgs } from "./sshServer.ts";
 export { SystemdUnits, type SystemdUnitsArgs } from "./systemdUnits.ts";
 export { TunnelCheck, type TunnelCheckArgs } from "./tunnelCheck.ts";

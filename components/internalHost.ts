@@ -6,6 +6,12 @@ import { HostFacts } from "./hostFacts.ts";
 export interface InternalHostArgs {
   /** The admin connection. */
   connection: Host["connection"];
+  /**
+   * The public host by whose tunnel the connection goes. The tunnel must be there already; its changes are on trial.
+   * @see throughTunnel
+   * @default none, the connection is direct
+   */
+  throughTunnel?: string;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
 }

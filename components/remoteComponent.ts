@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { RemoteScriptArgs } from "./remoteScript.ts";
-import { remoteScript } from "./remoteScript.ts";
+import { readScript, remoteScript } from "./remoteScript.ts";
 
 /**
  * A component that is one thing on one host, which one script applies and removes.
@@ -29,6 +29,42 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
     // Another revision is a reason to look again, and none to restart what is as it should be.
     this.fingerprint = script.stdin.apply((text = "") => fingerprintOf(text.replace(/^REVISION=.*\n/m, "")));
     return script;
+  }
+
+  /**
+   * Runs a script twice, whose change is on trial on the host (scripts/trial.sh): once to change, and once more over a new
+   * connection. That login is the proof that the host can still be reached; without it the host takes the change back.
+   */
+  protected runOnTrial(
+    name: string,
+    args: RemoteScriptArgs,
+    trial: {
+      /** What is on trial, for the name of the rollback's unit on the host. */
+      name: string;
+      /** Until the host takes the change back. @default 60 */
+      seconds?: pulumi.Input<number>;
+      /** @see RemoteScriptArgs.ifRefused */
+      ifRefused?: string;
+    },
+  ): void {
+    const values = {
+      ...args.values,
+      TRIAL: trial.name,
+      TRIAL_SECONDS: pulumi.output(trial.seconds ?? 60).apply(String),
+      ROLL_BACK: readScript("installed/rollBack").trimEnd(),
+    };
+    const both = { ...args, record: name };
+    const change = this.run(`${name}-change`, { ...both, values: { ...values, CONFIRM: "no" } });
+    this.run(
+      `${name}-confirm`,
+      {
+        ...both,
+        values: { ...values, CONFIRM: "yes" },
+        removes: false,
+        ...(trial.ifRefused ? { ifRefused: trial.ifRefused } : {}),
+      },
+      [change],
+    );
   }
 }
 

@@ -21,6 +21,10 @@ export interface RemoteScriptArgs {
    * @default false
    */
   first?: boolean;
+  /** Whether it has something to undo on delete. @default true */
+  removes?: boolean;
+  /** The record on the host that it shares with another script. @default its own, of its name */
+  record?: string;
   /**
    * What a refused login means at this script, for the advice: "…; <this>". Such a login is not repeated either.
    */
@@ -45,9 +49,9 @@ export function remoteScript(
 ): command.remote.Command {
   const { host } = args;
   const values: Record<string, pulumi.Input<string>> = {
-    HOST: pulumi.interpolate`${host.name} (${host.connection.host})`,
+    HOST: hostLabel(host),
     OWNER: ownerId(),
-    RESOURCE: encodeURIComponent(name),
+    RESOURCE: encodeURIComponent(args.record ?? name),
     WHAT: args.what,
     REVISION: host.revision ?? "",
     ...args.values,
@@ -63,7 +67,7 @@ export function remoteScript(
       connection: connectionFor(args),
       create: pulumi.interpolate`${shell} apply`,
       update: pulumi.interpolate`${shell} apply`,
-      delete: pulumi.interpolate`${shell} remove`,
+      ...(args.removes === false ? {} : { delete: pulumi.interpolate`${shell} remove` }),
       stdin: pulumi.all(values).apply((resolved) => scriptText(args.script, resolved)),
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
@@ -87,6 +91,13 @@ function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.Re
   return { onError: [connectionAdvice(name, host, ifRefused)], afterCreate: warnings, afterUpdate: warnings };
 }
 
+/** The host as its user knows it: every message begins with it. */
+export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
+  return throughTunnel
+    ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
+    : pulumi.interpolate`${name} (${connection.host})`;
+}
+
 /** The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`. */
 export function ownerId(): string {
   return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
@@ -97,11 +108,27 @@ export function readScript(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
 }
 
-/** Goes before every script. */
-export const scriptLibrary = ["lib", "record", "files", "lines", "sshFolder"];
+/** What scripts have in common, in the order in which it travels. `lib` goes before every script. */
+export const scriptLibrary = [
+  "lib",
+  "record",
+  "files",
+  "lines",
+  "sshFolder",
+  "units",
+  "trial",
+  "session",
+  "sshdAccess",
+] as const;
+
+/** The parts of the library that a script names in its line "# needs: …", and `lib`. */
+export function libraryOf(script: string): string[] {
+  const needs = /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
+  return scriptLibrary.filter((part) => part === "lib" || needs.includes(part));
+}
 
 /** The whole text that travels: the header, the library, the script. */
 export function scriptText(script: string, values: Record<string, string>): string {
   const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
-  return [...header, ...scriptLibrary.map(readScript), readScript(script)].join("");
+  return [...header, ...[...libraryOf(script), script].map(readScript)].join("");
 }

@@ -1,10 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Account } from "./account.ts";
+import { AuthorizedKey } from "./authorizedKey.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
 import type { Forward, ForwardArgs } from "./forward.ts";
 import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere, resolveForward } from "./forward.ts";
 import { HealthCheck } from "./healthCheck.ts";
 import type { InternalHost } from "./internalHost.ts";
+import { KeyPair } from "./keyPair.ts";
 import type { PublicHost } from "./publicHost.ts";
 import { fingerprintOf } from "./remoteComponent.ts";
 import { RemotePorts } from "./remotePorts.ts";
@@ -110,7 +112,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const there = onHost(name, outside.name);
 
     const publicAccount = this.publicAccount(name, outside);
-    const internalAccount = args.account === undefined ? this.internalAccount(name, inside) : [];
+    // Through the tunnel, what is on the internal host must be removed while the account that it goes through is there.
+    const beforeInside = inside.throughTunnel ? [publicAccount] : [];
+    const internalAccount =
+      args.account === undefined ? [this.internalAccount(name, inside, beforeInside)] : beforeInside;
 
     const remotePorts = new RemotePorts(
       `${there}-remote-ports`,
@@ -121,39 +126,44 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const ports = withPorts.map(({ port }) => port);
 
     const selinux = new SelinuxPorts(
-      `${there}-selinux-ports`,
+      `${there}-selinux-ports${setOf(forwards)}`,
       { host: outside, ports, installPackages: publicHost.installPackages },
       { parent: this, dependsOn: [remotePorts] },
     );
-    const open = withPorts.filter(({ forward }) => isOpen(forward)).map(({ port }) => port);
+    const open = withPorts.filter(({ forward }) => isOpen(forward));
     if (open.length > 0) {
       new FirewallPorts(
-        `${there}-firewall-ports`,
-        { host: outside, ports: open },
+        `${there}-firewall-ports${setOf(open.map(({ forward }) => forward))}`,
+        { host: outside, ports: open.map(({ port }) => port) },
         { parent: this, dependsOn: [remotePorts] },
       );
     }
 
-    const login = new SshLogin(
-      `${there}-login`,
+    // A key of another account is another key: the old one goes when the new one has shown that it works.
+    const suffix = args.account === undefined ? "" : `.${args.account}`;
+    const keyPair = new KeyPair(
+      `${there}-key${suffix}`,
+      { host: inside, account, file: `${name}.key`, comment: `${account}@${inside.name}` },
+      { parent: this, dependsOn: internalAccount },
+    );
+    const authorizedKey = new AuthorizedKey(
+      `${there}-authorized-key${suffix}`,
       {
-        from: { host: inside, account },
-        to: { host: outside, account: tunnelAccount(name), hostKeys: publicHost.hostKeys },
-        file: name,
-        // The second name is the unit's own: no other tunnel of the same account can have it.
-        aliases: [outside.name, `ssh-tunnel-${name}`],
-        address: publicHost.address,
-        port: publicHost.sshPort,
-        keyOptions: pulumi
+        host: outside,
+        account: tunnelAccount(name),
+        publicKey: keyPair.publicKey,
+        options: pulumi
           .all(withPorts.map(({ forward, port }) => port.apply((number) => ({ forward, port: number }))))
           .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
-        keysFile: tunnelKeysFile.replace("%u", tunnelAccount(name)),
-        clientOptions: tunnelClientOptions(args.keepAlive),
-        afterFrom: internalAccount,
-        // Where the ports are refused, the key still permits those that the running tunnel has.
-        afterTo: [publicAccount, remotePorts],
+        file: tunnelKeysFile.replace("%u", tunnelAccount(name)),
+        keepPermits: true,
       },
-      { parent: this },
+      // Where the ports are refused, the key still permits those that the running tunnel has.
+      { parent: this, dependsOn: [publicAccount, remotePorts] },
+    );
+
+    const returnPaths = (args.returnPath ?? []).map((path) =>
+      this.returnPath(name, args, path, withPorts, remotePorts),
     );
 
     const service = new TunnelService(
@@ -162,48 +172,50 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         host: inside,
         tunnel: name,
         account,
-        alias: `ssh-tunnel-${name}`,
+        login: {
+          file: name,
+          // The second name is the unit's own: no other tunnel of the same account can have it.
+          aliases: [outside.name, `ssh-tunnel-${name}`],
+          address: publicHost.address,
+          port: publicHost.sshPort,
+          account: tunnelAccount(name),
+          hostKeys: publicHost.hostKeys,
+          options: tunnelClientOptions(args.keepAlive),
+        },
         remoteForwards: withPorts.map(
           ({ forward, port }) =>
             pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
         ),
+        checks: withPorts.map(
+          ({ forward, port }) =>
+            pulumi.interpolate`${checkFields(forward, port)},${forward.targetHost},${forward.targetPort}`,
+        ),
         restartSec: args.keepAlive?.restartSec,
-        fingerprint: login.fingerprint,
+        watchdogIntervalSec: args.watchdogIntervalSec,
+        timeoutSec: args.timeoutSec,
+        fingerprint: keyPair.publicKey.apply(fingerprintOf),
       },
-      { parent: this, dependsOn: [login, selinux, remotePorts, publicHost.server] },
-    );
-
-    const returnPaths = (args.returnPath ?? []).map((path) =>
-      this.returnPath(name, args, path, withPorts, remotePorts),
-    );
-
-    const watchdog = new HealthCheck(
-      `${name}-watchdog`,
       {
-        host: inside,
-        tunnel: name,
-        check: "watchdog",
-        account,
-        command: [
-          `ssh-tunnel-${name}`,
-          `/run/${service.runtimeDirectory}`,
-          ...withPorts.map(
-            ({ forward, port }) =>
-              pulumi.interpolate`${checkFields(forward, port)},${forward.targetHost},${forward.targetPort}`,
-          ),
+        parent: this,
+        dependsOn: [
+          authorizedKey,
+          selinux,
+          remotePorts,
+          publicHost.server,
+          // It may restart the tunnel that the others on the internal host come through.
+          ...(inside.throughTunnel ? returnPaths : []),
         ],
-        intervalSec: args.watchdogIntervalSec ?? 15,
       },
-      { parent: this, dependsOn: [service] },
     );
+    authorizedKey.settle([service]);
+
     const health = new HealthCheck(
       `${there}-health`,
       {
         host: outside,
         tunnel: name,
-        check: "health",
-        command: [name, ...withPorts.map(({ forward, port }) => checkFields(forward, port))],
-        intervalSec: args.healthIntervalSec ?? 30,
+        forwards: withPorts.map(({ forward, port }) => checkFields(forward, port)),
+        intervalSec: args.healthIntervalSec,
       },
       { parent: this, dependsOn: [remotePorts] },
     );
@@ -214,9 +226,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         host: outside,
         forwards: withPorts,
         timeoutSec: args.timeoutSec,
-        lookAt: `'journalctl -u ${service.unit}' on ${inside.name} and 'journalctl -u ssh -u sshd' on ${outside.name}`,
+        lookAt: `'journalctl -u ${service.units[0]}' on ${inside.name} and 'journalctl -u ssh -u sshd' on ${outside.name}`,
         fingerprint: pulumi
-          .all([service.fingerprint, login.fingerprint, publicHost.server.fingerprint])
+          .all([service.fingerprint, publicHost.server.fingerprint])
           .apply((parts) => fingerprintOf(parts.join())),
       },
       { parent: this, dependsOn: [service, ...returnPaths] },
@@ -238,7 +250,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       as: path.from,
       command: `ssh ${path.alias ?? name}`,
     }));
-    this.units = { [inside.name]: [service.unit, watchdog.unit], [outside.name]: [health.unit] };
+    this.units = { [inside.name]: [...service.units], [outside.name]: [health.unit] };
     this.registerOutputs({ endpoints: this.endpoints, logins: this.logins, units: this.units });
   }
 
@@ -251,15 +263,13 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     );
   }
 
-  private internalAccount(name: string, host: InternalHost["host"]): Account[] {
+  private internalAccount(name: string, host: InternalHost["host"], after: pulumi.Resource[]): Account {
     const account = tunnelAccount(name);
-    return [
-      new Account(
-        `${name}-internal-account`,
-        { host, account, group: account, home: `/var/lib/${account}`, shell: "/usr/sbin/nologin" },
-        { parent: this },
-      ),
-    ];
+    return new Account(
+      `${name}-internal-account`,
+      { host, account, group: account, home: `/var/lib/${account}`, shell: "/usr/sbin/nologin" },
+      { parent: this, dependsOn: after },
+    );
   }
 
   /** The same login the other way round, through one of the forwards. */
@@ -284,14 +294,18 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       `${onHost(name, args.publicHost.host.name)}-return-${path.from}.${alias}`,
       {
         from: { host: args.publicHost.host, account: path.from },
-        to: { host: args.internalHost.host, account: path.to, hostKeys: args.internalHost.hostKeys },
-        file: alias,
-        aliases: [alias],
-        address: checkAddress(via.forward),
-        port: via.port,
+        to: args.internalHost.host,
+        client: {
+          file: alias,
+          aliases: [alias],
+          address: checkAddress(via.forward),
+          port: via.port,
+          account: path.to,
+          hostKeys: args.internalHost.hostKeys,
+          options: { ServerAliveInterval: 15, ServerAliveCountMax: 3 },
+        },
         keyOptions: returnKeyOptions(via.forward.targetHost),
-        clientOptions: { ServerAliveInterval: 15, ServerAliveCountMax: 3 },
-        afterFrom: [remotePorts],
+        after: [remotePorts],
       },
       { parent: this },
     );
@@ -330,6 +344,14 @@ function checkArguments(name: string, args: ReverseTunnelArgs): void {
  */
 function onHost(tunnel: string, host: string): string {
   return `${tunnel}-on.${host}`;
+}
+
+/**
+ * The ports that the settings ask for, as part of a name: another set is another resource, and Pulumi removes the old one
+ * last of all, when the tunnel has shown that it works with the new one.
+ */
+function setOf(forwards: Forward[]): string {
+  return [...new Set(forwards.map(({ remotePort }) => `.${remotePort}`))].sort().join("");
 }
 
 /** The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. */

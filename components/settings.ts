@@ -91,6 +91,14 @@ const admin = settings({
     .describe("Accepts whatever host key answers, with a warning. For trials only."),
 });
 
+const insideAdmin = admin.extend({
+  throughTunnel: text("the name of a forward", namePatterns.forward)
+    .optional()
+    .describe(
+      "The forward, with a fixed port and to its sshd, by which Pulumi reaches it once the tunnel is there: from the public host, in place of its address. `port` and `bastion` do not matter then.",
+    ),
+});
+
 const range = settings({ first: port.describe("First port."), last: port.describe("Last port.") }).refine(
   ({ first, last }) => first <= last,
   must("a range whose first port is not above its last"),
@@ -179,7 +187,7 @@ const returnPath = settings({
 /** One entry of `internalHosts`. */
 export const internalHostSchema = settings({
   address: address.describe("Where Pulumi reaches it: a name or an address."),
-  admin: admin.prefault({}).describe("How Pulumi reaches it."),
+  admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
   publicHost: z
     .string(must("the name of a public host"))
     .optional()

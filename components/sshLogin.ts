@@ -4,90 +4,96 @@ import { ClientConfig } from "./clientConfig.ts";
 import type { Host } from "./host.ts";
 import { KeyPair } from "./keyPair.ts";
 import { KnownHost } from "./knownHost.ts";
-import { fingerprintOf } from "./remoteComponent.ts";
 
-/** Arguments of {@link SshLogin}. */
-export interface SshLoginArgs {
-  /** Where the login starts: the host and the account, whose `~/.ssh` the key lies in. */
-  from: { host: Host; account: pulumi.Input<string> };
-  /** Where it ends: the host, the account, and its host keys as read at the source. */
-  to: { host: Host; account: pulumi.Input<string>; hostKeys: pulumi.Input<string[]> };
+/** What the client of a login knows of it. */
+export interface ClientSide {
   /** What the files below `~/.ssh/ssh-reverse-tunnel` are called: `<file>.key`, `.conf`, `.known_hosts`. */
   file: string;
-  /** What is typed after `ssh`. */
+  /** What is typed after `ssh`. The first of them is the name of the host keys (HostKeyAlias). */
   aliases: string[];
   /** HostName and Port of the Host entry. */
   address: pulumi.Input<string>;
   /** @see address */
   port: pulumi.Input<number>;
+  /** The account that is logged in to. */
+  account: pulumi.Input<string>;
+  /** The host keys of the other side, as read at the source. */
+  hostKeys: pulumi.Input<string[]>;
+  /** Further options of the Host entry, ssh_config(5). */
+  options: Record<string, string | number>;
+}
+
+/** The options of the Host entry: the key and the host keys that are ours, and no others. */
+export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
+  const folder = "~/.ssh/ssh-reverse-tunnel";
+  const known = pulumi.all([login.address, login.port, login.account]);
+  return known.apply(([address, port, account]): Record<string, string | number> => ({
+    HostName: address,
+    Port: port,
+    User: account,
+    IdentityFile: `${folder}/${login.file}.key`,
+    IdentitiesOnly: "yes",
+    HostKeyAlias: login.aliases[0] ?? login.file,
+    UserKnownHostsFile: `${folder}/${login.file}.known_hosts`,
+    GlobalKnownHostsFile: "/dev/null",
+    StrictHostKeyChecking: "yes",
+    UpdateHostKeys: "no",
+    ...login.options,
+  }));
+}
+
+/** Arguments of {@link SshLogin}. */
+export interface SshLoginArgs {
+  /** Where the login starts: the host and the account, whose `~/.ssh` the key lies in. */
+  from: { host: Host; account: pulumi.Input<string> };
+  /** The host where it ends. */
+  to: Host;
+  /** What the client knows of it. */
+  client: ClientSide;
   /** Options of the key in the other side's authorized_keys. */
   keyOptions: pulumi.Input<string[]>;
-  /** Further options of the Host entry, ssh_config(5). */
-  clientOptions: Record<string, string | number>;
-  /** The authorized_keys file on the other side. @default the one that sshd reads there */
-  keysFile?: pulumi.Input<string>;
   /** What must be there before the key can be made, such as the account. */
-  afterFrom?: pulumi.Resource[];
-  /** What must be there before the key can be authorized. */
-  afterTo?: pulumi.Resource[];
+  after?: pulumi.Resource[];
 }
 
 /**
  * A login without a password from an account on one host to an account on another: key pair, authorized key, pinned
- * host keys and Host entry. A tunnel is one, and each of its return paths is one the other way round.
+ * host keys and Host entry.
  */
 export class SshLogin extends pulumi.ComponentResource {
-  /** Another text whenever the key or the client's side of the login is another. */
-  public readonly fingerprint: pulumi.Output<string>;
-
   constructor(name: string, args: SshLoginArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:SshLogin", name, {}, opts);
-    const { from, to, file } = args;
-    const onFrom = { parent: this, dependsOn: args.afterFrom };
-    const alias = args.aliases[0] ?? file;
-    const folder = "~/.ssh/ssh-reverse-tunnel";
-
+    const { from, to, client } = args;
+    const onFrom = { parent: this, dependsOn: args.after };
     const keyPair = new KeyPair(
       `${name}-key`,
-      { ...from, file: `${file}.key`, comment: pulumi.interpolate`${from.account}@${from.host.name}` },
+      {
+        ...from,
+        file: `${client.file}.key`,
+        comment: pulumi.interpolate`${from.account}@${from.host.name}`,
+      },
       onFrom,
     );
     new AuthorizedKey(
       `${name}-authorized-key`,
-      { ...to, publicKey: keyPair.publicKey, options: args.keyOptions, file: args.keysFile },
-      { parent: this, dependsOn: args.afterTo },
+      { host: to, account: client.account, publicKey: keyPair.publicKey, options: args.keyOptions },
+      { parent: this },
     );
-    const knownHost = new KnownHost(
+    new KnownHost(
       `${name}-known-host`,
-      { ...from, file: `${file}.known_hosts`, alias, hostKeys: to.hostKeys },
-      onFrom,
-    );
-    const clientConfig = new ClientConfig(
-      `${name}-client-config`,
       {
         ...from,
-        file: `${file}.conf`,
-        patterns: args.aliases,
-        options: pulumi.all([args.address, args.port, to.account]).apply(([address, port, account]) => ({
-          HostName: address,
-          Port: port,
-          User: account,
-          IdentityFile: `${folder}/${file}.key`,
-          IdentitiesOnly: "yes",
-          HostKeyAlias: alias,
-          UserKnownHostsFile: `${folder}/${file}.known_hosts`,
-          GlobalKnownHostsFile: "/dev/null",
-          StrictHostKeyChecking: "yes",
-          UpdateHostKeys: "no",
-          ...args.clientOptions,
-        })),
+        file: `${client.file}.known_hosts`,
+        alias: client.aliases[0] ?? client.file,
+        hostKeys: client.hostKeys,
       },
       onFrom,
     );
-
-    this.fingerprint = pulumi
-      .all([keyPair.publicKey, knownHost.fingerprint, clientConfig.fingerprint])
-      .apply((parts) => fingerprintOf(parts.join()));
-    this.registerOutputs({ fingerprint: this.fingerprint });
+    new ClientConfig(
+      `${name}-client-config`,
+      { ...from, file: `${client.file}.conf`, patterns: client.aliases, options: clientOptionsOf(client) },
+      onFrom,
+    );
+    this.registerOutputs({});
   }
 }

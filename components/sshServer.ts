@@ -51,20 +51,13 @@ export class SshServer extends RemoteComponent {
         ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
         TAKEOVER: this.takeover,
         TAKEOVER_TEXT: readScript("installed/takeover").trimEnd(),
-        CONFIRM: "no",
       },
     };
-    const change = this.run(`${name}-change`, script);
-    this.run(
-      `${name}-confirm`,
-      {
-        ...script,
-        values: { ...script.values, CONFIRM: "yes" },
-        ifRefused:
-          "if it is the change to sshd that refuses it, the host takes that back by itself within a minute",
-      },
-      [change],
-    );
+    this.runOnTrial(name, script, {
+      name: "sshd",
+      ifRefused:
+        "if it is the change to sshd that refuses it, the host takes that back by itself within a minute",
+    });
     this.registerOutputs({ takeover: this.takeover });
   }
 }

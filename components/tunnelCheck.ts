@@ -33,6 +33,7 @@ export class TunnelCheck extends RemoteComponent {
       host: args.host,
       script: "tunnelCheck",
       what: "each forward works",
+      removes: false,
       values: {
         FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
         SECONDS_TO_WAIT: pulumi.output(args.timeoutSec ?? 30).apply(String),

@@ -1,7 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
-import { renderTunnelUnit } from "./render/systemdUnits.ts";
-import { SystemdUnits } from "./systemdUnits.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+import { readScript } from "./remoteScript.ts";
+import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
+import { renderCheckUnit, renderTimer, renderTunnelUnit } from "./render/systemdUnits.ts";
+import type { ClientSide } from "./sshLogin.ts";
+import { clientOptionsOf } from "./sshLogin.ts";
 
 /** Arguments of {@link TunnelService}. */
 export interface TunnelServiceArgs {
@@ -11,57 +15,106 @@ export interface TunnelServiceArgs {
   tunnel: string;
   /** The account that ssh runs as. */
   account: pulumi.Input<string>;
-  /** What is given to ssh as its destination: a Host entry of the account's configuration. */
-  alias: string;
+  /** Where it logs in, and how. One of the aliases must be `ssh-tunnel-<name>`. */
+  login: ClientSide;
   /** What each `-R` is followed by. @example ["127.0.0.1:2222:127.0.0.1:22"] */
   remoteForwards: pulumi.Input<string>[];
+  /**
+   * The same for the watchdog: name, address and port on the public host, protocol, target.
+   * @example ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"]
+   */
+  checks: pulumi.Input<string>[];
   /** Seconds before systemd starts a tunnel again that ended. `RestartSec`. @default 1 */
   restartSec?: pulumi.Input<number>;
-  /** Another text restarts the tunnel. */
+  /** Seconds between two checks of the watchdog. @default 15 */
+  watchdogIntervalSec?: pulumi.Input<number>;
+  /** Seconds that a changed tunnel has to work, before the one that worked comes back. @default 30 */
+  timeoutSec?: number;
+  /** Another text restarts the tunnel, for example since its key is another. */
   fingerprint: pulumi.Input<string>;
 }
 
 /**
- * `ssh -N -R …` as a systemd service: started at boot once the network is online, restarted for ever, without a start
- * limit. Before each start it ends its own stale session on the public host.
+ * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot once the network is online and
+ * restarted for ever, with the Host entry and the host keys that it logs in with, and a watchdog.
+ *
+ * A tunnel that runs is changed on trial: the one that worked comes back by itself unless the new one works and a new
+ * login over the admin connection has shown it. So the admin connection may go through the tunnel itself.
  */
-export class TunnelService extends pulumi.ComponentResource {
-  /** Name of the unit. */
-  public readonly unit: string;
-  /** Folder below /run with the control socket and the pid. */
-  public readonly runtimeDirectory: string;
-  /** Another text whenever the service is another. */
-  public readonly fingerprint: pulumi.Output<string>;
+export class TunnelService extends RemoteComponent {
+  /** Names of the units: the service, and the watchdog's timer. */
+  public readonly units: [service: string, watchdog: string];
 
   constructor(name: string, args: TunnelServiceArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ssh-reverse-tunnel:index:TunnelService", name, {}, opts);
-    const program = programPath(args.tunnel, "tunnel");
-    this.runtimeDirectory = `ssh-tunnel-${args.tunnel}`;
-    this.unit = `ssh-tunnel-${args.tunnel}.service`;
-    const text = pulumi
-      .all([args.account, args.fingerprint, args.restartSec ?? 1, pulumi.all(args.remoteForwards)])
-      .apply(([account, fingerprint, restartSec, remoteForwards]) =>
-        renderTunnelUnit({
-          description: `Reverse SSH tunnel ${args.tunnel}`,
-          account,
-          runtimeDirectory: this.runtimeDirectory,
-          command: [program, args.alias, ...remoteForwards.map((forward) => `-R ${forward}`)],
-          restartSec,
-          fingerprint,
-          needsHome: account !== tunnelAccount(args.tunnel),
-        }),
-      );
-    this.fingerprint = new SystemdUnits(
-      `${name}-units`,
+    super("TunnelService", name, opts);
+    const { host, tunnel, login } = args;
+    const service = `ssh-tunnel-${tunnel}`;
+    const watchdog = `${service}-watchdog`;
+    const programs = programsOf(tunnel);
+    const timeoutSec = args.timeoutSec ?? 30;
+    const checks = pulumi.all(args.checks).apply((all) => all.join(" "));
+    this.units = [`${service}.service`, `${watchdog}.timer`];
+
+    const units = pulumi
+      .all([
+        args.account,
+        args.fingerprint,
+        args.restartSec ?? 1,
+        args.watchdogIntervalSec ?? 15,
+        checks,
+        pulumi.all(args.remoteForwards),
+      ])
+      .apply(([account, fingerprint, restartSec, intervalSec, fields, remoteForwards]) => {
+        const needsHome = account !== tunnelAccount(tunnel);
+        const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
+        return {
+          service: renderTunnelUnit({
+            description: `Reverse SSH tunnel ${tunnel}`,
+            account,
+            runtimeDirectory: service,
+            command: [`${programs}/tunnel`, service, ...remoteForwards.map((forward) => `-R ${forward}`)],
+            restartSec,
+            fingerprint,
+            needsHome,
+          }),
+          check: renderCheckUnit({
+            description,
+            account,
+            command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, fields],
+            needsHome,
+          }),
+          timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
+        };
+      });
+
+    this.runOnTrial(
+      name,
       {
-        host: args.host,
-        program: { source: "tunnel", path: program },
-        units: { [this.unit]: text },
-        start: this.unit,
+        host,
+        script: "tunnelService",
+        what: `the tunnel ${tunnel}`,
+        values: {
+          ACCOUNT: args.account,
+          FILE: login.file,
+          ALIAS: service,
+          FORWARDS: checks,
+          ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
+          KEYS: pulumi
+            .output(login.hostKeys)
+            .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
+          PROGRAMS: programs,
+          TUNNEL_PROGRAM: readScript("installed/tunnel").trimEnd(),
+          WATCHDOG_PROGRAM: readScript("installed/watchdog").trimEnd(),
+          SERVICE: service,
+          SERVICE_UNIT: units.service,
+          CHECK_UNIT: units.check,
+          TIMER_UNIT: units.timer,
+          SECONDS_TO_WAIT: String(timeoutSec),
+        },
       },
-      { parent: this, dependsOn: opts?.dependsOn },
-    ).fingerprint;
-    this.registerOutputs({ unit: this.unit });
+      { name: `tunnel-${tunnel}`, seconds: Math.max(60, timeoutSec + 30) },
+    );
+    this.registerOutputs({ units: this.units });
   }
 }
 
@@ -71,9 +124,9 @@ export function tunnelAccount(tunnel: string): string {
 }
 
 /**
- * Where a program of a tunnel is installed. A folder called `bin` below /usr has the SELinux type bin_t, from which
+ * Where the programs of a tunnel are installed. A folder called `bin` below /usr has the SELinux type bin_t, from which
  * systemd starts programs; systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
  */
-export function programPath(tunnel: string, program: string): string {
-  return `/usr/local/lib/ssh-tunnel-${tunnel}/bin/${program}`;
+export function programsOf(tunnel: string): string {
+  return `/usr/local/lib/ssh-tunnel-${tunnel}/bin`;
 }

@@ -10,7 +10,7 @@ if (!folder) {
 const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
   .filter((file) => file.endsWith(".sh"))
   .map((file) => file.slice(0, -3))
-  .filter((script) => !scriptLibrary.includes(script));
+  .filter((script) => !(scriptLibrary as readonly string[]).includes(script));
 
 for (const script of scripts) {
   const names = new Set(

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record files session
 # An account of a tunnel: no password, nothing of its own choice to run.
 #   ACCOUNT GROUP HOME SHELL   HOME is made where it is not "/"
 apply() {
@@ -56,5 +57,7 @@ undo_group() {
 }
 
 undo_home() { undo_dir "$1"; }
+
+remove_later() { comes_through_tunnel_of "$ACCOUNT"; }
 
 main "$@"

@@ -1,15 +1,17 @@
 # shellcheck shell=sh
+# needs: record files lines
 # One line in an account's authorized_keys; everything else in the file stays byte for byte.
 #   ACCOUNT  who may be logged in to
 #   LINE     options, key and, last, MARKER
 #   MARKER   the comment by which the line is found again
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
+#   KEEP     yes where the key may still do what its line permits now: what runs may have to come back
 apply() {
   IDS=$(ids_of_user "$ACCOUNT")
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     make_dirs "$(dirname "$FILE")"
-    add_line "$FILE" 0:0 644 bottom "$LINE" " $MARKER"
+    add_line "$FILE" 0:0 644 bottom "$(line_for "$FILE")" " $MARKER"
   else
     file=$(keys_file_of "$ACCOUNT")
     case $file in
@@ -17,8 +19,25 @@ apply() {
     esac
     [ -d "$(dirname "$file")" ] ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
-    add_line "$file" "$IDS" 600 bottom "$LINE" " $MARKER"
+    add_line "$file" "$IDS" 600 bottom "$(line_for "$file")" " $MARKER"
   fi
+}
+
+# line_for FILE — the line, and with KEEP what the one there permits the same key besides. One line of both, since sshd
+# takes the first that has the key. No option of ours has a space or a comma in it.
+line_for() {
+  lf_number=$(line_number "$1" " $MARKER" end)
+  if [ "$KEEP" != yes ] || [ -z "$lf_number" ]; then
+    printf '%s' "$LINE"
+    return 0
+  fi
+  { tail -n "+$lf_number" "$1" | head -n 1 && printf '%s\n' "$LINE"; } | awk '
+    NR == 1 { n = split($1, before, ","); key = $3; next }
+    $3 == key {
+      for (i = 1; i <= n; i++)
+        if (before[i] ~ /^permit(listen|open)="[^"]*"$/ && !index("," $1 ",", "," before[i] ",")) $1 = $1 "," before[i]
+    }
+    { print }'
 }
 
 # sshd_config(5), AuthorizedKeysFile: the first of them, with its tokens replaced.

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record files lines sshFolder
 # A Host entry in a file of its own, included from the first line of the account's ~/.ssh/config: an Include
 # further down would fall under somebody's Host or Match.
 #   ACCOUNT FILE ENTRY

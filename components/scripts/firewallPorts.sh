@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record
 # Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw.
 #   PORTS  numbers, one a line
 apply() {

@@ -38,6 +38,4 @@ apply() {
 # As sshd_effective, with the rights that sshd needs to read its keys.
 sshd_settings() { as_root sshd -T -C "user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"; }
 
-sweep() { :; }
-
 main "$@"

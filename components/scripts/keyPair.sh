@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record files sshFolder
 # A key pair, made here and never leaving here; prints the public half.
 #   ACCOUNT  whose ~/.ssh it lies in
 #   FILE     its name below ~/.ssh/ssh-reverse-tunnel

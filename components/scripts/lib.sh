@@ -71,11 +71,19 @@ sshd_effective() {
   sshd -T -C "user=$1,host=${2-127.0.0.1},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
 }
 
+# trial.sh and record.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
+hold_trial() { :; }
+clear_trial() { :; }
+sweep() { :; }
+remove_later() { return 1; }
+
 # One script of ours at a time edits this host, whatever stack it comes from. The lock is on a folder
 # that is always there, so that no lock file is left behind.
 lock() {
   need_cmd flock util-linux
   exec 9</etc
+  flock -n 9 && return 0
+  hold_trial
   flock -w 120 9 || fail "another run has been changing this host for two minutes; try again when it is done"
 }
 
@@ -92,14 +100,23 @@ main() {
   if [ "$LOCK" = yes ]; then
     lock
     read_records
+    clear_trial "${1-}"
   fi
   case ${1-} in
     apply)
       [ "$LOCK" = no ] || [ "$RECORDED" != "$NL" ] || FIRST=yes
       apply
-      sweep
+      [ "$SWEEP" = no ] || sweep
       ;;
-    remove) sweep ;;
+    remove)
+      if remove_later; then
+        sweep_when_session_ends
+        CHANGED=yes
+        say "note: $HOST: this session comes through the tunnel that is removed; $WHAT goes as soon as it has ended (see 'journalctl -t ssh-reverse-tunnel' there)"
+      else
+        sweep
+      fi
+      ;;
     *) fail "the script was called with '${1-}'; it knows apply and remove" ;;
   esac
   [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"
@@ -107,3 +124,7 @@ main() {
 
 # A script that only looks at the host, perhaps without root's rights, sets this to no: it has no records either.
 LOCK=yes
+
+# What is no longer asked for is needed still where a change on trial may have to be taken back: the run that confirms it
+# sweeps.
+SWEEP=yes

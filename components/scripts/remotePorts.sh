@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record
 # The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
 # Prints name=port for each.
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record
 # Lets sshd listen on a tunnel's ports where SELinux is enabled: each gets the type ssh_port_t.
 #   PORTS            numbers, one a line
 #   INSTALL_PACKAGE  yes where a missing semanage may be installed

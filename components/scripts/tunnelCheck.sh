@@ -56,6 +56,4 @@ through() {
     fi' bash "$1" "$2" "$3" 2>/dev/null
 }
 
-sweep() { :; }
-
 main "$@"

@@ -1,10 +1,10 @@
 import { readdirSync } from "node:fs";
-import { readScript, scriptLibrary } from "../../components/remoteScript.ts";
+import { libraryOf, readScript, scriptLibrary } from "../../components/remoteScript.ts";
 
 const scripts = readdirSync(new URL("../../components/scripts", import.meta.url))
   .filter((file) => file.endsWith(".sh"))
   .map((file) => file.slice(0, -".sh".length))
-  .filter((name) => !scriptLibrary.includes(name));
+  .filter((name) => !(scriptLibrary as readonly string[]).includes(name));
 
 /**
  * Takes apart what travels on standard input. Throws where it is not a header of quoted values, the library and one of
@@ -18,8 +18,9 @@ export function parseScript(text: string): { script: string; values: Record<stri
     values[match[1]!] = match[2]!.replaceAll(`'\\''`, "'");
     rest = line.lastIndex;
   }
-  const library = scriptLibrary.map(readScript).join("");
-  const script = scripts.find((name) => text.slice(rest) === library + readScript(name));
+  const script = scripts.find(
+    (name) => text.slice(rest) === [...libraryOf(name), name].map(readScript).join(""),
+  );
   if (!script) {
     throw new Error(`this is not a header, the library and a script: ${text.slice(0, 200)}`);
   }

@@ -1,35 +1,52 @@
 #!/bin/sh
 # Finds what keep-alives do not see: the connection is alive and a forward of it leads nowhere. Then the tunnel, and
 # only it, is ended; systemd starts it again.
-#   watchdog HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT…
+#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT…
+#   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
 set -u
-alias=$1
-runtime=$2
-shift 2
+mode=$1
+alias=$2
+runtime=$3
+shift 3
 
 restart() {
+  [ "$mode" = mend ] || exit 1
   echo "<4>$1; restarting the tunnel"
   kill "$pid"
   exit 0
 }
 
-pid=$(cat "$runtime/pid" 2>/dev/null) || exit 0
-grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || exit 0
+# A tunnel that is not up, or only just connecting, is systemd's to mend.
+not_up() {
+  [ "$mode" = mend ] || exit 1
+  exit 0
+}
+
+pid=$(cat "$runtime/pid" 2>/dev/null) || not_up
+grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || not_up
 
 if ! timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; then
   # A tunnel that is only just connecting has no control socket yet.
   age=$(($(date +%s) - $(stat -c %Y "$runtime/pid")))
   [ "$age" -lt 30 ] || restart "ssh does not answer on its control socket"
-  exit 0
+  not_up
 fi
+
+# through ADDRESS PORT — what comes back over the tunnel's own connection; fails where nothing listens there.
+through() {
+  timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$1:$2" "$alias" </dev/null 2>/dev/null
+}
 
 for forward; do
   IFS=, read -r name address port protocol target_host target_port <<EOF
 $forward
 EOF
-  [ "$protocol" = ssh ] || continue
   case $address in *:*) address="[$address]" ;; esac
-  case $(timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$address:$port" "$alias" </dev/null 2>/dev/null | head -c 4) in
+  if [ "$protocol" != ssh ]; then
+    [ "$mode" = mend ] || through "$address" "$port" >/dev/null || exit 1
+    continue
+  fi
+  case $(through "$address" "$port" | head -c 4) in
     SSH-) continue ;;
   esac
   # A target that is down here is no fault of the tunnel.

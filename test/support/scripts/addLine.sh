@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: record files lines
 # One line in a file, as an account's script does it, but as whoever runs the test.
 #   FILE LINE WHERE
 #   END  what the line is found again by; empty: by being the same

@@ -1,0 +1,108 @@
+# shellcheck shell=sh
+# Who may log in by the configuration of sshd that is on disk, in words for a message. A reload makes that active, with
+# all that the administrator wrote and has not loaded yet.
+#   ADMIN     the account of the admin connection
+#   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
+#   GROUP     their group
+
+# refusal — what speaks against that configuration; nothing where it is good.
+refusal() {
+  re_lock_out=$(lock_out)
+  if [ -n "$re_lock_out" ]; then
+    printf '%s' "$re_lock_out"
+    return 0
+  fi
+  effective=$(sshd_effective "${ACCOUNTS%\*}x")
+  re_allow=$(values_of allowusers)
+  re_groups=$(values_of allowgroups)
+  if [ -n "$re_groups" ] && ! matches "$GROUP" "$re_groups"; then
+    printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it in %s" "$GROUP" "$(source_of AllowGroups)"
+  elif [ -n "$re_allow" ] && ! matches "${ACCOUNTS%\*}x" "$re_allow"; then
+    printf "sshd's AllowUsers keeps the tunnel accounts out; add '%s' to it in %s" "$ACCOUNTS" "$(source_of AllowUsers)"
+  elif matches "${ACCOUNTS%\*}x" "$(values_of denyusers)"; then
+    printf "sshd's DenyUsers keeps the tunnel accounts out; take '%s' out of it in %s" "$ACCOUNTS" "$(source_of DenyUsers)"
+  elif matches "$GROUP" "$(values_of denygroups)"; then
+    printf "sshd's DenyGroups keeps the tunnel accounts out; take the group '%s' out of it in %s" "$GROUP" "$(source_of DenyGroups)"
+  fi
+}
+
+# lock_out — what would keep the admin out.
+lock_out() {
+  if ! sshd -t 2>/dev/null; then
+    printf 'sshd -t refuses the new configuration: %s' "$(sshd -t 2>&1 | head -n 1)"
+    return 0
+  fi
+  effective=$(effective_for_admin)
+  lo_by="would lock out the admin '$ADMIN' at the next reload"
+  lo_allow=$(values_of allowusers)
+  lo_groups=$(values_of allowgroups)
+  if [ -n "$lo_allow" ] && ! matches "$ADMIN" "$lo_allow"; then
+    printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$lo_by" "$ADMIN" "$(source_of AllowUsers)"
+  elif matches "$ADMIN" "$(values_of denyusers)"; then
+    printf "DenyUsers %s; take '%s' out of it in %s" "$lo_by" "$ADMIN" "$(source_of DenyUsers)"
+  elif [ -n "$lo_groups" ] && ! one_matches "$(id -Gn "$ADMIN")" "$lo_groups"; then
+    printf "AllowGroups %s; add a group of '%s' to it in %s" "$lo_by" "$ADMIN" "$(source_of AllowGroups)"
+  elif one_matches "$(id -Gn "$ADMIN")" "$(values_of denygroups)"; then
+    printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$lo_by" "$ADMIN" "$(source_of DenyGroups)"
+  elif [ "$ADMIN" = root ] && [ "$(values_of permitrootlogin)" = no ]; then
+    printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$lo_by" "$(source_of PermitRootLogin)"
+  elif ! listens_where_admin_arrives; then
+    printf "the ports in sshd's configuration would lock out the admin '%s', who arrives at port %s, at the next reload; add 'Port %s' in %s" \
+      "$ADMIN" "$admin_port" "$admin_port" "$(source_of '(Port|ListenAddress)')"
+  fi
+}
+
+# Where a socket of systemd listens, sshd's own ports do not matter; without a connection of the admin nobody knows.
+listens_where_admin_arrives() {
+  # shellcheck disable=SC2046  # four words
+  set -- $(ssh_connection)
+  [ $# = 4 ] || return 0
+  admin_port=$4
+  ! systemctl is-active --quiet ssh.socket sshd.socket || return 0
+  values_of listenaddress | grep -qxE ".*:$admin_port"
+}
+
+# Where the admin comes from and arrives, since a Match may ask: address, local address, local port.
+effective_for_admin() {
+  # shellcheck disable=SC2046  # four words
+  set -- $(ssh_connection)
+  sshd_effective "$ADMIN" "${1-127.0.0.1}" "${3-127.0.0.1}" "${4-22}"
+}
+
+# values_of KEYWORD — in what sshd -T says, $effective.
+values_of() { printf '%s\n' "$effective" | sed -n "s/^$1 //p"; }
+
+# source_of KEYWORD — the files that hold it, for a message.
+source_of() {
+  # shellcheck disable=SC2046  # file names without spaces, one a line
+  so_files=$(grep -lisE "^[[:space:]]*$1[[:space:]=]" $(other_drop_ins) "$MAIN" | paste -sd ' ' -)
+  printf '%s' "${so_files:-$MAIN}"
+}
+
+other_drop_ins() {
+  for od_file in "$DROP_IN_DIR"/*.conf; do
+    case $od_file in
+      "$DROP_IN_FILE" | "$DROP_IN_DIR/*.conf") ;;
+      *) printf '%s\n' "$od_file" ;;
+    esac
+  done
+}
+
+# matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.
+matches() {
+  set -f
+  for ma_pattern in $2; do
+    # shellcheck disable=SC2254  # a pattern it is
+    case $1 in ${ma_pattern%%@*}) set +f && return 0 ;; esac
+  done
+  set +f
+  return 1
+}
+
+# one_matches NAMES PATTERNS
+one_matches() {
+  for om_name in $1; do
+    if matches "$om_name" "$2"; then return 0; fi
+  done
+  return 1
+}

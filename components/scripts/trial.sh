@@ -1,0 +1,123 @@
+# shellcheck shell=sh
+# A change on trial, as in "commit confirmed": what was there is kept, and a timer of this host puts it back unless a *new*
+# login of the admin confirms the change. The same script therefore runs twice: once to change, and once more, over a new
+# connection, with CONFIRM=yes. A host that is switched off before the timer fires puts it back as it boots.
+#   TRIAL          what is on trial, a part of unit names: "sshd"
+#   TRIAL_SECONDS  until the host takes the change back
+#   ROLL_BACK      the program that does, scripts/installed/rollBack.sh
+#   CONFIRM        yes in the second run
+TRIAL=${TRIAL-}
+TRIAL_UNIT=$OWNER-$TRIAL-rollback
+TRIAL_DIR=/var/lib/$TRIAL_UNIT
+TRIAL_AT_BOOT=$TRIAL_UNIT-at-boot.service
+TRIAL_WANTS=/etc/systemd/system/sysinit.target.wants
+
+# begin_trial UNDO FILE… — keeps the files as they are, and arms the rollback. UNDO is shell text for what else it does.
+# What an earlier trial kept, which nobody confirmed, is what last worked: that stays, and is what comes back.
+begin_trial() {
+  need_cmd systemd-run systemd
+  bt_undo=$1
+  shift
+  bt_folder=$TRIAL_DIR
+  # In one piece: a folder of that name is a whole one, even where this run is killed.
+  [ -d "$TRIAL_DIR" ] || bt_folder=$TRIAL_DIR.new
+  {
+    rm -rf -- "$TRIAL_DIR.new" &&
+      { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
+      rm -f -- "$bt_folder/active" &&
+      printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back" &&
+      { printf '%s\n' "$bt_undo" | cmp -s - "$bt_folder/undo" || printf '%s\n' "$bt_undo" >>"$bt_folder/undo"; } &&
+      keep_files "$bt_folder" "$@" &&
+      { [ "$bt_folder" = "$TRIAL_DIR" ] || mv -- "$bt_folder" "$TRIAL_DIR"; }
+  } || {
+    rm -rf -- "$TRIAL_DIR.new"
+    cannot "write $TRIAL_DIR" "$TRIAL_DIR"
+  }
+  roll_back_at_boot || {
+    end_trial
+    cannot "write /etc/systemd/system/$TRIAL_AT_BOOT" /etc/systemd/system
+  }
+  arm "$TRIAL_SECONDS" || {
+    end_trial
+    fail "cannot arm the rollback with systemd-run; nothing was changed"
+  }
+}
+
+# keep_files FOLDER FILE… — a file that is not there is kept as such: the rollback removes it.
+keep_files() {
+  kf_folder=$1
+  shift
+  for kf_file; do
+    ! cut -f2- "$kf_folder/kept" 2>/dev/null | grep -qxF -- "$kf_file" || continue
+    kf_number=1
+    while grep -q "^$kf_number$TAB" "$kf_folder/kept" 2>/dev/null; do kf_number=$((kf_number + 1)); done
+    [ ! -e "$kf_file" ] || cp -a -- "$kf_file" "$kf_folder/$kf_number" || return 1
+    printf '%s\t%s\n' "$kf_number" "$kf_file" >>"$kf_folder/kept" || return 1
+  done
+}
+
+arm() {
+  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+  systemd-run --quiet --collect --unit "$TRIAL_UNIT" --on-active "$1" --timer-property AccuracySec=1s \
+    /bin/sh "$TRIAL_DIR/roll-back" timer
+}
+
+# Before sshd, firewall and tunnel start. systemd reads the link at the next boot and not before.
+roll_back_at_boot() {
+  cat >"/etc/systemd/system/$TRIAL_AT_BOOT" <<EOT || return 1
+# Managed by ssh-reverse-tunnel, for a minute.
+[Unit]
+Description=Take back a change on trial of ssh-reverse-tunnel
+DefaultDependencies=no
+RequiresMountsFor=/var/lib /etc
+After=local-fs.target
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $TRIAL_DIR/roll-back boot
+EOT
+  if [ ! -d "$TRIAL_WANTS" ]; then
+    mkdir -m 755 -- "$TRIAL_WANTS" || return 1
+    : >"$TRIAL_DIR/wants-is-ours"
+  fi
+  ln -sf "../$TRIAL_AT_BOOT" "$TRIAL_WANTS/$TRIAL_AT_BOOT"
+}
+
+# Another script has the lock, and this one has come over a new login: time enough to wait for it.
+hold_trial() {
+  [ "${CONFIRM-}" != yes ] || [ ! -d "$TRIAL_DIR" ] || arm 240 || :
+}
+
+# clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
+clear_trial() {
+  { [ "$1" = apply ] && on_trial; } || { [ ! -e "$TRIAL_DIR" ] && [ ! -e "$TRIAL_DIR.new" ]; } || end_trial
+}
+
+on_trial() { [ -f "$TRIAL_DIR/kept" ]; }
+
+# Whether what is on trial is what runs, and not only what is written.
+trial_is_active() { [ -f "$TRIAL_DIR/active" ]; }
+
+activated() { : >"$TRIAL_DIR/active"; }
+
+# Keeps the change. With "kept" goes the rollback, at once; all else is clearing up.
+end_trial() {
+  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+  rm -f -- "$TRIAL_DIR/kept"
+  rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AT_BOOT"
+  [ ! -f "$TRIAL_DIR/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
+  rm -rf -- "$TRIAL_DIR" "$TRIAL_DIR.new"
+}
+
+# roll_back HOW — script, or files where what runs has not been touched yet.
+roll_back() {
+  [ ! -f "$TRIAL_DIR/roll-back" ] || sh "$TRIAL_DIR/roll-back" "$1" >&2 || :
+  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+}
+
+# roll_back_and_fail SENTENCE HOW
+roll_back_and_fail() {
+  roll_back "$2"
+  fail "$1; the old configuration is back"
+}

@@ -1,0 +1,60 @@
+# shellcheck shell=sh
+# systemd units of ours, below /etc/systemd/system. A unit of that name that is not ours is refused.
+UNIT_DIR=/etc/systemd/system
+
+# must_run UNIT — before its files are written: on record until it runs with what was written, so that a run that is
+# killed in between is made up for by the next. Sets RESTART where an earlier one was.
+must_run() {
+  RESTART=
+  if recorded restart "$1"; then RESTART=yes; else write_record "${RECORDED}restart$TAB$1$NL"; fi
+}
+
+# write_unit UNIT TEXT — succeeds with WRITTEN=yes where the file changed.
+write_unit() {
+  recorded file "$UNIT_DIR/$1" || foreign_unit "$1"
+  write_file "$UNIT_DIR/$1" 644 0:0 "$2"
+  own unit "$1"
+}
+
+# run_unit UNIT RESTART — enables and starts it; restarts it where RESTART is not empty.
+run_unit() {
+  if systemctl is-enabled --quiet "$1" 2>/dev/null; then
+    [ -z "$2" ] || systemctl daemon-reload
+  else # enabling reloads too
+    systemctl enable --quiet "$1" || fail "systemctl cannot enable $1"
+    changed "enabled $1"
+  fi
+  if [ -n "$2" ] || ! systemctl is-active --quiet "$1"; then
+    systemctl restart "$1" || fail "$1 does not start; see 'journalctl -u $1' there"
+    changed "started $1"
+  fi
+}
+
+# A unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
+foreign_unit() {
+  fu_path=$(systemctl show --property FragmentPath --value "$1" 2>/dev/null) || :
+  case $fu_path in
+    "") ;;
+    "$UNIT_DIR/$1") recorded_elsewhere file "$fu_path" || foreign_unit_error "$1" "$fu_path" ;;
+    *) foreign_unit_error "$1" "$fu_path" ;;
+  esac
+}
+
+foreign_unit_error() {
+  fail "there is a unit $1 already ($2) that is not ours; rename it, or give the internal host another name in the settings"
+}
+
+undo_unit() {
+  [ -e "$UNIT_DIR/$1" ] || return 0
+  systemctl disable --quiet --now "$1" 2>/dev/null || systemctl stop "$1" 2>/dev/null || :
+  systemctl clean --what=runtime "$1" 2>/dev/null || :
+  systemctl reset-failed "$1" 2>/dev/null || :
+  UNITS_REMOVED=yes
+}
+
+undo_restart() { :; }
+
+UNITS_REMOVED=
+after_sweep() {
+  [ -z "$UNITS_REMOVED" ] || systemctl daemon-reload
+}
