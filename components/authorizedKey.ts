@@ -1,7 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import type { RemoteScriptArgs } from "./remoteScript.ts";
 import { ownerId } from "./remoteScript.ts";
 import { renderAuthorizedKeyLine } from "./render/authorizedKeyLine.ts";
 
@@ -21,11 +20,13 @@ export interface AuthorizedKeyArgs {
    */
   file?: pulumi.Input<string>;
   /**
-   * Whether the line keeps what it permitted before (`permitlisten`, `permitopen`) until {@link AuthorizedKey.settle}: for
-   * a login that runs and may have to go back to its earlier forwards.
+   * Whether the key may still do what its line permitted before (`permitlisten`, `permitopen`): for a login that runs and
+   * may have to go back to its earlier forwards.
    * @default false
    */
   keepPermits?: boolean;
+  /** The name of another one that kept these: this one is the same line, and permits what is asked for and no more. */
+  settles?: string;
 }
 
 /**
@@ -33,28 +34,26 @@ export interface AuthorizedKeyArgs {
  * has no newline.
  */
 export class AuthorizedKey extends RemoteComponent {
-  private readonly settled: { name: string; script: RemoteScriptArgs };
-
   constructor(name: string, args: AuthorizedKeyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("AuthorizedKey", name, opts);
-    const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(name)}`;
-    const line = pulumi
-      .all([args.options, args.publicKey])
-      .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker));
-    const values = { ACCOUNT: args.account, LINE: line, MARKER: marker, FILE: args.file ?? "" };
-    const script = {
+    const line = args.settles ?? name;
+    const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(line)}`;
+    this.run(`${name}-script`, {
       host: args.host,
       script: "authorizedKey",
       what: pulumi.interpolate`the key in authorized_keys of ${args.account}`,
-    };
-    const record = `${name}-script`;
-    this.run(record, { ...script, values: { ...values, KEEP: args.keepPermits ? "yes" : "no" } });
-    this.settled = { name, script: { ...script, values: { ...values, KEEP: "no" }, record, removes: false } };
+      values: {
+        ACCOUNT: args.account,
+        LINE: pulumi
+          .all([args.options, args.publicKey])
+          .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker)),
+        MARKER: marker,
+        FILE: args.file ?? "",
+        KEEP: args.keepPermits ? "yes" : "no",
+      },
+      record: `${line}-script`,
+      removes: args.settles === undefined,
+    });
     this.registerOutputs({});
-  }
-
-  /** Takes away, after these, what the line permitted before and is no longer asked for. */
-  public settle(after: pulumi.Resource[]): void {
-    this.run(`${this.settled.name}-settle`, this.settled.script, after);
   }
 }

@@ -44,7 +44,8 @@ function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
   }
   // A tunnel that restarts cuts each connection that goes through it. Scripts converge, so they may run again.
   return (
-    host.throughTunnel !== undefined && (isUnreachable(error) || /exited without exit status/.test(error))
+    host.throughTunnel !== undefined &&
+    (isUnreachable(error) || /exited without exit status|\bEOF\b/.test(error))
   );
 }
 

@@ -79,10 +79,11 @@ export function remoteScript(
 /**
  * How often a login is tried. The first script on a host, which all others wait for, tries twice more at once and no
  * oftener: fail2ban counts refused logins. For the others the login has been seen to work, and what refuses them is
- * sshd's MaxStartups, which drops connections at random while ten are logging in.
+ * sshd's MaxStartups, which drops connections at random while ten are logging in. Through a tunnel that restarts the
+ * provider would try a connection that is dead already: there the error hook tries again, from the start.
  */
 function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["connection"] {
-  const doubtful = first || ifRefused !== undefined;
+  const doubtful = first || ifRefused !== undefined || host.throughTunnel !== undefined;
   return { ...host.connection, dialErrorLimit: host.connection.dialErrorLimit ?? (doubtful ? 2 : 10) };
 }
 

@@ -146,18 +146,19 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       { host: inside, account, file: `${name}.key`, comment: `${account}@${inside.name}` },
       { parent: this, dependsOn: internalAccount },
     );
+    const authorized = {
+      host: outside,
+      account: tunnelAccount(name),
+      publicKey: keyPair.publicKey,
+      options: pulumi
+        .all(withPorts.map(({ forward, port }) => port.apply((number) => ({ forward, port: number }))))
+        .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
+      file: tunnelKeysFile.replace("%u", tunnelAccount(name)),
+    };
+    const authorizedKeyName = `${there}-authorized-key${suffix}`;
     const authorizedKey = new AuthorizedKey(
-      `${there}-authorized-key${suffix}`,
-      {
-        host: outside,
-        account: tunnelAccount(name),
-        publicKey: keyPair.publicKey,
-        options: pulumi
-          .all(withPorts.map(({ forward, port }) => port.apply((number) => ({ forward, port: number }))))
-          .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
-        file: tunnelKeysFile.replace("%u", tunnelAccount(name)),
-        keepPermits: true,
-      },
+      authorizedKeyName,
+      { ...authorized, keepPermits: true },
       // Where the ports are refused, the key still permits those that the running tunnel has.
       { parent: this, dependsOn: [publicAccount, remotePorts] },
     );
@@ -207,7 +208,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         ],
       },
     );
-    authorizedKey.settle([service]);
+    new AuthorizedKey(
+      `${there}-settled-key${suffix}`,
+      { ...authorized, settles: authorizedKeyName },
+      { parent: this, dependsOn: [authorizedKey, service] },
+    );
 
     const health = new HealthCheck(
       `${there}-health`,

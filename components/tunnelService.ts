@@ -112,7 +112,12 @@ export class TunnelService extends RemoteComponent {
           SECONDS_TO_WAIT: String(timeoutSec),
         },
       },
-      { name: `tunnel-${tunnel}`, seconds: Math.max(60, timeoutSec + 30) },
+      {
+        name: `tunnel-${tunnel}`,
+        seconds: Math.max(60, timeoutSec + 30),
+        ifRefused:
+          "if it is the change to the tunnel that prevents it, the host takes that back by itself within a minute",
+      },
     );
     this.registerOutputs({ units: this.units });
   }

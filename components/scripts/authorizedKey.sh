@@ -31,7 +31,7 @@ line_for() {
     printf '%s' "$LINE"
     return 0
   fi
-  { tail -n "+$lf_number" "$1" | head -n 1 && printf '%s\n' "$LINE"; } | awk '
+  printf '%s\n' "$(tail -n "+$lf_number" "$1" | head -n 1)" "$LINE" | awk '
     NR == 1 { n = split($1, before, ","); key = $3; next }
     $3 == key {
       for (i = 1; i <= n; i++)

@@ -41,6 +41,14 @@ comes_through_tunnel_of() {
   [ -n "$ct_pid" ] && [ "$(stat -c %u "/proc/$ct_pid")" = "$(id -u "$1")" ]
 }
 
+# session_is_alive — a script outlives a connection that is cut.
+session_is_alive() {
+  # shellcheck disable=SC2046  # four words
+  set -- $(ssh_connection)
+  [ $# = 4 ] && command -v ss >/dev/null 2>&1 || return 0
+  [ -n "$(ss -Htn state established "sport = :$4 and dport = :$2")" ]
+}
+
 # sweep_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
 # connections until it ends. Several go one after the other. What comes of it is in the journal.
 sweep_when_session_ends() {

@@ -16,30 +16,32 @@ apply() {
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
   others=$(each_file print_if_other)
-  if [ -n "$others" ]; then
-    if systemctl is-active --quiet "$SERVICE.service" && recorded file "$UNIT_DIR/$SERVICE.service"; then
-      SWEEP=no
-      change_on_trial
-    else
-      write_all
-      run_all
-    fi
+  if [ -n "$others" ] && systemctl is-active --quiet "$SERVICE.service" && recorded file "$UNIT_DIR/$SERVICE.service"; then
+    change_on_trial
   elif ! on_trial; then
+    must_run "$SERVICE.service"
+    restart_tunnel=$RESTART
+    must_run "$WATCHDOG.timer"
+    restart_watchdog=$RESTART
     write_all
     run_all
-  elif ! trial_is_active; then
-    SWEEP=no
+  else
     write_all
-    # An earlier run was killed before it; or it is to happen at the end of the session that changed the files.
-    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || activate
+    go_on_with_trial
+  fi
+}
+
+# What is on trial is written, by an earlier run or by the first of these two.
+go_on_with_trial() {
+  SWEEP=no
+  if ! trial_is_active; then
+    # The run was killed before that; or it happens right now, behind the session that changed the files.
+    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { restart_tunnel=yes restart_watchdog=yes && activate; }
     [ "$CONFIRM" != yes ] ||
       fail "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
   elif [ "$CONFIRM" = yes ]; then
-    write_all
     confirm
-  else
-    SWEEP=no
-    write_all
+    SWEEP=yes
   fi
 }
 
@@ -58,12 +60,11 @@ print_if_other() { [ -f "$1" ] && printf '%s\n' "$4" | cmp -s - "$1" || printf '
 
 print_path() { printf '%s\n' "$1"; }
 
-# Sets RESTART_TUNNEL and RESTART_WATCHDOG.
+# restart_tunnel and restart_watchdog are not empty where it must be restarted.
+restart_tunnel=
+restart_watchdog=
+
 write_all() {
-  must_run "$SERVICE.service"
-  RESTART_TUNNEL=$RESTART
-  must_run "$WATCHDOG.timer"
-  RESTART_WATCHDOG=$RESTART
   add_line "$SSH_DIR/config" "$IDS" 600 top "Include ssh-reverse-tunnel/*.conf"
   make_dirs "$PROGRAMS"
   each_file write_one
@@ -75,17 +76,18 @@ write_one() {
     *) write_file "$@" ;;
   esac
   case $1 in
-    *watchdog*) RESTART_WATCHDOG=$RESTART_WATCHDOG$WRITTEN ;;
-    *) RESTART_TUNNEL=$RESTART_TUNNEL$WRITTEN ;;
+    *watchdog*) restart_watchdog=$restart_watchdog$WRITTEN ;;
+    *) restart_tunnel=$restart_tunnel$WRITTEN ;;
   esac
 }
 
 run_all() {
-  run_unit "$SERVICE.service" "$RESTART_TUNNEL"
-  run_unit "$WATCHDOG.timer" "$RESTART_WATCHDOG"
+  run_unit "$SERVICE.service" "$restart_tunnel"
+  run_unit "$WATCHDOG.timer" "$restart_watchdog"
 }
 
 change_on_trial() {
+  SWEEP=no
   # shellcheck disable=SC2046  # paths without spaces, one a line
   begin_trial "$(undo_text)" $(each_file print_path)
   write_all
@@ -108,13 +110,13 @@ EOT
 # Restarts what changed: at once, or, where that would end this very session before it could report, right after it.
 activate() {
   systemctl daemon-reload
-  if [ -z "$RESTART_TUNNEL" ]; then
+  if [ -z "$restart_tunnel" ]; then
     run_all
     activated
   elif comes_through_tunnel_of "$ACCOUNT"; then
     systemctl restart "$WATCHDOG.timer"
     systemd-run --quiet --collect --unit "$TRIAL_UNIT-restart" /bin/sh -c \
-      "while [ -d /proc/$$ ]; do sleep 0.1; done; sleep 0.5; [ -f $TRIAL_DIR/kept ] && : >$TRIAL_DIR/active && systemctl restart $SERVICE.service" ||
+      "while [ -d /proc/$$ ]; do sleep 0.1; done; sleep 0.5; [ -f $TRIAL_DIR/kept ] && systemctl restart $SERVICE.service && : >$TRIAL_DIR/active" ||
       roll_back_and_fail "systemd-run cannot restart the tunnel" files
     changed "this session comes through the tunnel, which restarts with its new settings as soon as this script has ended; the old ones come back in ${TRIAL_SECONDS}s unless a new login confirms these"
   else
@@ -135,6 +137,8 @@ confirm() {
     fi
     sleep 0.2
   done
+  # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
+  session_is_alive || fail "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
   end_trial
   changed "confirmed the tunnel's new settings"
 }

@@ -42,6 +42,8 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
         offered = /^Handshake: \(remote\) Host key format: (.*)/.exec(line)?.[1] ?? offered;
       },
     });
+    // A channel of a proxy that the other side has ended stays half open, and the client would wait for ever.
+    stream.once("end", () => stream.destroy());
     // A stream that has ended already, as after a failed handshake by way of a proxy, says nothing more.
     if (stream.destroyed || stream.readableEnded) reject(handshakeError("EOF"));
   });

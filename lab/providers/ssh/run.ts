@@ -41,6 +41,7 @@ export async function run(client: Client, job: Job): Promise<Output> {
       ended = code === 0 ? undefined : exitProblem(code, signal, reason);
     });
     channel.once("close", () => resolve(ended));
+    client.once("close", () => resolve(ended));
     channel.end(job.stdin);
   });
   lines.end();

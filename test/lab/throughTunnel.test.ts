@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labAdmin, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { failedUp } from "./support/failure.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { type Part, tunnelSettings } from "./support/settings.ts";
+
+/**
+ * Changes to an internal host that can be reached through its tunnel only, over that very tunnel. The tests are a story:
+ * each goes on from the one before.
+ */
+describe("an internal host that is reached through its own tunnel", () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let stack: LabStack;
+  let before: Record<string, Snapshot>;
+
+  const ssh = { remotePort: 2222, target: 22 };
+
+  const configure = (internal: Part = {}, forwards: Part = { ssh }, publicHost: Part = {}) =>
+    stack.setConfig(
+      tunnelSettings(lab, gate, nas, {
+        gate: publicHost,
+        nas: { admin: { ...labAdmin(lab, nas).admin, throughTunnel: "ssh" }, ...internal },
+        forwards,
+      }),
+    );
+
+  const banner = async () =>
+    (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
+  const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+  const conf = async () => (await nas.run("cat /var/lib/tunnel-nas/.ssh/ssh-reverse-tunnel/nas.conf")).stdout;
+  const key = async () => (await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout;
+  const rollback = "ssh-reverse-tunnel-dev-tunnel-nas-rollback";
+  const trials = async () =>
+    (
+      await nas.run(
+        `ls -d /var/lib/*rollback* /etc/systemd/system/*rollback*; systemctl list-units --plain --no-legend '*rollback*'`,
+        { allowFailure: true },
+      )
+    ).stdout;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "through", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+    stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
+  });
+
+  afterAll(() => Lab.clear("through"));
+
+  it("was set up over a direct connection once, and is then reached by nothing but its tunnel", async () => {
+    await stack.up();
+    const pid = await tunnelPid();
+    await nas.run(
+      `nft add table inet nat; nft 'add chain inet nat in { type filter hook input priority 0; }'; nft add rule inet nat in iifname != lo ct state new drop`,
+    );
+    await configure();
+    const { changes } = await stack.up();
+    expect(changes.update).toBeGreaterThan(3);
+    expect(await tunnelPid()).toBe(pid);
+  });
+
+  it("gets another client configuration: the tunnel restarts after the script, and a new login confirms it", async () => {
+    const pid = await tunnelPid();
+    await configure({ keepAlive: { serverAliveIntervalSec: 5 } });
+    await stack.up();
+    expect(await conf()).toContain("ServerAliveInterval 5");
+    expect(await tunnelPid()).not.toBe(pid);
+    expect(await banner()).toBe("through");
+    expect(await trials()).toBe("");
+  });
+
+  it("gets another forward, and loses it again", async () => {
+    await configure({}, { ssh, more: { remotePort: 2223, target: 22 } });
+    await stack.up();
+    expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toContain("127.0.0.1:2223");
+    await configure();
+    await stack.up();
+    expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toBe("");
+    expect(await key()).not.toContain("2223");
+    expect(await banner()).toBe("through");
+  });
+
+  it("moves to another port: first both, then the new one", async () => {
+    const next = { remotePort: 2230, target: 22 };
+    await configure({}, { ssh, next });
+    await stack.up();
+    const admin = { ...labAdmin(lab, nas).admin, throughTunnel: "next" };
+    await configure({ admin }, { next });
+    await stack.up();
+    expect((await gate.run("ss -Hltn 'sport = :2222'")).stdout).toBe("");
+    expect(await banner()).toBe("through");
+    await configure({ admin }, { ssh, next });
+    await stack.up();
+    await configure();
+    await stack.up();
+  });
+
+  it("has its old unit, key and forward back within a minute of a change with which the tunnel cannot come up", async () => {
+    const [oldConf, oldKey] = [await conf(), await key()];
+    // An address that gate does not have: sshd cannot listen there, and ssh ends.
+    await configure({}, { ssh, lost: { remotePort: 2225, target: 22, listen: "203.0.113.9" } });
+    const shown = await failedUp(stack);
+    expect(shown).toMatch(/nas \(through its tunnel to gate\) cannot be reached on port 2222/);
+    await expect.poll(banner, { timeout: 40_000 }).toBe("through");
+    expect((await nas.run("systemctl cat ssh-tunnel-nas")).stdout).not.toContain("2225");
+    expect(await conf()).toBe(oldConf);
+    expect(await key()).toContain('permitlisten="127.0.0.1:2222"');
+    expect(await trials()).toBe("");
+    await configure();
+    await stack.up();
+    expect(await key()).toBe(oldKey);
+    expect(await banner()).toBe("through");
+  });
+
+  it("has its old tunnel back where the runner dies before it could confirm, and the next up goes on", async () => {
+    const pid = await tunnelPid();
+    await configure({}, { ssh }, { sshPort: 2299 }); // nobody listens there
+    const run = failedUp(stack);
+    await expect.poll(conf, { timeout: 30_000 }).toContain("Port 2299");
+    await expect.poll(tunnelPid, { timeout: 30_000 }).not.toBe(pid);
+    await nas.run(`systemctl start ${rollback}.service`); // as its timer does a minute after the change
+    await expect.poll(banner, { timeout: 20_000 }).toBe("through");
+    await run;
+    await configure();
+    await stack.up();
+    expect(await conf()).not.toContain("2299");
+    expect(await trials()).toBe("");
+  });
+
+  it("has its old tunnel back after a power cut in the middle of a trial", async () => {
+    const service = await command(stack, "nas-service-change");
+    await nas.run("sh -s -- apply", {
+      input: service.replace("ServerAliveInterval 3", "ServerAliveInterval 7"),
+    });
+    expect(await conf()).toContain("ServerAliveInterval 7");
+    await nas.powerCut();
+    await nas.boot();
+    expect(await conf()).toContain("ServerAliveInterval 3");
+    await expect.poll(banner, { timeout: 30_000 }).toBe("through");
+    expect(await trials()).toBe("");
+  });
+
+  it("leaves nothing behind after a destroy over the tunnel that it removes", async () => {
+    await nas.run("nft delete table inet nat", { allowFailure: true });
+    await stack.destroy();
+    await expect.poll(() => leftovers(nas, before.nas!), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => leftovers(gate, before.gate!), { timeout: 30_000 }).toEqual([]);
+  });
+});
+
+/** A script of the stack, as it travelled. */
+async function command(stack: LabStack, name: string): Promise<string> {
+  const { deployment } = (await stack.export()) as unknown as {
+    deployment: { resources: { urn: string; inputs?: { stdin: string } }[] };
+  };
+  return deployment.resources.find(({ urn }) => urn.endsWith(`::${name}`))?.inputs?.stdin ?? "";
+}
