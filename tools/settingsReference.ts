@@ -29,6 +29,7 @@ const examples: Record<string, unknown> = {
   "publicHosts.<name>.admin.hostKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx4DM0nZ3bF",
   "publicHosts.<name>.admin.bastion": { address: "jump.example.org", user: "admin" },
   "internalHosts.<name>.address": "192.168.1.10",
+  "internalHosts.<name>.admin.throughTunnel": "ssh",
   "internalHosts.<name>.publicHost": "gate",
   "internalHosts.<name>.account": "backup",
   "internalHosts.<name>.forwards": { ssh: { remotePort: 2222, target: 22 } },
@@ -145,7 +146,7 @@ function objectIn(schema: z.ZodType, path: string): { path: string; object: z.Zo
   return undefined;
 }
 
-/** Two hosts have the same admin settings; an example on one of them makes no difference. */
+/** A bastion has the same settings wherever it is; an example in one place makes no difference. */
 function sameTable(one: string, other: string): boolean {
   const bare = (table: string) => table.replaceAll(/ Example: `.*?` \|/g, " |");
   return bare(one) === bare(other);
