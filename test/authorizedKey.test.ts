@@ -27,8 +27,23 @@ describe("an authorized key", () => {
         LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
         MARKER: marker,
         FILE: "",
+        KEEP: "no",
       },
     });
+  });
+
+  test("that keeps what it permitted is settled by another, on the record of the first", async () => {
+    const recording = await record(() => {
+      const key = new AuthorizedKey("nas-key", { ...args, keepPermits: true });
+      new AuthorizedKey("nas-settled", { ...args, settles: "nas-key" }, { dependsOn: [key] });
+    });
+    const first = recording.command("nas-key-script");
+    const settled = recording.command("nas-settled-script");
+    expect(first.values).toMatchObject({ KEEP: "yes", RESOURCE: "nas-key-script" });
+    expect(settled.values).toEqual({ ...first.values, KEEP: "no" });
+    expect(settled.script).toBe("authorizedKey");
+    expect(settled.waitsFor).toEqual(["nas-key-script"]);
+    expect([first, settled].map(({ inputs }) => "delete" in inputs)).toEqual([true, false]);
   });
 
   test("goes into the file that the settings name, where they name one", async () => {

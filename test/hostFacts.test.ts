@@ -14,6 +14,7 @@ describe("the look at a host", () => {
       script: "hostFacts",
       host: "gate (198.18.0.2)",
       what: "the host can be managed",
+      removes: false,
       values: { NEEDS_SERVER: "yes" },
     });
   });
@@ -28,7 +29,6 @@ describe("the look at a host", () => {
     expect(recording.command("nas-facts-script").inputs).toMatchObject({
       create: "sh -s -- apply",
       update: "sh -s -- apply",
-      delete: "sh -s -- remove",
     });
   });
 

@@ -2,9 +2,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import type { Host } from "../components/index.ts";
 import type { RemoteScriptArgs } from "../components/remoteScript.ts";
-import { ownerId, remoteScript, scriptText } from "../components/remoteScript.ts";
+import { hostLabel, ownerId, remoteScript, scriptText } from "../components/remoteScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
 import { parseScript } from "./support/scriptText.ts";
 
 const args = { script: "firewallPorts", what: "the firewall", values: { PORTS: "8080" } };
@@ -79,6 +80,20 @@ describe("a remote script", () => {
   test("has a name for its record on the host that is a file name, whatever it is called", async () => {
     const recording = await record(() => remoteScript("a/b c", { host: gate, ...args }, {}));
     expect(recording.command("a/b c").values.RESOURCE).toBe("a%2Fb%20c");
+    expect((await commandOn(gate, { record: "d/e f" })).values.RESOURCE).toBe("d%2Fe%20f");
+  });
+
+  test("that has nothing to undo runs no command when it is deleted", async () => {
+    const { inputs } = await commandOn(gate, { removes: false });
+    expect(inputs).toMatchObject({ create: "sh -s -- apply", update: "sh -s -- apply" });
+    expect(Object.keys(inputs)).not.toContain("delete");
+  });
+
+  test("calls a host that it reaches through a tunnel by that, since its address says nothing", async () => {
+    const { values } = await commandOn({ ...nas, throughTunnel: "gate" });
+    expect(values.HOST).toBe("nas (through its tunnel to gate)");
+    const { result } = await record(() => promiseOf(hostLabel(nas)));
+    expect(result).toBe("nas (198.18.0.3)");
   });
 });
 
@@ -95,6 +110,14 @@ describe("a script's text", () => {
     expect(parseScript(text)).toEqual({ script: "knownHost", values: { KEYS: "it's\ntwo lines" } });
   });
 
+  test("has no more of the library than the script needs", () => {
+    const texts = (script: string) => scriptText(script, {});
+    expect(texts("hostFacts")).not.toContain("\nsweep() {\n");
+    expect(texts("knownHost")).toContain("\nsweep() {\n");
+    expect(texts("knownHost")).not.toContain("\nbegin_trial() {\n");
+    expect(texts("tunnelService")).toContain("\nbegin_trial() {\n");
+  });
+
   test("calls main once and last, so that no child process can swallow the rest of it", () => {
     expect(scriptText("knownHost", {}).match(/^main /gm)).toHaveLength(1);
   });
@@ -109,6 +132,10 @@ describe("a login", () => {
   test("is tried seldom by the first script on a host, since fail2ban counts, and patiently by the others", async () => {
     expect(await limits({ first: true })).toBe(2);
     expect(await limits({})).toBe(10);
+  });
+
+  test("is tried seldom, too, by a script that may find that it has shut itself out", async () => {
+    expect(await limits({ ifRefused: "it goes back by itself" })).toBe(2);
   });
 
   test("is tried as often as the connection says where it says so", async () => {

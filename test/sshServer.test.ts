@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { SshServer } from "../components/index.ts";
-import { ownValues } from "./support/expectScript.ts";
+import { expectTrial, installed } from "./support/expectScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 
@@ -9,10 +8,17 @@ const dropIn = [
   "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
   "Match Group ssh-tunnel",
   "    AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys",
+  "    AuthorizedKeysCommand none",
+  "    TrustedUserCAKeys none",
+  "    PubkeyAuthentication yes",
   "    AuthenticationMethods publickey",
+  "    ForceCommand none",
+  "    DisableForwarding no",
   "    AllowTcpForwarding yes",
   "    AllowStreamLocalForwarding no",
   "    GatewayPorts clientspecified",
+  "    PermitListen any",
+  "    PermitOpen any",
   "    AllowAgentForwarding no",
   "    X11Forwarding no",
   "    PermitTTY no",
@@ -24,35 +30,37 @@ const dropIn = [
 ].join("\n");
 
 describe("sshd on a public host", () => {
-  test("is changed by one script and confirmed by another over a new connection", async () => {
+  test("is changed on trial, with the drop-in, the takeover and what the lock-out protection must know", async () => {
+    expect.hasAssertions();
     const recording = await record(() => new SshServer("gate-server", { host: gate }));
-    expect(recording.childrenOf(recording.component("SshServer", "gate-server"))).toEqual([
-      "Command gate-server-change",
-      "Command gate-server-confirm",
-    ]);
-    expect(recording.command("gate-server-confirm").waitsFor).toEqual(["gate-server-change"]);
+    expectTrial(
+      recording,
+      { name: "sshd", seconds: "60" },
+      {
+        component: ["SshServer", "gate-server"],
+        script: "sshServer",
+        host: "gate (198.18.0.2)",
+        what: "sshd's drop-in",
+        values: {
+          DROP_IN: dropIn,
+          ACCOUNTS: "tunnel-*",
+          GROUP: "ssh-tunnel",
+          ADMIN: "root",
+          TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover",
+          TAKEOVER_TEXT: installed("takeover"),
+        },
+      },
+    );
+    expect(recording.result.takeover).toBe("/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover");
   });
 
-  test("gets the drop-in, the takeover and what the lock-out protection must know", async () => {
+  test("is confirmed over a new connection, which is not tried often", async () => {
     const recording = await record(() => new SshServer("gate-server", { host: gate }));
-    const takeover = readFileSync(
-      new URL("../components/scripts/installed/takeover.sh", import.meta.url),
-      "utf8",
-    );
-    const values = {
-      DROP_IN: dropIn,
-      ACCOUNTS: "tunnel-*",
-      GROUP: "ssh-tunnel",
-      ADMIN: "root",
-      TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover",
-      TAKEOVER_TEXT: takeover.slice(0, -1),
-    };
-    const change = recording.command("gate-server-change");
-    const confirm = recording.command("gate-server-confirm");
-    expect([change.script, confirm.script]).toEqual(["sshServer", "sshServer"]);
-    expect(ownValues(change.values)).toEqual({ ...values, CONFIRM: "no" });
-    expect(ownValues(confirm.values)).toEqual({ ...values, CONFIRM: "yes" });
-    expect([change.values.WHAT, confirm.values.WHAT]).toEqual(["sshd's drop-in", "sshd's drop-in"]);
+    expect(recording.command("gate-server-confirm").waitsFor).toEqual(["gate-server-change"]);
+    const limit = (name: string) =>
+      (recording.command(name).inputs.connection as { dialErrorLimit: number }).dialErrorLimit;
+    // The change may refuse it, and fail2ban counts.
+    expect([limit("gate-server-change"), limit("gate-server-confirm")]).toEqual([10, 2]);
   });
 
   test("says in the drop-in what the settings say", async () => {

@@ -7,6 +7,15 @@ import { expectStructure } from "./support/structure.ts";
 
 const at = { host: nas, account: "tunnel-nas" };
 const ssh = resolveForward("ssh", { remotePort: "auto", target: 22 });
+const login = {
+  file: "x",
+  aliases: ["gate"],
+  address: "198.18.0.2",
+  port: 22,
+  account: "tunnel-nas",
+  hostKeys: gateKeys,
+  options: {},
+};
 
 /** Each component with arguments that make all of its children; the name is the one given, or "x". */
 const each: Record<string, (name: string) => unknown> = {
@@ -16,14 +25,7 @@ const each: Record<string, (name: string) => unknown> = {
   ClientConfig: (name) =>
     new components.ClientConfig(name, { ...at, file: "x.conf", patterns: ["x"], options: {} }),
   FirewallPorts: (name) => new components.FirewallPorts(name, { host: gate, ports: [8080] }),
-  HealthCheck: (name) =>
-    new components.HealthCheck(name, {
-      host: gate,
-      tunnel: "nas",
-      check: "health",
-      command: [],
-      intervalSec: 5,
-    }),
+  HealthCheck: (name) => new components.HealthCheck(name, { host: gate, tunnel: "nas", forwards: [] }),
   HostFacts: (name) => new components.HostFacts(name, { host: nas, needsServer: false }),
   InternalHost: (name) => new components.InternalHost(name, nas),
   KeyPair: (name) => new components.KeyPair(name, { ...at, file: "x.key", comment: "x" }),
@@ -32,17 +34,7 @@ const each: Record<string, (name: string) => unknown> = {
   PublicHost: (name) => new components.PublicHost(name, gate),
   RemotePorts: (name) => new components.RemotePorts(name, { ...at, forwards: [ssh] }),
   SelinuxPorts: (name) => new components.SelinuxPorts(name, { host: gate, ports: [2222] }),
-  SshLogin: (name) =>
-    new components.SshLogin(name, {
-      from: at,
-      to: { host: gate, account: "tunnel-nas", hostKeys: gateKeys },
-      file: "x",
-      aliases: ["gate"],
-      address: "198.18.0.2",
-      port: 22,
-      keyOptions: [],
-      clientOptions: {},
-    }),
+  SshLogin: (name) => new components.SshLogin(name, { from: at, to: gate, client: login, keyOptions: [] }),
   SshServer: (name) => new components.SshServer(name, { host: gate }),
   SystemdUnits: (name) =>
     new components.SystemdUnits(name, {
@@ -62,8 +54,9 @@ const each: Record<string, (name: string) => unknown> = {
     new components.TunnelService(name, {
       ...at,
       tunnel: "nas",
-      alias: "gate",
+      login,
       remoteForwards: [],
+      checks: [],
       fingerprint: "x",
     }),
   ReverseTunnel: (name) =>

@@ -22,6 +22,7 @@ describe("the check of a tunnel", () => {
       script: "tunnelCheck",
       host: "gate (198.18.0.2)",
       what: "each forward works",
+      removes: false,
       values: {
         FORWARDS: "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp [fd00::5]:80",
         SECONDS_TO_WAIT: "30",

@@ -1,89 +1,179 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
+import type { TunnelServiceArgs } from "../components/index.ts";
 import { KeyPair, TunnelService } from "../components/index.ts";
-import { programPath, tunnelAccount } from "../components/tunnelService.ts";
-import { ownValues } from "./support/expectScript.ts";
-import { nas } from "./support/hosts.ts";
+import { programsOf, tunnelAccount } from "../components/tunnelService.ts";
+import { expectTrial, installed } from "./support/expectScript.ts";
+import { gateKeys, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
-const args = {
+const args: TunnelServiceArgs = {
   host: nas,
   tunnel: "nas",
   account: "tunnel-nas",
-  alias: "ssh-tunnel-nas",
+  login: {
+    file: "nas",
+    aliases: ["gate", "ssh-tunnel-nas"],
+    address: pulumi.output("gate.example.org"),
+    port: 2200,
+    account: "tunnel-nas",
+    hostKeys: pulumi.output(gateKeys),
+    options: { BatchMode: "yes" },
+  },
   remoteForwards: ["127.0.0.1:2222:127.0.0.1:22", pulumi.output("*:20345:127.0.0.1:80")],
-  fingerprint: "abc",
+  checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22", pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80")],
+  fingerprint: pulumi.output("abc"),
 };
+const checks = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,80";
+const programs = "/usr/local/lib/ssh-tunnel-nas/bin";
 
-const unitOf = async (changes: object) => {
-  const recording = await record(() => new TunnelService("nas-service", { ...args, ...changes }));
-  return recording.command("nas-service-units-script").values.UNIT_1!.split("\n");
-};
+const deploy = (changes: Partial<TunnelServiceArgs> = {}) =>
+  record(() => new TunnelService("nas-service", { ...args, ...changes }));
 
-describe("the tunnel's service", () => {
-  test("is one unit, enabled and started, with the tunnel's own program", async () => {
-    const recording = await record(() => new TunnelService("nas-service", args));
-    expect(recording.childrenOf(recording.component("TunnelService", "nas-service"))).toEqual([
-      "SystemdUnits nas-service-units",
-    ]);
-    const { script, values } = recording.command("nas-service-units-script");
-    expect(script).toBe("systemdUnits");
-    expect(ownValues(values)).toMatchObject({
-      PROGRAM: "/usr/local/lib/ssh-tunnel-nas/bin/tunnel",
-      UNITS: "ssh-tunnel-nas.service",
-      START: "ssh-tunnel-nas.service",
-    });
-    expect(Object.keys(ownValues(values)).sort()).toEqual([
-      "PROGRAM",
-      "PROGRAM_TEXT",
-      "START",
-      "UNITS",
-      "UNIT_1",
-    ]);
-    expect(recording.result.unit).toBe("ssh-tunnel-nas.service");
-    expect(recording.result.runtimeDirectory).toBe("ssh-tunnel-nas");
-  });
+const valuesOf = async (changes?: Partial<TunnelServiceArgs>) =>
+  (await deploy(changes)).command("nas-service-change").values;
 
-  test("starts ssh with each forward after an -R of its own, as the tunnel's account", async () => {
-    const unit = await unitOf({});
-    expect(unit).toContain(
-      "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/tunnel ssh-tunnel-nas -R 127.0.0.1:2222:127.0.0.1:22 -R *:20345:127.0.0.1:80",
+/** The lines of one of its units. */
+const unit = async (
+  which: "SERVICE_UNIT" | "CHECK_UNIT" | "TIMER_UNIT",
+  changes?: Partial<TunnelServiceArgs>,
+) => (await valuesOf(changes))[which]!.split("\n");
+
+describe("the internal end of a tunnel", () => {
+  test("is changed on trial, with all that it consists of", async () => {
+    expect.hasAssertions();
+    const recording = await deploy();
+    const { SERVICE_UNIT, CHECK_UNIT, TIMER_UNIT } = recording.command("nas-service-change").values;
+    expectTrial(
+      recording,
+      { name: "tunnel-nas", seconds: "60" },
+      {
+        component: ["TunnelService", "nas-service"],
+        script: "tunnelService",
+        host: "nas (198.18.0.3)",
+        what: "the tunnel nas",
+        values: {
+          ACCOUNT: "tunnel-nas",
+          FILE: "nas",
+          ALIAS: "ssh-tunnel-nas",
+          FORWARDS: checks,
+          ENTRY: [
+            "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
+            "Host gate ssh-tunnel-nas",
+            "    HostName gate.example.org",
+            "    Port 2200",
+            "    User tunnel-nas",
+            "    IdentityFile ~/.ssh/ssh-reverse-tunnel/nas.key",
+            "    IdentitiesOnly yes",
+            "    HostKeyAlias gate",
+            "    UserKnownHostsFile ~/.ssh/ssh-reverse-tunnel/nas.known_hosts",
+            "    GlobalKnownHostsFile /dev/null",
+            "    StrictHostKeyChecking yes",
+            "    UpdateHostKeys no",
+            "    BatchMode yes",
+          ].join("\n"),
+          KEYS: gateKeys.map((key) => `gate ${key}`).join("\n"),
+          PROGRAMS: programs,
+          TUNNEL_PROGRAM: installed("tunnel"),
+          WATCHDOG_PROGRAM: installed("watchdog"),
+          SERVICE: "ssh-tunnel-nas",
+          SERVICE_UNIT: SERVICE_UNIT!,
+          CHECK_UNIT: CHECK_UNIT!,
+          TIMER_UNIT: TIMER_UNIT!,
+          SECONDS_TO_WAIT: "30",
+        },
+      },
     );
-    expect(unit).toContain("User=tunnel-nas");
-    expect(unit).toContain("RuntimeDirectory=ssh-tunnel-nas");
-    expect(unit).toContain("RestartSec=1");
+    expect(recording.result.units).toEqual(["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"]);
   });
 
-  test("sees the home of an account that was there before, and no home otherwise", async () => {
-    expect(await unitOf({})).toContain("ProtectHome=yes");
-    expect(await unitOf({ account: "robot" })).toContain("ProtectHome=read-only");
-  });
-
-  test("restarts after the time that the settings say", async () => {
-    expect(await unitOf({ restartSec: 10 })).toContain("RestartSec=10");
-  });
-
-  test("has another fingerprint, and so is restarted, when its key or client configuration is another", async () => {
-    const fingerprint = async (text: string) => {
-      const { result } = await record(() => new TunnelService("nas-service", { ...args, fingerprint: text }));
-      return promiseOf(result.fingerprint);
+  test("does not come back before it has had the time that the settings give it to work", async () => {
+    const times = async (timeoutSec: number) => {
+      const { SECONDS_TO_WAIT, TRIAL_SECONDS } = await valuesOf({ timeoutSec });
+      return [SECONDS_TO_WAIT, TRIAL_SECONDS];
     };
-    const first = await fingerprint("abc");
-    expect(await fingerprint("abc")).toBe(first);
-    expect(await fingerprint("def")).not.toBe(first);
+    expect(await times(10)).toEqual(["10", "60"]);
+    expect(await times(120)).toEqual(["120", "150"]);
   });
 
-  test("passes on to its script what it is told to wait for", async () => {
+  test("has another fingerprint when anything of it is another", async () => {
+    const fingerprint = async (changes?: Partial<TunnelServiceArgs>) =>
+      promiseOf((await deploy(changes)).result.fingerprint);
+    const first = await fingerprint();
+    expect(await fingerprint()).toBe(first);
+    const { login } = args;
+    const others: Record<string, Partial<TunnelServiceArgs>> = {
+      key: { fingerprint: "def" },
+      port: { login: { ...login, port: 22 } },
+      hostKeys: { login: { ...login, hostKeys: ["ssh-rsa A"] } },
+      forwards: { remoteForwards: ["127.0.0.1:2223:127.0.0.1:22"] },
+      watchdog: { watchdogIntervalSec: 60 },
+    };
+    for (const [what, changes] of Object.entries(others)) {
+      expect(await fingerprint(changes), what).not.toBe(first);
+    }
+  });
+
+  test("passes on to its scripts what it is told to wait for", async () => {
     const recording = await record(() => {
       const key = new KeyPair("key", { host: nas, account: "x", file: "x.key", comment: "x" });
       new TunnelService("nas-service", args, { dependsOn: [key] });
     });
-    expect(recording.command("nas-service-units-script").waitsFor).toContain("key-script");
+    expect(recording.command("nas-service-change").waitsFor).toContain("key-script");
+    expect(recording.command("nas-service-confirm").waitsFor).toContain("key-script");
   });
 });
 
+describe("the service", () => {
+  test("starts ssh with each forward after an -R of its own, as the tunnel's account", async () => {
+    const lines = await unit("SERVICE_UNIT");
+    expect(lines).toContain(
+      `ExecStart=${programs}/tunnel ssh-tunnel-nas -R 127.0.0.1:2222:127.0.0.1:22 -R *:20345:127.0.0.1:80`,
+    );
+    expect(lines).toContain("User=tunnel-nas");
+    expect(lines).toContain("RuntimeDirectory=ssh-tunnel-nas");
+  });
+
+  test("names its key, another one of which restarts it", async () => {
+    const text = async (fingerprint: string) => (await valuesOf({ fingerprint })).SERVICE_UNIT;
+    expect(await text("abc")).toContain("abc\n");
+    expect(await text("abc")).not.toBe(await text("def"));
+  });
+
+  test("restarts after a second, or after the time that the settings say", async () => {
+    expect(await unit("SERVICE_UNIT")).toContain("RestartSec=1");
+    expect(await unit("SERVICE_UNIT", { restartSec: 10 })).toContain("RestartSec=10");
+  });
+});
+
+describe("the watchdog", () => {
+  test("mends the tunnel as the account that owns the control socket, and remembers nothing", async () => {
+    const lines = await unit("CHECK_UNIT");
+    expect(lines).toContain(
+      `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
+    );
+    expect(lines).toContain("User=tunnel-nas");
+    expect(lines.filter((line) => /^(RuntimeDirectory|DynamicUser)/.test(line))).toEqual([]);
+  });
+
+  test("looks every 15 seconds, or as often as the settings say", async () => {
+    expect(await unit("TIMER_UNIT")).toEqual(
+      expect.arrayContaining(["Unit=ssh-tunnel-nas-watchdog.service", "OnUnitActiveSec=15"]),
+    );
+    expect(await unit("TIMER_UNIT", { watchdogIntervalSec: 60 })).toContain("OnUnitActiveSec=60");
+  });
+});
+
+test.each(["SERVICE_UNIT", "CHECK_UNIT"] as const)(
+  "%s sees the home of an account that was there before, and no home otherwise",
+  async (which) => {
+    expect(await unit(which)).toContain("ProtectHome=yes");
+    expect(await unit(which, { account: "robot" })).toContain("ProtectHome=read-only");
+  },
+);
+
 test("a tunnel's account and programs are named after it", () => {
   expect(tunnelAccount("nas")).toBe("tunnel-nas");
-  expect(programPath("nas", "watchdog")).toBe("/usr/local/lib/ssh-tunnel-nas/bin/watchdog");
+  expect(programsOf("nas")).toBe(programs);
 });

@@ -6,10 +6,17 @@ test("the sshd drop-in with nothing set is about the tunnels' group alone", () =
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 Match Group ssh-tunnel
     AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
+    AuthorizedKeysCommand none
+    TrustedUserCAKeys none
+    PubkeyAuthentication yes
     AuthenticationMethods publickey
+    ForceCommand none
+    DisableForwarding no
     AllowTcpForwarding yes
     AllowStreamLocalForwarding no
     GatewayPorts clientspecified
+    PermitListen any
+    PermitOpen any
     AllowAgentForwarding no
     X11Forwarding no
     PermitTTY no
@@ -35,7 +42,12 @@ test("the sshd drop-in with everything set has AllowUsers before its Match, and 
 AllowUsers root alice tunnel-*
 Match Group ssh-tunnel
     AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
+    AuthorizedKeysCommand none
+    TrustedUserCAKeys none
+    PubkeyAuthentication yes
     AuthenticationMethods publickey
+    ForceCommand none
+    DisableForwarding no
     AllowTcpForwarding yes
     AllowStreamLocalForwarding no
     GatewayPorts clientspecified

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { readScript } from "../../components/remoteScript.ts";
 import type { Recording } from "./mocks.ts";
 
 /** What differs from one script to another. */
@@ -13,27 +14,68 @@ export interface ExpectedScript {
   what: string;
   /** Its own variables. */
   values: Record<string, string>;
+  /** Whether it has something to undo. @default true */
+  removes?: boolean;
 }
 
 /** Expects a component that is one script and nothing else, with these values and no others in its header. */
-export function expectOneScript(
-  recording: Recording,
-  { component, script, ...expected }: ExpectedScript,
-): void {
-  const [type, name] = component;
+export function expectOneScript(recording: Recording, expected: ExpectedScript): void {
+  const [type, name] = expected.component;
   expect(recording.childrenOf(recording.component(type, name))).toEqual([`Command ${name}-script`]);
-  const command = recording.command(`${name}-script`);
+  expectScript(recording, `${name}-script`, `${name}-script`, expected);
+}
+
+/**
+ * Expects a component that is one script, which runs twice: the second time over a new connection, to confirm what the
+ * first has changed. Both have one record, which the first removes.
+ */
+export function expectTrial(
+  recording: Recording,
+  trial: { name: string; seconds: string },
+  expected: ExpectedScript,
+): void {
+  const [type, name] = expected.component;
+  expect(recording.childrenOf(recording.component(type, name))).toEqual([
+    `Command ${name}-change`,
+    `Command ${name}-confirm`,
+  ]);
+  expect(recording.command(`${name}-confirm`).waitsFor).toContain(`${name}-change`);
+  const values = {
+    ...expected.values,
+    TRIAL: trial.name,
+    TRIAL_SECONDS: trial.seconds,
+    ROLL_BACK: installed("rollBack"),
+  };
+  const change = { ...expected, values: { ...values, CONFIRM: "no" } };
+  const confirm = { ...expected, values: { ...values, CONFIRM: "yes" }, removes: false };
+  expectScript(recording, `${name}-change`, name, change);
+  expectScript(recording, `${name}-confirm`, name, confirm);
+}
+
+function expectScript(
+  recording: Recording,
+  name: string,
+  resource: string,
+  { script, host, what, values, removes = true }: ExpectedScript,
+): void {
+  const command = recording.command(name);
   expect({ script: command.script, values: command.values }).toEqual({
     script,
     values: {
-      HOST: expected.host,
+      HOST: host,
       OWNER: "ssh-reverse-tunnel-dev",
-      RESOURCE: `${name}-script`,
-      WHAT: expected.what,
+      RESOURCE: resource,
+      WHAT: what,
       REVISION: "",
-      ...expected.values,
+      ...values,
     },
   });
+  expect("delete" in command.inputs).toBe(removes);
+}
+
+/** The text of a program of scripts/installed, as it travels. */
+export function installed(program: string): string {
+  return readScript(`installed/${program}`).slice(0, -1);
 }
 
 const common = ["HOST", "OWNER", "RESOURCE", "WHAT", "REVISION"];

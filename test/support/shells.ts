@@ -28,13 +28,27 @@ export function runScript(
  * records in a folder of the test's own.
  */
 export function testScript(script: string, state: string, values: Record<string, string>): string {
+  return withState(`../../test/support/scripts/${script}`, state, values);
+}
+
+/** The same for a script of ours; what it does as another account, it does as whoever runs the test. */
+export function ourScript(script: string, state: string, values: Record<string, string>): string {
+  const asMyself = 'as() { shift && "$@"; }\nchown() { :; }\n';
+  return replaceOnce(withState(script, state, values), '\nmain "$@"\n', `\n${asMyself}main "$@"\n`);
+}
+
+function withState(script: string, state: string, values: Record<string, string>): string {
   const header = { HOST: "gate", OWNER: "owner", RESOURCE: "resource", WHAT: "the test" };
-  const text = scriptText(`../../test/support/scripts/${script}`, { ...header, ...values });
-  const parts = text.split("\nSTATE=/var/lib/ssh-reverse-tunnel\n");
+  const text = scriptText(script, { ...header, ...values });
+  return replaceOnce(text, "\nSTATE=/var/lib/ssh-reverse-tunnel\n", `\nSTATE=${shellQuote(state)}\n`);
+}
+
+function replaceOnce(text: string, line: string, by: string): string {
+  const parts = text.split(line);
   if (parts.length !== 2) {
-    throw new Error("lib.sh does not set STATE in the one line that is expected");
+    throw new Error(`there are ${parts.length - 1} such lines in the script: ${line}`);
   }
-  return parts.join(`\nSTATE=${shellQuote(state)}\n`);
+  return parts.join(by);
 }
 
 const special = [

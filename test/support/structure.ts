@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import type { Recorded, Recording } from "./mocks.ts";
+import { readScript } from "../../components/remoteScript.ts";
+import type { Recorded, RecordedCommand, Recording } from "./mocks.ts";
 
 const stackType = "pulumi:pulumi:Stack";
 
@@ -19,6 +20,7 @@ export function expectStructure(recording: Recording, roots: string[]): void {
   for (const command of commands) {
     expectCommandShape(command);
   }
+  expectRemovals(commands);
 }
 
 const known =
@@ -26,12 +28,13 @@ const known =
 
 /** Short command lines without anything of ours in them, and nothing that replaces or needs the server's AcceptEnv. */
 function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): void {
-  expect(Object.keys(inputs).sort()).toEqual(
-    ["addPreviousOutputInEnv", "connection", "create", "delete", "logging", "stdin", "update"].sort(),
+  const { delete: remove = "none", ...others } = inputs;
+  expect(Object.keys(others).sort()).toEqual(
+    ["addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update"].sort(),
   );
   expect(inputs.create).toMatch(/^(sudo -n )?sh -s -- apply$/);
   expect(inputs.update).toBe(inputs.create);
-  expect(inputs.delete).toBe((inputs.create as string).replace(/apply$/, "remove"));
+  expect(["none", (inputs.create as string).replace(/apply$/, "remove")]).toContain(remove);
   expect(inputs.addPreviousOutputInEnv).toBe(false);
   expect(inputs.logging).toBe("stderr");
   expect(secrets).toContain("connection");
@@ -40,6 +43,14 @@ function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): vo
   expect(JSON.stringify(inputs)).not.toMatch(
     /Calling \[toString\]|Calling \[toJSON\]|\[object Object\]|undefined/,
   );
+}
+
+/** Whatever a host has on record is undone once, by one of the scripts that share the record. */
+function expectRemovals(commands: RecordedCommand[]): void {
+  const recordOf = ({ address, values }: RecordedCommand) => `${values.RESOURCE} on ${address}`;
+  const records = commands.filter(({ script }) => !readScript(script).includes("\nLOCK=no\n")).map(recordOf);
+  const removed = commands.filter(({ inputs }) => "delete" in inputs).map(recordOf);
+  expect(removed.sort()).toEqual([...new Set(records)].sort());
 }
 
 function beginsWithNameOf(parent: Recorded | undefined, name: string): boolean {
