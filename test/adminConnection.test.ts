@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import type { AdminConnection } from "../components/adminConnection.ts";
-import { adminConnection } from "../components/adminConnection.ts";
+import { adminConnection, throughTunnel } from "../components/adminConnection.ts";
 import { hostKey } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
@@ -126,6 +126,50 @@ describe("an admin connection", () => {
 });
 
 const missing = "gate: no ed25519 or ecdsa host key for 198.18.0.2 in ";
+
+describe("a connection through a tunnel", () => {
+  const inside = {
+    host: "198.18.0.3",
+    port: 2200,
+    user: "admin",
+    hostKey: "ssh-ed25519 NAS",
+    privateKey: "KEY",
+  };
+  const outside = { host: "gate.example.org", port: 2222, user: "jump", hostKey, password: "hunter2" };
+  const listener = { address: "127.0.0.1", port: 20022 };
+
+  test("starts on the public host, with its login, and ends at the forward, with the internal host's own", () => {
+    expect(
+      throughTunnel({ ...inside, perDialTimeout: 10 }, { ...outside, perDialTimeout: 10 }, listener),
+    ).toEqual({
+      ...inside,
+      perDialTimeout: 10,
+      host: "127.0.0.1",
+      port: 20022,
+      proxy: { ...outside, perDialTimeout: 10 },
+    });
+  });
+
+  test("passes on every way to log in to the public host", () => {
+    const ways = { privateKey: "KEY", privateKeyPassword: "hunter2", agentSocketPath: "/run/agent" };
+    expect(throughTunnel(inside, { ...outside, ...ways }, listener).proxy).toMatchObject({
+      ...outside,
+      ...ways,
+    });
+  });
+
+  test("takes the place of a bastion of the internal host", () => {
+    const bastion = { host: "bastion.example.org", hostKey };
+    expect(throughTunnel({ ...inside, proxy: bastion }, outside, listener).proxy).toMatchObject(outside);
+  });
+
+  test("is none where the public host is behind a bastion, as the provider knows one host on the way", () => {
+    const bastion = { host: "bastion.example.org", hostKey };
+    expect(() => throughTunnel(inside, { ...outside, proxy: bastion }, listener)).toThrow(
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+    );
+  });
+});
 
 describe("a host key from known_hosts", () => {
   test("is the one of the address", async () => {

@@ -10,6 +10,8 @@ const gateWith = (changes: Changes, name = "gate") => ({
   ...smallest(),
   publicHosts: { [name]: { ...smallest().publicHosts.gate, ...changes } },
 });
+/** The public hosts alone, to put in place of others. */
+const gateOnly = (admin: Changes) => ({ publicHosts: gateWith({ admin }).publicHosts });
 const nasWith = (changes: Changes, name = "nas") => ({
   ...smallest(),
   internalHosts: { [name]: { ...smallest().internalHosts.nas, ...changes } },
@@ -411,6 +413,111 @@ describe("a return path", () => {
     expect(mistakes(nasWith({ returnPath: [{ from: "Alice", to: "bob" }] }))).toEqual([
       `internalHosts.nas.returnPath.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
     ]);
+  });
+});
+
+describe("a connection through the tunnel", () => {
+  const ssh = { remotePort: 2222, target: 22 };
+  const through = (forwards: Changes, changes: Changes = {}) =>
+    nasWith({ forwards, admin: { hostKey, throughTunnel: "ssh", ...changes } });
+  const at = 'internalHosts.nas.admin.throughTunnel: found "ssh";';
+  const example = "add one, for example 'ssh: { remotePort: 2222, target: 22 }'";
+
+  const connectionIn = (raw: Changes) => parseConfig(raw).internalHosts.nas;
+
+  test("starts on the public host and ends where the forward listens there", () => {
+    const raw = { ...through({ ssh }), ...gateOnly({ hostKey, user: "admin", port: 2200 }) };
+    expect(connectionIn(raw)).toMatchObject({
+      throughTunnel: "gate",
+      connection: {
+        host: "127.0.0.1",
+        port: 2222,
+        user: "root",
+        hostKey,
+        proxy: { host: "198.18.0.2", port: 2200, user: "admin", hostKey },
+      },
+    });
+  });
+
+  test("is no setting of the internal host's login but of its way", () => {
+    expect(connectionIn(nasWith({}))).toMatchObject({ connection: { host: "198.18.0.3", port: 22 } });
+    expect(connectionIn(nasWith({}))?.throughTunnel).toBeUndefined();
+    expect(connectionIn(nasWith({}))?.connection).not.toHaveProperty("proxy");
+  });
+
+  test.each([
+    ["127.0.0.1", "loopback"],
+    ["127.0.0.1", "all"],
+    ["198.18.0.2", "198.18.0.2"],
+    ["::1", "::"],
+  ])("ends at %s where the forward listens on %s", (host, listen) => {
+    expect(connectionIn(through({ ssh: { ...ssh, listen } }))?.connection).toMatchObject({
+      host,
+      port: 2222,
+    });
+  });
+
+  test("takes the place of the host's own port and bastion", () => {
+    const own = { port: 2200, bastion: { address: "bastion.example.org", hostKey } };
+    expect(connectionIn(through({ ssh }, own))?.connection).toMatchObject({
+      port: 2222,
+      proxy: { host: "198.18.0.2" },
+    });
+  });
+
+  test("starts on the public host of its own tunnel where there are two", () => {
+    const nas = { publicHost: "other", admin: { hostKey, throughTunnel: "ssh" } };
+    const config = parseConfig(hosts({ nas }, ["gate", "other"]));
+    expect(config.internalHosts.nas?.throughTunnel).toBe("other");
+  });
+
+  test("may go through an SSH server on another port, where the settings say that it is one", () => {
+    expect(mistakes(through({ ssh: { ...ssh, target: 2022, protocol: "ssh" } }))).toEqual([]);
+  });
+
+  test.each<[string, Changes, string]>([
+    [
+      "no forward to an SSH port",
+      { ssh: { remotePort: 2222, target: 80 } },
+      `must be a forward to its sshd with a fixed port; ${example}`,
+    ],
+    [
+      "no fixed port",
+      { ssh: { ...ssh, remotePort: "auto" } },
+      `must be a forward to its sshd with a fixed port; ${example}`,
+    ],
+    [
+      "no such forward",
+      { a: ssh, b: { remotePort: 2223, target: 22 } },
+      "must be a forward to its sshd with a fixed port: a, b",
+    ],
+  ])("is a mistake where there is %s", (_what, forwards, message) => {
+    expect(mistakes(through(forwards))).toEqual([`${at} ${message}`]);
+  });
+
+  test("is a mistake where the public host is behind a bastion", () => {
+    const bastion = { address: "bastion.example.org", hostKey };
+    expect(mistakes({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
+      `${at} must be left out where the public host is behind a bastion: there can be one host on the way only`,
+    ]);
+  });
+
+  test("is no setting of a public host, and no name that a forward cannot have", () => {
+    expect(mistakes(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
+    expect(mistakes(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
+      'internalHosts.nas.admin.throughTunnel: found "S sh"; must be the name of a forward',
+    ]);
+  });
+
+  test("that is wrong does not hide that its public host is, or its forward", () => {
+    expect(
+      mistakes({ ...through({ ssh: { ...ssh, remotePort: 80 } }), ...gateOnly({ hostKey, port: 0 }) }),
+    ).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^internalHosts\.nas\.forwards\.ssh\.remotePort: found 80;/),
+        `publicHosts.gate.admin.port: found 0; ${port}`,
+      ]),
+    );
   });
 });
 

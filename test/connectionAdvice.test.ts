@@ -1,10 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { adviceFor, connectionAdvice } from "../components/connectionAdvice.ts";
-import { gate } from "./support/hosts.ts";
+import type { Host } from "../components/index.ts";
+import { gate, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 
-const advice = (error: string) => adviceFor(error, "gate (198.18.0.2)", 2200, "admin");
+const advice = (error: string) => adviceFor(error, "gate (198.18.0.2)", 2200, "admin", "198.18.0.2");
 
 const otherKey =
   "gate (198.18.0.2) answers with another host key than the settings or known_hosts say; if the host was not reinstalled, somebody may be in between: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey";
@@ -26,6 +27,7 @@ describe("what the provider says of a connection is explained", () => {
     ["dial tcp 198.18.0.2:2200: i/o timeout", unreachable],
     ["read tcp 198.18.0.1:40000->198.18.0.2:2200: read: connection reset by peer", unreachable],
     ["ssh: handshake failed: EOF", unreachable],
+    ["ssh: rejected: connect failed (Connection refused)", unreachable],
   ])("%s", (error, expected) => {
     expect(advice(error)).toBe(expected);
   });
@@ -40,32 +42,115 @@ describe("what the provider says of a connection is explained", () => {
 });
 
 describe("the error hook", () => {
-  const say = async (errors: string[]) => {
+  // Only what the hook itself waits by: Pulumi has timers of its own.
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "Date"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  /**
+   * Calls the hook as the engine does, again for as long as it asks to: each try takes some seconds and ends with the next
+   * of the errors, the last of which stays. Returns how often it asked, after how many seconds it gave up, and what it said.
+   */
+  const failing = async (host: Host, tries: string[], { seconds = 1, ifRefused = "" } = {}) => {
     const log = vi.spyOn(pulumi.log, "error").mockResolvedValue();
     try {
-      const retry = await record(async () => {
-        const hook = connectionAdvice("nas-script", gate);
-        const args = { urn: "", id: "", name: "", type: "", failedOperation: "create" as const, errors };
-        const answer = await hook.callback(args);
-        await new Promise((resolve) => setImmediate(resolve));
-        return { answer, said: log.mock.calls.map(([message]) => message) };
+      const { result } = await record(async () => {
+        const { callback } = connectionAdvice("nas-script", host, ifRefused || undefined);
+        const begun = Date.now();
+        const errors: string[] = [];
+        const once = async () => {
+          errors.unshift(tries[errors.length] ?? tries.at(-1)!);
+          vi.setSystemTime(Date.now() + seconds * 1000);
+          const args = { urn: "", id: "", name: "", type: "", failedOperation: "create" as const };
+          let answer: boolean | undefined;
+          void Promise.resolve(callback({ ...args, errors: [...errors] })).then((each) => (answer = each));
+          while (answer === undefined) await vi.advanceTimersByTimeAsync(100);
+          return answer;
+        };
+        // As the engine does, which gives up by itself only after a hundred.
+        while (errors.length < 100 && (await once()));
+        const after = Math.round((Date.now() - begun) / 1000);
+        return { again: errors.length - 1, after, said: log.mock.calls.map(([message]) => message) };
       });
-      return retry.result;
+      return result;
     } finally {
       log.mockRestore();
     }
   };
 
+  const through = { ...nas, throughTunnel: "gate" };
+  const cut = "wait: remote command exited without exit status or exit signal";
+  const refusedInside = "ssh: rejected: connect failed (Connection refused)";
+  const activeAgain =
+    "error: gate: the change to sshd had been taken back; it is active again for 60s: run 'pulumi up' again now to confirm it";
+  const restarting =
+    "error: nas: the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it";
+
   test("says it as an error, and does not try again, as the provider has already", async () => {
-    const { answer, said } = await say(["ssh: handshake failed: ssh: unable to authenticate"]);
+    const { again, said } = await failing(gate, ["ssh: handshake failed: ssh: unable to authenticate"]);
     expect(said).toEqual([
       "gate (198.18.0.2) refuses the login of 'root'; check the key or password of admin, and that 'root' may log in there: 'ssh -p 22 root@198.18.0.2'",
     ]);
-    expect(answer).toBe(false);
+    expect(again).toBe(0);
   });
 
   test("says nothing where a script failed", async () => {
-    const { said } = await say(["Process exited with status 3"]);
-    expect(said).toEqual([]);
+    expect(await failing(gate, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
+    expect(await failing(through, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
+  });
+
+  test("says behind it what a refusal means at this script", async () => {
+    const { said } = await failing(gate, ["ssh: handshake failed: EOF"], { ifRefused: "it goes back" });
+    expect(said).toEqual([
+      expect.stringMatching(/^gate \(198\.18\.0\.2\) cannot be reached .*; it goes back$/),
+    ]);
+  });
+
+  test("tries once more where the host has made a change active again, and no oftener", async () => {
+    expect(await failing(gate, [activeAgain])).toMatchObject({ again: 1, said: [] });
+    expect(await failing(gate, [activeAgain, "Process exited with status 3"])).toMatchObject({ again: 1 });
+  });
+
+  test("tries again for as long as a tunnel is just being restarted", async () => {
+    const { again } = await failing(through, [
+      ...Array<string>(7).fill(restarting),
+      "Process exited with status 3",
+    ]);
+    expect(again).toBe(7);
+  });
+
+  test.each([cut, refusedInside, "dial tcp 198.18.0.2:22: i/o timeout", "ssh: handshake failed: EOF"])(
+    "tries again a connection through a tunnel that ends with '%s', a second apart",
+    async (error) => {
+      const { again, after, said } = await failing(through, [error, error, "Process exited with status 3"], {
+        seconds: 0,
+      });
+      expect({ again, after, said }).toEqual({ again: 2, after: 2, said: [] });
+    },
+  );
+
+  test("tries none of these again where the connection is direct", async () => {
+    for (const error of [cut, refusedInside, "dial tcp 198.18.0.3:22: i/o timeout"]) {
+      expect((await failing(nas, [error])).again, error).toBe(0);
+    }
+  });
+
+  test("does not try again what a tunnel cannot have caused", async () => {
+    for (const error of ["ssh: host key mismatch", "ssh: unable to authenticate"]) {
+      expect((await failing(through, [error])).again, error).toBe(0);
+    }
+  });
+
+  test("gives up after 40 seconds, before the host takes a change back, and says why", async () => {
+    const { after, said } = await failing(through, [refusedInside]);
+    expect(after).toBeGreaterThan(40);
+    expect(after).toBeLessThan(45);
+    expect(said).toEqual([
+      "nas (through its tunnel to gate) cannot be reached on port 22; check that it is on, that the address and port are right, and that no firewall is in the way",
+    ]);
+    expect((await failing(gate, [restarting])).after).toBeLessThan(45);
+  });
+
+  test("gives up after 40 seconds, too, where each try takes long", async () => {
+    expect((await failing(through, [refusedInside], { seconds: 30 })).again).toBe(2);
   });
 });

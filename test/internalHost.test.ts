@@ -14,6 +14,19 @@ describe("an internal host", () => {
     expect(await promiseOf(recording.result.hostKeys)).toEqual(nasKeys);
   });
 
+  test("may be reached through its tunnel, which every script on it is told", async () => {
+    const recording = await record(() => {
+      const { host } = new InternalHost("nas", { connection, throughTunnel: "gate" });
+      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+      return host.throughTunnel;
+    });
+    expect(recording.result).toBe("gate");
+    expect(recording.commands.map(({ values }) => values.HOST)).toEqual([
+      "nas (through its tunnel to gate)",
+      "nas (through its tunnel to gate)",
+    ]);
+  });
+
   test("lets no script run before the look", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("nas", { connection });

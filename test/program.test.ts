@@ -22,7 +22,7 @@ const everything = () => {
       gate: { ...publicHosts.gate, allowUsers: ["root", "alice"], portRange: { first: 3000, last: 3999 } },
     },
     internalHosts: {
-      nas: internalHosts.nas,
+      nas: { ...internalHosts.nas, admin: { ...internalHosts.nas.admin, throughTunnel: "ssh" } },
       till: {
         ...internalHosts.nas,
         address: "198.18.0.4",
@@ -56,12 +56,12 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 12 commands on the public host for a tunnel with two forwards and a return path, and 8 inside", async () => {
+  test("takes 13 commands on the public host for a tunnel with two forwards and a return path, and 6 inside", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
-    expect(on("198.18.0.2")).toBe(12);
-    expect(on("198.18.0.3")).toBe(8);
-    expect(commands).toHaveLength(20);
+    expect(on("198.18.0.2")).toBe(13);
+    expect(on("198.18.0.3")).toBe(6);
+    expect(commands).toHaveLength(19);
   });
 
   test("takes no more commands for more forwards", async () => {
@@ -74,7 +74,7 @@ describe("the program", () => {
       publicHosts,
       internalHosts: { nas: { ...internalHosts.nas, forwards } },
     });
-    expect(commands).toHaveLength(20);
+    expect(commands).toHaveLength(19);
   });
 
   test("gives every script the revision", async () => {
@@ -89,6 +89,21 @@ describe("the program", () => {
     expect(
       commands.filter(({ address }) => address === "198.18.0.4").filter((each) => !sudo.includes(each)),
     ).toEqual([expect.objectContaining({ name: "till-facts-script" })]);
+  });
+
+  test("reaches an internal host through its tunnel exactly where the settings say so", async () => {
+    const { commands } = await deploy(everything());
+    const through = commands.filter(({ values }) => values.HOST === "nas (through its tunnel to gate)");
+    const proxied = commands.filter(({ inputs }) => "proxy" in (inputs.connection as object));
+    expect(proxied).toEqual(through);
+    expect(through).toHaveLength(6);
+    for (const { inputs } of through) {
+      expect(inputs.connection).toMatchObject({
+        host: "127.0.0.1",
+        port: 2222,
+        proxy: { host: "198.18.0.2", port: 22 },
+      });
+    }
   });
 
   test("writes the same words and files on every run", async () => {

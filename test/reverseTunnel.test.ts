@@ -14,8 +14,8 @@ const forwards = {
 } as const;
 const returnPath = [{ from: "alice", to: "bob" }];
 
-const tunnel = (changes: Changes = {}, name = "nas") =>
-  new ReverseTunnel(name, { ...bothEnds(), forwards, ...changes });
+const tunnel = (changes: Changes = {}, name = "nas", throughTunnel?: string) =>
+  new ReverseTunnel(name, { ...bothEnds(throughTunnel), forwards, ...changes });
 
 const deploy = (changes: Changes = {}) => record(() => tunnel(changes));
 
@@ -28,11 +28,12 @@ describe("a tunnel's parts", () => {
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toEqual([
       "Account nas-internal-account",
       "Account nas-on.gate-account",
+      "AuthorizedKey nas-on.gate-authorized-key",
+      "AuthorizedKey nas-on.gate-settled-key",
       "HealthCheck nas-on.gate-health",
-      "HealthCheck nas-watchdog",
+      "KeyPair nas-on.gate-key",
       "RemotePorts nas-on.gate-remote-ports",
-      "SelinuxPorts nas-on.gate-selinux-ports",
-      "SshLogin nas-on.gate-login",
+      "SelinuxPorts nas-on.gate-selinux-ports.2222.auto",
       "TunnelCheck nas-on.gate-check",
       "TunnelService nas-service",
     ]);
@@ -50,30 +51,31 @@ describe("a tunnel's parts", () => {
       "gate-server-change",
       "gate-server-confirm",
       "nas-on.gate-account-script",
+      "nas-on.gate-authorized-key-script",
       "nas-on.gate-check-script",
       "nas-on.gate-health-units-script",
-      "nas-on.gate-login-authorized-key-script",
       "nas-on.gate-remote-ports-script",
       "nas-on.gate-return-alice.nas-client-config-script",
       "nas-on.gate-return-alice.nas-key-script",
       "nas-on.gate-return-alice.nas-known-host-script",
-      "nas-on.gate-selinux-ports-script",
+      "nas-on.gate-selinux-ports.2222.auto-script",
+      "nas-on.gate-settled-key-script",
     ]);
     expect(on("198.18.0.3")).toEqual([
       "nas-facts-script",
       "nas-internal-account-script",
-      "nas-on.gate-login-client-config-script",
-      "nas-on.gate-login-key-script",
-      "nas-on.gate-login-known-host-script",
+      "nas-on.gate-key-script",
       "nas-on.gate-return-alice.nas-authorized-key-script",
-      "nas-service-units-script",
-      "nas-watchdog-units-script",
+      "nas-service-change",
+      "nas-service-confirm",
     ]);
   });
 
   test("include the firewall only for the ports that others may reach", async () => {
     const web = { remotePort: 8080, target: 80, listen: "all" };
-    const values = await valuesOf("nas-on.gate-firewall-ports-script", { forwards: { ...forwards, web } });
+    const values = await valuesOf("nas-on.gate-firewall-ports.8080-script", {
+      forwards: { ...forwards, web },
+    });
     expect(values).toEqual({ PORTS: "8080" });
   });
 
@@ -81,10 +83,63 @@ describe("a tunnel's parts", () => {
     const recording = await deploy({ account: "robot" });
     const tunnelParts = recording.childrenOf(recording.component("ReverseTunnel", "nas"));
     expect(tunnelParts).not.toContain("Account nas-internal-account");
-    expect(recording.command("nas-on.gate-login-key-script").values.ACCOUNT).toBe("robot");
-    expect(recording.command("nas-service-units-script").values.UNIT_1).toContain("\nUser=robot\n");
-    expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain("\nUser=robot\n");
+    expect(ownValues(recording.command("nas-on.gate-key.robot-script").values)).toEqual({
+      ACCOUNT: "robot",
+      FILE: "nas.key",
+      COMMENT: "robot@nas",
+    });
+    const { values } = recording.command("nas-service-change");
+    expect(values.ACCOUNT).toBe("robot");
+    expect(values.SERVICE_UNIT).toContain("\nUser=robot\n");
+    expect(values.CHECK_UNIT).toContain("\nUser=robot\n");
     expect(recording.command("nas-on.gate-account-script").values.ACCOUNT).toBe("tunnel-nas");
+  });
+});
+
+describe("what a tunnel has once for all ports", () => {
+  const names = async (changes: Changes) => (await deploy(changes)).commands.map(({ name }) => name);
+
+  test("is another resource for other ports, so that the old one goes when the new one works", async () => {
+    const open = (remotePort: number | "auto") => ({ remotePort, target: 80, listen: "all" });
+    const some = await names({
+      forwards: { a: open("auto"), b: open(3000), c: open(2000), d: open("auto") },
+    });
+    expect(some.filter((name) => /selinux|firewall/.test(name)).sort()).toEqual([
+      "nas-on.gate-firewall-ports.2000.3000.auto-script",
+      "nas-on.gate-selinux-ports.2000.3000.auto-script",
+    ]);
+    const others = await names({ forwards: { b: open(3000), c: open(2001) } });
+    expect(some.filter((name) => /selinux|firewall/.test(name) && others.includes(name))).toEqual([]);
+  });
+
+  test("is the same whatever the order of the forwards, and wherever they lead", async () => {
+    const [a, b] = [
+      { remotePort: 2000, target: 80, listen: "all" },
+      { remotePort: 3000, target: 81, listen: "all" },
+    ];
+    const one = await names({ forwards: { a, b } });
+    expect((await names({ forwards: { b: { ...b, target: 443 }, a } })).sort()).toEqual(one.sort());
+  });
+});
+
+describe("a tunnel that another account comes to run", () => {
+  const of = async (account?: string) => (await deploy({ account })).commands.map(({ name }) => name);
+
+  test("has another key, so that the old one goes when the new one works, and nothing else by another name", async () => {
+    const [own, robot, other] = [await of(), await of("robot"), await of("other")];
+    expect(robot.filter((name) => !own.includes(name)).sort()).toEqual([
+      "nas-on.gate-authorized-key.robot-script",
+      "nas-on.gate-key.robot-script",
+      "nas-on.gate-settled-key.robot-script",
+    ]);
+    expect(robot.filter((name) => !other.includes(name))).toHaveLength(3);
+  });
+
+  test("has a line of its own in the file with the keys", async () => {
+    const markerOf = async (name: string, changes?: Changes) => (await valuesOf(name, changes)).MARKER;
+    expect(await markerOf("nas-on.gate-authorized-key.robot-script", { account: "robot" })).not.toBe(
+      await markerOf("nas-on.gate-authorized-key-script"),
+    );
   });
 });
 
@@ -106,17 +161,17 @@ describe("a tunnel that moves to another public host", () => {
 
   test("has nothing on the new one by the name that it has on the old one", async () => {
     const [old, moved] = [(await on("one")).outside, (await on("two")).outside];
-    expect(old).toHaveLength(13);
+    expect(old).toHaveLength(14);
     expect(moved.filter((name) => old.includes(name))).toEqual([]);
   });
 
-  test("keeps its account, its service and its watchdog on the internal host", async () => {
+  test("keeps its account and its service on the internal host", async () => {
     const [old, moved] = [(await on("one")).inside, (await on("two")).inside];
     expect(moved.filter((name) => old.includes(name)).sort()).toEqual([
       "nas-facts-script",
       "nas-internal-account-script",
-      "nas-service-units-script",
-      "nas-watchdog-units-script",
+      "nas-service-change",
+      "nas-service-confirm",
     ]);
   });
 });
@@ -141,7 +196,7 @@ describe("least privilege", () => {
   });
 
   test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
-    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-authorized-key";
+    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-authorized-key";
     const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
     const options = [
       "restrict",
@@ -152,12 +207,21 @@ describe("least privilege", () => {
       'permitopen="127.0.0.1:2222"',
       'permitopen="127.0.0.1:20345"',
     ].join(",");
-    expect(await valuesOf("nas-on.gate-login-authorized-key-script")).toEqual({
+    expect(await valuesOf("nas-on.gate-authorized-key-script")).toEqual({
       ACCOUNT: "tunnel-nas",
       LINE: `${options} ${type} ${key} ${marker}`,
       MARKER: marker,
       FILE: "/etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys",
+      KEEP: "yes",
     });
+  });
+
+  test("takes from the key what it permitted before, once the tunnel works without", async () => {
+    const recording = await deploy();
+    const { values, waitsFor } = recording.command("nas-on.gate-settled-key-script");
+    const first = recording.command("nas-on.gate-authorized-key-script").values;
+    expect(values).toEqual({ ...first, KEEP: "no" });
+    expect(waitsFor).toContain("nas-service-confirm");
   });
 
   test("lets the return key in only through the tunnel", async () => {
@@ -172,29 +236,23 @@ describe("the order", () => {
   const waitsFor = async (command: string, changes: Changes = {}) =>
     (await deploy(changes)).command(command).waitsFor;
 
-  test("starts the tunnel after its login, its ports, their SELinux types and the change to sshd", async () => {
-    expect(await waitsFor("nas-service-units-script")).toEqual(
+  test("starts the tunnel after its key, its ports, their SELinux types and the change to sshd", async () => {
+    expect(await waitsFor("nas-service-change")).toEqual(
       expect.arrayContaining([
         "gate-server-change",
         "gate-server-confirm",
         "nas-facts-script",
-        "nas-on.gate-login-authorized-key-script",
-        "nas-on.gate-login-client-config-script",
-        "nas-on.gate-login-key-script",
-        "nas-on.gate-login-known-host-script",
+        "nas-on.gate-authorized-key-script",
+        "nas-on.gate-key-script",
         "nas-on.gate-remote-ports-script",
-        "nas-on.gate-selinux-ports-script",
+        "nas-on.gate-selinux-ports.2222.auto-script",
       ]),
     );
   });
 
   test("authorizes the key after the account that it is for", async () => {
-    expect(await waitsFor("nas-on.gate-login-authorized-key-script")).toEqual(
-      expect.arrayContaining([
-        "nas-on.gate-account-script",
-        "nas-on.gate-login-key-script",
-        "gate-facts-script",
-      ]),
+    expect(await waitsFor("nas-on.gate-authorized-key-script")).toEqual(
+      expect.arrayContaining(["nas-on.gate-account-script", "nas-on.gate-key-script", "gate-facts-script"]),
     );
   });
 
@@ -203,9 +261,9 @@ describe("the order", () => {
     const web = { remotePort: 8080, target: 80, listen: "all" };
     const recording = await deploy({ forwards: { ssh: forwards.ssh, web }, returnPath });
     for (const part of [
-      "firewall-ports",
+      "authorized-key",
+      "firewall-ports.8080",
       "health-units",
-      "login-authorized-key",
       "return-alice.nas-client-config",
       "return-alice.nas-key",
       "return-alice.nas-known-host",
@@ -216,9 +274,7 @@ describe("the order", () => {
   });
 
   test("makes the key after the account whose home it lies in", async () => {
-    for (const part of ["key", "known-host", "client-config"]) {
-      expect(await waitsFor(`nas-on.gate-login-${part}-script`)).toContain("nas-internal-account-script");
-    }
+    expect(await waitsFor("nas-on.gate-key-script")).toContain("nas-internal-account-script");
   });
 
   test("looks at the ports after the account whose own listeners are no obstacle", async () => {
@@ -226,17 +282,20 @@ describe("the order", () => {
   });
 
   test("types the ports after they are known to be free", async () => {
-    expect(await waitsFor("nas-on.gate-selinux-ports-script")).toContain("nas-on.gate-remote-ports-script");
+    expect(await waitsFor("nas-on.gate-selinux-ports.2222.auto-script")).toContain(
+      "nas-on.gate-remote-ports-script",
+    );
   });
 
-  test("watches the tunnel after it is started", async () => {
-    expect(await waitsFor("nas-watchdog-units-script")).toContain("nas-service-units-script");
+  test("does not hold up the tunnel for its return paths", async () => {
+    const all = await waitsFor("nas-service-change", { returnPath });
+    expect(all.filter((name) => name.includes("-return-"))).toEqual([]);
   });
 
   test("checks last of all, after the return paths too", async () => {
     expect(await waitsFor("nas-on.gate-check-script", { returnPath })).toEqual(
       expect.arrayContaining([
-        "nas-service-units-script",
+        "nas-service-confirm",
         "nas-on.gate-return-alice.nas-authorized-key-script",
         "nas-on.gate-return-alice.nas-client-config-script",
         "nas-on.gate-return-alice.nas-known-host-script",
@@ -245,9 +304,48 @@ describe("the order", () => {
   });
 });
 
+describe("a tunnel that Pulumi itself comes through", () => {
+  const through = (changes: Changes = {}) => record(() => tunnel({ returnPath, ...changes }, "nas", "gate"));
+  const waitsFor = async (command: string, changes?: Changes) =>
+    (await through(changes)).command(command).waitsFor;
+
+  test("makes nothing inside before the account outside, which so goes last", async () => {
+    expect(await waitsFor("nas-internal-account-script")).toContain("nas-on.gate-account-script");
+    expect(await waitsFor("nas-on.gate-key.robot-script", { account: "robot" })).toContain(
+      "nas-on.gate-account-script",
+    );
+  });
+
+  test("changes after all that comes through it has been changed", async () => {
+    expect(await waitsFor("nas-service-change")).toEqual(
+      expect.arrayContaining([
+        "nas-on.gate-return-alice.nas-authorized-key-script",
+        "nas-on.gate-return-alice.nas-client-config-script",
+        "nas-on.gate-return-alice.nas-key-script",
+        "nas-on.gate-return-alice.nas-known-host-script",
+      ]),
+    );
+  });
+
+  test("has the same parts as any other: to come through it makes and removes nothing", async () => {
+    const names = ({ commands }: { commands: { name: string }[] }) => commands.map(({ name }) => name).sort();
+    expect(names(await through())).toEqual(names(await deploy({ returnPath })));
+  });
+
+  test("is named in every message of the internal host", async () => {
+    const { commands } = await through();
+    const hosts = new Set(commands.map(({ values }) => values.HOST));
+    expect(hosts).toEqual(new Set(["nas (through its tunnel to gate)", "gate (198.18.0.2)"]));
+  });
+});
+
+test("a tunnel that Pulumi does not come through waits for nothing outside before its account is made", async () => {
+  expect((await deploy()).command("nas-internal-account-script").waitsFor).toEqual(["nas-facts-script"]);
+});
+
 describe("a tunnel's client", () => {
   const entry = async (changes: Changes = {}) =>
-    (await valuesOf("nas-on.gate-login-client-config-script", changes)).ENTRY!.split("\n");
+    (await valuesOf("nas-service-change", changes)).ENTRY!.split("\n");
 
   test("finds out within seconds that the tunnel is dead", async () => {
     expect((await entry()).slice(1, 5)).toEqual([
@@ -278,13 +376,11 @@ describe("a tunnel's client", () => {
       "    ServerAliveCountMax 3",
       "    ExitOnForwardFailure yes",
     ]);
-    expect((await valuesOf("nas-service-units-script", { keepAlive })).UNIT_1).toContain("\nRestartSec=10\n");
+    expect((await valuesOf("nas-service-change", { keepAlive })).SERVICE_UNIT).toContain("\nRestartSec=10\n");
   });
 
   test("pins the public host's keys", async () => {
-    expect((await valuesOf("nas-on.gate-login-known-host-script")).KEYS).toBe(
-      gateKeys.map((key) => `gate ${key}`).join("\n"),
-    );
+    expect((await valuesOf("nas-service-change")).KEYS).toBe(gateKeys.map((key) => `gate ${key}`).join("\n"));
   });
 });
 
@@ -297,14 +393,16 @@ describe("the checks", () => {
     expect(recording.command("nas-on.gate-health-units-script").values.UNIT_1).toContain(
       "/bin/health nas ssh,127.0.0.1,2222,ssh web,127.0.0.1,20345,tcp\n",
     );
-    expect(recording.command("nas-watchdog-units-script").values.UNIT_1).toContain(
-      "/bin/watchdog ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,8080\n",
+    expect(recording.command("nas-service-change").values.CHECK_UNIT).toContain(
+      "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,8080\n",
     );
   });
 
   test("run as often, and wait as long, as the settings say", async () => {
     const recording = await deploy({ watchdogIntervalSec: 60, healthIntervalSec: 90, timeoutSec: 10 });
-    expect(recording.command("nas-watchdog-units-script").values.UNIT_2).toContain("OnUnitActiveSec=60\n");
+    const { TIMER_UNIT, SECONDS_TO_WAIT } = recording.command("nas-service-change").values;
+    expect(TIMER_UNIT).toContain("OnUnitActiveSec=60\n");
+    expect(SECONDS_TO_WAIT).toBe("10");
     expect(recording.command("nas-on.gate-health-units-script").values.UNIT_2).toContain(
       "OnUnitActiveSec=90\n",
     );
@@ -317,7 +415,7 @@ describe("the checks", () => {
     );
   });
 
-  test("run again when the service, the login or sshd changes", async () => {
+  test("run again when the service, its client or sshd changes", async () => {
     const fingerprint = async (changes: Changes = {}) =>
       (await valuesOf("nas-on.gate-check-script", changes)).FINGERPRINT;
     const first = await fingerprint();

@@ -16,9 +16,9 @@ export const gateKeys = hostKeysOf("gate (198.18.0.2)");
 export const nasKeys = hostKeysOf("nas (198.18.0.3)");
 
 /** Both ends as a tunnel takes them. */
-export function bothEnds(): { publicHost: PublicHost; internalHost: InternalHost } {
+export function bothEnds(throughTunnel?: string): { publicHost: PublicHost; internalHost: InternalHost } {
   return {
     publicHost: new PublicHost("gate", { connection: gate.connection }),
-    internalHost: new InternalHost("nas", { connection: nas.connection }),
+    internalHost: new InternalHost("nas", { connection: nas.connection, throughTunnel }),
   };
 }
