@@ -119,8 +119,9 @@ function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]
       issue.keys.forEach((unknown) => delete holder[unknown]);
     } else if (entry !== undefined && (key === "forwards" || key === "returnPath")) {
       delete rest[kind]?.[host]?.[key]?.[entry];
-      // It may go through a forward that is left out here.
+      // Either may go through a forward that is left out here.
       delete rest[kind]?.[host]?.returnPath;
+      delete rest[kind]?.[host]?.admin?.throughTunnel;
     } else {
       delete rest[kind]?.[host];
     }
