@@ -20,6 +20,11 @@ export interface Host {
    * tunnel may be restarting.
    */
   throughTunnel?: string;
+  /**
+   * What an admin who is not root begins a shell as root with; `HostFacts` finds out what works on the host.
+   * @default "sudo -n sh -s --"
+   */
+  rootShell?: pulumi.Input<string>;
   /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
   after?: pulumi.Resource[];
 }

@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
+import { rootShells } from "./rootShell.ts";
 
 /** Arguments of {@link HostFacts}. */
 export interface HostFactsArgs {
@@ -9,6 +10,9 @@ export interface HostFactsArgs {
   /** Whether tunnels end here: then sshd must know permitlisten (OpenSSH 7.8). */
   needsServer: boolean;
 }
+
+/** What the line that is no key begins with. */
+const ROOT_SHELL = "root-shell ";
 
 /**
  * Looks, first of all, whether a host can be managed (systemd, sudo, OpenSSH), and reads its public host keys at the
@@ -19,6 +23,8 @@ export interface HostFactsArgs {
 export class HostFacts extends RemoteComponent {
   /** The public host keys, each `type base64`. */
   public readonly hostKeys: pulumi.Output<string[]>;
+  /** @see Host.rootShell */
+  public readonly rootShell: pulumi.Output<string>;
 
   constructor(name: string, args: HostFactsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("HostFacts", name, opts);
@@ -26,11 +32,15 @@ export class HostFacts extends RemoteComponent {
       host: args.host,
       script: "hostFacts",
       what: "the host can be managed",
-      values: { NEEDS_SERVER: args.needsServer ? "yes" : "no" },
+      values: { NEEDS_SERVER: args.needsServer ? "yes" : "no", ROOT_SHELLS: rootShells.join("\n") },
       first: true,
       removes: false,
     });
-    this.hostKeys = script.stdout.apply((keys) => keys.split("\n").filter((key) => key !== ""));
-    this.registerOutputs({ hostKeys: this.hostKeys });
+    const lines = script.stdout.apply((text) => text.split("\n").filter((line) => line !== ""));
+    this.hostKeys = lines.apply((all) => all.filter((line) => !line.startsWith(ROOT_SHELL)));
+    this.rootShell = lines.apply(
+      (all) => all.find((line) => line.startsWith(ROOT_SHELL))?.slice(ROOT_SHELL.length) ?? rootShells[0],
+    );
+    this.registerOutputs({ hostKeys: this.hostKeys, rootShell: this.rootShell });
   }
 }

@@ -27,7 +27,7 @@ export class InternalHost extends pulumi.ComponentResource {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
     const host = { name, ...args };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
-    this.host = { ...host, after: [facts] };
+    this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
     this.hostKeys = facts.hostKeys;
     this.registerOutputs({ hostKeys: this.hostKeys });
   }

@@ -42,7 +42,7 @@ export class PublicHost extends pulumi.ComponentResource {
     const { connection, revision, address, sshPort, portRange, installPackages, ...server } = args;
     const host = { name, connection, revision };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
-    this.host = { ...host, after: [facts] };
+    this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
     this.address = address ?? connection.host;
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;

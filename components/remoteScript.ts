@@ -3,6 +3,7 @@ import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
 import type { Host } from "./host.ts";
+import { rootShells } from "./rootShell.ts";
 import { shellQuote } from "./shell.ts";
 
 /** What a {@link remoteScript} needs. */
@@ -56,11 +57,7 @@ export function remoteScript(
     REVISION: host.revision ?? "",
     ...args.values,
   };
-  const shell = args.first
-    ? "sh -s --"
-    : pulumi
-        .output(host.connection.user)
-        .apply((user = "root") => (user === "root" ? "sh -s --" : "sudo -n sh -s --"));
+  const shell = shellFor(args);
   return new command.remote.Command(
     name,
     {
@@ -74,6 +71,14 @@ export function remoteScript(
     },
     { hooks: hooksOf(name, args), ...opts },
   );
+}
+
+/** The command line that the verb is added to. The admin's own PATH may lead nowhere; root's is left to root. */
+function shellFor({ host, first }: RemoteScriptArgs): pulumi.Output<string> {
+  return pulumi.output(host.connection.user).apply((user = "root") => {
+    if (user === "root") return pulumi.output("sh -s --");
+    return pulumi.output(first ? "/bin/sh -s --" : (host.rootShell ?? rootShells[0]));
+  });
 }
 
 /**

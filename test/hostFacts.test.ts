@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { HostFacts } from "../components/index.ts";
+import { rootShells } from "../components/rootShell.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate, gateKeys, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { hostKeysOf, record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 describe("the look at a host", () => {
@@ -15,21 +16,33 @@ describe("the look at a host", () => {
       host: "gate (198.18.0.2)",
       what: "the host can be managed",
       removes: false,
-      values: { NEEDS_SERVER: "yes" },
+      values: { NEEDS_SERVER: "yes", ROOT_SHELLS: rootShells.join("\n") },
     });
   });
 
   test("asks no internal host for a server", async () => {
     const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
-    expect(ownValues(recording.command("nas-facts-script").values)).toEqual({ NEEDS_SERVER: "no" });
+    expect(ownValues(recording.command("nas-facts-script").values)).toMatchObject({ NEEDS_SERVER: "no" });
   });
 
   test("runs without sudo, whose absence it is to explain", async () => {
     const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
     expect(recording.command("nas-facts-script").inputs).toMatchObject({
-      create: "sh -s -- apply",
-      update: "sh -s -- apply",
+      create: "/bin/sh -s -- apply",
+      update: "/bin/sh -s -- apply",
     });
+  });
+
+  test("gives the way to be root that the host printed, and no key of that line", async () => {
+    const strict = { ...nas, name: "strict" };
+    const { result } = await record(() => new HostFacts("facts", { host: strict, needsServer: false }));
+    expect(await promiseOf(result.rootShell)).toBe(rootShells.at(-1));
+    expect(await promiseOf(result.hostKeys)).toEqual(hostKeysOf("strict (198.18.0.3)"));
+  });
+
+  test("gives plain sudo where the host printed none, since its admin is root or it was looked at long ago", async () => {
+    const { result } = await record(() => new HostFacts("facts", { host: gate, needsServer: true }));
+    expect(await promiseOf(result.rootShell)).toBe("sudo -n sh -s --");
   });
 
   test("gives the host keys that the host printed, a line each", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InternalHost, KeyPair } from "../components/index.ts";
+import { rootShells } from "../components/rootShell.ts";
 import { nas, nasKeys } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
@@ -25,6 +26,14 @@ describe("an internal host", () => {
       "nas (through its tunnel to gate)",
       "nas (through its tunnel to gate)",
     ]);
+  });
+
+  test("lets each script be root in the way that the look has found", async () => {
+    const recording = await record(() => {
+      const { host } = new InternalHost("strict", { connection });
+      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+    });
+    expect(recording.command("key-script").inputs.create).toBe(`${rootShells.at(-1)} apply`);
   });
 
   test("lets no script run before the look", async () => {

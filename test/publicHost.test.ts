@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { PublicHost } from "../components/index.ts";
+import { KeyPair, PublicHost } from "../components/index.ts";
+import { rootShells } from "../components/rootShell.ts";
 import { gate, gateKeys } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
@@ -37,6 +38,17 @@ describe("a public host", () => {
     };
     const { result } = await record(() => new PublicHost("gate", { connection, ...args }));
     expect(result).toMatchObject(args);
+  });
+
+  test("lets sshd's scripts and a tunnel's be root in the way that the look has found", async () => {
+    const user = { connection: { ...connection, user: "admin" } };
+    const recording = await record(() => {
+      const { host } = new PublicHost("strict", user);
+      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+    });
+    for (const name of ["key-script", "strict-server-change", "strict-server-confirm"]) {
+      expect(recording.command(name).inputs.create).toBe(`${rootShells.at(-1)} apply`);
+    }
   });
 
   test("gives the settings of sshd to sshd", async () => {

@@ -55,13 +55,24 @@ describe("a remote script", () => {
     expect((await commandOn(nas)).inputs).toMatchObject(applyAndRemove("sudo -n sh -s --"));
   });
 
+  test("takes the way to be root that the look at the host found", async () => {
+    const host = { ...nas, rootShell: pulumi.output("/opt/sudo sh -s --") };
+    expect((await commandOn(host)).inputs).toMatchObject(applyAndRemove("/opt/sudo sh -s --"));
+  });
+
+  test("needs no way to be root where the admin is root", async () => {
+    const host = { ...gate, rootShell: "/opt/sudo sh -s --" };
+    expect((await commandOn(host)).inputs).toMatchObject(applyAndRemove("sh -s --"));
+  });
+
   test("needs no sudo where the connection names nobody, since the provider then logs in as root", async () => {
     const connection = { host: "198.18.0.2", hostKey };
     expect((await commandOn({ name: "gate", connection })).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
 
-  test("runs as the admin itself where it is told to", async () => {
-    expect((await commandOn(nas, { first: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
+  test("runs as the admin itself where it is told to, wherever the admin's PATH leads", async () => {
+    expect((await commandOn(nas, { first: true })).inputs).toMatchObject(applyAndRemove("/bin/sh -s --"));
+    expect((await commandOn(gate, { first: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
 
   test("keeps the connection secret", async () => {

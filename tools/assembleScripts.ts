@@ -16,6 +16,7 @@ for (const script of scripts) {
   const names = new Set(
     [...readScript(script).matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""),
   );
+  names.delete("PATH"); // the shell's own
   const header = Object.fromEntries(
     ["HOST", "OWNER", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
   );

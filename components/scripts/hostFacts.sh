@@ -2,18 +2,20 @@
 # Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
+#   ROOT_SHELLS   command lines that begin a shell as root, one a line; where the admin is not root, the first that
+#                 works is printed as well, behind "root-shell"
 # shellcheck disable=SC2034
 LOCK=no
-
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
+# Where the admin's login shell looks for sudo: main sets a path of its own.
+OWN_PATH=${PATH-}
 
 apply() {
-  if [ "$(id -u)" != 0 ]; then
+  if [ "$(id -u)" = 0 ]; then
+    root_shell="sh -s --"
+  else
     need_cmd sudo
-    sudo -n -- sh -c : 2>/dev/null ||
-      fail "the admin '$(id -un)' may not use sudo without a password; add '$(id -un) ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin"
+    root_shell=$(find_root_shell)
+    printf 'root-shell %s\n' "$root_shell"
   fi
   [ -d /run/systemd/system ] ||
     fail "systemd is not running here (PID 1 is '$(cat /proc/1/comm)'); a host of a tunnel needs systemd"
@@ -36,6 +38,48 @@ apply() {
 }
 
 # As sshd_effective, with the rights that sshd needs to read its keys.
-sshd_settings() { as_root sshd -T -C "user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"; }
+sshd_settings() {
+  as_root "$root_shell" "sshd -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+}
+
+# as_root ROOT_SHELL COMMAND — the very way that the other scripts take.
+as_root() {
+  printf 'PATH=%s LC_ALL=C\nexport PATH LC_ALL\n%s\n' "$PATH" "$2" |
+    PATH=$OWN_PATH /usr/bin/timeout 20 /bin/sh -c "$1 apply"
+}
+
+# That the shell is root's is not enough: sudoers may forbid it to start programs (NOEXEC).
+# shellcheck disable=SC2016  # it is for that shell
+find_root_shell() {
+  fr_said=
+  while IFS= read -r fr_shell <&3; do
+    if fr_said=$fr_said$NL$(as_root "$fr_shell" '[ "$1 $(id -u)" = "apply 0" ]' 2>&1); then
+      printf '%s' "$fr_shell"
+      return 0
+    fi
+  done 3<<EOF
+$ROOT_SHELLS
+EOF
+  no_root_shell "${fr_said#"$NL"}"
+}
+
+# no_root_shell SAID — says why, by what sudo has said to each of the ways in turn.
+no_root_shell() {
+  nr_admin=$(id -un)
+  nr_do="add '$nr_admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin"
+  nr_rules=$(sudo -n -l 2>/dev/null | sed -n '/NOPASSWD: / { s/^ *//; s/NOPASSWD: //; p; }' | paste -sd , -)
+  if [ -n "$nr_rules" ]; then
+    fail "the admin '$nr_admin' may not start a shell as root with sudo, which allows without a password only $nr_rules; $nr_do"
+  fi
+  case $1 in
+    *"password is required"*)
+      fail "the admin '$nr_admin' may not use sudo without a password; $nr_do"
+      ;;
+    *"have a tty"*)
+      fail "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:$nr_admin !requiretty' to a file in /etc/sudoers.d"
+      ;;
+  esac
+  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | head -n 1)'; mend that, or let root be the admin"
+}
 
 main "$@"

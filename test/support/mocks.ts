@@ -121,6 +121,11 @@ export function hostKeysOf(host: string): string[] {
   return [`ssh-ed25519 ED25519${base64(host)}`, `ssh-rsa RSA${base64(host)}`];
 }
 
+/** What the mock of hostFacts.sh prints where the host is called strict: there, only the last way to be root works. */
+function rootShellOf(host: string, ways: string): string[] {
+  return host.startsWith("strict ") ? [`root-shell ${ways.split("\n").pop()}`] : [];
+}
+
 /** The public key that the mock of keyPair.sh prints. */
 export function publicKeyOf(file: string, comment: string): string {
   return `ssh-ed25519 KEY${base64(file)} ${comment}`;
@@ -140,7 +145,7 @@ function stdoutOf(stdin: string): string {
   const { script, values } = parseScript(stdin);
   switch (script) {
     case "hostFacts":
-      return hostKeysOf(values.HOST!).join("\n");
+      return [...rootShellOf(values.HOST!, values.ROOT_SHELLS!), ...hostKeysOf(values.HOST!)].join("\n");
     case "keyPair":
       return publicKeyOf(values.FILE!, values.COMMENT!);
     case "remotePorts":

@@ -32,7 +32,7 @@ function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): vo
   expect(Object.keys(others).sort()).toEqual(
     ["addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update"].sort(),
   );
-  expect(inputs.create).toMatch(/^(sudo -n )?sh -s -- apply$/);
+  expect(inputs.create).toMatch(/^(sudo -n sh|sh|\/bin\/sh) -s -- apply$/);
   expect(inputs.update).toBe(inputs.create);
   expect(["none", (inputs.create as string).replace(/apply$/, "remove")]).toContain(remove);
   expect(inputs.addPreviousOutputInEnv).toBe(false);
