@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { remote, type types } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { RandomInteger } from "@pulumi/random";
+import { RandomId, RandomInteger } from "@pulumi/random";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { newKey, type SshServer, startSshServer } from "./sshServer.ts";
@@ -343,6 +343,30 @@ describe("RandomInteger", () => {
     const third = await stack.up();
     expect(third.changes).toMatchObject({ replace: 1 });
     expect(third.outputs.result).toBeLessThanOrEqual(10);
+  });
+});
+
+describe("RandomId", () => {
+  const draw = (byteLength: number, prefix?: string) => () => {
+    const { id, hex, dec, b64Std, b64Url } = new RandomId("id", { byteLength, prefix });
+    return { id, hex, dec, b64Std, b64Url };
+  };
+
+  it("is the same bytes in each of its notations, and others where its length or prefix changes", async () => {
+    program = draw(8);
+    const { hex, ...others } = (await stack.up()).outputs as Record<string, string>;
+    expect(hex).toMatch(/^[0-9a-f]{16}$/);
+    const bytes = Buffer.from(hex!, "hex");
+    expect(others).toEqual({
+      id: bytes.toString("base64url"),
+      dec: BigInt(`0x${hex}`).toString(),
+      b64Std: bytes.toString("base64"),
+      b64Url: bytes.toString("base64url"),
+    });
+    program = draw(4, "x-");
+    const { changes, outputs } = await stack.up();
+    expect(changes).toMatchObject({ replace: 1, same: 1 });
+    expect(outputs.hex).toMatch(/^x-[0-9a-f]{8}$/);
   });
 });
 
