@@ -1,14 +1,17 @@
+import * as random from "@pulumi/random";
 import { loadConfig, mapValues } from "./components/config.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 
 /** The program: settings → components → outputs. */
 export default function program() {
   const { publicHosts, internalHosts, revision } = loadConfig();
+  // Tells this stack from one of the same name in another state.
+  const common = { revision, stackId: new random.RandomId("stack-id", { byteLength: 8 }).hex };
 
-  const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, revision }));
+  const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, ...common }));
 
   const tunnels = mapValues(internalHosts, ({ connection, throughTunnel, publicHost, ...settings }, name) => {
-    const internalHost = new InternalHost(name, { connection, throughTunnel, revision });
+    const internalHost = new InternalHost(name, { connection, throughTunnel, ...common });
     return new ReverseTunnel(name, { ...settings, internalHost, publicHost: gates[publicHost]! });
   });
 

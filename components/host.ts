@@ -21,6 +21,12 @@ export interface Host {
    */
   throughTunnel?: string;
   /**
+   * Something that no other Pulumi state has, such as a `random.RandomId`. What was made on the host with one is
+   * neither changed nor removed with another, though project and stack have the same names.
+   * @default none: what is on the host is anybody's who has its name
+   */
+  stackId?: pulumi.Input<string>;
+  /**
    * What an admin who is not root begins a shell as root with; `HostFacts` finds out what works on the host.
    * @default "sudo -n sh -s --"
    */

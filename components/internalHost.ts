@@ -14,6 +14,8 @@ export interface InternalHostArgs {
   throughTunnel?: string;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
+  /** @see Host.stackId */
+  stackId?: pulumi.Input<string>;
 }
 
 /** What an internal host needs once: a look at it, which also reads its host keys at the source. */

@@ -18,6 +18,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host"> {
   installPackages?: boolean;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
+  /** @see Host.stackId */
+  stackId?: pulumi.Input<string>;
 }
 
 /** What a public host needs once, however many tunnels end there: a look at it, and its sshd. */
@@ -39,8 +41,8 @@ export class PublicHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, revision, address, sshPort, portRange, installPackages, ...server } = args;
-    const host = { name, connection, revision };
+    const { connection, revision, stackId, address, sshPort, portRange, installPackages, ...server } = args;
+    const host = { name, connection, revision, stackId };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
     this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
     this.address = address ?? connection.host;

@@ -26,8 +26,10 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
       parent: this,
       dependsOn: [...(args.host.after ?? []), ...this.dependsOn, ...after],
     });
-    // Another revision is a reason to look again, and none to restart what is as it should be.
-    this.fingerprint = script.stdin.apply((text = "") => fingerprintOf(text.replace(/^REVISION=.*\n/m, "")));
+    // Another revision is a reason to look again, and another id one to take over: none to restart what is as it should be.
+    this.fingerprint = script.stdin.apply((text = "") =>
+      fingerprintOf(text.replace(/^REVISION=.*\n/m, "").replace(/^STACK_ID=.*\n/m, "")),
+    );
     return script;
   }
 

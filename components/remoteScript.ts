@@ -52,6 +52,7 @@ export function remoteScript(
   const values: Record<string, pulumi.Input<string>> = {
     HOST: hostLabel(host),
     OWNER: ownerId(),
+    STACK_ID: host.stackId ?? "",
     RESOURCE: encodeURIComponent(args.record ?? name),
     WHAT: args.what,
     REVISION: host.revision ?? "",
@@ -104,7 +105,12 @@ export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Out
     : pulumi.interpolate`${name} (${connection.host})`;
 }
 
-/** The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`. */
+/**
+ * The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`.
+ *
+ * Two stacks may have the same: those of two Pulumi states, or "c" of the project "a-b" and "b-c" of "a". What tells
+ * them apart is {@link Host.stackId}, by which the second of them is refused.
+ */
 export function ownerId(): string {
   return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
 }

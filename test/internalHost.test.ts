@@ -9,9 +9,15 @@ const { connection } = nas;
 
 describe("an internal host", () => {
   test("is a look at the host, which gives its host keys", async () => {
-    const recording = await record(() => new InternalHost("nas", { connection, revision: "2" }));
+    const recording = await record(
+      () => new InternalHost("nas", { connection, revision: "2", stackId: "a1b2" }),
+    );
     expect(recording.childrenOf(recording.component("InternalHost", "nas"))).toEqual(["HostFacts nas-facts"]);
-    expect(recording.command("nas-facts-script").values).toMatchObject({ NEEDS_SERVER: "no", REVISION: "2" });
+    expect(recording.command("nas-facts-script").values).toMatchObject({
+      NEEDS_SERVER: "no",
+      REVISION: "2",
+      STACK_ID: "a1b2",
+    });
     expect(await promiseOf(recording.result.hostKeys)).toEqual(nasKeys);
   });
 

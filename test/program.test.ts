@@ -51,6 +51,7 @@ describe("the program", () => {
       "InternalHost nas",
       "InternalHost till",
       "PublicHost gate",
+      "RandomId stack-id",
       "ReverseTunnel nas",
       "ReverseTunnel till",
     ]);
@@ -80,6 +81,11 @@ describe("the program", () => {
   test("gives every script the revision", async () => {
     const { commands } = await deploy(everything());
     expect(new Set(commands.map(({ values }) => values.REVISION))).toEqual(new Set(["7"]));
+  });
+
+  test("gives every script the stack's id", async () => {
+    const { commands } = await deploy(everything());
+    expect(new Set(commands.map(({ values }) => values.STACK_ID))).toEqual(new Set(["0123456789abcdef"]));
   });
 
   test("goes through sudo exactly where the admin is not root", async () => {

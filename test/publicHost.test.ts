@@ -56,8 +56,10 @@ describe("a public host", () => {
     expect(recording.command("gate-server-change").values.DROP_IN).toContain("\nAllowUsers root tunnel-*\n");
   });
 
-  test("gives every script the revision, another text of which makes all of them look again", async () => {
-    const recording = await record(() => new PublicHost("gate", { connection, revision: "2" }));
+  test("gives every script the revision, another text of which makes all of them look again, and the stack's id", async () => {
+    const common = { revision: "2", stackId: "a1b2" };
+    const recording = await record(() => new PublicHost("gate", { connection, ...common }));
     expect(recording.commands.map(({ values }) => values.REVISION)).toEqual(["2", "2", "2"]);
+    expect(recording.commands.map(({ values }) => values.STACK_ID)).toEqual(["a1b2", "a1b2", "a1b2"]);
   });
 });

@@ -40,6 +40,7 @@ describe("a remote script", () => {
         values: {
           HOST: "gate (198.18.0.2)",
           OWNER: "ssh-reverse-tunnel-dev",
+          STACK_ID: "",
           RESOURCE: "nas-script",
           WHAT: "the firewall",
           REVISION: "",
@@ -86,6 +87,11 @@ describe("a remote script", () => {
   test("carries the host's revision, so that another one runs it again", async () => {
     const { values } = await commandOn({ ...gate, revision: pulumi.output("7") });
     expect(values.REVISION).toBe("7");
+  });
+
+  test("carries the id of its host's stack", async () => {
+    const { values } = await commandOn({ ...gate, stackId: pulumi.output("a1b2") });
+    expect(values.STACK_ID).toBe("a1b2");
   });
 
   test("has a name for its record on the host that is a file name, whatever it is called", async () => {

@@ -18,7 +18,7 @@ for (const script of scripts) {
   );
   names.delete("PATH"); // the shell's own
   const header = Object.fromEntries(
-    ["HOST", "OWNER", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
+    ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
   );
   writeFileSync(
     join(folder, `${script}.sh`),

@@ -5,6 +5,7 @@
 # header of NAME='value' lines, of which these are always there:
 #   HOST      the host as its user knows it, "gate (198.18.0.2)": every message begins with it
 #   OWNER     the project and stack that this belongs to, "ssh-reverse-tunnel-dev"
+#   STACK_ID  the Pulumi state that this belongs to; may be empty
 #   RESOURCE  the name of the resource within the stack, unique there
 #   WHAT      what this script takes care of, for messages
 
@@ -50,6 +51,7 @@ at_exit() {
     read_records
     MARKED=$NL
     sweep
+    drop_empty_state
   fi
   exit "$ae_status"
 }
@@ -99,12 +101,13 @@ main() {
   set -eu
   if [ "$LOCK" = yes ]; then
     lock
+    check_stack_id "${1-}"
     read_records
     clear_trial "${1-}"
   fi
   case ${1-} in
     apply)
-      [ "$LOCK" = no ] || [ "$RECORDED" != "$NL" ] || FIRST=yes
+      if [ "$RECORDED" != "$NL" ]; then keep_stack_id; elif [ "$LOCK" = yes ]; then FIRST=yes; fi
       apply
       [ "$SWEEP" = no ] || sweep
       ;;

@@ -6,6 +6,9 @@
 # a changed setting removes what it no longer wants.
 
 RECORD=$STATE/$OWNER/$RESOURCE
+# Whose records these are: the id of one Pulumi state, since another may have a stack of the same name. It is there as
+# long as there are records; without an id, they are anybody's who has their name.
+ID_FILE=$STATE/$OWNER/.stack-id
 MARKED=$NL
 # What is on record for this resource, and for all others: read once, since nobody else writes while we hold the lock.
 RECORDED=$NL
@@ -14,8 +17,13 @@ OTHERS=$NL
 read_records() {
   [ -d "$STATE" ] || return 0
   [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
-  OTHERS=$NL$(find "$STATE" -mindepth 2 -type f ! -path "$RECORD" ! -name '*.new' -exec cat {} +)$NL
+  OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
 }
+
+# find_records TEST… — all that are whole, of every stack.
+find_records() { find "$STATE" -mindepth 2 -type f ! -name '*.new' ! -name .stack-id "$@"; }
+
+has_records() { [ -n "$(find_records -path "$STATE/$OWNER/*")" ]; }
 
 recorded() {
   case $RECORDED in *"$NL$1$TAB$2$NL"*) return 0 ;; esac
@@ -29,7 +37,36 @@ recorded_elsewhere() {
 
 # The records other than ours that hold this entry, one path a line.
 other_records_of() {
-  find "$STATE" -mindepth 2 -type f ! -path "$RECORD" ! -name '*.new' -exec grep -lxF -- "$1$TAB$2" {} + || :
+  find_records ! -path "$RECORD" -exec grep -lxF -- "$1$TAB$2" {} + || :
+}
+
+# check_stack_id VERB — ends the script where what is on record is another state's.
+check_stack_id() {
+  if [ -z "$STACK_ID" ] || [ ! -s "$ID_FILE" ] || [ "$(cat -- "$ID_FILE")" = "$STACK_ID" ]; then return 0; fi
+  if ! has_records; then # it is of a run that was killed before its first one
+    rm -f -- "$ID_FILE"
+    return 0
+  fi
+  cs_others="the things of the stack $OWNER on this host belong to another Pulumi state"
+  [ "$1" != remove ] ||
+    fail "$cs_others, and nothing was removed; 'pulumi stack rm --force' makes this state forget them"
+  fail "$cs_others, and nothing was changed; choose another stack name, or, if that state is lost for good, remove $ID_FILE on the host and run 'pulumi up' again, which takes them over"
+}
+
+keep_stack_id() {
+  [ -n "$STACK_ID" ] && [ ! -s "$ID_FILE" ] || return 0
+  printf '%s\n' "$STACK_ID" >"$ID_FILE.new" && mv -f -- "$ID_FILE.new" "$ID_FILE" || {
+    rm -f -- "$ID_FILE.new"
+    cannot "write $ID_FILE" "$ID_FILE"
+  }
+}
+
+# The last record takes the folder with it.
+drop_empty_state() {
+  if [ -d "$STATE" ] && ! has_records; then
+    rm -f -- "$ID_FILE.new" "$ID_FILE"
+    rmdir "$STATE/$OWNER" "$STATE" 2>/dev/null || :
+  fi
 }
 
 # own KIND VALUE: we add this, or have added it; undo it when it is no longer asked for.
@@ -68,11 +105,12 @@ own_alone() {
 write_record() {
   if [ "$1" = "$NL" ]; then
     rm -f -- "$RECORD.new" "$RECORD"
-    rmdir "$STATE/$OWNER" "$STATE" 2>/dev/null || :
+    drop_empty_state
   else
     if [ ! -d "$STATE/$OWNER" ]; then
       mkdir -p "$STATE/$OWNER" && chmod 700 "$STATE" || cannot "create $STATE/$OWNER" "$STATE/$OWNER"
     fi
+    keep_stack_id
     printf '%s' "${1#"$NL"}" >"$RECORD.new" && mv -f -- "$RECORD.new" "$RECORD" ||
       cannot "write $RECORD" "$RECORD"
   fi

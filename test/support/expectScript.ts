@@ -64,6 +64,7 @@ function expectScript(
     values: {
       HOST: host,
       OWNER: "ssh-reverse-tunnel-dev",
+      STACK_ID: "",
       RESOURCE: resource,
       WHAT: what,
       REVISION: "",
@@ -78,7 +79,7 @@ export function installed(program: string): string {
   return readScript(`installed/${program}`).slice(0, -1);
 }
 
-const common = ["HOST", "OWNER", "RESOURCE", "WHAT", "REVISION"];
+const common = ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", "REVISION"];
 
 /** Values of a script without those that every script has. */
 export function ownValues(values: Record<string, string>): Record<string, string> {

@@ -138,6 +138,9 @@ function outputsOf(type: string, inputs: Inputs): Inputs {
   if (type === "random:index/randomInteger:RandomInteger") {
     return { result: (inputs.min as number) + 345 };
   }
+  if (type === "random:index/randomId:RandomId") {
+    return { hex: "0123456789abcdef" };
+  }
   return type === "command:remote:Command" ? { stdout: stdoutOf(inputs.stdin as string), stderr: "" } : {};
 }
 

@@ -38,7 +38,7 @@ export function ourScript(script: string, state: string, values: Record<string, 
 }
 
 function withState(script: string, state: string, values: Record<string, string>): string {
-  const header = { HOST: "gate", OWNER: "owner", RESOURCE: "resource", WHAT: "the test" };
+  const header = { HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: "resource", WHAT: "the test" };
   const text = scriptText(script, { ...header, ...values });
   return replaceOnce(text, "\nSTATE=/var/lib/ssh-reverse-tunnel\n", `\nSTATE=${shellQuote(state)}\n`);
 }

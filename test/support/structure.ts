@@ -24,7 +24,7 @@ export function expectStructure(recording: Recording, roots: string[]): void {
 }
 
 const known =
-  /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/randomInteger:RandomInteger|pulumi:pulumi:Stack)$/;
+  /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/random(Id|Integer):Random(Id|Integer)|pulumi:pulumi:Stack)$/;
 
 /** Short command lines without anything of ours in them, and nothing that replaces or needs the server's AcceptEnv. */
 function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): void {
