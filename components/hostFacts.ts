@@ -11,7 +11,10 @@ export interface HostFactsArgs {
   needsServer: boolean;
 }
 
-/** What the line that is no key begins with. */
+/** A line with a key. */
+const HOST_KEY = /^(ssh|ecdsa|sk)-\S+ \S+$/;
+
+/** What the line with the way to be root begins with. */
 const ROOT_SHELL = "root-shell ";
 
 /**
@@ -36,8 +39,9 @@ export class HostFacts extends RemoteComponent {
       first: true,
       removes: false,
     });
-    const lines = script.stdout.apply((text) => text.split("\n").filter((line) => line !== ""));
-    this.hostKeys = lines.apply((all) => all.filter((line) => !line.startsWith(ROOT_SHELL)));
+    const lines = script.stdout.apply((text) => text.split("\n"));
+    // Among them may be what the admin's login shell greets with.
+    this.hostKeys = lines.apply((all) => all.filter((line) => HOST_KEY.test(line)));
     this.rootShell = lines.apply(
       (all) => all.find((line) => line.startsWith(ROOT_SHELL))?.slice(ROOT_SHELL.length) ?? rootShells[0],
     );

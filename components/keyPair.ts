@@ -24,12 +24,14 @@ export class KeyPair extends RemoteComponent {
 
   constructor(name: string, args: KeyPairArgs, opts?: pulumi.ComponentResourceOptions) {
     super("KeyPair", name, opts);
-    this.publicKey = this.run(`${name}-script`, {
+    const { stdout } = this.run(`${name}-script`, {
       host: args.host,
       script: "keyPair",
       what: pulumi.interpolate`the key pair ${args.file} of ${args.account}`,
       values: { ACCOUNT: args.account, FILE: args.file, COMMENT: args.comment },
-    }).stdout;
+    });
+    // Before it may be what the admin's login shell greets with.
+    this.publicKey = stdout.apply((text) => text.trimEnd().split("\n").at(-1) ?? "");
     this.registerOutputs({ publicKey: this.publicKey });
   }
 }

@@ -50,6 +50,12 @@ describe("the look at a host", () => {
     expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
   });
 
+  test("takes no greeting of the admin's login shell for a key", async () => {
+    const chatty = { ...nas, name: "chatty" };
+    const { result } = await record(() => new HostFacts("facts", { host: chatty, needsServer: false }));
+    expect(await promiseOf(result.hostKeys)).toEqual(hostKeysOf("chatty (198.18.0.3)"));
+  });
+
   test("does not know the host keys in the preview of a first deployment, and does not guess", async () => {
     const { result } = await record(
       () => new HostFacts("gate-facts", { host: gate, needsServer: true }),

@@ -20,6 +20,12 @@ describe("a key pair", () => {
     });
   });
 
+  test("gives no greeting of the admin's login shell for a key", async () => {
+    const host = { ...nas, name: "chatty" };
+    const { result } = await record(() => new KeyPair("nas-key", { ...args, host }));
+    expect(await promiseOf(result.publicKey)).toBe(publicKeyOf("nas.key", "tunnel-nas@nas"));
+  });
+
   test("gives the public half, as the host printed it", async () => {
     const { result } = await record(() => new KeyPair("nas-key", args));
     expect(await promiseOf(result.publicKey)).toBe(publicKeyOf("nas.key", "tunnel-nas@nas"));

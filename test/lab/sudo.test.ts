@@ -162,7 +162,7 @@ describe("the look at a host says what is needed where there is no way to be roo
   });
 });
 
-describe("with admins on both hosts of whom sudo wants more than usual", () => {
+describe("with admins on both hosts of whom sudo wants more than usual, and whose shells greet", () => {
   let stack: LabStack;
   let before: Record<string, Snapshot>;
   const settings = (server: Record<string, unknown> = {}) => {
@@ -177,8 +177,13 @@ describe("with admins on both hosts of whom sudo wants more than usual", () => {
   };
 
   beforeAll(async () => {
-    await setSudo(gate, ["Defaults requiretty, secure_path=/opt/bin", ALL], "PATH=/opt/bin");
-    await setSudo(nas, ["Defaults env_reset, use_pty, secure_path=/opt/bin", ALL], "PATH=/usr/bin:/bin");
+    const greeting = "echo 'Welcome to this host!'; echo";
+    await setSudo(gate, ["Defaults requiretty, secure_path=/opt/bin", ALL], `PATH=/opt/bin; ${greeting}`);
+    await setSudo(
+      nas,
+      ["Defaults env_reset, use_pty, secure_path=/opt/bin", ALL],
+      `PATH=/usr/bin:/bin; ${greeting}`,
+    );
     before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
     stack = await openProgram(lab, { config: settings() });
   });

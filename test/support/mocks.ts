@@ -141,7 +141,11 @@ function outputsOf(type: string, inputs: Inputs): Inputs {
   if (type === "random:index/randomId:RandomId") {
     return { hex: "0123456789abcdef" };
   }
-  return type === "command:remote:Command" ? { stdout: stdoutOf(inputs.stdin as string), stderr: "" } : {};
+  if (type !== "command:remote:Command") return {};
+  const stdin = inputs.stdin as string;
+  // On a host called chatty, the admin's login shell begins with words of its own.
+  const greeting = stdin.startsWith("HOST='chatty ") ? "Welcome to this host!\n\n" : "";
+  return { stdout: greeting + stdoutOf(stdin), stderr: "" };
 }
 
 function stdoutOf(stdin: string): string {
