@@ -69,9 +69,10 @@ listed_type() {
     }'
 }
 
-# The type on record to go back to: a type, or "none" where the entry is to be deleted.
+# The type on record to go back to, ours or, since forwards on other addresses may have the same port, another's: a
+# type, or "none" where the entry is to be deleted.
 type_before() {
-  printf '%s' "$RECORDED" | awk -F "$TAB" -v port="$1" '$1 == "seport" { split($2, p, " "); if (p[1] == port) { print p[2]; exit } }'
+  printf '%s' "$RECORDED$OTHERS" | awk -F "$TAB" -v port="$1" '$1 == "seport" { split($2, p, " "); if (p[1] == port) { print p[2]; exit } }'
 }
 
 undo_seport() {
