@@ -60,7 +60,7 @@ make_dirs() {
   make_dir "$1" 755 0:0
 }
 
-# put PATH MODE UID:GID <content — writes and renames; an existing file keeps mode, owner and attributes.
+# put PATH MODE UID:GID [TIME] <content — writes and renames; an existing file keeps mode, owner and attributes.
 # The temporary name is always the same, so that a run that was killed leaves nothing that the next does not clear.
 # Redirections are in a shell of that account, since this shell's own would open the file as root.
 # shellcheck disable=SC2016
@@ -76,6 +76,7 @@ put() {
     as "$pu_dir" sh -c 'umask 077 && : >"$1" && chmod "$2" "$1"' sh "$pu_new" "$2"
   fi &&
     as "$pu_dir" sh -c 'cat >"$1"' sh "$pu_new" &&
+    { [ -z "${4-}" ] || as "$pu_dir" touch -d "$4" -- "$pu_new" 2>/dev/null || :; } &&
     { [ "$(owner_of "$pu_new")" = "$pu_ids" ] || chown -h "$pu_ids" -- "$pu_new"; } &&
     as "$pu_dir" mv -f -- "$pu_new" "$1" || {
     as "$pu_dir" rm -f -- "$pu_new" || :

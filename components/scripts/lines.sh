@@ -30,6 +30,7 @@ add_line() {
     fail "$1 is a link to $al_file, whose folder belongs to somebody else than its account; make it a file of its own"
   fi
   al_key=${6-$5}
+  keep_time "$al_file"
   share created "$al_file" "$([ ! -e "$al_file" ] || echo yes)"
   if [ "$4" = bottom ]; then
     # The bytes that a file without a final newline had: the newline that we add goes again with our line.
@@ -66,6 +67,15 @@ add_line() {
   changed "added a line to $al_file"
 }
 
+# keep_time FILE — a file that is again what it was, byte for byte, also gets the time back that it had.
+keep_time() {
+  [ ! -f "$1" ] || remember time "$1" "$(hash_of "$1")$TAB$(time_of "$1")"
+}
+
+hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
+
+time_of() { stat -c %y -- "$1"; }
+
 # The size that the file had before one of us gave it a final newline; nothing where none of us did.
 newline_size() {
   printf '%s' "$RECORDED$OTHERS" | FILE=$1 awk -F "$TAB" '
@@ -93,6 +103,15 @@ undo_newline() {
   un_file=${1#* }
   [ -f "$un_file" ] && [ "$(wc -c <"$un_file")" -eq $((un_size + 1)) ] && ! ends_without_newline "$un_file" || return 0
   head -c "$un_size" "$un_file" | put "$un_file" 600 0:0
+}
+
+undo_time() {
+  ut_file=${1%%"$TAB"*}
+  ut_rest=${1#*"$TAB"}
+  ut_time=${ut_rest#*"$TAB"}
+  [ -f "$ut_file" ] && [ "$(hash_of "$ut_file")" = "${ut_rest%%"$TAB"*}" ] &&
+    [ "$(time_of "$ut_file")" != "$ut_time" ] || return 0
+  as "$(owner_of "$(dirname "$ut_file")")" cat -- "$ut_file" | put "$ut_file" 600 0:0 "$ut_time"
 }
 
 undo_created() {

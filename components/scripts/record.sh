@@ -75,13 +75,23 @@ own() {
   recorded "$1" "$2" || write_record "$RECORDED$1$TAB$2$NL"
 }
 
-# share KIND VALUE: as own, for what several resources may need at once and the last one takes away.
+# share KIND VALUE EXISTS: as own, for what several resources may need at once and the last one takes away.
 # What was there before any of us is left to its owner.
-#   $3  yes where the thing exists already
-share() {
-  if [ "$3" != yes ] || recorded "$1" "$2" || recorded_elsewhere "$1" "$2"; then
-    own "$1" "$2"
-  fi
+share() { ! ours "$@" || own "$1" "$2"; }
+
+# ours KIND VALUE EXISTS: whether a thing that several resources may need is of our making, or will be.
+ours() { [ "$3" != yes ] || recorded "$1" "$2" || recorded_elsewhere "$1" "$2"; }
+
+# remember KIND KEY VALUE: as own, for how KEY was before any of us changed it. VALUE is how it is now, and goes on
+# record only where none of us has put it there before.
+remember() {
+  re_before=$(remembered "$1" "$2")
+  own "$1" "$2$TAB${re_before:-$3}"
+}
+
+remembered() {
+  printf '%s' "$RECORDED$OTHERS" | START=$1$TAB$2$TAB awk '
+    !found && index($0, ENVIRON["START"]) == 1 { found = 1; print substr($0, length(ENVIRON["START"]) + 1) }'
 }
 
 # own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
