@@ -6,6 +6,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labHost } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { leftovers } from "./support/leftovers.ts";
 
 /** Ports in a host's defences, each component by itself: what it opens, and what it gives back. */
 describe("ports of a forward in a host's firewall and SELinux policy", () => {
@@ -70,7 +71,48 @@ describe("ports of a forward in a host's firewall and SELinux policy", () => {
       await stack.destroy();
       expect(await reachable()).toBe(false);
       expect(await ports()).toEqual(["", ""]);
-      expect(zoneFiles(await gate.changesSince(before))).toEqual([]);
+      expect(await leftovers(gate, before)).toEqual([]);
+      await gate.run("firewall-cmd --reload");
+      expect(await reachable()).toBe(false);
+      expect(await leftovers(gate, before)).toEqual([]);
+    });
+
+    it("keeps what the administrator changed in the zone meanwhile", async () => {
+      const stack = await firewall("firewalld-changed");
+      await stack.up();
+      await gate.run("firewall-cmd --quiet --permanent --add-service https");
+      await stack.destroy();
+      expect((await gate.run("firewall-cmd --permanent --list-services")).stdout).toMatch(/\bhttps\b/);
+      expect(await ports()).toEqual(["", ""]);
+      await gate.run("firewall-cmd --reload");
+      expect((await gate.run("firewall-cmd --list-services")).stdout).toMatch(/\bhttps\b/);
+      await gate.run("firewall-cmd --quiet --permanent --load-zone-defaults public; firewall-cmd --reload");
+      await gate.run("rm /etc/firewalld/zones/*");
+    });
+
+    it("is given back its zone while it does not run", async () => {
+      const before = await gate.snapshot();
+      const stack = await firewall("firewalld-stopped");
+      await stack.up();
+      await gate.run("systemctl stop firewalld");
+      await stack.destroy();
+      expect(await leftovers(gate, before)).toEqual([]);
+      await gate.run("systemctl start firewalld");
+      await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
+      expect(await ports()).toEqual(["", ""]);
+    });
+
+    it("lets a destroy through where the administrator has removed the zone", async () => {
+      await gate.run("firewall-cmd --quiet --permanent --new-zone mine");
+      await gate.run("firewall-cmd --quiet --permanent --zone mine --add-service ssh");
+      await gate.run("firewall-cmd --quiet --reload && firewall-cmd --quiet --set-default-zone mine");
+      const stack = await firewall("firewalld-zone");
+      await stack.up();
+      expect(await ports()).toEqual(["8080/tcp", "8080/tcp"]);
+      await gate.run("firewall-cmd --quiet --set-default-zone public");
+      await gate.run("firewall-cmd --quiet --permanent --delete-zone mine && firewall-cmd --quiet --reload");
+      await stack.destroy();
+      expect((await gate.run("firewall-cmd --state")).stdout).toBe("running");
     });
 
     it("keeps a port open that the administrator had opened", async () => {
@@ -170,10 +212,15 @@ describe("ports of a forward in a host's firewall and SELinux policy", () => {
       await gate.run("mv /usr/sbin/semanage.away /usr/sbin/semanage");
       await stack.destroy();
     });
+
+    it("keeps a type that two tunnels need, on different addresses, until the last of them is gone", async () => {
+      const [first, second] = [await selinux("first", 2226), await selinux("second", 2226)];
+      await first.up();
+      await second.up();
+      await first.destroy();
+      expect(await typesOf(2226)).toEqual(["ssh_port_t"]);
+      await second.destroy();
+      expect(await typesOf(2226)).toEqual([""]);
+    });
   });
 });
-
-/** firewalld keeps a copy of a zone that was once changed, also where it says what it said before. */
-function zoneFiles(changes: string[]): string[] {
-  return changes.filter((line) => !/ \/etc\/firewalld\/zones(\/public\.xml(\.old)?)?( |$)/.test(line));
-}
