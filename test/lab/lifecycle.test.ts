@@ -4,6 +4,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { leftovers } from "./support/leftovers.ts";
 
 /**
  * The life of one tunnel, from the first up to destroy, on hosts that already have a life of their own. The tests are a
@@ -225,8 +226,8 @@ describe("one tunnel from the first up to destroy", () => {
 
   it("leaves nothing of ours after destroy, and what was there before as it was, byte for byte", async () => {
     await stack.destroy();
-    expect(await changed(gate, before.gate!)).toEqual([]);
-    expect(await changed(nas, before.nas!)).toEqual([]);
+    expect(await leftovers(gate, before.gate!)).toEqual([]);
+    expect(await leftovers(nas, before.nas!)).toEqual([]);
     await gate.run("sshd -t && systemctl is-active ssh");
   });
 });
@@ -241,17 +242,6 @@ const aLifeOfItsOwn = `
   printf 'PermitRootLogin prohibit-password\\n' >/etc/ssh/sshd_config.d/50-own.conf
   printf '\\nMatch User nobody\\n    PermitTTY no\\n' >>/etc/ssh/sshd_config
 `;
-
-/** What useradd and userdel leave: backups of the account files, and new times on the files themselves. */
-const accountFiles = /^changed \/etc\/(passwd|group|shadow|gshadow)(- \(.*\)| \(mtime\))$/;
-
-/** What changed on a host, less the account files' times and the times of files that are what they were. */
-async function changed(host: Host, since: Snapshot): Promise<string[]> {
-  const changes = await host.changesSince(since);
-  const ours = /^changed \/(root|home\/alice)\/\.ssh\/(authorized_keys|config) \(mtime\)$/;
-  const trial = /^(added|changed) \/tmp\//;
-  return changes.filter((line) => !accountFiles.test(line) && !ours.test(line) && !trial.test(line));
-}
 
 /** Every script of the stack, as it travelled. */
 async function remoteScripts(stack: LabStack): Promise<{ name: string; stdin: string }[]> {

@@ -1,0 +1,289 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from "vitest";
+import { resolveForward } from "../../components/forward.ts";
+import * as components from "../../components/index.ts";
+import type { Host as RemoteHost } from "../../components/index.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost } from "../../lab/program.ts";
+import { type LabStack, openStack } from "../../lab/stack.ts";
+import { fillHost } from "./support/fullHost.ts";
+import { type HostState, expectAsBefore, hostState } from "./support/hostState.ts";
+
+let lab: Lab;
+let hosts: { bare: Host; full: Host };
+let before: HostState[];
+let stack: LabStack;
+let program: () => void = () => undefined;
+
+/** A component with what it needs, and a command that tells on the host whether it is there. */
+interface Trial {
+  make: (name: string, host: RemoteHost, accounts: string[]) => void;
+  /** Fails on the host before `up` and after `destroy`, and succeeds in between. */
+  there?: string;
+  /** What `up` says, for a component that only looks. */
+  says?: RegExp;
+  /** What both hosts need first, which is then part of how they were before; and what ends it. */
+  setUp?: [begin: string, end: string];
+}
+
+const ssh = resolveForward("ssh", { remotePort: 2222, target: 22 });
+const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdhdGU=";
+
+/** By component; what is in brackets tells apart several trials of one. */
+const trials: Record<string, Trial> = {
+  Account: {
+    make: (name, host) => {
+      const account = { host, group: "ssh-tunnel", shell: "/bin/sh" };
+      new components.Account(`${name}-1`, { ...account, account: "tunnel-x", home: "/" });
+      new components.Account(`${name}-2`, { ...account, account: "tunnel-y", home: "/var/lib/tunnel-y" });
+    },
+    there: "id tunnel-x && id tunnel-y && [ -d /var/lib/tunnel-y ]",
+  },
+  AuthorizedKey: {
+    make: (name, host, accounts) => {
+      for (const account of accounts) {
+        for (const each of ["1", "2"]) {
+          new components.AuthorizedKey(`${name}-${account}-${each}`, {
+            ...{ host, account, publicKey: key, options: ["restrict"] },
+          });
+        }
+      }
+      const file = "/etc/ssh/ssh-reverse-tunnel/x.keys";
+      new components.AuthorizedKey(`${name}-x`, {
+        host,
+        account: "alice",
+        publicKey: key,
+        options: [],
+        file,
+      });
+    },
+    there:
+      "cd /etc/ssh/ssh-reverse-tunnel && grep AAAAIGdhdGU= x.keys ~/.ssh/authorized_keys ~alice/.ssh/authorized_keys",
+  },
+  ClientConfig: {
+    make: (name, host, accounts) => {
+      for (const account of accounts) {
+        const entry = { host, account, file: "x.conf", patterns: ["x"], options: { Port: 2222 } };
+        new components.ClientConfig(`${name}-${account}`, entry);
+      }
+    },
+    there: "ssh -G x | grep '^port 2222' && su alice -c 'ssh -G x' | grep '^port 2222'",
+  },
+  FirewallPorts: {
+    make: (name, host) => {
+      new components.FirewallPorts(`${name}-1`, { host, ports: [8080, 8081] });
+      new components.FirewallPorts(`${name}-2`, { host, ports: [8080, 8082] });
+    },
+    there: "firewall-cmd --list-ports | grep 8080 && firewall-cmd --permanent --list-ports | grep 8082",
+    setUp: [
+      "systemctl start firewalld && until firewall-cmd --quiet --state; do sleep 0.1; done",
+      "systemctl stop firewalld",
+    ],
+  },
+  "FirewallPorts (ufw)": {
+    make: (name, host) => void new components.FirewallPorts(name, { host, ports: [8080] }),
+    there: "ufw show added | grep 8080",
+    setUp: [
+      "ufw allow 22/tcp && ufw --force enable && touch -d 2020-02-02 /etc/ufw/user*.rules",
+      "ufw --force disable",
+    ],
+  },
+  HealthCheck: {
+    make: (name, host) => {
+      const check = { host, tunnel: "x", intervalSec: 1 };
+      new components.HealthCheck(`${name}-1`, {
+        ...check,
+        check: "health",
+        command: ["x", "ssh,127.0.0.1,22,ssh"],
+      });
+      new components.HealthCheck(`${name}-2`, {
+        ...{ ...check, check: "watchdog", account: "alice", command: ["x", "/run/ssh-tunnel-x"] },
+      });
+    },
+    there: "systemctl is-active ssh-tunnel-x-health.timer && systemctl is-active ssh-tunnel-x-watchdog.timer",
+  },
+  HostFacts: {
+    make: (name, host) => void new components.HostFacts(name, { host, needsServer: true }),
+    says: /unchanged: .*the host can be managed/,
+  },
+  InternalHost: {
+    make: (name, host) => void new components.InternalHost(name, host),
+    says: /unchanged: .*the host can be managed/,
+  },
+  KeyPair: {
+    make: (name, host, accounts) => {
+      for (const account of accounts) {
+        new components.KeyPair(`${name}-${account}`, { host, account, file: "x.key", comment: "x" });
+      }
+    },
+    there:
+      "ssh-keygen -lf ~/.ssh/ssh-reverse-tunnel/x.key && ssh-keygen -lf ~alice/.ssh/ssh-reverse-tunnel/x.key",
+  },
+  KnownHost: {
+    make: (name, host, accounts) => {
+      for (const account of accounts) {
+        const known = { host, account, file: "x.known_hosts", alias: "x", hostKeys: [key] };
+        new components.KnownHost(`${name}-${account}`, known);
+      }
+    },
+    there: "ssh-keygen -F x -f ~/.ssh/ssh-reverse-tunnel/x.known_hosts",
+  },
+  PublicHost: {
+    make: (name, host) => void new components.PublicHost(name, { ...host, allowUsers: ["root", "admin"] }),
+    there: "sshd -T | grep 'allowusers tunnel-'",
+  },
+  RemotePorts: {
+    make: (name, host) =>
+      void new components.RemotePorts(name, {
+        ...{
+          host,
+          account: "tunnel-x",
+          forwards: [ssh, resolveForward("a", { remotePort: "auto", target: 1 })],
+        },
+      }),
+    there: "grep -r 2222 /var/lib/ssh-reverse-tunnel",
+  },
+  ReverseTunnel: {
+    make: (name, host) => {
+      const there = host.name === "bare" ? "full" : "bare";
+      new components.ReverseTunnel(`to-${there}`, {
+        internalHost: new components.InternalHost(`${name}-inside`, host),
+        publicHost: new components.PublicHost(`${name}-outside`, labHost(lab, hosts[there])),
+        forwards: {
+          ssh: { remotePort: 2222, target: 22 },
+          v6: { remotePort: "auto", target: 22, listen: "::1" },
+        },
+        returnPath: accountsOf(hosts[there]).map((from) => ({ from, to: "alice", alias: "other" })),
+        ...(host.name === "full" ? { account: "alice" } : {}),
+      });
+    },
+    there: "ssh other hostname | grep -vx $(hostname) && su alice -c 'ssh other hostname'",
+  },
+  SelinuxPorts: {
+    make: (name, host) => void new components.SelinuxPorts(name, { host, ports: [2222, 8080] }),
+    there:
+      "semanage port -l -C -n | grep -E '^ssh_port_t .*2222' && semanage port -l -C -n | grep -E '^ssh_port_t .*8080'",
+    // The lab's kernel has no SELinux; the policy store is real, and has had an entry of its own.
+    setUp: [
+      `printf '#!/bin/sh\\n' >/usr/local/sbin/selinuxenabled && chmod 755 /usr/local/sbin/selinuxenabled
+       semanage port -a -t ssh_port_t -p tcp 2200 && semanage port -d -p tcp 2200`,
+      "rm /usr/local/sbin/selinuxenabled",
+    ],
+  },
+  SshLogin: {
+    make: (name, host, accounts) => {
+      for (const account of accounts) {
+        new components.SshLogin(`${name}-${account}`, {
+          ...{ from: { host, account }, to: { host, account, hostKeys: [key] }, file: "x", aliases: ["x"] },
+          ...{ address: "127.0.0.1", port: 22, keyOptions: ["restrict"], clientOptions: {} },
+        });
+      }
+    },
+    there:
+      "cd && ls .ssh/ssh-reverse-tunnel/x.key && grep restrict .ssh/authorized_keys && ssh -G x | grep stricthost",
+  },
+  SshServer: {
+    make: (name, host) => void new components.SshServer(name, { host }),
+    there:
+      "sshd -T -C user=tunnel-x,host=h,addr=1.2.3.4 | grep gatewayports && ls /usr/local/lib/cleanup-s/bin/takeover",
+  },
+  "SshServer (no Include in sshd_config)": {
+    make: (name, host) => void new components.SshServer(name, { host }),
+    there: "head -n 1 /etc/ssh/sshd_config | grep 00-cleanup-s.conf",
+    setUp: [
+      "cd /etc/ssh && cp -a sshd_config kept && sed -i /^Include/d sshd_config",
+      "cd /etc/ssh && mv kept sshd_config",
+    ],
+  },
+  SystemdUnits: {
+    make: (name, host) =>
+      void new components.SystemdUnits(name, {
+        ...{
+          host,
+          program: { source: "watchdog", path: "/usr/local/lib/ssh-tunnel-x/bin/x" },
+          start: "x.service",
+        },
+        units: {
+          "x.service":
+            "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target graphical.target",
+        },
+      }),
+    there: "systemctl is-active x.service",
+  },
+  TunnelCheck: {
+    make: (name, host) =>
+      void new components.TunnelCheck(name, {
+        ...{ host, forwards: [{ forward: ssh, port: 22 }], lookAt: "x", fingerprint: "x" },
+      }),
+    says: /works: .*forward 'ssh' on 127.0.0.1:22/,
+  },
+  TunnelService: {
+    make: (name, host) =>
+      void new components.TunnelService(name, {
+        ...{
+          host,
+          tunnel: "x",
+          account: "alice",
+          alias: "nowhere.invalid",
+          remoteForwards: [],
+          fingerprint: "x",
+        },
+      }),
+    there: "systemctl is-enabled ssh-tunnel-x && systemctl show -P ActiveState ssh-tunnel-x | grep activ",
+  },
+};
+
+beforeAll(async () => {
+  lab = await Lab.up({ name: "cleanup", hosts: ["bare", "full"] });
+  hosts = { bare: lab.host("bare"), full: lab.host("full") };
+  await fillHost(hosts.full);
+  stack = await openStack({
+    project: "cleanup",
+    stack: "s",
+    program: () => Promise.resolve(program()),
+    directory: `${lab.directory}/stacks/s`,
+  });
+  before = await states();
+});
+
+afterAll(() => Lab.clear("cleanup"));
+
+const both = () => Object.values(hosts);
+const states = () => Promise.all(both().map(hostState));
+const accountsOf = (host: Host) => ["root", "alice", ...(host === hosts.full ? ["bob", "carol"] : [])];
+const onBoth = (command: string) => Promise.all(both().map((host) => host.run(command)));
+const isThere = (command: string) =>
+  Promise.all(both().map(async (host) => (await host.run(command, { allowFailure: true })).exitCode === 0));
+
+it("tries every component", () => {
+  const classes = Object.keys(components).filter((name) => /^[A-Z]/.test(name)); // the others are functions
+  const tried = new Set(Object.keys(trials).map((name) => name.replace(/ .*/, "")));
+  expect([...tried].sort()).toEqual(classes.sort());
+});
+
+describe("both a bare host and one full of configuration of its own are as before after up and destroy of", () => {
+  it.each(Object.keys(trials))("%s", async (type) => {
+    const { make, there, says, setUp } = trials[type]!;
+    onTestFailed(async () => {
+      // One that fails is no reason for the next to fail.
+      await stack.destroy();
+      if (setUp) await onBoth(setUp[1]);
+      before = await states();
+    });
+    if (setUp) {
+      await onBoth(setUp[0]);
+      before = await states();
+    }
+    program = () => both().forEach((host) => make(`x-${host.name}`, labHost(lab, host), accountsOf(host)));
+    if (there) expect(await isThere(there)).toEqual([false, false]);
+    const { stdout } = await stack.up();
+    if (there) expect(await isThere(there)).toEqual([true, true]);
+    if (says) expect(stdout).toMatch(says);
+    await stack.destroy();
+    await Promise.all(both().map((host, index) => expectAsBefore(host, before[index]!)));
+    if (setUp) {
+      await onBoth(setUp[1]);
+      before = await states();
+    }
+  });
+});

@@ -1,0 +1,71 @@
+import { expect } from "vitest";
+import type { Host } from "../../../lab/host.ts";
+import type { Snapshot } from "../../../lab/snapshot.ts";
+import { leftovers } from "./leftovers.ts";
+
+/** Everything of a host that a component might change: what is on its disk, and what its running system knows. */
+export interface HostState {
+  disk: Snapshot;
+  running: Record<string, string>;
+}
+
+export async function hostState(host: Host): Promise<HostState> {
+  return { disk: await host.snapshot(), running: await runningState(host) };
+}
+
+/** Expects that a host is as it was, on its disk and in its running system. */
+export async function expectAsBefore(host: Host, before: HostState): Promise<void> {
+  // What ended a moment ago may still be listed.
+  await expect.poll(() => runningState(host), { timeout: 15_000, interval: 200 }).toEqual(before.running);
+  expect(await leftovers(host, before.disk), `left on ${host.name}`).toEqual([]);
+}
+
+/** What each is called, and how a host tells it. */
+const QUESTIONS: Record<string, string> = {
+  accounts: "getent passwd; getent group; cat /etc/shadow /etc/gshadow /etc/subuid /etc/subgid",
+  // Logins come and go, and so do names that systemd has heard of and has no file for. network-online.target is pulled
+  // in by the first service that waits for it.
+  units: `systemctl list-units --all --plain --no-legend | awk '{ print $1, $2, $3, $4 }' |
+    grep -vE '^(session-|user-|user@|run-user-|user-runtime-dir@|network-online.target|systemd-(networkd|hostnamed|initctl))|not-found inactive' | sort`,
+  unitFiles: "systemctl list-unit-files --no-legend | grep -vE '^session-'",
+  timers: "systemctl list-timers --all --no-legend | awk '{ print $(NF - 1), $NF }' | sort",
+  listeners: "ss -Hltunp | awk '{ print $1, $5, $7 }' | sort",
+  // A login, what it starts, and this very question are not the host's own.
+  processes: `all=$(ps -eo user:32,pid,args --no-headers)
+    printf '%s\\n' "$all" |
+    grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R|/lib/systemd/systemd --user|\\(sd-pam\\))' |
+    sed 's/listener\\] .*/listener]/' | sort`,
+  // systemd's own notes of units and logins are named after both, and told above; /run/private is its, too, and ufw.lock
+  // is ufw's, which keeps it.
+  volatile: `find /run /tmp /var/tmp /dev/shm -not -path '/run/user*' -not -path '/run/systemd/*/*' |
+    grep -vE '^/(var/)?tmp/systemd-private-|^/run/(systemd|host)|^/run/(private|ufw.lock)$' | sort`,
+  // xattrs and ACLs, which the overlay's list does not have.
+  attributes: `python3 - <<'END'
+import os
+for top in "/etc/ssh", "/root", "/home", "/etc/firewalld", "/etc/ufw":
+    for folder, folders, files in os.walk(top):
+        for name in sorted(folders + files):
+            path = os.path.join(folder, name)
+            for attribute in os.listxattr(path, follow_symlinks=False):
+                print(path, attribute, os.getxattr(path, attribute, follow_symlinks=False).hex())
+END`,
+  packetFilter: "nft -s list ruleset 2>/dev/null",
+  firewalld:
+    "! systemctl is-active --quiet firewalld || { firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones; }",
+  selinux: "! command -v selinuxenabled >/dev/null || semanage port -l -n",
+  sshd: "sshd -T; sshd -T -C user=tunnel-x,host=127.0.0.1,addr=127.0.0.1",
+};
+
+async function runningState(host: Host): Promise<Record<string, string>> {
+  const script = Object.entries(QUESTIONS).map(([name, command]) => `echo "== ${name}"\n${command}\n`);
+  const { stdout } = await host.run(script.join(""), { allowFailure: true });
+  return Object.fromEntries(
+    `\n${stdout}`
+      .split("\n== ")
+      .slice(1)
+      .map((part): [string, string] => {
+        const [name = "", ...lines] = part.split("\n");
+        return [name, lines.join("\n")];
+      }),
+  );
+}
