@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -203,6 +204,36 @@ describe("a key in authorized_keys", () => {
     put(undefined);
     run("apply", key("a"));
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test("gives the file back with the time that it had, whichever of two lines goes first", () => {
+    for (const [first, last] of [
+      [key("a"), key("b")],
+      [key("b"), key("a")],
+    ] as const) {
+      put("old");
+      const then = new Date("2020-02-02T02:02:02.123Z");
+      utimesSync(file, then, then);
+      run("apply", key("a"));
+      run("apply", key("b"));
+      run("apply", key("a", "restrict,pty"));
+      run("remove", first);
+      expect(statSync(file).mtime).not.toEqual(then);
+      run("remove", last);
+      expect(statSync(file).mtime).toEqual(then);
+      expectNoTrace();
+    }
+  });
+
+  test("gives no time back to a file that somebody has changed since", () => {
+    put("old\n");
+    const then = new Date("2020-02-02T02:02:02.123Z");
+    utimesSync(file, then, then);
+    run("apply", key("a"));
+    writeFileSync(file, `new\n${bytes()}`, "latin1");
+    run("remove", key("a"));
+    expect(bytes()).toBe("new\nold\n");
+    expect(statSync(file).mtime.getTime()).toBeGreaterThan(then.getTime());
   });
 
   test("follows a symbolic link and leaves it one", () => {
