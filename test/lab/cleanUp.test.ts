@@ -191,7 +191,7 @@ const trials: Record<string, Trial> = {
     make: (name, host) => void new components.SshServer(name, { host }),
     there: "head -n 1 /etc/ssh/sshd_config | grep 00-cleanup-s.conf",
     setUp: [
-      "cd /etc/ssh && cp -a sshd_config kept && sed -i /^Include/d sshd_config",
+      "cd /etc/ssh && cp -a sshd_config kept && sed -i /^Include/d sshd_config && systemctl reload ssh",
       "cd /etc/ssh && mv kept sshd_config",
     ],
   },
@@ -280,6 +280,7 @@ describe("both a bare host and one full of configuration of its own are as befor
     if (there) expect(await isThere(there)).toEqual([true, true]);
     if (says) expect(stdout).toMatch(says);
     await stack.destroy();
+    if (there) expect(await isThere(there)).toEqual([false, false]);
     await Promise.all(both().map((host, index) => expectAsBefore(host, before[index]!)));
     if (setUp) {
       await onBoth(setUp[1]);

@@ -53,6 +53,8 @@ END`,
   firewalld:
     "! systemctl is-active --quiet firewalld || { firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones; }",
   selinux: "! command -v selinuxenabled >/dev/null || semanage port -l -n",
+  // What sshd has not loaded since it was written, or taken away.
+  sshdUnloaded: `find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -newermt "$(systemctl show --timestamp=us+utc -P StateChangeTimestamp ssh)"`,
   sshd: "sshd -T; sshd -T -C user=tunnel-x,host=127.0.0.1,addr=127.0.0.1",
 };
 
