@@ -107,7 +107,7 @@ main() {
   fi
   case ${1-} in
     apply)
-      if [ "$RECORDED" != "$NL" ]; then keep_stack_id; elif [ "$LOCK" = yes ]; then FIRST=yes; fi
+      [ "$LOCK" = no ] || begin_apply
       apply
       [ "$SWEEP" = no ] || sweep
       ;;

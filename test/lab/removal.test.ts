@@ -114,11 +114,8 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
       await nas.run("systemctl show -P MainPID -P NRestarts -P ActiveEnterTimestampMonotonic ssh-tunnel-nas")
     ).stdout,
     connection: (
-      await nas.run("ss -Htnp | grep pid=$(systemctl show -P MainPID ssh-tunnel-nas),")
-    ).stdout.replace(
-      /^ESTAB +\d+ +\d+/, // what waits to be sent
-      "",
-    ),
+      await nas.run("ss -Htnp 'dport = :22' | grep pid=$(systemctl show -P MainPID ssh-tunnel-nas),")
+    ).stdout.replace(/^ESTAB +\d+ +\d+/, ""), // what waits to be sent
     session: (await gate.run("pgrep -u tunnel-nas sshd")).stdout,
     sshd: (await gate.run("systemctl show -P MainPID -P ActiveEnterTimestampMonotonic ssh")).stdout,
     reloads: (await gate.run("journalctl -q -o cat -u ssh | grep -c SIGHUP || :")).stdout,
