@@ -53,6 +53,11 @@ check_stack_id() {
   fail "$cs_others, and nothing was changed; choose another stack name, or, if that state is lost for good, remove $ID_FILE on the host and run 'pulumi up' again, which takes them over"
 }
 
+# begin_apply — a first one, that nothing is on record of, takes back what it began where it fails: see at_exit.
+begin_apply() {
+  if [ "$RECORDED" = "$NL" ]; then FIRST=yes; else keep_stack_id; fi
+}
+
 keep_stack_id() {
   [ -n "$STACK_ID" ] && [ ! -s "$ID_FILE" ] || return 0
   printf '%s\n' "$STACK_ID" >"$ID_FILE.new" && mv -f -- "$ID_FILE.new" "$ID_FILE" || {

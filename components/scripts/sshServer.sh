@@ -71,6 +71,7 @@ EOT
 # Whether the drop-in is as wanted, and sshd has loaded it: an earlier run may have been killed before that.
 in_place() {
   if included_by_line; then # where it is ours, keep it on record
+    keep_time "$MAIN"
     share created "$MAIN" yes
     share line "$MAIN${TAB}whole${TAB}$INCLUDE" yes
   fi
