@@ -8,6 +8,7 @@ import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { remoteScripts } from "./support/remoteScripts.ts";
 import { type Changes, tunnelSettings } from "./support/settings.ts";
 
 const ownSettings = "/etc/ssh/sshd_config.d/50-own.conf";
@@ -263,7 +264,8 @@ describe("a fault", () => {
     });
 
     it("in a change of sshd that no login confirms is taken back, and healed by the next revision", async () => {
-      const { stdin } = await change(stack);
+      const change = (await remoteScripts(stack)).find(({ name }) => name === "gate-server-change");
+      const stdin = change?.stdin ?? "";
       await gate.run(`rm ${dropIn} && systemctl reload ssh`);
       const { stderr } = await gate.run("sh -s -- apply", { input: stdin });
       expect(stderr).toContain(
@@ -365,12 +367,3 @@ describe("a fault", () => {
     );
   });
 });
-
-/** The script that changes sshd, as it travelled. */
-async function change(stack: LabStack): Promise<{ stdin: string }> {
-  const { deployment } = (await stack.export()) as unknown as {
-    deployment: { resources: { urn: string; inputs?: { stdin: string } }[] };
-  };
-  const found = deployment.resources.find(({ urn }) => urn.endsWith("::gate-server-change"));
-  return found?.inputs ?? { stdin: "" };
-}

@@ -5,6 +5,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { remoteScripts } from "./support/remoteScripts.ts";
 
 /**
  * The life of one tunnel, from the first up to destroy, on hosts that already have a life of their own. The tests are a
@@ -115,9 +116,8 @@ describe("one tunnel from the first up to destroy", () => {
     const sshd = (await gate.run("systemctl show -P ActiveEnterTimestampMonotonic -P ExecReload ssh")).stdout;
     const scripts = await remoteScripts(stack);
     expect(scripts.length).toBeGreaterThan(20);
-    for (const { name, stdin } of scripts) {
-      const host = /^HOST='gate /.test(stdin) ? gate : nas;
-      const { stderr } = await host.run("sh -s -- apply", { input: stdin });
+    for (const { name, host, stdin } of scripts) {
+      const { stderr } = await lab.host(host).run("sh -s -- apply", { input: stdin });
       expect(stderr, name).toMatch(/^unchanged: /m);
       expect(stderr, name).not.toMatch(/^(changed|error): /m);
     }
@@ -242,13 +242,3 @@ const aLifeOfItsOwn = `
   printf 'PermitRootLogin prohibit-password\\n' >/etc/ssh/sshd_config.d/50-own.conf
   printf '\\nMatch User nobody\\n    PermitTTY no\\n' >>/etc/ssh/sshd_config
 `;
-
-/** Every script of the stack, as it travelled. */
-async function remoteScripts(stack: LabStack): Promise<{ name: string; stdin: string }[]> {
-  const { deployment } = (await stack.export()) as unknown as {
-    deployment: { resources: { urn: string; type: string; inputs?: { stdin?: string } }[] };
-  };
-  return deployment.resources
-    .filter(({ type }) => type === "command:remote:Command")
-    .map(({ urn, inputs }) => ({ name: urn.split("::").pop() ?? "", stdin: inputs?.stdin ?? "" }));
-}

@@ -7,6 +7,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labHost } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { remoteScripts } from "./support/remoteScripts.ts";
 
 /** What must never happen: that a host's admin is kept out by us, or that an account has root write for it. */
 describe("a host's admin", () => {
@@ -69,12 +70,8 @@ describe("a host's admin", () => {
     ).exitCode === 0;
 
   /** The text of the script that changes sshd, as Pulumi sent it. */
-  const changeScript = async (): Promise<string> => {
-    const { deployment } = (await stack.export()) as unknown as {
-      deployment: { resources: { urn: string; inputs?: { stdin?: string } }[] };
-    };
-    return deployment.resources.find(({ urn }) => urn.endsWith("::server-change"))?.inputs?.stdin ?? "";
-  };
+  const changeScript = async (): Promise<string> =>
+    (await remoteScripts(stack)).find(({ name }) => name === "server-change")?.stdin ?? "";
 
   it("has the old configuration back after a power cut within the minute of the change", async () => {
     allowUsers = ["root", "admin"];
