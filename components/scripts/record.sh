@@ -16,6 +16,8 @@ OTHERS=$NL
 
 read_records() {
   [ -d "$STATE" ] || return 0
+  # A run that was killed while it wrote the record has left the new one; what it was to add is added anew.
+  [ ! -e "$RECORD.new" ] || rm -f -- "$RECORD.new" || cannot "remove $RECORD.new" "$RECORD.new"
   [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
   OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
 }
@@ -123,7 +125,7 @@ write_record() {
     drop_empty_state
   else
     if [ ! -d "$STATE/$OWNER" ]; then
-      mkdir -p "$STATE/$OWNER" && chmod 700 "$STATE" || cannot "create $STATE/$OWNER" "$STATE/$OWNER"
+      (umask 077 && mkdir -p "$STATE/$OWNER") || cannot "create $STATE/$OWNER" "$STATE/$OWNER"
     fi
     keep_stack_id
     printf '%s' "${1#"$NL"}" >"$RECORD.new" && mv -f -- "$RECORD.new" "$RECORD" ||
@@ -146,6 +148,8 @@ sweep() {
   done 3<<EOF
 $(printf '%s' "$RECORDED" | awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }')
 EOF
+  # A run that was killed right after it made the folders has left them empty.
+  [ "$RECORDED" != "$NL" ] || [ ! -d "$STATE/$OWNER" ] || write_record "$NL"
   after_sweep
 }
 
