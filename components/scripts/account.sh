@@ -22,11 +22,19 @@ apply() {
   [ "$(id -gn "$ACCOUNT")" = "$GROUP" ] || converge --gid "$GROUP"
   [ "$(printf '%s' "$now" | cut -d: -f6)" = "$HOME_DIR" ] || converge --home "$HOME_DIR"
   [ "$(printf '%s' "$now" | cut -d: -f7)" = "$LOGIN_SHELL" ] || converge --shell "$LOGIN_SHELL"
-  if [ "$HOME_DIR" != / ] && [ ! -d "$HOME_DIR" ]; then
-    mkdir -m 700 -- "$HOME_DIR" && chown "$ACCOUNT:$GROUP" -- "$HOME_DIR" ||
-      cannot "create the folder $HOME_DIR" "$HOME_DIR"
+  [ "$HOME_DIR" = / ] || make_home
+}
+
+# The owner is looked at by itself: a run may have been killed between the two.
+make_home() {
+  if [ ! -d "$HOME_DIR" ]; then
+    mkdir -m 700 -- "$HOME_DIR" || cannot "create the folder $HOME_DIR" "$HOME_DIR"
     label "$HOME_DIR"
     changed "created the folder $HOME_DIR"
+  fi
+  if [ "$(stat -c %U:%G -- "$HOME_DIR")" != "$ACCOUNT:$GROUP" ]; then
+    chown -h "$ACCOUNT:$GROUP" -- "$HOME_DIR" || cannot "change the owner of $HOME_DIR" "$HOME_DIR"
+    changed "gave the folder $HOME_DIR to $ACCOUNT"
   fi
 }
 
