@@ -15,6 +15,8 @@ apply() {
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"
   else
+    # On record until the sweep: what a killed run leaves of it goes with the next, or with a remove.
+    write_record "${RECORDED}file$TAB$key.new${NL}file$TAB$key.new.pub$NL"
     as "$IDS" rm -f -- "$key.new" "$key.new.pub"
     as "$IDS" ssh-keygen -q -t ed25519 -N '' -C "$COMMENT" -f "$key.new" || {
       as "$IDS" rm -f -- "$key.new" "$key.new.pub"
