@@ -38,6 +38,7 @@ label() {
 make_dir() {
   if [ -d "$1" ]; then
     share dir "$1" yes
+    ! recorded dir "$1" || own_dir "$1" "$3"
     return 0
   fi
   share dir "$1" no
@@ -49,6 +50,14 @@ make_dir() {
   fi || cannot "create the folder $1" "$1"
   label "$1"
   changed "created the folder $1"
+}
+
+# own_dir PATH UID:GID — a run that was killed right after it made the folder has left it to root.
+own_dir() {
+  case $2 in 0:*) return 0 ;; esac
+  case $(owner_of "$1") in 0:*) ;; *) return 0 ;; esac
+  chown -h "$2" -- "$1" || cannot "change the owner of $1" "$1"
+  changed "gave the folder $1 to its account"
 }
 
 # make_dirs PATH — a folder of root's and all above it, readable by everyone.
@@ -67,14 +76,14 @@ make_dirs() {
 put() {
   pu_dir=$(owner_of "$(dirname "$1")")
   pu_new=$(temporary_of "$1")
-  as "$pu_dir" rm -f -- "$pu_new"
-  if [ -e "$1" ]; then
-    pu_ids=$(owner_of "$1")
-    as "$pu_dir" cp -a -- "$1" "$pu_new"
-  else
-    pu_ids=$3
-    as "$pu_dir" sh -c 'umask 077 && : >"$1" && chmod "$2" "$1"' sh "$pu_new" "$2"
-  fi &&
+  as "$pu_dir" rm -f -- "$pu_new" &&
+    if [ -e "$1" ]; then
+      pu_ids=$(owner_of "$1")
+      as "$pu_dir" cp -a -- "$1" "$pu_new"
+    else
+      pu_ids=$3
+      as "$pu_dir" sh -c 'umask 077 && : >"$1" && chmod "$2" "$1"' sh "$pu_new" "$2"
+    fi &&
     as "$pu_dir" sh -c 'cat >"$1"' sh "$pu_new" &&
     { [ -z "${4-}" ] || as "$pu_dir" touch -d "$4" -- "$pu_new" 2>/dev/null || :; } &&
     { [ "$(owner_of "$pu_new")" = "$pu_ids" ] || chown -h "$pu_ids" -- "$pu_new"; } &&
@@ -85,16 +94,24 @@ put() {
   label "$1"
 }
 
-temporary_of() { printf '%s/.%s.ssh-reverse-tunnel' "$(dirname "$1")" "$(basename "$1")"; }
+temporary_of() { printf '%s/.%s.ssh-reverse-tunnel' "${1%/*}" "${1##*/}"; }
+
+# Where there is nothing to write, a run that was killed may still have left what it was writing.
+clear_temporary() {
+  ct_new=$(temporary_of "$1")
+  [ -e "$ct_new" ] || [ -L "$ct_new" ] || return 0
+  as "$(owner_of "${1%/*}")" rm -f -- "$ct_new" || cannot "remove $ct_new" "$ct_new"
+}
 
 # write_file PATH MODE UID:GID CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
 write_file() {
   WRITTEN=
   own_alone file "$1" "$([ ! -e "$1" ] || echo yes)"
   if [ -f "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && printf '%s\n' "$4" | cmp -s - "$1"; then
+    clear_temporary "$1"
     return 0
   fi
-  if [ -e "$1" ]; then as "$(owner_of "$(dirname "$1")")" chmod "$2" -- "$1"; fi
+  [ ! -e "$1" ] || as "$(owner_of "$(dirname "$1")")" chmod "$2" -- "$1" || cannot "write $1" "$1"
   printf '%s\n' "$4" | put "$1" "$2" "$3"
   # shellcheck disable=SC2034  # for the script that called
   WRITTEN=yes
@@ -111,7 +128,7 @@ undo_dir() {
 }
 
 undo_file() {
-  rm -f -- "$(temporary_of "$1")"
+  clear_temporary "$1"
   [ -e "$1" ] || [ -L "$1" ] || return 0
   rm -f -- "$1" || fail "cannot remove $1"
   changed "removed $1"

@@ -48,6 +48,7 @@ add_line() {
     share line "$al_file${TAB}whole$TAB$al_key" "${al_number:+yes}"
   fi
   if [ -n "$al_number" ] && [ "$(tail -n "+$al_number" "$al_file" | head -n 1)" = "$5" ]; then
+    clear_temporary "$al_file"
     return 0
   fi
   {
@@ -87,7 +88,7 @@ undo_line() {
   ul_rest=${1#*"$TAB"}
   ul_number=$(line_number "$ul_file" "${ul_rest#*"$TAB"}" "${ul_rest%%"$TAB"*}")
   if [ -z "$ul_number" ]; then
-    rm -f -- "$(temporary_of "$ul_file")"
+    clear_temporary "$ul_file"
     return 0
   fi
   {
@@ -116,6 +117,6 @@ undo_time() {
 
 undo_created() {
   [ -f "$1" ] && [ ! -s "$1" ] || return 0
-  rm -f -- "$1"
+  rm -f -- "$1" || fail "cannot remove $1"
   changed "removed $1"
 }
