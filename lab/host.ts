@@ -138,11 +138,14 @@ export class Host {
     return readUpper(this.name, this.file("upper"));
   }
 
-  /** Every path added, removed or changed since, sorted: "added /etc/x", "changed /etc/y (content, mode)". */
-  public async changesSince(since: Snapshot): Promise<string[]> {
+  /**
+   * Every path added, removed or changed since, sorted: "added /etc/x", "changed /etc/y (content, mode)". Up to now, or
+   * up to a later snapshot.
+   */
+  public async changesSince(since: Snapshot, until?: Snapshot): Promise<string[]> {
     if (since.host !== this.name)
       throw new Error(`That is a snapshot of ${since.host}, not of ${this.name}.`);
-    return compare(since, await this.snapshot(), this.setting.image);
+    return compare(since, until ?? (await this.snapshot()), this.setting.image);
   }
 
   private async ready(ended: () => boolean): Promise<void> {

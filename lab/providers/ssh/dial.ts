@@ -64,6 +64,8 @@ async function withRetry<T>(
 function tcp({ host, port, perDialTimeout }: Hop): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port: Math.trunc(port) });
+    // As Go does: a host that has lost its power, and forgotten the connection, is noticed.
+    socket.setKeepAlive(true, 15_000);
     socket.setTimeout(perDialTimeout * 1_000, () => {
       socket.destroy();
       reject(dialTimeout(host, port));
