@@ -96,11 +96,20 @@ put() {
 
 temporary_of() { printf '%s/.%s.ssh-reverse-tunnel' "${1%/*}" "${1##*/}"; }
 
-# Where there is nothing to write, a run that was killed may still have left what it was writing.
-clear_temporary() {
-  ct_new=$(temporary_of "$1")
-  [ -e "$ct_new" ] || [ -L "$ct_new" ] || return 0
-  as "$(owner_of "${1%/*}")" rm -f -- "$ct_new" || cannot "remove $ct_new" "$ct_new"
+# A run that was killed may have left what it was writing, beside a file on its record.
+clear_temporaries() {
+  while IFS=$TAB read -r ct_kind ct_path <&3; do
+    case $ct_kind in
+      file | line | drop_in) ;;
+      newline) ct_path=${ct_path#* } ;;
+      *) continue ;;
+    esac
+    ct_new=$(temporary_of "${ct_path%%"$TAB"*}")
+    [ -e "$ct_new" ] || [ -L "$ct_new" ] || continue
+    as "$(owner_of "${ct_new%/*}")" rm -f -- "$ct_new" || cannot "remove $ct_new" "$ct_new"
+  done 3<<EOF
+$RECORDED
+EOF
 }
 
 # write_file PATH MODE UID:GID CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
@@ -108,7 +117,6 @@ write_file() {
   WRITTEN=
   own_alone file "$1" "$([ ! -e "$1" ] || echo yes)"
   if [ -f "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && printf '%s\n' "$4" | cmp -s - "$1"; then
-    clear_temporary "$1"
     return 0
   fi
   [ ! -e "$1" ] || as "$(owner_of "$(dirname "$1")")" chmod "$2" -- "$1" || cannot "write $1" "$1"
@@ -128,7 +136,6 @@ undo_dir() {
 }
 
 undo_file() {
-  clear_temporary "$1"
   [ -e "$1" ] || [ -L "$1" ] || return 0
   rm -f -- "$1" || fail "cannot remove $1"
   changed "removed $1"

@@ -73,9 +73,10 @@ sshd_effective() {
   sshd -T -C "user=$1,host=${2-127.0.0.1},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
 }
 
-# trial.sh and record.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
+# trial.sh, record.sh and files.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
 hold_trial() { :; }
 clear_trial() { :; }
+clear_temporaries() { :; }
 sweep() { :; }
 remove_later() { return 1; }
 

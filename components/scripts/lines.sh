@@ -48,7 +48,6 @@ add_line() {
     share line "$al_file${TAB}whole$TAB$al_key" "${al_number:+yes}"
   fi
   if [ -n "$al_number" ] && [ "$(tail -n "+$al_number" "$al_file" | head -n 1)" = "$5" ]; then
-    clear_temporary "$al_file"
     return 0
   fi
   {
@@ -87,10 +86,7 @@ undo_line() {
   ul_file=${1%%"$TAB"*}
   ul_rest=${1#*"$TAB"}
   ul_number=$(line_number "$ul_file" "${ul_rest#*"$TAB"}" "${ul_rest%%"$TAB"*}")
-  if [ -z "$ul_number" ]; then
-    clear_temporary "$ul_file"
-    return 0
-  fi
+  [ -n "$ul_number" ] || return 0
   {
     head -n $((ul_number - 1)) "$ul_file"
     tail -n "+$((ul_number + 1))" "$ul_file"

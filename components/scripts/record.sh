@@ -20,6 +20,7 @@ read_records() {
   [ ! -e "$RECORD.new" ] || rm -f -- "$RECORD.new" || cannot "remove $RECORD.new" "$RECORD.new"
   [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
   OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
+  clear_temporaries
 }
 
 # find_records TEST… — all that are whole, of every stack.
