@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AuthorizedKey } from "../../components/authorizedKey.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { openStack } from "../../lab/stack.ts";
+import { type Claim, CrashTrial, type Finding } from "./support/crashTrial.ts";
+import { prepareCuts } from "./support/cuts.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
+import { tunnelSettings } from "./support/settings.ts";
+import { sshAsUser } from "./support/ssh.ts";
+
+/**
+ * Every script of a whole stack, killed with SIGKILL right before and right after each of its steps, in apply and in
+ * remove. See support/cuts.ts for what a step is, and support/crashTrial.ts for what is done at each.
+ */
+describe("a script that is killed before or after any of its steps", () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let stack: LabStack;
+  let before: Record<string, Snapshot>;
+  let whole: Record<string, Snapshot>;
+  const trials: CrashTrial[] = [];
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "crash", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    await Promise.all([gate, nas].map((host) => host.run(aLifeOfItsOwn)));
+    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+    stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
+    await stack.up();
+    whole = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+    const scripts = await remoteScripts(stack);
+    await removeAll(scripts);
+    await Promise.all([gate, nas].map(prepareCuts));
+    await tryAll(scripts);
+  }, 1_800_000);
+
+  afterAll(async () => {
+    await lab?.down();
+  });
+
+  const removeAll = async (scripts: RemoteScript[]) => {
+    for (const { host, stdin } of [...scripts].reverse()) {
+      await lab.host(host).run("sh -s -- remove", { input: stdin });
+    }
+  };
+
+  /** Host by host, each script after those that it depends on. */
+  async function tryAll(scripts: RemoteScript[]): Promise<void> {
+    const done = new Map<string, Promise<void>>();
+    const busy: Record<string, Promise<void>> = {};
+    /** Keys are made anew: who is told of one must be told of the new one. */
+    const renewed = new Map<string, string>();
+    for (const group of groupsOf(scripts)) {
+      const { host = "", after } = { host: group[0]?.host, after: group.flatMap(({ after }) => after) };
+      const others = [busy[host], ...after.map((name) => done.get(name))].filter(
+        (other) => other !== undefined,
+      );
+      const all = Promise.all(others).then(async () => {
+        const now = group.map((script) => ({ ...script, stdin: replaceAll(script.stdin, renewed) }));
+        const trial = new CrashTrial(lab.host(host), now, () => mayLogIn(host));
+        trials.push(trial);
+        await trial.run();
+        for (const { name, stdout } of group) {
+          const [was, is] = [stdout, trial.results[name] ?? ""].map((text) => text.split(" ")[1] ?? "");
+          if (was && is) renewed.set(was, is);
+        }
+      });
+      busy[host] = all;
+      for (const { name } of group) done.set(name, all);
+    }
+    await Promise.all(done.values());
+  }
+
+  /** A login that no earlier connection helps. */
+  const mayLogIn = async (host: string): Promise<boolean> =>
+    (await sshAsUser(lab, "-o", "BatchMode=yes", "-o", "ConnectionAttempts=5", host, "true")).exitCode === 0;
+
+  const found = (claim: Claim): Finding[] =>
+    trials.flatMap(({ findings }) => findings).filter((finding) => finding.claim === claim);
+
+  it("is killed at each of some hundred moments, of each script that changes something", () => {
+    const cuts = trials.flatMap(({ cuts }) => Object.entries(cuts));
+    // SELinux is not enabled here, and its ports are a matter of minutes: see ports.test.ts.
+    expect(cuts.filter(([name, number]) => number === 0 && !name.includes("selinux"))).toEqual([]);
+    expect(cuts.reduce((sum, [, number]) => sum + number, 0)).toBeGreaterThan(250);
+  });
+
+  it("lets the admin in at that moment", () => {
+    expect(found("login")).toEqual([]);
+  });
+
+  it("has left each file as it was or as it is to be", () => {
+    expect(found("whole files")).toEqual([]);
+  });
+
+  it("is made up for by the next up, which reaches what an undisturbed one does", () => {
+    expect(found("next up")).toEqual([]);
+  });
+
+  it("is removed without a trace", () => {
+    expect(found("removal")).toEqual([]);
+  });
+
+  it("has in the end the same tunnel as a first up, and it works", async () => {
+    await stack.setConfig({ revision: "2" }); // the keys are others
+    await stack.up();
+    expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
+    for (const host of [gate, nas]) {
+      const changes = await host.changesSince(whole[host.name]!);
+      expect(changes.filter((line) => !/ \((content|mtime)\)$/.test(line))).toEqual([]);
+    }
+  });
+
+  it("leaves nothing of that tunnel after destroy", async () => {
+    await stack.destroy();
+    for (const host of [gate, nas]) expect(await leftovers(host, before[host.name]!)).toEqual([]);
+  });
+
+  it("is made up for in a home that belongs to root, too", async () => {
+    await nas.run("useradd --create-home bob && chown root:root /home/bob");
+    const key = { account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
+    const keys = await openStack({
+      project: "p",
+      stack: "keys",
+      program: () => Promise.resolve(void new AuthorizedKey("key", { host: labHost(lab, nas), ...key })),
+      directory: `${lab.directory}/stacks/keys`,
+    });
+    await keys.up();
+    const scripts = await remoteScripts(keys);
+    await removeAll(scripts);
+    const trial = new CrashTrial(nas, scripts, () => mayLogIn("nas"));
+    await trial.run();
+    expect(trial.findings).toEqual([]);
+    expect((await nas.run("stat -c %U /home/bob/.ssh")).stdout).toBe("bob");
+  });
+});
+
+/** Files without an end or with an awkward beginning, and an sshd_config that includes nothing. */
+const aLifeOfItsOwn = `
+  printf '# no newline at the end of this line' >>/root/.ssh/authorized_keys
+  printf 'Host *\\n    ForwardAgent no\\n' >/root/.ssh/config
+  sed -i '/^Include/d' /etc/ssh/sshd_config
+  systemctl reload ssh
+`;
+
+/** A change and its confirmation are one thing in two scripts. */
+function groupsOf(scripts: RemoteScript[]): RemoteScript[][] {
+  const groups: Record<string, RemoteScript[]> = {};
+  for (const script of scripts) {
+    if (/^LOCK=no$/m.test(script.stdin)) continue; // it only looks
+    (groups[script.name.replace(/-(change|confirm)$/, "")] ??= []).push(script);
+  }
+  return Object.values(groups);
+}
+
+function replaceAll(text: string, words: Map<string, string>): string {
+  let replaced = text;
+  for (const [was, is] of words) replaced = replaced.replaceAll(was, is);
+  return replaced;
+}

@@ -1,0 +1,205 @@
+import { createHash } from "node:crypto";
+import type { Host } from "../../../lab/host.ts";
+import type { Snapshot } from "../../../lab/snapshot.ts";
+import type { Cut } from "./cuts.ts";
+import { cutAt, listCuts } from "./cuts.ts";
+import type { RemoteScript } from "./remoteScripts.ts";
+
+/** What must hold at, or after, every cut. */
+export type Claim = "login" | "whole files" | "next up" | "removal";
+
+/** A claim that did not hold: at which step of which script, and what was there instead. */
+export interface Finding {
+  claim: Claim;
+  text: string;
+}
+
+type Verb = "apply" | "remove";
+
+/** The host as it is without, and with, what the scripts take care of. */
+interface State {
+  files: Snapshot;
+  units: string;
+}
+
+/** The cuts of a script. */
+interface Lists {
+  script: RemoteScript;
+  apply: Cut[];
+  remove?: Cut[];
+}
+
+/** A trial that has found so many is ended: what follows may follow from them. */
+const ENOUGH = 10;
+
+/**
+ * Cuts scripts at every step, of `apply` and of `remove`. They are those of one component, in their order. The trial
+ * begins on a host that has nothing of them, and ends with all of it in place.
+ *
+ * At each cut it looks at what is there. Then, from there, it goes both ways: to an undisturbed apply, which must reach
+ * what one from nothing reaches, and, from the same cut once more, to a remove, which must reach nothing.
+ */
+export class CrashTrial {
+  readonly findings: Finding[] = [];
+  /** How many cuts a script has, by verb. */
+  readonly cuts: Record<string, number> = {};
+  /** What the last apply of a script printed. */
+  readonly results: Record<string, string> = {};
+  private without!: State;
+  private complete!: State;
+  /** What of this bears on logins was like at the last login: the paths that differ, in words. */
+  private lastLogin: string | undefined;
+
+  constructor(
+    private readonly host: Host,
+    private readonly scripts: RemoteScript[],
+    private readonly mayLogIn: () => Promise<boolean>,
+  ) {}
+
+  async run(): Promise<void> {
+    // What a first time leaves for good, backups of the account files, is there from here on.
+    await this.each(this.scripts, "apply", "at first");
+    await this.each(this.scripts, "remove", "at first");
+    this.without = await this.state();
+    const lists: Lists[] = [];
+    for (const script of this.scripts) lists.push({ script, apply: await this.list(script, "apply") });
+    this.complete = await this.state();
+    for (const list of [...lists].reverse()) list.remove = await this.list(list.script, "remove");
+    await this.expect("removal", this.without, "undisturbed");
+    try {
+      for (const list of lists) await this.cutEachStep(list);
+    } catch (error) {
+      this.found("next up", "from here on", String(error));
+    }
+    await this.each(this.scripts, "apply", "in the end");
+  }
+
+  private async list(script: RemoteScript, verb: Verb): Promise<Cut[]> {
+    const cuts = await listCuts(this.host, script.stdin, verb);
+    this.cuts[`${verb} of ${script.name}`] = cuts.length;
+    return cuts;
+  }
+
+  private async cutEachStep({ script, apply, remove = [] }: Lists): Promise<void> {
+    for (let i = 0; i < Math.max(apply.length, remove.length); i++) {
+      if (this.findings.length >= ENOUGH) return;
+      if (apply[i]) await this.cut(script, "apply", apply[i]!);
+      else await this.each(this.scripts, "apply", "before a remove");
+      if (remove[i]) await this.cut(script, "remove", remove[i]!);
+      else await this.each(this.scripts, "remove", "after an apply");
+    }
+  }
+
+  /** An apply is cut on a host without, and ends with all in place; a remove the other way round. */
+  private async cut(script: RemoteScript, verb: Verb, cut: Cut): Promise<void> {
+    const where = `${verb} of ${script.name}, killed ${cut.moment}`;
+    const index = this.scripts.indexOf(script);
+    const earlier = verb === "apply" ? this.scripts.slice(0, index) : this.scripts.slice(index + 1);
+    const kill = async (then?: string) => {
+      await this.each(earlier, verb, where);
+      return cutAt(this.host, script.stdin, verb, cut, then);
+    };
+    await this.look(where, await kill(look));
+    await this.goOn(verb === "apply" ? "remove" : "apply", where);
+    await kill();
+    await this.goOn(verb, where);
+  }
+
+  private async goOn(verb: Verb, where: string): Promise<void> {
+    await this.each(this.scripts, verb, where);
+    if (verb === "apply") await this.expect("next up", this.complete, where);
+    else await this.expect("removal", this.without, where);
+  }
+
+  /** Looks at the host as a cut has left it: whether each file is as before or as at the end, and logins work. */
+  private async look(where: string, seen: string): Promise<void> {
+    if (seen) this.found("whole files", where, seen);
+    const now = await this.host.snapshot();
+    const byPath = (lines: string[]) => new Map(lines.map((line) => [line.split(" ")[1] ?? "", line]));
+    const sinceComplete = byPath(await this.changes(this.complete.files, now));
+    for (const [path, line] of byPath(await this.changes(this.without.files, now))) {
+      const other = sinceComplete.get(path);
+      const entry = now.entries[path];
+      if (!other || entry?.kind === "directory" || path.startsWith(RECORDS)) continue;
+      // A name that is neither there before nor at the end is a temporary one.
+      if (line.startsWith("added") && (other.startsWith("added") || entry?.content === EMPTY)) continue;
+      if (await this.hasOnlyANewlineMore(path)) continue;
+      this.found("whole files", where, `${line} (since before), ${other} (since the whole)`);
+    }
+    // A login is the dearest of all this: once for each state of what it depends on.
+    const bearing =
+      [...sinceComplete.values()].filter((line) => LOGINS.test(line)).join() + systemdStep(where);
+    if (bearing !== this.lastLogin && !(await this.mayLogIn())) {
+      this.found("login", where, "the admin may not log in");
+    }
+    this.lastLogin = bearing;
+  }
+
+  /** A final newline that we had to add goes after our line does, in a step of its own. */
+  private async hasOnlyANewlineMore(path: string): Promise<boolean> {
+    const { stdout } = await this.host.run(`cat -- '${path}'`, { allowFailure: true });
+    return createHash("sha256").update(stdout).digest("hex") === this.without.files.entries[path]?.content;
+  }
+
+  private async expect(claim: Claim, state: State, where: string): Promise<void> {
+    const now = await this.state();
+    const changes = await this.changes(state.files, now.files);
+    if (now.units !== state.units) changes.push(`units: ${now.units} instead of ${state.units}`);
+    if (changes.length > 0) this.found(claim, where, changes.join("; "));
+  }
+
+  private async state(): Promise<State> {
+    const files = await this.host.snapshot();
+    const ofUnits = this.scripts.some(({ stdin }) => stdin.includes("systemctl"));
+    return { files, units: ofUnits ? (await this.host.run(units)).stdout : "" };
+  }
+
+  /** Runs scripts as they are, in their order or in the reverse one. Each must succeed. */
+  private async each(scripts: RemoteScript[], verb: Verb, where: string): Promise<void> {
+    for (const { name, stdin } of verb === "apply" ? scripts : [...scripts].reverse()) {
+      const result = await this.host.run(`sh -s -- ${verb}`, { input: stdin, allowFailure: true });
+      if (verb === "apply") this.results[name] = result.stdout;
+      const claim = verb === "apply" ? "next up" : "removal";
+      if (result.exitCode !== 0) this.found(claim, where, `then, ${verb} of ${name}: ${result.stderr}`);
+    }
+  }
+
+  private found(claim: Claim, where: string, what: string): void {
+    this.findings.push({ claim, text: `${where}: ${what}` });
+  }
+
+  /** Changes, but for times, backups of the account files, and keys, which are others each time. */
+  private async changes(since: Snapshot, until: Snapshot): Promise<string[]> {
+    return (await this.host.changesSince(since, until)).filter((line) => !ofNoAccount.test(line));
+  }
+}
+
+const LOGINS = / \/(etc\/(ssh|passwd|shadow|group)|.*\/\.ssh\/)/;
+
+/** A step by which sshd may have changed without a trace on the disk. */
+const systemdStep = (where: string) => (/ (systemctl|systemd-run|sh) /.test(where) ? where : "");
+
+const RECORDS = "/var/lib/ssh-reverse-tunnel/";
+
+/** The hash of no bytes: a file that we had made, and that our line has gone from. */
+const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+const ofNoAccount =
+  /\(mtime\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$/;
+
+/** Says what is wrong in files that may differ from before and from the end: records and keys. */
+const look = `
+  sshd -t 2>&1
+  find ${RECORDS} -type f ! -name '*.new' 2>/dev/null | while read -r record; do
+    [ -s "$record" ] && [ -z "$(tail -c 1 "$record")" ] && ! grep -vP '^[a-z_]+\\t.' "$record" || echo "$record is not whole"
+  done
+  find /root /home /var/lib/tunnel-* -path '*/ssh-reverse-tunnel/*.key' 2>/dev/null | while read -r key; do
+    ssh-keygen -y -P '' -f "$key" >/dev/null 2>&1 || echo "$key is no key"
+  done
+`;
+
+/** What systemd runs of ours, and whether it runs what is on the disk. What a timer starts comes and goes. */
+const units = `
+  systemctl show --property Id,ActiveState,UnitFileState,NeedDaemonReload '*ssh-tunnel-*' '*-sshd-rollback*' |
+    sed 's/=activating$/=active/' | awk -v RS= -v OFS=' ' '{ $1 = $1 } !/UnitFileState=static/' | sort
+`;

@@ -1,0 +1,108 @@
+import type { Host } from "../../../lab/host.ts";
+
+/**
+ * A moment right before or right after a step of a script; a step is the run of any program that may change the host.
+ *
+ * The script's text is the real one. Its steps are counted by a program that stands before all others in PATH: at the
+ * cut it kills the script with SIGKILL, and all that the script has started. What the shell itself writes, by a
+ * redirection, shows as a difference between the moment after one step and that before the next.
+ */
+export interface Cut {
+  /** Counted from 1: before the first step, after it, before the second, … */
+  number: number;
+  /** "after mv -f -- …". */
+  moment: string;
+}
+
+/** Programs that only look. All others are steps: one that is missing here costs time and hides nothing. */
+const readers =
+  "awk basename bash busybox cat cmp cut date df dirname env find flock getent grep groups head hostname id ls md5sum mktemp od paste pgrep ps readlink selinuxenabled seq setsid sh sleep sort ss ssh sshd stat su tail test timeout tr true uname wc xargs";
+
+const folder = "/run/cuts";
+
+const program = `#!/bin/sh
+# Stands for a program of the host. $CUT is the number of the cut at which to kill, or "list".
+name=\${0##*/}
+for real in ${folder}/own/$name /usr/bin/$name /usr/sbin/$name; do [ ! -x "$real" ] || break; done
+# What a script does as another account is one step, that of setpriv.
+[ -n "\${CUT-}" ] && [ -w ${folder}/passed ] || exec "$real" "$@"
+case "$name $*" in
+  "sed -i"*) ;;
+  sed* | "systemctl is-"* | "systemctl show"* | "ssh-keygen -y"*) exec "$real" "$@" ;;
+  *" --state" | *" --get-"* | *" --query-"* | "semanage port -l"* | "ufw status" | "ufw show"*) exec "$real" "$@" ;;
+esac
+cut() {
+  read -r passed <${folder}/passed
+  passed=$((passed + 1))
+  echo "$passed" >${folder}/passed
+  if [ "$CUT" = list ]; then
+    disk=$(find /etc /root /home /usr/local/lib /var/lib -path /var/lib/dpkg -prune -o -printf '%p %i %s %m %U %G %C@\\n' | md5sum)
+    printf '%s %s\\n' "\${disk%% *}" "$(printf %s "$*" | tr '\\n' ' ')" >>${folder}/list
+  elif [ "$CUT" = "$passed" ]; then
+    printf %s "$*" | tr '\\n' ' ' >${folder}/moment
+    kill -KILL 0
+  fi
+}
+cut before "$name" "$@"
+"$real" "$@"
+status=$?
+cut after "$name" "$@"
+exit "$status"
+`;
+
+/** Lets a host's scripts be cut, until its next boot. */
+export async function prepareCuts(host: Host): Promise<void> {
+  await host.run(
+    `set -e
+    mkdir ${folder} ${folder}/bin
+    cp -a /usr/local/sbin ${folder}/own
+    cat >${folder}/program
+    chmod 755 ${folder}/program
+    for file in ${folder}/own/* /usr/bin/* /usr/sbin/*; do
+      name=\${file##*/}
+      case ' ${readers} ' in *" $name "*) continue ;; esac
+      [ "$name" = '[' ] || ln -sf ${folder}/program ${folder}/bin/"$name"
+    done
+    mount --bind ${folder}/bin /usr/local/sbin`,
+    { input: program },
+  );
+}
+
+/** Runs a script to its end, and lists its cuts, without those that find the host as the cut before left it. */
+export async function listCuts(host: Host, stdin: string, verb: string): Promise<Cut[]> {
+  const { stdout } = await host.run(
+    `rm -f ${folder}/list; echo 0 >${folder}/passed
+    CUT=list sh -s -- ${verb} >/dev/null && touch ${folder}/list && cat ${folder}/list`,
+    { input: stdin },
+  );
+  const lines = stdout.split("\n").filter((line) => line !== "");
+  const cuts = lines.map((line, index) => {
+    const [disk = "", ...words] = line.split(" ");
+    return { disk, number: index + 1, moment: words.join(" ").trim() };
+  });
+  return cuts.filter(
+    ({ moment, disk }, index) =>
+      disk !== cuts[index - 1]?.disk || (moment.startsWith("after") && !onlyFiles.test(moment)),
+  );
+}
+
+/** Steps that leave no other trace than on the disk. */
+const onlyFiles = /^after (chmod|chown|cp|mkdir|mv|rm|rmdir|setpriv) /;
+
+/** Runs a script, kills it at this cut, then runs these commands and gives their output. */
+export async function cutAt(host: Host, stdin: string, verb: string, cut: Cut, then = ""): Promise<string> {
+  const { stdout } = await host.run(
+    `echo 0 >${folder}/passed; : >${folder}/moment
+    CUT=${cut.number} setsid -w sh -s -- ${verb} >/dev/null 2>${folder}/said
+    [ $? = 137 ] || cat ${folder}/said
+    cat ${folder}/moment
+    echo
+    ${then}`,
+    { input: stdin },
+  );
+  const [moment, ...rest] = stdout.split("\n");
+  if (moment?.trim() !== cut.moment) {
+    throw new Error(`${verb} was to be killed ${cut.moment}, and was not: ${stdout}`);
+  }
+  return rest.join("\n");
+}
