@@ -25,8 +25,8 @@ export interface AuthorizedKeyArgs {
    * @default false
    */
   keepPermits?: boolean;
-  /** The name of another one that kept these: this one is the same line, and permits what is asked for and no more. */
-  settles?: string;
+  /** Another one that kept these: this one is the same line, and permits what is asked for and no more. */
+  settles?: AuthorizedKey;
 }
 
 /**
@@ -34,11 +34,16 @@ export interface AuthorizedKeyArgs {
  * has no newline.
  */
 export class AuthorizedKey extends RemoteComponent {
+  /** By what the line is known on the host. */
+  private readonly line: string;
+  /** Another text whenever there is something to settle. */
+  private readonly kept: pulumi.Output<string>;
+
   constructor(name: string, args: AuthorizedKeyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("AuthorizedKey", name, opts);
-    const line = args.settles ?? name;
-    const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(line)}`;
-    this.run(`${name}-script`, {
+    this.line = args.settles?.line ?? name;
+    const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(this.line)}`;
+    this.kept = this.run(`${name}-script`, {
       host: args.host,
       script: "authorizedKey",
       what: pulumi.interpolate`the key in authorized_keys of ${args.account}`,
@@ -50,10 +55,11 @@ export class AuthorizedKey extends RemoteComponent {
         MARKER: marker,
         FILE: args.file ?? "",
         KEEP: args.keepPermits ? "yes" : "no",
+        KEPT: args.settles?.kept ?? "",
       },
-      record: `${line}-script`,
+      record: `${this.line}-script`,
       removes: args.settles === undefined,
-    });
+    }).stdout;
     this.registerOutputs({});
   }
 }

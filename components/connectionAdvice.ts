@@ -25,7 +25,7 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
   return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
     const [error = "", ...earlier] = errors;
     firstAt ??= Date.now();
-    if (isWorthAnotherTry(error, earlier.length, host) && Date.now() - firstAt < patience) {
+    if (isWorthAnotherTry(error, earlier.length, host) && Date.now() - firstAt < patienceOf(ifRefused)) {
       await new Promise((resolve) => setTimeout(resolve, 1000));
       return true;
     }
@@ -34,8 +34,13 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
   });
 }
 
-/** Milliseconds. The host takes a change on trial back after a minute; until then it is tried again. */
-const patience = 40_000;
+/**
+ * Milliseconds. The host takes a change on trial back after a minute: a script that is to confirm one gives up before that,
+ * any other goes on until what worked is back.
+ */
+function patienceOf(ifRefused: string | undefined): number {
+  return ifRefused === undefined ? 90_000 : 40_000;
+}
 
 function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
   // What the host had taken back is active again: another try is the new login that confirms it.

@@ -155,9 +155,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
       file: tunnelKeysFile.replace("%u", tunnelAccount(name)),
     };
-    const authorizedKeyName = `${there}-authorized-key${suffix}`;
     const authorizedKey = new AuthorizedKey(
-      authorizedKeyName,
+      `${there}-authorized-key${suffix}`,
       { ...authorized, keepPermits: true },
       // Where the ports are refused, the key still permits those that the running tunnel has.
       { parent: this, dependsOn: [publicAccount, remotePorts] },
@@ -210,7 +209,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     );
     new AuthorizedKey(
       `${there}-settled-key${suffix}`,
-      { ...authorized, settles: authorizedKeyName },
+      { ...authorized, settles: authorizedKey },
       { parent: this, dependsOn: [authorizedKey, service] },
     );
 

@@ -5,13 +5,15 @@
 #   LINE     options, key and, last, MARKER
 #   MARKER   the comment by which the line is found again
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
-#   KEEP     yes where the key may still do what its line permits now: what runs may have to come back
+#   KEEP     yes where the key may still do what its line permits now: what runs may have to come back. Prints another
+#            text whenever there is something that a run without it must take away
+#   KEPT     that text, for nothing but to have that run
 apply() {
   IDS=$(ids_of_user "$ACCOUNT")
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     make_dirs "$(dirname "$FILE")"
-    add_line "$FILE" 0:0 644 bottom "$(line_for "$FILE")" " $MARKER"
+    authorize "$FILE" 0:0 644
   else
     file=$(keys_file_of "$ACCOUNT")
     case $file in
@@ -19,8 +21,15 @@ apply() {
     esac
     [ -d "$(dirname "$file")" ] ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
-    add_line "$file" "$IDS" 600 bottom "$(line_for "$file")" " $MARKER"
+    authorize "$file" "$IDS" 600
   fi
+}
+
+# authorize FILE UID:GID MODE
+authorize() {
+  au_line=$(line_for "$1")
+  add_line "$1" "$2" "$3" bottom "$au_line" " $MARKER"
+  [ "$au_line" = "$LINE" ] || printf 'kept at %s\n' "$(date +%s)"
 }
 
 # line_for FILE — the line, and with KEEP what the one there permits the same key besides. One line of both, since sshd

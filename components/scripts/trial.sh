@@ -11,6 +11,8 @@ TRIAL_UNIT=$OWNER-$TRIAL-rollback
 TRIAL_DIR=/var/lib/$TRIAL_UNIT
 TRIAL_AT_BOOT=$TRIAL_UNIT-at-boot.service
 TRIAL_WANTS=/etc/systemd/system/sysinit.target.wants
+# Left by the rollback, for the next run to say so.
+TAKEN_BACK=$TRIAL_DIR.taken-back
 
 # begin_trial UNDO FILE… — keeps the files as they are, and arms the rollback. UNDO is shell text for what else it does.
 # What an earlier trial kept, which nobody confirmed, is what last worked: that stays, and is what comes back.
@@ -91,6 +93,7 @@ hold_trial() {
 
 # clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
+  [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
   { [ "$1" = apply ] && on_trial; } || { [ ! -e "$TRIAL_DIR" ] && [ ! -e "$TRIAL_DIR.new" ]; } || end_trial
 }
 
@@ -107,8 +110,11 @@ end_trial() {
   rm -f -- "$TRIAL_DIR/kept"
   rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AT_BOOT"
   [ ! -f "$TRIAL_DIR/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
-  rm -rf -- "$TRIAL_DIR" "$TRIAL_DIR.new"
+  rm -rf -- "$TRIAL_DIR" "$TRIAL_DIR.new" "$TAKEN_BACK"
 }
+
+# was_taken_back — once: the run after the one that says so may try again.
+was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
 # roll_back HOW — script, or files where what runs has not been touched yet.
 roll_back() {

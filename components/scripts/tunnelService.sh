@@ -88,6 +88,10 @@ run_all() {
 
 change_on_trial() {
   SWEEP=no
+  # To try again at once would cut this connection once more.
+  if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_tunnel_of "$ACCOUNT"; then
+    fail "the tunnel did not come up with its new settings, or no new login came through it in ${TRIAL_SECONDS}s, and the old ones are back; correct the settings, or run 'pulumi up' again to try once more"
+  fi
   # shellcheck disable=SC2046  # paths without spaces, one a line
   begin_trial "$(undo_text)" $(each_file print_path)
   write_all

@@ -89,18 +89,11 @@ const trials: Record<string, Trial> = {
     ],
   },
   HealthCheck: {
-    make: (name, host) => {
-      const check = { host, tunnel: "x", intervalSec: 1 };
-      new components.HealthCheck(`${name}-1`, {
-        ...check,
-        check: "health",
-        command: ["x", "ssh,127.0.0.1,22,ssh"],
-      });
-      new components.HealthCheck(`${name}-2`, {
-        ...{ ...check, check: "watchdog", account: "alice", command: ["x", "/run/ssh-tunnel-x"] },
-      });
-    },
-    there: "systemctl is-active ssh-tunnel-x-health.timer && systemctl is-active ssh-tunnel-x-watchdog.timer",
+    make: (name, host) =>
+      void new components.HealthCheck(name, {
+        ...{ host, tunnel: "x", intervalSec: 1, forwards: ["ssh,127.0.0.1,22,ssh"] },
+      }),
+    there: "systemctl is-active ssh-tunnel-x-health.timer",
   },
   HostFacts: {
     make: (name, host) => void new components.HostFacts(name, { host, needsServer: true }),
@@ -174,8 +167,7 @@ const trials: Record<string, Trial> = {
     make: (name, host, accounts) => {
       for (const account of accounts) {
         new components.SshLogin(`${name}-${account}`, {
-          ...{ from: { host, account }, to: { host, account, hostKeys: [key] }, file: "x", aliases: ["x"] },
-          ...{ address: "127.0.0.1", port: 22, keyOptions: ["restrict"], clientOptions: {} },
+          ...{ from: { host, account }, to: host, client: client(account), keyOptions: ["restrict"] },
         });
       }
     },
@@ -220,18 +212,21 @@ const trials: Record<string, Trial> = {
   TunnelService: {
     make: (name, host) =>
       void new components.TunnelService(name, {
-        ...{
-          host,
-          tunnel: "x",
-          account: "alice",
-          alias: "nowhere.invalid",
-          remoteForwards: [],
-          fingerprint: "x",
-        },
+        ...{ host, tunnel: "x", account: "alice", login: client("alice"), fingerprint: "x" },
+        ...{ remoteForwards: [], checks: [] },
       }),
-    there: "systemctl is-enabled ssh-tunnel-x && systemctl show -P ActiveState ssh-tunnel-x | grep activ",
+    there:
+      "systemctl is-enabled ssh-tunnel-x && systemctl show -P ActiveState ssh-tunnel-x | grep activ && systemctl is-active ssh-tunnel-x-watchdog.timer",
   },
 };
+
+/** A login to the same host. */
+function client(account: string): components.ClientSide {
+  return {
+    ...{ file: "x", aliases: ["x", "ssh-tunnel-x"], address: "127.0.0.1", port: 22 },
+    ...{ account, hostKeys: [key], options: {} },
+  };
+}
 
 beforeAll(async () => {
   lab = await Lab.up({ name: "cleanup", hosts: ["bare", "full"] });

@@ -27,6 +27,7 @@ describe("an internal host that is reached through its own tunnel", () => {
         gate: publicHost,
         nas: { admin: { ...labAdmin(lab, nas).admin, throughTunnel: "ssh" }, ...internal },
         forwards,
+        returnPath: [{ from: "root", to: "root", via: Object.hasOwn(forwards, "ssh") ? "ssh" : "next" }],
       }),
     );
 
@@ -39,7 +40,7 @@ describe("an internal host that is reached through its own tunnel", () => {
   const trials = async () =>
     (
       await nas.run(
-        `ls -d /var/lib/*rollback* /etc/systemd/system/*rollback*; systemctl list-units --plain --no-legend '*rollback*'`,
+        `ls -d /var/lib/*rollback /etc/systemd/system/*rollback*; systemctl list-units --plain --no-legend '*rollback*'`,
         { allowFailure: true },
       )
     ).stdout;

@@ -52,4 +52,5 @@ at_boot=$(basename "$here")-at-boot.service
 wants=/etc/systemd/system/sysinit.target.wants
 rm -f -- kept "$wants/$at_boot" "/etc/systemd/system/$at_boot"
 [ ! -f wants-is-ours ] || rmdir -- "$wants" 2>/dev/null
+case $how in timer | boot) : >"$here.taken-back" ;; esac
 rm -rf -- "$here"
