@@ -70,6 +70,6 @@ sweep_when_session_ends() {
     read_records
     sweep
     rm -f -- "$sw_queue"
-  ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 &
+  ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 9>&- &
   echo $! >"$sw_queue"
 }
