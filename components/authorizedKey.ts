@@ -55,7 +55,7 @@ export class AuthorizedKey extends RemoteComponent {
         MARKER: marker,
         FILE: args.file ?? "",
         KEEP: args.keepPermits ? "yes" : "no",
-        KEPT: args.settles?.kept ?? "",
+        ...(args.settles ? { KEPT: args.settles.kept } : {}),
       },
       record: `${this.line}-script`,
       removes: args.settles === undefined,

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
 
 /** Arguments of {@link FirewallPorts}. */
 export interface FirewallPortsArgs {
@@ -12,17 +12,26 @@ export interface FirewallPortsArgs {
 
 /**
  * Opens ports where firewalld (its running and its permanent state, in the default zone) or ufw is active, and closes on
- * destroy what it opened, not what was open before. Elsewhere does nothing and says so.
+ * destroy what it opened, not what was open before. Elsewhere does nothing and says so. On trial: the host closes them
+ * again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("FirewallPorts", name, opts);
-    this.run(`${name}-script`, {
-      host: args.host,
-      script: "firewallPorts",
-      what: "the firewall",
-      values: { PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")) },
-    });
+    this.runOnTrial(
+      name,
+      {
+        host: args.host,
+        script: "firewallPorts",
+        what: "the firewall",
+        values: { PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")) },
+      },
+      {
+        name: `firewall-${fingerprintOf(name)}`,
+        ifRefused:
+          "if it is the change to the firewall that prevents it, the host takes that back by itself within a minute",
+      },
+    );
     this.registerOutputs({});
   }
 }

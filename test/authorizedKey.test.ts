@@ -35,12 +35,13 @@ describe("an authorized key", () => {
   test("that keeps what it permitted is settled by another, on the record of the first", async () => {
     const recording = await record(() => {
       const key = new AuthorizedKey("nas-key", { ...args, keepPermits: true });
-      new AuthorizedKey("nas-settled", { ...args, settles: "nas-key" }, { dependsOn: [key] });
+      new AuthorizedKey("nas-settled", { ...args, settles: key }, { dependsOn: [key] });
     });
     const first = recording.command("nas-key-script");
     const settled = recording.command("nas-settled-script");
     expect(first.values).toMatchObject({ KEEP: "yes", RESOURCE: "nas-key-script" });
-    expect(settled.values).toEqual({ ...first.values, KEEP: "no" });
+    // Whatever the first kept is a reason for the second to run.
+    expect(settled.values).toEqual({ ...first.values, KEEP: "no", KEPT: "" });
     expect(settled.script).toBe("authorizedKey");
     expect(settled.waitsFor).toEqual(["nas-key-script"]);
     expect([first, settled].map(({ inputs }) => "delete" in inputs)).toEqual([true, false]);

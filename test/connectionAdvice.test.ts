@@ -140,17 +140,25 @@ describe("the error hook", () => {
     }
   });
 
-  test("gives up after 40 seconds, before the host takes a change back, and says why", async () => {
-    const { after, said } = await failing(through, [refusedInside]);
+  test("gives up after 40 seconds where it confirms a change, before the host takes that back, and says why", async () => {
+    const { after, said } = await failing(through, [refusedInside], { ifRefused: "it goes back" });
     expect(after).toBeGreaterThan(40);
     expect(after).toBeLessThan(45);
     expect(said).toEqual([
-      "nas (through its tunnel to gate) cannot be reached on port 22; check that it is on, that the address and port are right, and that no firewall is in the way",
+      "nas (through its tunnel to gate) cannot be reached on port 22; check that it is on, that the address and port are right, and that no firewall is in the way; it goes back",
     ]);
-    expect((await failing(gate, [restarting])).after).toBeLessThan(45);
+    expect((await failing(gate, [restarting], { ifRefused: "it goes back" })).after).toBeLessThan(45);
   });
 
-  test("gives up after 40 seconds, too, where each try takes long", async () => {
-    expect((await failing(through, [refusedInside], { seconds: 30 })).again).toBe(2);
+  test("goes on where it confirms none until the host has taken back what another run has left", async () => {
+    const { after } = await failing(through, [refusedInside]);
+    expect(after).toBeGreaterThan(90);
+    expect(after).toBeLessThan(95);
+  });
+
+  test("counts the time that each try takes", async () => {
+    expect((await failing(through, [refusedInside], { seconds: 30, ifRefused: "it goes back" })).again).toBe(
+      2,
+    );
   });
 });

@@ -73,10 +73,10 @@ describe("a tunnel's parts", () => {
 
   test("include the firewall only for the ports that others may reach", async () => {
     const web = { remotePort: 8080, target: 80, listen: "all" };
-    const values = await valuesOf("nas-on.gate-firewall-ports.8080-script", {
+    const values = await valuesOf("nas-on.gate-firewall-ports.8080-change", {
       forwards: { ...forwards, web },
     });
-    expect(values).toEqual({ PORTS: "8080" });
+    expect(values.PORTS).toBe("8080");
   });
 
   test("include no account of its own where one of the host runs it", async () => {
@@ -105,7 +105,8 @@ describe("what a tunnel has once for all ports", () => {
       forwards: { a: open("auto"), b: open(3000), c: open(2000), d: open("auto") },
     });
     expect(some.filter((name) => /selinux|firewall/.test(name)).sort()).toEqual([
-      "nas-on.gate-firewall-ports.2000.3000.auto-script",
+      "nas-on.gate-firewall-ports.2000.3000.auto-change",
+      "nas-on.gate-firewall-ports.2000.3000.auto-confirm",
       "nas-on.gate-selinux-ports.2000.3000.auto-script",
     ]);
     const others = await names({ forwards: { b: open(3000), c: open(2001) } });
@@ -161,7 +162,7 @@ describe("a tunnel that moves to another public host", () => {
 
   test("has nothing on the new one by the name that it has on the old one", async () => {
     const [old, moved] = [(await on("one")).outside, (await on("two")).outside];
-    expect(old).toHaveLength(14);
+    expect(old).toHaveLength(15);
     expect(moved.filter((name) => old.includes(name))).toEqual([]);
   });
 
@@ -261,14 +262,14 @@ describe("the order", () => {
     const web = { remotePort: 8080, target: 80, listen: "all" };
     const recording = await deploy({ forwards: { ssh: forwards.ssh, web }, returnPath });
     for (const part of [
-      "authorized-key",
-      "firewall-ports.8080",
-      "health-units",
-      "return-alice.nas-client-config",
-      "return-alice.nas-key",
-      "return-alice.nas-known-host",
+      "authorized-key-script",
+      "firewall-ports.8080-change",
+      "health-units-script",
+      "return-alice.nas-client-config-script",
+      "return-alice.nas-key-script",
+      "return-alice.nas-known-host-script",
     ]) {
-      const { waitsFor } = recording.command(`nas-on.gate-${part}-script`);
+      const { waitsFor } = recording.command(`nas-on.gate-${part}`);
       expect(waitsFor, part).toContain("nas-on.gate-remote-ports-script");
     }
   });

@@ -1,16 +1,50 @@
 # shellcheck shell=sh
-# needs: record
-# Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw.
+# needs: record files trial
+# Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw. On trial (trial.sh):
+# the host closes them again unless a *new* login confirms that it can still be reached.
 #   PORTS  numbers, one a line
 apply() {
   if firewalld_active; then
+    firewall=firewalld
     zone=$(firewall-cmd --get-default-zone)
-    for port in $PORTS; do open_firewalld "$zone" "$port"; done
   elif ufw_active; then
-    for port in $PORTS; do open_ufw "$port"; done
+    firewall=ufw
   else
     say "note: $HOST: neither firewalld nor ufw is active here; no port needs opening"
+    return 0
   fi
+  undo=$(undo_text)
+  if [ -n "$undo" ]; then begin_trial "$undo"; fi
+  for port in $PORTS; do
+    if [ "$firewall" = ufw ]; then open_ufw "$port"; else open_firewalld "$zone" "$port"; fi
+  done
+  if [ -n "$undo" ]; then
+    SWEEP=no
+    [ "$CONFIRM" != yes ] ||
+      fail "the ports had been closed again, since no new login confirmed the change to the firewall in time; they are open again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
+  elif ! on_trial; then
+    return 0
+  elif [ "$CONFIRM" = yes ]; then
+    end_trial
+    changed "confirmed the change to the firewall by a new login"
+  else
+    SWEEP=no
+  fi
+}
+
+# What closes again what is to be opened, for the rollback; nothing where all is open.
+undo_text() {
+  for ut_port in $PORTS; do
+    if [ "$firewall" = ufw ]; then
+      ufw_allows "$ut_port" || printf 'ufw delete allow %s/tcp >/dev/null\n' "$ut_port"
+      continue
+    fi
+    firewall-cmd --quiet --zone "$zone" --query-port "$ut_port/tcp" ||
+      printf '[ "$how" = boot ] || firewall-cmd --quiet --zone %s --remove-port %s/tcp\n' "$zone" "$ut_port"
+    firewall-cmd --quiet --permanent --zone "$zone" --query-port "$ut_port/tcp" ||
+      printf 'if [ "$how" = boot ]; then firewall-offline-cmd --zone %s --remove-port %s/tcp; else firewall-cmd --quiet --permanent --zone %s --remove-port %s/tcp; fi\n' \
+        "$zone" "$ut_port" "$zone" "$ut_port"
+  done
 }
 
 firewalld_active() { command -v firewall-cmd >/dev/null 2>&1 && firewall-cmd --quiet --state 2>/dev/null; }
@@ -55,8 +89,10 @@ undo_firewalld() {
   changed "closed port $uf_port in firewalld's zone $uf_zone (${uf_state#--})"
 }
 
+ufw_allows() { ufw show added | grep -qxE "ufw allow $1(/tcp)?( comment .*)?"; }
+
 open_ufw() {
-  ou_open=$(! ufw show added | grep -qxE "ufw allow $1(/tcp)?( comment .*)?" || echo yes)
+  ou_open=$(! ufw_allows "$1" || echo yes)
   ours ufw "$1" "$ou_open" || return 0
   keep_settings ufw
   own ufw "$1"

@@ -74,8 +74,6 @@ keep_time() {
 
 hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
-time_of() { stat -c %y -- "$1"; }
-
 # The size that the file had before one of us gave it a final newline; nothing where none of us did.
 newline_size() {
   printf '%s' "$RECORDED$OTHERS" | FILE=$1 awk -F "$TAB" '
