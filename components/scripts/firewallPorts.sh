@@ -20,6 +20,7 @@ apply() {
   done
   if [ -n "$undo" ]; then
     SWEEP=no
+    activated
     [ "$CONFIRM" != yes ] ||
       fail "the ports had been closed again, since no new login confirmed the change to the firewall in time; they are open again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
   elif ! on_trial; then

@@ -68,9 +68,9 @@ need_cmd() {
     fail "the command '$1' is missing; install ${2:-it} and run 'pulumi up' again"
 }
 
-# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT] — sshd's configuration for one login. A Match may ask for each.
+# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each.
 sshd_effective() {
-  sshd -T -C "user=$1,host=${2-127.0.0.1},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
+  sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
 }
 
 # trial.sh, record.sh and files.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.

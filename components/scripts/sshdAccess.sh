@@ -62,11 +62,17 @@ listens_where_admin_arrives() {
   values_of listenaddress | grep -qxE ".*:$admin_port"
 }
 
-# Where the admin comes from and arrives, since a Match may ask: address, local address, local port.
+# By where the admin comes from and arrives, since a Match may ask: address and name, local address, local port.
 effective_for_admin() {
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
-  sshd_effective "$ADMIN" "${1-127.0.0.1}" "${3-127.0.0.1}" "${4-22}"
+  ef_address=${1-127.0.0.1}
+  effective=$(sshd_effective "$ADMIN" "$ef_address" "${3-127.0.0.1}" "${4-22}") || return 1
+  if [ "$(values_of usedns)" = yes ]; then
+    ef_host=$(getent hosts "$ef_address" | awk '{ print $2; exit }')
+    effective=$(sshd_effective "$ADMIN" "$ef_address" "${3-127.0.0.1}" "${4-22}" "${ef_host:-$ef_address}") || return 1
+  fi
+  printf '%s\n' "$effective"
 }
 
 # values_of KEYWORD — in what sshd -T says, $effective.

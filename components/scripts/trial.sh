@@ -49,10 +49,11 @@ begin_trial() {
 keep_files() {
   kf_folder=$1
   shift
+  : >>"$kf_folder/kept" || return 1
   for kf_file; do
-    ! cut -f2- "$kf_folder/kept" 2>/dev/null | grep -qxF -- "$kf_file" || continue
+    ! cut -f2- "$kf_folder/kept" | grep -qxF -- "$kf_file" || continue
     kf_number=1
-    while grep -q "^$kf_number$TAB" "$kf_folder/kept" 2>/dev/null; do kf_number=$((kf_number + 1)); done
+    while grep -q "^$kf_number$TAB" "$kf_folder/kept"; do kf_number=$((kf_number + 1)); done
     [ ! -e "$kf_file" ] || cp -a -- "$kf_file" "$kf_folder/$kf_number" || return 1
     printf '%s\t%s\n' "$kf_number" "$kf_file" >>"$kf_folder/kept" || return 1
   done
