@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 
@@ -26,7 +27,12 @@ export class Account extends RemoteComponent {
       host: args.host,
       script: "account",
       what: pulumi.interpolate`the account ${args.account}`,
-      values: { ACCOUNT: args.account, GROUP: args.group, HOME_DIR: args.home, LOGIN_SHELL: args.shell },
+      values: {
+        ACCOUNT: checkedInput("account", args.account),
+        GROUP: checkedInput("account", args.group),
+        HOME_DIR: checkedInput("path", args.home),
+        LOGIN_SHELL: checkedInput("path", args.shell),
+      },
     });
     this.registerOutputs({});
   }

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { ownerId } from "./remoteScript.ts";
@@ -48,12 +49,12 @@ export class AuthorizedKey extends RemoteComponent {
       script: "authorizedKey",
       what: pulumi.interpolate`the key in authorized_keys of ${args.account}`,
       values: {
-        ACCOUNT: args.account,
+        ACCOUNT: checkedInput("account", args.account),
         LINE: pulumi
           .all([args.options, args.publicKey])
           .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker)),
         MARKER: marker,
-        FILE: args.file ?? "",
+        FILE: args.file === undefined ? "" : checkedInput("path", args.file),
         KEEP: args.keepPermits ? "yes" : "no",
         ...(args.settles ? { KEPT: args.settles.kept } : {}),
       },

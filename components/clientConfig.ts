@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { renderHostEntry } from "./render/hostEntry.ts";
@@ -26,8 +27,8 @@ export class ClientConfig extends RemoteComponent {
       script: "clientConfig",
       what: pulumi.interpolate`the ssh client configuration ${args.file} of ${args.account}`,
       values: {
-        ACCOUNT: args.account,
-        FILE: args.file,
+        ACCOUNT: checkedInput("account", args.account),
+        FILE: checkedInput("clientConfig", args.file),
         ENTRY: pulumi
           .all([args.patterns, args.options])
           .apply(([patterns, options]) => renderHostEntry(patterns, options)),

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link FirewallPorts}. */
 export interface FirewallPortsArgs {
@@ -24,7 +25,11 @@ export class FirewallPorts extends RemoteComponent {
         host: args.host,
         script: "firewallPorts",
         what: "the firewall",
-        values: { PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")) },
+        values: {
+          PORTS: pulumi
+            .all(args.ports)
+            .apply((ports) => ports.map((port) => checked("number", port)).join("\n")),
+        },
       },
       {
         name: `firewall-${fingerprintOf(name)}`,

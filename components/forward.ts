@@ -56,14 +56,25 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
       `the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`,
     );
   }
+  const protocol = args.protocol ?? (target.port === 22 ? "ssh" : "tcp");
+  if (!["ssh", "tcp"].includes(protocol)) {
+    throw new Error(`the forward '${name}': '${protocol}' is no protocol; write 'ssh' or 'tcp'`);
+  }
   return {
     name,
     remotePort,
     targetHost: target.host,
     targetPort: target.port,
     listen,
-    protocol: args.protocol ?? (target.port === 22 ? "ssh" : "tcp"),
+    protocol,
   };
+}
+
+/** A forward that {@link resolveForward} could have made. Throws where it is none. */
+export function checkForward(forward: Forward): Forward {
+  const { name, targetHost, targetPort } = forward;
+  resolveForward(name, { ...forward, target: hostPort(targetHost, targetPort) });
+  return forward;
 }
 
 /** sshd listens on a port below 1024 only for root, and the tunnel is not root. */

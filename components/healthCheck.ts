@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
+import { checked } from "./render/checks.ts";
 import { renderCheckUnit, renderTimer } from "./render/systemdUnits.ts";
 import { SystemdUnits } from "./systemdUnits.ts";
 import { programsOf } from "./tunnelService.ts";
@@ -33,7 +34,7 @@ export class HealthCheck extends pulumi.ComponentResource {
         account: undefined,
         // What it remembers from one run to the next.
         runtimeDirectory: base,
-        command: [program, args.tunnel, ...forwards],
+        command: [program, args.tunnel, ...forwards.map((forward) => checked("unitWord", forward))],
         needsHome: false,
       }),
     );

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link InternalHost}. */
 export interface InternalHostArgs {
@@ -27,6 +28,7 @@ export class InternalHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
+    checked("host", name);
     const host = { name, ...args };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
     this.host = { ...host, rootShell: facts.rootShell, after: [facts] };

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { renderKnownHosts } from "./render/hostEntry.ts";
@@ -26,8 +27,8 @@ export class KnownHost extends RemoteComponent {
       script: "knownHost",
       what: pulumi.interpolate`the pinned host keys of ${args.alias}`,
       values: {
-        ACCOUNT: args.account,
-        FILE: args.file,
+        ACCOUNT: checkedInput("account", args.account),
+        FILE: checkedInput("file", args.file),
         KEYS: pulumi.all([args.alias, args.hostKeys]).apply(([alias, keys]) => renderKnownHosts(alias, keys)),
       },
     });

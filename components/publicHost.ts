@@ -1,7 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import type { SshServerArgs } from "./sshServer.ts";
+import { checked } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";
 
 /** Arguments of {@link PublicHost}. */
@@ -42,10 +44,11 @@ export class PublicHost extends pulumi.ComponentResource {
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
     const { connection, revision, stackId, address, sshPort, portRange, installPackages, ...server } = args;
+    checked("host", name);
     const host = { name, connection, revision, stackId };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
     this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
-    this.address = address ?? connection.host;
+    this.address = checkedInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
     this.installPackages = installPackages ?? true;

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link SelinuxPorts}. */
 export interface SelinuxPortsArgs {
@@ -24,7 +25,9 @@ export class SelinuxPorts extends RemoteComponent {
       script: "selinuxPorts",
       what: "the SELinux types of the ports",
       values: {
-        PORTS: pulumi.all(args.ports).apply((ports) => ports.join("\n")),
+        PORTS: pulumi
+          .all(args.ports)
+          .apply((ports) => ports.map((port) => checked("number", port)).join("\n")),
         INSTALL_PACKAGE: pulumi
           .output(args.installPackages ?? true)
           .apply((allowed) => (allowed ? "yes" : "no")),

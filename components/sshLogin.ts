@@ -4,6 +4,7 @@ import { ClientConfig } from "./clientConfig.ts";
 import type { Host } from "./host.ts";
 import { KeyPair } from "./keyPair.ts";
 import { KnownHost } from "./knownHost.ts";
+import { checked } from "./render/checks.ts";
 
 /** What the client of a login knows of it. */
 export interface ClientSide {
@@ -25,16 +26,16 @@ export interface ClientSide {
 
 /** The options of the Host entry: the key and the host keys that are ours, and no others. */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
-  const folder = "~/.ssh/ssh-reverse-tunnel";
+  const files = `~/.ssh/ssh-reverse-tunnel/${checked("file", login.file)}`;
   const known = pulumi.all([login.address, login.port, login.account]);
   return known.apply(([address, port, account]): Record<string, string | number> => ({
-    HostName: address,
-    Port: port,
-    User: account,
-    IdentityFile: `${folder}/${login.file}.key`,
+    HostName: checked("plain", address),
+    Port: checked("number", port),
+    User: checked("account", account),
+    IdentityFile: `${files}.key`,
     IdentitiesOnly: "yes",
     HostKeyAlias: login.aliases[0] ?? login.file,
-    UserKnownHostsFile: `${folder}/${login.file}.known_hosts`,
+    UserKnownHostsFile: `${files}.known_hosts`,
     GlobalKnownHostsFile: "/dev/null",
     StrictHostKeyChecking: "yes",
     UpdateHostKeys: "no",

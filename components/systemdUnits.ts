@@ -2,6 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { readScript } from "./remoteScript.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link SystemdUnits}. */
 export interface SystemdUnitsArgs {
@@ -28,11 +29,13 @@ export class SystemdUnits extends RemoteComponent {
       script: "systemdUnits",
       what: args.start,
       values: {
-        PROGRAM: args.program.path,
-        PROGRAM_TEXT: readScript(`installed/${args.program.source}`).trimEnd(),
-        UNITS: Object.keys(args.units).join(" "),
+        PROGRAM: checked("path", args.program.path),
+        PROGRAM_TEXT: readScript(`installed/${checked("file", args.program.source)}`).trimEnd(),
+        UNITS: Object.keys(args.units)
+          .map((unit) => checked("unit", unit))
+          .join(" "),
         ...Object.fromEntries(texts),
-        START: args.start,
+        START: checked("unit", args.start),
       },
     });
     this.registerOutputs({});

@@ -1,8 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Forward } from "./forward.ts";
-import { checkAddress, hostPort } from "./forward.ts";
+import { checkAddress, checkForward, hostPort } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link TunnelCheck}. */
 export interface TunnelCheckArgs {
@@ -27,7 +28,7 @@ export class TunnelCheck extends RemoteComponent {
     super("TunnelCheck", name, opts);
     const lines = args.forwards.map(
       ({ forward, port }) =>
-        pulumi.interpolate`${forward.name} ${checkAddress(forward)} ${port} ${forward.protocol} ${hostPort(forward.targetHost, forward.targetPort)}`,
+        pulumi.interpolate`${checkForward(forward).name} ${checkAddress(forward)} ${pulumi.output(port).apply((number) => checked("number", number))} ${forward.protocol} ${hostPort(forward.targetHost, forward.targetPort)}`,
     );
     this.run(`${name}-script`, {
       host: args.host,
@@ -36,7 +37,9 @@ export class TunnelCheck extends RemoteComponent {
       removes: false,
       values: {
         FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
-        SECONDS_TO_WAIT: pulumi.output(args.timeoutSec ?? 30).apply(String),
+        SECONDS_TO_WAIT: pulumi
+          .output(args.timeoutSec ?? 30)
+          .apply((seconds) => String(checked("number", seconds))),
         LOOK_AT: args.lookAt,
         FINGERPRINT: args.fingerprint,
       },

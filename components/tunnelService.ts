@@ -1,7 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { readScript } from "./remoteScript.ts";
+import { checked } from "./render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
 import { renderCheckUnit, renderTimer, renderTunnelUnit } from "./render/systemdUnits.ts";
 import type { ClientSide } from "./sshLogin.ts";
@@ -51,8 +53,8 @@ export class TunnelService extends RemoteComponent {
     const service = `ssh-tunnel-${tunnel}`;
     const watchdog = `${service}-watchdog`;
     const programs = programsOf(tunnel);
-    const timeoutSec = args.timeoutSec ?? 30;
-    const checks = pulumi.all(args.checks).apply((all) => all.join(" "));
+    const timeoutSec = checked("number", args.timeoutSec ?? 30);
+    const checks = pulumi.all(args.checks).apply((all) => all.map((check) => checked("unitWord", check)));
     this.units = [`${service}.service`, `${watchdog}.timer`];
 
     const units = pulumi
@@ -64,7 +66,7 @@ export class TunnelService extends RemoteComponent {
         checks,
         pulumi.all(args.remoteForwards),
       ])
-      .apply(([account, fingerprint, restartSec, intervalSec, fields, remoteForwards]) => {
+      .apply(([account, fingerprint, restartSec, intervalSec, checkFields, remoteForwards]) => {
         const needsHome = account !== tunnelAccount(tunnel);
         const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
         return {
@@ -80,7 +82,7 @@ export class TunnelService extends RemoteComponent {
           check: renderCheckUnit({
             description,
             account,
-            command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, fields],
+            command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
             needsHome,
           }),
           timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
@@ -94,10 +96,10 @@ export class TunnelService extends RemoteComponent {
         script: "tunnelService",
         what: `the tunnel ${tunnel}`,
         values: {
-          ACCOUNT: args.account,
-          FILE: login.file,
+          ACCOUNT: checkedInput("account", args.account),
+          FILE: checked("file", login.file),
           ALIAS: service,
-          FORWARDS: checks,
+          FORWARDS: checks.apply((all) => all.join(" ")),
           ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
           KEYS: pulumi
             .output(login.hostKeys)
@@ -133,5 +135,5 @@ export function tunnelAccount(tunnel: string): string {
  * systemd starts programs; systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
  */
 export function programsOf(tunnel: string): string {
-  return `/usr/local/lib/ssh-tunnel-${tunnel}/bin`;
+  return `/usr/local/lib/ssh-tunnel-${checked("tunnel", tunnel)}/bin`;
 }

@@ -1,14 +1,21 @@
 import type { Forward } from "../forward.ts";
 import { bindAddress, checkAddress, hostPort } from "../forward.ts";
-import { oneLine } from "./checks.ts";
+import { checked, oneLine, oneWord } from "./checks.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {
-  const [type, key] = publicKey.trim().split(/\s+/);
-  if (!type || !key) {
-    throw new Error(`this is no public key: '${publicKey}'`);
+  // It comes from the other host, which may not widen its own rights: what stands here is a key and nothing else.
+  const key = oneLine(publicKey.trim()).split(/ +/).slice(0, 2).join(" ");
+  const line = [checked("publicKey", key), oneWord(marker)];
+  return oneLine([...(options.length > 0 ? [options.map(oneOption).join(",")] : []), ...line].join(" "));
+}
+
+/** An option as sshd reads it: a name, or `name="value"`, where a quote within is written `\"`. */
+function oneOption(option: string): string {
+  if (!/^[A-Za-z0-9-]+(="(\\"|[^"\\]|\\(?!"))*")?$/.test(option)) {
+    throw new Error(`${JSON.stringify(option)} must be one option of authorized_keys: name, or name="value"`);
   }
-  return oneLine([...(options.length > 0 ? [options.join(",")] : []), type, key, marker].join(" "));
+  return option;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What names must look like, since accounts, units and files are called after them. */
 export const namePatterns = {
+  host: /^[a-z][a-z0-9-]{0,62}$/,
   tunnel: /^[a-z][a-z0-9-]{0,23}$/,
   forward: /^[a-z][a-z0-9-]{0,30}$/,
   /** useradd(8): what every system accepts. */
@@ -17,10 +18,56 @@ export function oneLine(text: string): string {
 
 /** The text, which is one of several on a line. Throws where it would be read as more than one, or as a comment. */
 export function oneWord(text: string): string {
-  if (!/^[^\p{Cc}\s#"']+$/u.test(text)) {
+  if (!/^[^\p{Cc}\s#"'\\=]+$/u.test(text)) {
     throw new Error(
-      `${JSON.stringify(text)} must be one word, without spaces, quotes, '#' and control characters`,
+      `${JSON.stringify(text)} must be one word, without spaces, quotes, '#', '=', '\\' and control characters`,
     );
+  }
+  return text;
+}
+
+/** What else a value must be that goes into a file on a host, or names one. */
+const kinds = {
+  host: [
+    namePatterns.host,
+    "the name of a host: a-z, 0-9 and '-', beginning with a letter, at most 63 characters",
+  ],
+  tunnel: [
+    namePatterns.tunnel,
+    "the name of a tunnel: a-z, 0-9 and '-', beginning with a letter, at most 24 characters",
+  ],
+  account: [namePatterns.account, "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters"],
+  /** Stands for itself wherever ssh, sshd and systemd read it: no pattern, no `%` token, no list. */
+  plain: [
+    /^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$/,
+    "one plain word: letters, digits, '.', ':', '_' and '-', which does not begin with '-'",
+  ],
+  /** A word of a command line in a unit: systemd.syntax(7) and systemd.service(5) read nothing into it. */
+  unitWord: [
+    /^[A-Za-z0-9_.,:@/*[\]-]+$/,
+    "one word of letters, digits and '_.,:@/*[]-', which systemd takes as it stands",
+  ],
+  unit: [/^[A-Za-z0-9_][A-Za-z0-9_.@-]*\.(service|timer)$/, "the name of a service or timer"],
+  /** Below a folder of ours; beside it lies a temporary file with a longer name. */
+  file: [
+    /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$/,
+    "the name of a file: letters, digits, '.', '_' and '-', at most 200 characters",
+  ],
+  clientConfig: [
+    /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,194}\.conf$/,
+    "the name of a file that ends in '.conf': letters, digits, '.', '_' and '-', at most 200 characters",
+  ],
+  path: [/^\/[^\p{Cc}]*$/u, "an absolute path without control characters"],
+  number: [/^[0-9]{1,9}$/, "a whole number"],
+  /** `type base64`, as in known_hosts and behind the options in authorized_keys. */
+  publicKey: [/^[a-z][a-z0-9@.-]* [A-Za-z0-9+/]+={0,3}$/, "a public key, 'ssh-ed25519 AAAA…'"],
+} satisfies Record<string, [RegExp, string]>;
+
+/** The text, which is of that kind. Throws a sentence where it is not. */
+export function checked<T extends string | number>(kind: keyof typeof kinds, text: T): T {
+  const [pattern, what] = kinds[kind];
+  if (!pattern.test(String(text))) {
+    throw new Error(`${JSON.stringify(text)} must be ${what}`);
   }
   return text;
 }

@@ -1,15 +1,22 @@
-import { oneLine, oneWord } from "./checks.ts";
+import { checked, oneLine, oneWord } from "./checks.ts";
 
 /** A `Host` entry of ssh_config(5): the patterns, and the options in their order. */
 export function renderHostEntry(patterns: string[], options: Record<string, string | number>): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
     `Host ${patterns.map(oneWord).join(" ")}`,
-    ...Object.entries(options).map(([name, value]) => oneLine(`    ${name} ${value}`)),
+    ...Object.entries(options).map(([name, value]) => oneLine(`    ${optionName(name)} ${value}`)),
   ].join("\n");
 }
 
-/** Lines of known_hosts (sshd(8)) that bind each key to one name. */
+function optionName(name: string): string {
+  if (!/^[A-Za-z0-9]+$/.test(name) || /^(host|match|include)$/i.test(name)) {
+    throw new Error(`${JSON.stringify(name)} must be the name of an option of ssh_config`);
+  }
+  return name;
+}
+
+/** Lines of known_hosts (sshd(8)) that bind each key to one name: no pattern, no marker. */
 export function renderKnownHosts(name: string, keys: string[]): string {
-  return keys.map((key) => oneLine(`${oneWord(name)} ${key}`)).join("\n");
+  return keys.map((key) => `${checked("plain", name)} ${checked("publicKey", key)}`).join("\n");
 }

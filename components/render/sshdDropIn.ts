@@ -1,4 +1,4 @@
-import { oneWord } from "./checks.ts";
+import { checked, oneLine, oneWord } from "./checks.ts";
 
 /** What the drop-in of a public host says. */
 export interface SshdDropIn {
@@ -52,10 +52,12 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "    PermitTTY no",
     "    PermitTunnel no",
     "    PermitUserRC no",
-    `    ClientAliveInterval ${args.clientAliveInterval}`,
-    `    ClientAliveCountMax ${args.clientAliveCountMax}`,
+    `    ClientAliveInterval ${checked("number", args.clientAliveInterval)}`,
+    `    ClientAliveCountMax ${checked("number", args.clientAliveCountMax)}`,
     "    UnusedConnectionTimeout none",
-  ].join("\n");
+  ]
+    .map(oneLine)
+    .join("\n");
 }
 
 function words(all: string[]): string {

@@ -1,4 +1,4 @@
-import { oneLine } from "./checks.ts";
+import { checked, oneLine } from "./checks.ts";
 
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
 export function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
@@ -7,9 +7,34 @@ export function renderUnit(sections: Record<string, string[]>, comments: string[
     ...comments.map((comment) => `# ${comment}`),
     ...Object.entries(sections).flatMap(([name, lines]) => ["", `[${name}]`, ...lines]),
   ]
-    .map(oneLine)
+    .map(unitLine)
     .join("\n");
 }
+
+/** A line of a unit file; systemd.syntax(7) joins one that ends with a backslash with the next. */
+function unitLine(line: string): string {
+  if (line.endsWith("\\")) {
+    throw new Error(
+      `${JSON.stringify(line)} must not end with a backslash, which would take the next line along`,
+    );
+  }
+  return oneLine(line);
+}
+
+/** Text of a directive that replaces `%` specifiers, without any. */
+function literal(text: string): string {
+  return text.replaceAll("%", "%%");
+}
+
+/** ExecStart: each part of the command is one argument of the program; "-R …" is two. */
+function execStart(command: string[]): string {
+  checked("path", command[0] ?? "");
+  return `ExecStart=${command.map((part) => words(part)).join(" ")}`;
+}
+
+const words = (part: string) => (part.startsWith("-R ") ? `-R ${word(part.slice(3))}` : word(part));
+
+const word = (text: string) => checked("unitWord", text);
 
 /** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */
 export const sandbox = [
@@ -55,7 +80,7 @@ export function renderTunnelUnit(args: {
   return renderUnit(
     {
       Unit: [
-        `Description=${args.description}`,
+        `Description=${literal(args.description)}`,
         "Documentation=man:ssh(1)",
         "Wants=network-online.target",
         "After=network-online.target",
@@ -64,12 +89,12 @@ export function renderTunnelUnit(args: {
       ],
       Service: [
         "Type=exec",
-        `User=${args.account}`,
-        `RuntimeDirectory=${args.runtimeDirectory}`,
+        `User=${checked("account", args.account)}`,
+        `RuntimeDirectory=${word(args.runtimeDirectory)}`,
         "RuntimeDirectoryMode=0700",
-        `ExecStart=${args.command.join(" ")}`,
+        execStart(args.command),
         "Restart=always",
-        `RestartSec=${args.restartSec}`,
+        `RestartSec=${checked("number", args.restartSec)}`,
         "TimeoutStopSec=5",
         `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
         ...sandbox,
@@ -91,14 +116,14 @@ export function renderCheckUnit(args: {
   needsHome: boolean;
 }): string {
   return renderUnit({
-    Unit: [`Description=${args.description}`],
+    Unit: [`Description=${literal(args.description)}`],
     Service: [
       "Type=oneshot",
-      ...(args.account ? [`User=${args.account}`] : ["DynamicUser=yes"]),
+      ...(args.account ? [`User=${checked("account", args.account)}`] : ["DynamicUser=yes"]),
       ...(args.runtimeDirectory
-        ? [`RuntimeDirectory=${args.runtimeDirectory}`, "RuntimeDirectoryPreserve=yes"]
+        ? [`RuntimeDirectory=${word(args.runtimeDirectory)}`, "RuntimeDirectoryPreserve=yes"]
         : []),
-      `ExecStart=${args.command.join(" ")}`,
+      execStart(args.command),
       "TimeoutStartSec=60",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
       // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
@@ -111,11 +136,11 @@ export function renderCheckUnit(args: {
 /** The timer of a check. */
 export function renderTimer(args: { description: string; service: string; intervalSec: number }): string {
   return renderUnit({
-    Unit: [`Description=${args.description}`],
+    Unit: [`Description=${literal(args.description)}`],
     Timer: [
-      `Unit=${args.service}`,
-      `OnActiveSec=${args.intervalSec}`,
-      `OnUnitActiveSec=${args.intervalSec}`,
+      `Unit=${word(args.service)}`,
+      `OnActiveSec=${checked("number", args.intervalSec)}`,
+      `OnUnitActiveSec=${checked("number", args.intervalSec)}`,
       "AccuracySec=1s",
     ],
     Install: ["WantedBy=timers.target"],

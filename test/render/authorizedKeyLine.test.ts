@@ -17,15 +17,46 @@ describe("a line of authorized_keys", () => {
     expect(renderAuthorizedKeyLine([], "ssh-ed25519 AAAA", "marker")).toBe("ssh-ed25519 AAAA marker");
   });
 
-  test.each(["", "ssh-ed25519", "   "])("cannot be made of '%s'", (text) => {
-    expect(() => renderAuthorizedKeyLine([], text, "marker")).toThrow(`this is no public key: '${text}'`);
+  test.each([
+    "",
+    "ssh-ed25519",
+    "   ",
+    'command="x" ssh-ed25519 AAAA',
+    "restrict,pty ssh-ed25519 AAAA",
+    '",pty AAAA',
+  ])("cannot be made of %j, which is no public key", (text) => {
+    expect(() => renderAuthorizedKeyLine(["restrict"], text, "marker")).toThrow("must be a public key");
   });
 
   test.each([
-    ["an option", ["restrict", 'from="a"\nssh-rsa'], "marker"],
-    ["the marker", [], "marker\nssh-rsa"],
-  ])("has no control characters in %s", (_what, options, marker) => {
-    expect(() => renderAuthorizedKeyLine(options, "ssh-ed25519 AAAA", marker)).toThrow("must be one line");
+    "",
+    "a b",
+    "restrict,pty",
+    'command="a',
+    'command="a\\"',
+    'command="a\\\\"',
+    'a="b" c="d"',
+    'a="b",pty',
+    "a=b",
+  ])("cannot have %j for one option", (option) => {
+    expect(() => renderAuthorizedKeyLine(["restrict", option], "ssh-ed25519 AAAA", "marker")).toThrow(
+      "must be one option",
+    );
+  });
+
+  test.each(['command="a b, \\"c\\" \\d"', 'from="1.2.3.4,!x"', "no-pty", 'command=""'])(
+    "may have %j for one option",
+    (option) => {
+      expect(renderAuthorizedKeyLine([option], "ssh-ed25519 AAAA", "m")).toBe(`${option} ssh-ed25519 AAAA m`);
+    },
+  );
+
+  test.each([
+    ["an option", ["restrict", 'from="a\nssh-rsa"'], "ssh-ed25519 AAAA", "marker", "must be one line"],
+    ["the key's comment", [], "ssh-ed25519 AAAA a\nssh-rsa", "marker", "must be one line"],
+    ["the marker", [], "ssh-ed25519 AAAA", "marker\nssh-rsa", "must be one word"],
+  ])("has no control characters in %s", (_what, options, key, marker, error) => {
+    expect(() => renderAuthorizedKeyLine(options, key, marker)).toThrow(error);
   });
 
   test("of a tunnel lets the key listen on its ports, open them again, and run the takeover", () => {

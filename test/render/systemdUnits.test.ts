@@ -141,8 +141,41 @@ WantedBy=timers.target`,
 
 test("a unit has no line that is two", () => {
   const twoLines = "x\nExecStart=/bin/x";
-  expect(() => renderTunnelUnit({ ...tunnel, account: twoLines })).toThrow("must be one line");
   expect(() => renderTunnelUnit({ ...tunnel, fingerprint: twoLines })).toThrow("must be one line");
   expect(() => renderCheckUnit({ ...check, description: twoLines })).toThrow("must be one line");
-  expect(() => renderCheckUnit({ ...check, command: [twoLines] })).toThrow("must be one line");
+  expect(() => renderCheckUnit({ ...check, description: "x\\" })).toThrow("must not end with a backslash");
+});
+
+test("a unit's description means what it says", () => {
+  const text = renderTimer({ description: "100 % of %n", service: "x.service", intervalSec: 5 });
+  expect(text.split("\n")).toContain("Description=100 %% of %%n");
+});
+
+describe("what systemd would read something into is refused", () => {
+  const words = ["x\nExecStart=/bin/x", "%n", "${HOME}", "a;b", '"a', "'a", "a\\", "", "ä", "a\tb", "\u2028"];
+
+  test.each([...words, "a b"])("%j in a command line", (word) => {
+    const command = ["/bin/x", word];
+    expect(() => renderTunnelUnit({ ...tunnel, command })).toThrow("must be one word");
+    expect(() => renderCheckUnit({ ...check, command })).toThrow("must be one word");
+    expect(() => renderTunnelUnit({ ...tunnel, command: ["/bin/x", `-R ${word}`] })).toThrow(
+      "must be one word",
+    );
+  });
+
+  test.each(["-/bin/x", "@/bin/x", "+/bin/x", ":/bin/x", "x"])("%j as its program", (program) => {
+    expect(() => renderCheckUnit({ ...check, command: [program] })).toThrow("must be an absolute path");
+  });
+
+  test.each([...words, "a b", "[x]", "a:b"])("%j for an account", (account) => {
+    expect(() => renderTunnelUnit({ ...tunnel, account })).toThrow("must be the name of an account");
+  });
+
+  test.each([...words, "a b"])("%j for a folder or a service", (name) => {
+    expect(() => renderTunnelUnit({ ...tunnel, runtimeDirectory: name })).toThrow("must be one word");
+    expect(() => renderCheckUnit({ ...check, runtimeDirectory: name || " " })).toThrow("must be one word");
+    expect(() => renderTimer({ description: "x", service: name, intervalSec: 5 })).toThrow(
+      "must be one word",
+    );
+  });
 });

@@ -89,17 +89,20 @@ export function componentType(name: string): string {
 /**
  * Runs a program on mocks, waits until all of it is registered, and returns what it registered, with what it returned.
  * In a preview, no command has an output, as in the preview of a first deployment.
+ *
+ * @param answers what scripts print, by their names, in place of what a host in good health would have printed
  */
 export async function record<T>(
   program: () => T,
   preview = false,
+  answers: Answers = {},
 ): Promise<Recording & { result: Awaited<T> }> {
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: ({ name, type, inputs }) => ({
         id: `${name}-id`,
-        state: { ...(inputs as object), ...(preview ? {} : outputsOf(type, inputs as Inputs)) },
+        state: { ...(inputs as object), ...(preview ? {} : outputsOf(type, inputs as Inputs, answers)) },
       }),
     },
     project,
@@ -115,6 +118,9 @@ export async function record<T>(
     await pulumi.runtime.disconnect();
   }
 }
+
+/** What a script prints, from what it is given. */
+export type Answers = Record<string, (values: Record<string, string>) => string | undefined>;
 
 /** Public host keys of a host, as the mock of hostFacts.sh prints them. */
 export function hostKeysOf(host: string): string[] {
@@ -134,7 +140,7 @@ export function publicKeyOf(file: string, comment: string): string {
 type Inputs = Record<string, unknown>;
 
 /** What the host would have answered. */
-function outputsOf(type: string, inputs: Inputs): Inputs {
+function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
   if (type === "random:index/randomInteger:RandomInteger") {
     return { result: (inputs.min as number) + 345 };
   }
@@ -145,11 +151,15 @@ function outputsOf(type: string, inputs: Inputs): Inputs {
   const stdin = inputs.stdin as string;
   // On a host called chatty, the admin's login shell begins with words of its own.
   const greeting = stdin.startsWith("HOST='chatty ") ? "Welcome to this host!\n\n" : "";
-  return { stdout: greeting + stdoutOf(stdin), stderr: "" };
+  return { stdout: greeting + stdoutOf(stdin, answers), stderr: "" };
 }
 
-function stdoutOf(stdin: string): string {
+function stdoutOf(stdin: string, answers: Answers): string {
   const { script, values } = parseScript(stdin);
+  const answer = answers[script]?.(values);
+  if (answer !== undefined) {
+    return answer;
+  }
   switch (script) {
     case "hostFacts":
       return [...rootShellOf(values.HOST!, values.ROOT_SHELLS!), ...hostKeysOf(values.HOST!)].join("\n");

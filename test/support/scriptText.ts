@@ -1,10 +1,14 @@
 import { readdirSync } from "node:fs";
 import { libraryOf, readScript, scriptLibrary } from "../../components/remoteScript.ts";
 
-const scripts = readdirSync(new URL("../../components/scripts", import.meta.url))
-  .filter((file) => file.endsWith(".sh"))
-  .map((file) => file.slice(0, -".sh".length))
-  .filter((name) => !(scriptLibrary as readonly string[]).includes(name));
+/** The names of the scripts by all that stands behind the header. */
+const scripts = new Map(
+  readdirSync(new URL("../../components/scripts", import.meta.url))
+    .filter((file) => file.endsWith(".sh"))
+    .map((file) => file.slice(0, -".sh".length))
+    .filter((name) => !(scriptLibrary as readonly string[]).includes(name))
+    .map((name) => [[...libraryOf(name), name].map(readScript).join(""), name]),
+);
 
 /**
  * Takes apart what travels on standard input. Throws where it is not a header of quoted values, the library and one of
@@ -18,10 +22,8 @@ export function parseScript(text: string): { script: string; values: Record<stri
     values[match[1]!] = match[2]!.replaceAll(`'\\''`, "'");
     rest = line.lastIndex;
   }
-  const script = scripts.find(
-    (name) => text.slice(rest) === [...libraryOf(name), name].map(readScript).join(""),
-  );
-  if (!script) {
+  const script = scripts.get(text.slice(rest));
+  if (script === undefined) {
     throw new Error(`this is not a header, the library and a script: ${text.slice(0, 200)}`);
   }
   return { script, values };

@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { hostile, type Leaf, leavesOf, recordOrError, shapeOf, withLeaf } from "./support/hostile.ts";
+import type { Recording } from "./support/mocks.ts";
+import { record } from "./support/mocks.ts";
+import { samples } from "./support/samples.ts";
+
+// Whoever uses the components as a library passes by the check of the settings: each text among their arguments is
+// refused, or stands in its place and adds nothing beside it.
+
+// SEED and RUNS in the environment are for a longer search by hand.
+const seed = Number(process.env.SEED ?? 20260101);
+const runs = Number(process.env.RUNS ?? 6);
+
+/** Text that goes as it is to the provider, or that is a text for its reader alone. */
+const elsewhere = ["connection"];
+/** A whole file that the caller writes, which may have any number of lines. */
+const files = ["SystemdUnits.units.x.service"];
+
+const texts = (type: string, args: object): Leaf[] =>
+  leavesOf(args).filter(
+    ({ path }) =>
+      !path.some((key) => elsewhere.includes(String(key))) && !files.includes([type, ...path].join(".")),
+  );
+
+const build =
+  (type: string, change: (args: object) => object = (args) => args) =>
+  () =>
+    samples[type]!.make("x", change(samples[type]!.args()));
+
+/** Every text that the hosts get, and that names a resource. */
+const said = ({ commands, resources }: Recording) =>
+  [...commands.flatMap(({ values }) => Object.values(values)), ...resources.map(({ name }) => name)].join(
+    "\0",
+  );
+
+/** Our own words, and not those of something that fell over. */
+const refusal =
+  /must (be|not)|is no (name|remote port|listener|target|protocol|account|alias)|has no forward|no such file|NUL/;
+
+describe("a hostile text among the arguments is refused, or adds nothing beside itself, of", () => {
+  test.each(Object.keys(samples))("%s", { timeout: 60_000 }, async (type) => {
+    const usual = await record(build(type));
+    const leaves: Leaf[] = [];
+    await record(() => void leaves.push(...texts(type, samples[type]!.args())));
+    let refused = 0;
+    for (const { path, text } of leaves) {
+      const place = [type, ...path].join(".");
+      for (const value of fc.sample(hostile(text), {
+        seed,
+        numRuns: Math.ceil(runs / usual.commands.length),
+      })) {
+        const outcome = await recordOrError(build(type, (args) => withLeaf(args, path, value)));
+        const where = `${place} = ${JSON.stringify(value.slice(0, 80))}`;
+        if (outcome instanceof Error) {
+          expect(outcome.message, where).toMatch(refusal);
+          refused += 1;
+          continue;
+        }
+        expect(shapeOf(outcome), where).toEqual(shapeOf(usual));
+        const isThere = said(outcome).includes(value.trimEnd()) || handedOn.test(place);
+        expect(isThere, `${where} is there`).toBe(true);
+      }
+    }
+    expect(refused > 0 || freeTexts.includes(type), "something was refused").toBe(true);
+  });
+});
+
+/** Those whose only texts are for readers. */
+const freeTexts = ["HostFacts", "InternalHost"];
+/** What these hold ready for others. */
+const handedOn =
+  /^(PublicHost\.(address|sshPort|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;

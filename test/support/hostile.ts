@@ -1,0 +1,188 @@
+import fc from "fast-check";
+import type { Answers, RecordedCommand, Recording } from "./mocks.ts";
+import { record } from "./mocks.ts";
+import { anyText } from "./shells.ts";
+
+/** What means something to a shell, to ssh, to systemd, to a file of lines, or to whoever looks at it. */
+const odd = [
+  ...[
+    "\n",
+    "\r",
+    "\t",
+    "\0",
+    "\x1b[2J",
+    "\x7f",
+    "\u0085",
+    "\u2028",
+    "\u2029",
+    "\u200b",
+    "\u202e",
+    "e\u0301",
+    "\ufeff",
+  ],
+  ...[
+    "$(id)",
+    "`id`",
+    "${HOME}",
+    "%h",
+    "%u",
+    "%n",
+    "%%",
+    "~",
+    "*",
+    "?",
+    "[a]",
+    "!",
+    "#",
+    " #",
+    "=",
+    ",",
+    "\\",
+    "\\n",
+  ],
+  ...["'", '"', " ", "  ", ";", "|", "&", "<", ">", "(", ")", "{", "}", "@", "/", "../", "-", "--", ":", "."],
+];
+
+/** Whole texts that have led somebody astray. */
+const notorious = [
+  ...[
+    "",
+    " ",
+    "-",
+    "--help",
+    "-oProxyCommand=id",
+    "~",
+    "~root",
+    ".",
+    "..",
+    "../../etc/passwd",
+    "*",
+    "%",
+    "none",
+    "any",
+  ],
+  ...[
+    "__proto__",
+    "constructor",
+    "toString",
+    "undefined",
+    "null",
+    "true",
+    "0",
+    "127.0.0.1:2222\nPermitRootLogin yes",
+  ],
+  ...[
+    '"\nssh-ed25519 AAAA',
+    'x",pty,command="id',
+    "@cert-authority *",
+    "x ProxyCommand=id",
+    "x\tfile\t/etc/passwd",
+  ],
+  ...["a".repeat(300), "ä".repeat(20_000), "root@gate", "!root", "|1|a|b", "x\\", "$x\nExecStartPre=id"],
+];
+
+/** A text that was right, with something odd in it; or something odd altogether. */
+export const hostile = (right: string): fc.Arbitrary<string> =>
+  fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(fc.nat(right.length), fc.constantFrom(...odd))
+        .map(([at, text]) => right.slice(0, at) + text + right.slice(at)),
+    },
+    { weight: 2, arbitrary: fc.constantFrom(...notorious) },
+    { weight: 1, arbitrary: anyText },
+    // What a pattern may let pass.
+    { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom(..."az09._-:*/@,[]"), maxLength: 70 }) },
+  );
+
+/** {@link record}, or the error that ended the program, also where a value that was waited for is the reason. */
+export async function recordOrError(
+  program: () => unknown,
+  answers: Answers = {},
+): Promise<Recording | Error> {
+  let fail: (error: Error) => void = () => undefined;
+  // Where an input never becomes known, the program's end does not come either: Pulumi ends its process instead.
+  const failed = new Promise<Error>((resolve) => (fail = resolve));
+  const others = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection");
+  process.on("unhandledRejection", fail);
+  // Node tells of rejections after all that was due; and what an ended program had begun must not reach the next one.
+  const settled = async () => {
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  try {
+    const recorded = record(program, false, answers).then(async (recording) => {
+      await settled();
+      return recording;
+    });
+    return await Promise.race([failed, recorded]);
+  } catch (error) {
+    return error as Error;
+  } finally {
+    await settled();
+    process.off("unhandledRejection", fail);
+    for (const other of others) process.on("unhandledRejection", other);
+  }
+}
+
+/**
+ * What the texts that end up in files look like with the words themselves left out: a value that adds a line, a word or
+ * an option makes it another.
+ */
+export function shapeOf({ commands }: Recording): string[] {
+  return commands.map((command) => `${command.script}: ${JSON.stringify(shapesIn(command))}`).sort();
+}
+
+function shapesIn({ values, script }: RecordedCommand): Record<string, unknown> {
+  const texts = Object.entries(values).flatMap(([name, text]): [string, unknown][] => {
+    if (name === "LINE") return [[name, optionsAndKey(text)]];
+    if (name === "ENTRY") return [[name, lines(text).map((line) => line.trim().split(" ")[0])]];
+    if (
+      name === "UNITS" ||
+      ["KEYS", "DROP_IN", "FORWARDS", "PORTS", "SERVICE_UNIT", "CHECK_UNIT", "TIMER_UNIT"].includes(name)
+    )
+      return [[name, words(text)]];
+    if (/^UNIT_\d$/.test(name) && script === "systemdUnits") return [[name, words(text)]];
+    return [];
+  });
+  return Object.fromEntries(texts);
+}
+
+const lines = (text: string) => text.split("\n");
+const words = (text: string) =>
+  lines(text).map((line) => (/^(Description=|#)/.test(line) ? 1 : line.split(/\s/).length));
+
+/** A line of authorized_keys as sshd takes it apart: how many options, and how much behind them. */
+function optionsAndKey(line: string): unknown {
+  const unquoted = line.replaceAll(/"(\\"|[^"])*"/g, '""');
+  const [options = "", ...rest] = unquoted.split(" ");
+  return [lines(line).length, options.split(",").length, rest.length];
+}
+
+/** One text in a structure of settings or arguments. */
+export interface Leaf {
+  path: (string | number)[];
+  text: string;
+}
+
+/** Every text in a structure of plain maps and lists, numbers as texts. */
+export function leavesOf(value: unknown, path: (string | number)[] = []): Leaf[] {
+  if (typeof value === "string" || typeof value === "number") return [{ path, text: String(value) }];
+  if (Array.isArray(value)) return value.flatMap((each, index) => leavesOf(each, [...path, index]));
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return [];
+  return Object.entries(value).flatMap(([key, each]) => leavesOf(each, [...path, key]));
+}
+
+/** The structure with another value at one place. */
+export function withLeaf<T>(value: T, [key, ...rest]: (string | number)[], leaf: unknown): T {
+  if (key === undefined) return leaf as T;
+  if (Array.isArray(value)) {
+    return value.map((each, index) =>
+      index === key ? withLeaf(each as unknown, rest, leaf) : (each as unknown),
+    ) as T;
+  }
+  const map = value as Record<string, unknown>;
+  return { ...map, [key]: withLeaf(map[key], rest, leaf) } as T;
+}
