@@ -1,4 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
+import { answerOf } from "./answer.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { rootShells } from "./rootShell.ts";
@@ -12,7 +13,7 @@ export interface HostFactsArgs {
 }
 
 /** A line with a key. */
-const HOST_KEY = /^(ssh|ecdsa|sk)-\S+ \S+$/;
+const HOST_KEY = /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}$/;
 
 /** What the line with the way to be root begins with. */
 const ROOT_SHELL = "root-shell ";
@@ -39,12 +40,27 @@ export class HostFacts extends RemoteComponent {
       first: true,
       removes: false,
     });
-    const lines = script.stdout.apply((text) => text.split("\n"));
-    // Among them may be what the admin's login shell greets with.
-    this.hostKeys = lines.apply((all) => all.filter((line) => HOST_KEY.test(line)));
-    this.rootShell = lines.apply(
-      (all) => all.find((line) => line.startsWith(ROOT_SHELL))?.slice(ROOT_SHELL.length) ?? rootShells[0],
-    );
+    const facts = script.stdout.apply((text) => factsFrom(args.host.name, text.split("\n")));
+    this.hostKeys = facts.apply(({ hostKeys }) => hostKeys);
+    this.rootShell = facts.apply(({ rootShell }) => rootShell);
     this.registerOutputs({ hostKeys: this.hostKeys, rootShell: this.rootShell });
   }
+}
+
+/**
+ * The way to be root, where the host printed one, and its keys. Before them may be what the admin's login shell greets
+ * with.
+ */
+function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys: string[] } {
+  const start = lines.findIndex((line) => line.startsWith(ROOT_SHELL) || HOST_KEY.test(line));
+  const [first = "", ...others] = lines.slice(Math.max(start, 0));
+  const way = first.startsWith(ROOT_SHELL) ? first.slice(ROOT_SHELL.length) : undefined;
+  const known = way === undefined || (rootShells as readonly string[]).includes(way);
+  answerOf(host, first, known, "a way to be root that it was asked about");
+  // No key at all is no answer either.
+  const keys = way === undefined ? [first, ...others] : [others[0] ?? "", ...others.slice(1)];
+  return {
+    rootShell: way ?? rootShells[0],
+    hostKeys: keys.map((key) => answerOf(host, key, HOST_KEY.test(key), "a public host key")),
+  };
 }

@@ -1,6 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { answerOf } from "./answer.ts";
+import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
+import { oneLine } from "./render/checks.ts";
 
 /** Arguments of {@link KeyPair}. */
 export interface KeyPairArgs {
@@ -13,6 +16,9 @@ export interface KeyPairArgs {
   /** Comment of the public key. */
   comment: pulumi.Input<string>;
 }
+
+/** As ssh-keygen writes it: no options before it, and nothing behind its comment. */
+const publicKey = /^ssh-ed25519 [A-Za-z0-9+/]+={0,2}( \P{Cc}*)?$/u;
 
 /**
  * An ed25519 key pair, made on its host with ssh-keygen(1). The private half is no output and never in the state.
@@ -28,10 +34,16 @@ export class KeyPair extends RemoteComponent {
       host: args.host,
       script: "keyPair",
       what: pulumi.interpolate`the key pair ${args.file} of ${args.account}`,
-      values: { ACCOUNT: args.account, FILE: args.file, COMMENT: args.comment },
+      values: {
+        ACCOUNT: checkedInput("account", args.account),
+        FILE: checkedInput("file", args.file),
+        COMMENT: pulumi.output(args.comment).apply(oneLine),
+      },
     });
     // Before it may be what the admin's login shell greets with.
-    this.publicKey = stdout.apply((text) => text.trimEnd().split("\n").at(-1) ?? "");
+    this.publicKey = stdout
+      .apply((text) => text.split("\n").at(-1) ?? "")
+      .apply((line) => answerOf(args.host.name, line, publicKey.test(line), "its public key"));
     this.registerOutputs({ publicKey: this.publicKey });
   }
 }

@@ -1,9 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
+import { answerOf } from "./answer.ts";
+import { checkedInput } from "./checkedInput.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress } from "./forward.ts";
+import { bindAddress, checkForward } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
+import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link RemotePorts}. */
 export interface RemotePortsArgs {
@@ -30,7 +33,8 @@ export class RemotePorts extends RemoteComponent {
   constructor(name: string, args: RemotePortsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("RemotePorts", name, opts);
     const { first, last } = args.portRange ?? { first: 20000, last: 29999 };
-    const lines = args.forwards.map((forward) => {
+    [first, last].forEach((port) => checked("number", port));
+    const lines = args.forwards.map(checkForward).map((forward) => {
       const what = `${forward.name} ${bindAddress(forward)}`;
       if (forward.remotePort !== "auto") {
         return `${what} ${forward.remotePort}`;
@@ -46,15 +50,11 @@ export class RemotePorts extends RemoteComponent {
       host: args.host,
       script: "remotePorts",
       what: "the ports of the forwards",
-      values: { ACCOUNT: args.account, FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")) },
-    }).stdout.apply((text) =>
-      Object.fromEntries(
-        text.split("\n").map((line): [string, number] => {
-          const [forward = "", port] = line.split("=");
-          return [forward, Number(port)];
-        }),
-      ),
-    );
+      values: {
+        ACCOUNT: checkedInput("account", args.account),
+        FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+      },
+    }).stdout.apply((text) => portsFrom(args, first, last, text.split("\n").slice(-args.forwards.length)));
     this.registerOutputs({});
   }
 
@@ -64,4 +64,26 @@ export class RemotePorts extends RemoteComponent {
       ? this.chosen.apply((ports) => ports[forward.name] ?? 0)
       : pulumi.output(forward.remotePort);
   }
+}
+
+/**
+ * The ports that the host answered: one for each forward, in their order, and each one that it may have. Before them may
+ * be what the admin's login shell greets with.
+ */
+function portsFrom(
+  { host, forwards }: RemotePortsArgs,
+  first: number,
+  last: number,
+  lines: string[],
+): Record<string, number> {
+  const ports = forwards.map(({ name, remotePort }, index): [string, number] => {
+    const line = lines[index] ?? "";
+    const port = Number(line.slice(name.length + 1));
+    const mayBe =
+      remotePort === "auto" ? Number.isInteger(port) && port >= first && port <= last : port === remotePort;
+    const fits = line === `${name}=${port}` && mayBe && lines.length === forwards.length;
+    answerOf(host.name, line, fits, `the port of the forward '${name}'`);
+    return [name, port];
+  });
+  return Object.fromEntries(ports);
 }

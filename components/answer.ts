@@ -1,0 +1,15 @@
+/**
+ * A line that a host printed as the result of a script, and that goes on into files of the other host. A host in
+ * somebody else's hands answers what it likes: what is not as expected ends the run.
+ *
+ * @param fits whether it is as expected
+ * @param what what was expected, in words
+ */
+export function answerOf(host: string, line: string, fits: boolean, what: string): string {
+  if (!fits) {
+    throw new Error(
+      `${host} answered ${JSON.stringify(line.slice(0, 200))} where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything, and run 'pulumi up' again`,
+    );
+  }
+  return line;
+}
