@@ -38,7 +38,7 @@ export function loadConfig(): Config {
 /** {@link loadConfig} on plain values. */
 export function parseConfig(raw: Record<string, unknown>): Config {
   const parsed = settingsSchema.safeParse(raw);
-  const errors = parsed.error?.issues.map((issue) => describeIssue(issue, raw)) ?? [];
+  const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
   // What is wrong elsewhere is no reason to be silent about rules between the settings that are right.
   const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
   const found = checkAndConnect(settings, raw);
@@ -164,21 +164,21 @@ function readSetting(config: pulumi.Config, key: string): unknown {
 function settingsError(lines: string[]): pulumi.RunError {
   const count = lines.length === 1 ? "one mistake" : `${lines.length} mistakes`;
   const error = new pulumi.RunError(
-    `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${line}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
+    `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${printable(line)}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
   );
   // A RunError is shown without its stack, which Node 20 nevertheless takes half a minute to colour.
   error.stack = error.message;
   return error;
 }
 
-function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string {
+function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
   const path = issue.path as (string | number)[];
   if (issue.code === "unrecognized_keys") {
-    return issue.keys
-      .map((key) => `${[...path, key].join(".")}: there is no such setting; remove it, or correct its name`)
-      .join("\n  ");
+    return issue.keys.map(
+      (key) => `${[...path, key].join(".")}: there is no such setting; remove it, or correct its name`,
+    );
   }
-  return describe(path, valueAt(raw, path), issue.message);
+  return [describe(path, valueAt(raw, path), issue.message)];
 }
 
 /** Settings whose values are not shown. */
@@ -193,6 +193,12 @@ function describe(path: (string | number)[], found: unknown, message: string): s
 function show(found: unknown): string {
   const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
   return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** A line that stays one, whatever the settings or their names hold, and does nothing to a terminal. */
+function printable(line: string): string {
+  const escape = (odd: string) => `\\u${odd.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return line.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, escape);
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

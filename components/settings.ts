@@ -238,6 +238,7 @@ export const settingsSchema = settings({
   ),
   revision: z
     .string(must("a text"))
+    .regex(/^[^\0]*$/, must("a text without NUL"))
     .default("")
     .describe(
       "Any text; another text makes every script look at its host again, and mend what is not as it should be.",
