@@ -28,7 +28,7 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
     });
     // Another revision is a reason to look again, and another id one to take over: none to restart what is as it should be.
     this.fingerprint = script.stdin.apply((text = "") =>
-      fingerprintOf(text.replace(/^REVISION=.*\n/m, "").replace(/^STACK_ID=.*\n/m, "")),
+      fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
     );
     return script;
   }
@@ -73,4 +73,9 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
 /** A short hash, the same for the same text. */
 export function fingerprintOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** A script's text without one line of its header, which is several where the value is. */
+function withoutValue(text: string, name: string): string {
+  return text.replace(new RegExp(`^${name}='(?:[^']|'\\\\'')*'\\n`, "m"), "");
 }

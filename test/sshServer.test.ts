@@ -3,6 +3,7 @@ import { SshServer } from "../components/index.ts";
 import { expectTrial, installed } from "./support/expectScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
+import { promiseOf } from "./support/promiseOf.ts";
 
 const dropIn = [
   "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
@@ -90,4 +91,18 @@ describe("sshd on a public host", () => {
     const unnamed = await record(() => new SshServer("nas-server", { host: { name: "nas", connection } }));
     expect(unnamed.command("nas-server-change").values.ADMIN).toBe("root");
   });
+});
+
+test("another revision, of several lines too, is another script with the same fingerprint", async () => {
+  const look = async (revision: string) => {
+    const recording = await record(() => new SshServer("gate-server", { host: { ...gate, revision } }));
+    return {
+      fingerprint: await promiseOf(recording.result.fingerprint),
+      revision: recording.command("gate-server-change").values.REVISION,
+    };
+  };
+  const one = await look("1");
+  const other = await look("it's\n'another'\nACCOUNTS='*'\n");
+  expect(other.revision).not.toBe(one.revision);
+  expect(other.fingerprint).toBe(one.fingerprint);
 });
