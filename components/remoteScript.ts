@@ -53,7 +53,8 @@ export function remoteScript(
     HOST: hostLabel(host),
     OWNER: ownerId(),
     STACK_ID: host.stackId ?? "",
-    RESOURCE: encodeURIComponent(args.record ?? name),
+    // The record's file; find takes its path for a pattern, in which encodeURIComponent leaves the "*".
+    RESOURCE: encodeURIComponent(args.record ?? name).replaceAll("*", "%2A"),
     WHAT: args.what,
     REVISION: host.revision ?? "",
     ...args.values,

@@ -287,3 +287,29 @@ describe("an Include in ~/.ssh/config", () => {
     expectNoTrace();
   });
 });
+
+describe("a file whose name the record cannot hold", () => {
+  test.each(["a\nb", "\nfile\t/etc/passwd", "a\t", "a\tb"])("is refused and left alone: %j", (name) => {
+    const path = join(folder, name.replaceAll("/", "_"));
+    writeFileSync(path, "old");
+    const { resource, text, end, where } = key("a");
+    const values = { RESOURCE: resource, FILE: path, LINE: text, END: end, WHERE: where };
+    const script = testScript("addLine", join(folder, "state"), values);
+    const { stderr, status } = runScript(["sh"], script, "apply");
+    expect({ status, stderr }).toEqual({
+      status: 3,
+      stderr: expect.stringContaining("which the record of what was done cannot hold") as string,
+    });
+    expect(readFileSync(path, "utf8")).toBe("old");
+    expect(existsSync(join(folder, "state"))).toBe(false);
+  });
+
+  test("is not one with spaces, quotes and all that a shell would read something into", () => {
+    file = join(folder, ` -n $(touch x) \`y\` * 'a' "b" \\ ü\u2028 %n`);
+    put("old");
+    run("apply", key("a"));
+    expect(bytes()).toBe(withLines("old", key("a")));
+    run("remove", key("a"));
+    expect(bytes()).toBe("old");
+  });
+});

@@ -22,6 +22,11 @@ const applyAndRemove = (shell: string) => ({
 });
 
 describe("a remote script", () => {
+  test("has a file of its own for its record, whatever it is called, which is no pattern", async () => {
+    const recording = await record(() => remoteScript("../a*[b] 'ü'?", { host: gate, ...args }, {}));
+    expect(recording.command("../a*[b] 'ü'?").values.RESOURCE).toBe("..%2Fa%2A%5Bb%5D%20'%C3%BC'%3F");
+  });
+
   test("has no inputs but the connection, three short command lines, its text, and where its messages go", async () => {
     const { inputs } = await commandOn(gate);
     expect({ ...inputs, stdin: parseScript(inputs.stdin as string) }).toEqual({

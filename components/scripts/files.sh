@@ -21,6 +21,9 @@ ids_of_user() {
 home_of_user() {
   hu_home=$(getent passwd "$1" | cut -d: -f6)
   [ -n "$hu_home" ] || fail "there is no account '$1', or it has no home; create it, or correct the settings"
+  case $hu_home in
+    *[[:cntrl:]]*) fail "the home of '$1' has a control character in its name; rename it, or let another account do this" ;;
+  esac
   [ -d "$hu_home" ] || fail "the home $hu_home of '$1' does not exist; create it, or correct the settings"
   printf '%s' "$hu_home"
 }

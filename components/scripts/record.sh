@@ -79,8 +79,22 @@ drop_empty_state() {
 
 # own KIND VALUE: we add this, or have added it; undo it when it is no longer asked for.
 own() {
+  own_fits "$1" "$2"
   MARKED="$MARKED$1$TAB$2$NL"
   recorded "$1" "$2" || write_record "$RECORDED$1$TAB$2$NL"
+}
+
+# An entry that were two lines, or that read would not give back, would have a later run undo what nobody did.
+own_fits() {
+  case "$1 $2" in
+    *"$NL"* | *"$TAB") ;;
+    # These have tabs of their own: two, and as many as there are files.
+    "line "*"$TAB"*"$TAB"*"$TAB"* | "time "*"$TAB"*"$TAB"*"$TAB"*) ;;
+    "line "* | "time "* | "settings "*) return 0 ;;
+    *"$TAB"*) ;;
+    *) return 0 ;;
+  esac
+  fail "'$2' ($1) has a newline or a tab in it, which the record of what was done cannot hold; choose another name"
 }
 
 # share KIND VALUE EXISTS: as own, for what several resources may need at once and the last one takes away.
