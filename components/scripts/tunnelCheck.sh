@@ -41,10 +41,11 @@ good() {
   fi
 }
 
-# bash opens the connection: there is no netcat everywhere, and bash is.
+# bash opens the connection: there is no netcat everywhere, and bash is. It would read root's .bashrc, since sshd has
+# started all this, and print whatever that prints.
 # shellcheck disable=SC2016
 through() {
-  timeout 5 bash -c '
+  timeout 5 bash --norc -c '
     exec 3<>"/dev/tcp/$1/$2" || exit 1
     if [ "$3" = ssh ]; then
       IFS= read -r -t 3 line <&3

@@ -7,7 +7,7 @@ shift
 
 # shellcheck disable=SC2016
 state_of() {
-  timeout 5 bash -c '
+  timeout 5 bash --norc -c '
     exec 3<>"/dev/tcp/$1/$2" || exit 1
     [ "$3" = ssh ] || exit 0
     IFS= read -r -t 3 -n 4 start <&3

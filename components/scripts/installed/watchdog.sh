@@ -51,7 +51,7 @@ EOF
   esac
   # A target that is down here is no fault of the tunnel.
   # shellcheck disable=SC2016
-  case $(timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2" && read -r -t 3 -n 4 start <&3 && echo "$start"' bash "$target_host" "$target_port" 2>/dev/null) in
+  case $(timeout 5 bash --norc -c 'exec 3<>"/dev/tcp/$1/$2" && read -r -t 3 -n 4 start <&3 && echo "$start"' bash "$target_host" "$target_port" 2>/dev/null) in
     SSH-) restart "the forward '$name' ($address:$port) brings nothing back" ;;
     *) echo "<4>$target_host:$target_port, the target of the forward '$name', does not answer; the tunnel is left alone" ;;
   esac
