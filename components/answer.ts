@@ -8,7 +8,7 @@
 export function answerOf(host: string, line: string, fits: boolean, what: string): string {
   if (!fits) {
     throw new Error(
-      `${host} answered ${JSON.stringify(line.slice(0, 200))} where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything, and run 'pulumi up' again`,
+      `${host} answered ${JSON.stringify(line.slice(0, 200))} where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
     );
   }
   return line;

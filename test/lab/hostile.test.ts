@@ -1,0 +1,284 @@
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { KeyPair } from "../../components/keyPair.ts";
+import { shellQuote } from "../../components/shell.ts";
+import { until } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labAdmin, labHost, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import { type LabStack, openStack } from "../../lab/stack.ts";
+import { failedUp } from "./support/failure.ts";
+import { leftovers } from "./support/leftovers.ts";
+
+/**
+ * Values that are as odd as the settings allow, on hosts that are odd themselves: what sshd, ssh and systemd make of
+ * them is exactly what was meant, and no more. And hosts that answer something else than they were asked for.
+ */
+describe("with hostile values on hostile hosts", () => {
+  const account = "_odd-account-name-of-32-letters-";
+  const home = `/srv/a home $(touch pwned) \`id\` 'q' "d" * #é\u2028 -x`;
+  const comment = `Ödd "q" 'q' $(id) %n %h \\ #,,,`;
+  const tunnel = "n--of-24-letters-in-all-";
+  const forward = "f--------------of-31-letters---";
+  const alias = "0.-_---of-63-letters".padEnd(63, "-");
+  const revision = `1' "2" $(touch /pwned) \`touch /pwned\` %n \\ \n\r\tREVISION='x'\nHOST=x # \u2028\u0085é`;
+  const ownDropIn = "/etc/ssh/sshd_config.d/50-own.conf";
+
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let stack: LabStack;
+  let before: Record<string, Snapshot>;
+  let effectiveBefore: string[];
+  let clientBefore: string;
+
+  const settings = (changes: object = {}) => ({
+    publicHosts: {
+      gate: {
+        ...labAdmin(lab, gate),
+        permitListen: ["127.0.0.1:*", "[::1]:2222"],
+        permitOpen: ["127.0.0.1:*", "localhost:1"],
+      },
+    },
+    internalHosts: {
+      [tunnel]: {
+        ...labAdmin(lab, nas),
+        account,
+        forwards: {
+          [forward]: { remotePort: 2222, target: 22 },
+          v6: { remotePort: "auto", target: "[::1]:22", protocol: "tcp" },
+        },
+        returnPath: [{ from: account, to: account, alias }],
+        ...changes,
+      },
+    },
+    revision,
+  });
+
+  const asAccount = (host: Host, command: string) =>
+    host.run(
+      `setpriv --reuid ${account} --regid ${account} --init-groups env HOME=${shellQuote(home)} ${command}`,
+      {
+        allowFailure: true,
+      },
+    );
+  const effective = async (user: string) =>
+    (await gate.run(`sshd -T -C user=${user},host=x,addr=192.0.2.1,laddr=192.0.2.2,lport=22`)).stdout.split(
+      "\n",
+    );
+  const clientOptions = async (host: string) => (await asAccount(gate, `ssh -G ${host}`)).stdout;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "hostile", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    for (const host of [gate, nas]) {
+      await host.run(
+        `useradd --home-dir ${shellQuote(home)} --create-home --shell /bin/bash --comment ${shellQuote(comment)} -- ${account}`,
+      );
+    }
+    // Everything that sshd takes for a separator, and a comment that is none of ours.
+    await gate.run(`cat >${ownDropIn}`, {
+      input:
+        '\tX11Forwarding\t=\tno\nBanner="/etc/issue net"\n  allowusers = root\tadmin alice "_odd*" tunnel-* # tunnel\n',
+    });
+    await gate.run("systemctl reload ssh");
+    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+    effectiveBefore = await effective("root");
+    clientBefore = await clientOptions("elsewhere");
+    stack = await openProgram(lab, { config: settings() });
+  });
+
+  afterAll(() => Lab.clear("hostile"));
+
+  it("an up succeeds, and the login through the tunnel arrives at the odd account", async () => {
+    await stack.up();
+    expect(await asAccount(gate, `ssh ${alias} 'id -un; pwd'`)).toMatchObject({
+      stdout: `${account}\n${home}`,
+    });
+    for (const host of [gate, nas]) {
+      expect((await host.run("find / -xdev -name 'pwned*'")).stdout).toBe("");
+    }
+  });
+
+  it("sshd's configuration differs in what was meant, for the tunnel's account alone", async () => {
+    // Ours names those whom the administrator allows, too.
+    expect(new Set(await effective("root"))).toEqual(new Set(effectiveBefore));
+    const now = await effective(`tunnel-${tunnel}`);
+    expect(now.filter((line) => !effectiveBefore.includes(line)).sort()).toEqual([
+      "allowagentforwarding no",
+      "allowstreamlocalforwarding no",
+      "authenticationmethods publickey",
+      "authorizedkeysfile /etc/ssh/ssh-reverse-tunnel/%u.keys",
+      "clientaliveinterval 15",
+      "gatewayports clientspecified",
+      "permitlisten 127.0.0.1:* [::1]:2222",
+      "permitopen 127.0.0.1:* localhost:1",
+      "permittty no",
+      "permituserrc no",
+    ]);
+  });
+
+  it("each key has the options that were meant, as sshd itself reads them", async () => {
+    const options = (text: string) =>
+      [...text.matchAll(/Remote: .*: key options: (.*)/g)].map(([, all]) => all?.trim());
+    const back = await asAccount(gate, `ssh -v ${alias} true`);
+    expect(new Set(options(back.stderr))).toEqual(new Set(["pty"]));
+    const tunnelKey = await asAccount(
+      nas,
+      `ssh -v -o ClearAllForwardings=yes -S none ssh-tunnel-${tunnel} true`,
+    );
+    expect(new Set(options(tunnelKey.stderr))).toEqual(
+      new Set(["command permitopen permitlisten port-forwarding"]),
+    );
+  });
+
+  it("ssh's configuration has the one entry that was meant, and is what it was for every other host", async () => {
+    const entry = (await clientOptions(alias)).split("\n");
+    expect(entry).toEqual(
+      expect.arrayContaining([
+        "hostname 127.0.0.1",
+        "port 2222",
+        `user ${account}`,
+        `hostkeyalias ${alias}`,
+        `identityfile ~/.ssh/ssh-reverse-tunnel/${alias}.key`,
+        `userknownhostsfile ${home}/.ssh/ssh-reverse-tunnel/${alias}.known_hosts`,
+      ]),
+    );
+    expect(await clientOptions("elsewhere")).toBe(clientBefore);
+  });
+
+  it("systemd runs what was meant, and finds nothing to say about the units", async () => {
+    const unit = `ssh-tunnel-${tunnel}`;
+    const port = (
+      await gate.run(`grep -o 'permitopen="127.0.0.1:2[0-9]*' /etc/ssh/ssh-reverse-tunnel/*.keys`)
+    ).stdout
+      .split(":")
+      .pop();
+    const { stdout } = await nas.run(`systemctl show -P ExecStart ${unit}`);
+    expect(/argv\[\]=(.*?) ;/.exec(stdout)?.[1]).toBe(
+      `/usr/local/lib/${unit}/bin/tunnel ${unit} -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:${port}:[::1]:22`,
+    );
+    expect((await nas.run(`systemctl show -P User ${unit}`)).stdout).toBe(account);
+    for (const host of [gate, nas]) {
+      const verified = await host.run("systemd-analyze verify --man=no /etc/systemd/system/ssh-tunnel-*", {
+        allowFailure: true,
+      });
+      // systemd's own idea of a name ends at 31 letters, and it takes what getpwnam(3) knows.
+      const known = `Accepting user/group name '${account}', which does not match strict user/group name rules.`;
+      expect(verified.stderr.split("\n").filter((line) => line !== known && line !== "")).toEqual([]);
+      expect(verified).toMatchObject({ stdout: "", exitCode: 0 });
+    }
+  });
+
+  it("another revision of the same kind looks again and restarts nothing", async () => {
+    const pid = async () => (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
+    await until("the tunnel", 20, async () => (await asAccount(gate, `ssh ${alias} true`)).exitCode === 0);
+    const running = await pid();
+    await stack.setConfig({ revision: `${revision}\n'; exit 1; '` });
+    expect(Object.keys((await stack.up()).changes).sort()).toEqual(["same", "update"]);
+    expect(await pid()).toBe(running);
+  });
+
+  it("nothing is left after destroy, and what was odd is as it was", async () => {
+    await stack.destroy();
+    expect(await leftovers(gate, before.gate!)).toEqual([]);
+    expect(await leftovers(nas, before.nas!)).toEqual([]);
+  });
+
+  it("a home that ssh itself cannot read keys from is refused with a sentence", async () => {
+    const refused = await openStack({
+      project: "p",
+      stack: "s",
+      program: () =>
+        Promise.resolve(
+          void new KeyPair("key", { host: labHost(lab, gate), account, file: "x.key", comment: "" }),
+        ),
+      directory: join(lab.directory, "stacks", "home"),
+    });
+    await gate.run(`usermod --home '/srv/100%' --move-home ${account}`);
+    expect(await failedUp(refused)).toContain("ssh cannot read keys from /srv/100%/.ssh, since it takes");
+    await gate.run(`usermod --home ${shellQuote(home)} --move-home ${account}`);
+    expect(await leftovers(gate, before.gate!)).toEqual([]);
+  });
+
+  describe("a host that answers what it was not asked for", () => {
+    let stack: LabStack;
+
+    beforeAll(async () => {
+      stack = await openProgram(lab, { stack: "answers", config: settings() });
+    });
+
+    afterAll(() => stack.destroy());
+
+    /** Puts a program of that name before the real one, which it may call as "$real". */
+    const instead = async (host: Host, program: string, text: string, act: () => Promise<void>) => {
+      await host.run(`cat >/usr/local/bin/${program} && chmod +x /usr/local/bin/${program}`, {
+        input: `#!/bin/sh\nreal=/usr/bin/${program}\n${text}\n`,
+      });
+      try {
+        await act();
+      } finally {
+        await host.run(`rm /usr/local/bin/${program}`);
+      }
+    };
+    /** An up until it says so. A program that runs inside this process cannot end it, as Pulumi's own does then. */
+    const upUntil = async (sentence: string) => {
+      const controller = new AbortController();
+      let said = "";
+      const outcome = stack.automation
+        .up({
+          onEvent: ({ diagnosticEvent }) => (said += diagnosticEvent?.message ?? ""),
+          signal: controller.signal,
+          color: "never",
+        })
+        .catch((error: unknown) => error);
+      await until(sentence, 60, () => said.includes(sentence));
+      controller.abort();
+      expect(await outcome).toBeInstanceOf(Error);
+    };
+    const keysOnGate = async () =>
+      (await gate.run("cat /etc/ssh/ssh-reverse-tunnel/*.keys", { allowFailure: true })).stdout;
+    const knownOnGate = async () =>
+      (
+        await gate.run(`cat ${shellQuote(home)}/.ssh/ssh-reverse-tunnel/*.known_hosts`, {
+          allowFailure: true,
+        })
+      ).stdout;
+
+    it("cannot bring host keys for other names into the other's known_hosts", async () => {
+      await instead(nas, "cut", '"$real" "$@" && echo "@cert-authority * ssh-ed25519 AAAA"', () =>
+        upUntil(
+          `${tunnel} answered "@cert-authority * ssh-ed25519 AAAA" where a public host key was expected`,
+        ),
+      );
+      expect(await knownOnGate()).toBe("");
+    });
+
+    it("cannot give its key rights of its own choice in the other's authorized_keys", async () => {
+      const text = `"$real" "$@" || exit; for last; do :; done
+case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
+      await instead(nas, "ssh-keygen", text, () =>
+        upUntil(`${tunnel} answered "command=\\"id\\",pty ssh-ed25519 `),
+      );
+      expect(await keysOnGate()).toBe("");
+    });
+
+    it("gets a sentence that says what to do, where its admin's shell prints on the line of the answer", async () => {
+      await stack.setConfig({ revision: "asked again" });
+      await gate.run("cp -a /root/.bashrc /run/bashrc && sed -i '1i printf Welcome,' /root/.bashrc");
+      await upUntil(
+        `gate answered "Welcome,${forward}=2222" where the port of the forward '${forward}' was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision`,
+      );
+      await gate.run("cp -a /run/bashrc /root/.bashrc");
+      expect([await knownOnGate(), await keysOnGate()]).toEqual(["", ""]);
+    });
+
+    it("is asked again by an up with another revision", async () => {
+      await stack.setConfig({ revision });
+      const again = await openProgram(lab, { stack: "answers" });
+      await again.up();
+      expect(await keysOnGate()).toMatch(/^restrict,port-forwarding,\S+ ssh-ed25519 \S+ \S+$/);
+    });
+  });
+});
