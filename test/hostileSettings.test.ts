@@ -79,7 +79,7 @@ function schemaLeaves(schema: z.ZodType, path: string): [string, z.ZodType][] {
     return schemaLeaves(schema.unwrap() as z.ZodType, path);
   }
   if (schema instanceof z.ZodObject) {
-    const entries = Object.entries(schema.shape);
+    const entries = Object.entries<z.ZodType>(schema.shape);
     return entries.flatMap(([key, each]) => schemaLeaves(each, path === "" ? key : `${path}.${key}`));
   }
   if (schema instanceof z.ZodRecord) return schemaLeaves(schema.valueType as z.ZodType, `${path}.<name>`);
