@@ -19,7 +19,11 @@ export interface InternalHostArgs {
   stackId?: pulumi.Input<string>;
 }
 
-/** What an internal host needs once: a look at it, which also reads its host keys at the source. */
+/**
+ * What an internal host needs once: a look at it, which also reads its host keys at the source.
+ *
+ * Its name is part of comments and messages: `a-z`, `0-9` and `-`, 63 characters at most; another throws.
+ */
 export class InternalHost extends pulumi.ComponentResource {
   /** The host, for scripts. */
   public readonly host: Host;

@@ -24,7 +24,11 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host"> {
   stackId?: pulumi.Input<string>;
 }
 
-/** What a public host needs once, however many tunnels end there: a look at it, and its sshd. */
+/**
+ * What a public host needs once, however many tunnels end there: a look at it, and its sshd.
+ *
+ * Its name is an alias of ssh on the internal hosts: `a-z`, `0-9` and `-`, 63 characters at most; another throws.
+ */
 export class PublicHost extends pulumi.ComponentResource {
   /** The host, for scripts. */
   public readonly host: Host;
