@@ -274,10 +274,13 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       expect([await knownOnGate(), await keysOnGate()]).toEqual(["", ""]);
     });
 
-    it("is asked again by an up with another revision", async () => {
-      await stack.setConfig({ revision });
+    it("is asked again by an up with another revision, and may greet on lines of its own", async () => {
+      await gate.run("sed -i '1i echo Welcome to gate; echo' /root/.bashrc");
+      // None that any of the runs before has had, since each may have ended before it asked.
+      await stack.setConfig({ revision: `${revision}, and again` });
       const again = await openProgram(lab, { stack: "answers" });
       await again.up();
+      await gate.run("cp -a /run/bashrc /root/.bashrc");
       expect(await keysOnGate()).toMatch(/^restrict,port-forwarding,\S+ ssh-ed25519 \S+ \S+$/);
     });
   });
