@@ -48,7 +48,8 @@ undo_user() {
   # userdel refuses while a session of the account is alive.
   uid=$(id -u "$1")
   for attempt in 1 2 3 4 5 6 7 8 9 10; do
-    pids=$(awk -v uid="$uid" '$1 == "Uid:" && $2 == uid { split(FILENAME, part, "/"); print part[3] }' /proc/[0-9]*/status 2>/dev/null) || :
+    # Not awk, which stops at the first process that has ended since the names were listed.
+    pids=$(grep -lsE "^Uid:[[:space:]]*${uid}[[:space:]]" /proc/[0-9]*/status | cut -d/ -f3) || :
     [ -n "$pids" ] || break
     # shellcheck disable=SC2086
     kill -KILL $pids 2>/dev/null || :
