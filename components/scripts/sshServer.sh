@@ -98,13 +98,15 @@ drop_in_text() {
   fi
 }
 
-# Whom the administrator's own AllowUsers name, outside of any Match.
+# Whom the administrator's own AllowUsers name, outside of any Match. sshd_config(5): "keyword arguments", perhaps with
+# a "=" between them, in quotes, and with a comment behind.
 own_allow_users() {
-  # shellcheck disable=SC2046  # file names without spaces, one a line
-  awk '
+  # shellcheck disable=SC2016  # awk's own
+  with_drop_ins awk '
     FNR == 1 { match_block = 0; managed = /^# Managed by ssh-reverse-tunnel/ || /^AllowUsers .*tunnel-\*$/ }
-    tolower($1) == "match" { match_block = 1 }
-    !managed && !match_block && tolower($1) == "allowusers" { $1 = ""; printf "%s", $0 }' "$MAIN" $(other_drop_ins)
+    { sub(/^[ \t]+/, ""); sub(/[ \t]#.*/, ""); keyword = tolower($0); sub(/[ \t=].*/, "", keyword); gsub(/"/, "", keyword) }
+    keyword == "match" { match_block = 1 }
+    !managed && !match_block && keyword == "allowusers" { sub(/^[^ \t=]+[ \t]*=?[ \t]*/, ""); printf " %s", $0 }' "$MAIN"
 }
 
 # sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its

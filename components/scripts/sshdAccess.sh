@@ -80,18 +80,16 @@ values_of() { printf '%s\n' "$effective" | sed -n "s/^$1 //p"; }
 
 # source_of KEYWORD — the files that hold it, for a message.
 source_of() {
-  # shellcheck disable=SC2046  # file names without spaces, one a line
-  so_files=$(grep -lisE "^[[:space:]]*$1[[:space:]=]" $(other_drop_ins) "$MAIN" | paste -sd ' ' -)
+  so_files=$(with_drop_ins grep -lisE "^[[:space:]]*\"?$1\"?[[:space:]=]" "$MAIN" | paste -sd ' ' -)
   printf '%s' "${so_files:-$MAIN}"
 }
 
-other_drop_ins() {
-  for od_file in "$DROP_IN_DIR"/*.conf; do
-    case $od_file in
-      "$DROP_IN_FILE" | "$DROP_IN_DIR/*.conf") ;;
-      *) printf '%s\n' "$od_file" ;;
-    esac
+# with_drop_ins COMMAND… — runs it with the names of all drop-ins but ours behind its own words, whatever they are called.
+with_drop_ins() {
+  for wd_file in "$DROP_IN_DIR"/*.conf; do
+    [ "$wd_file" = "$DROP_IN_FILE" ] || [ ! -f "$wd_file" ] || set -- "$@" "$wd_file"
   done
+  "$@"
 }
 
 # matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.

@@ -1,0 +1,53 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { SshServer } from "../../components/sshServer.ts";
+import { shellQuote } from "../../components/shell.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost } from "../../lab/program.ts";
+import { type LabStack, openStack } from "../../lab/stack.ts";
+
+describe("sshd's drop-in beside those of the administrator", () => {
+  let lab: Lab;
+  let gate: Host;
+  let stack: LabStack;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "hostile", hosts: ["gate"] });
+    gate = lab.host("gate");
+    stack = await openStack({
+      project: "p",
+      stack: "s",
+      program: () => Promise.resolve(void new SshServer("server", { host: labHost(lab, gate) })),
+      directory: `${lab.directory}/stacks/s`,
+    });
+  });
+
+  afterAll(() => Lab.clear("hostile"));
+
+  const folder = "/etc/ssh/sshd_config.d";
+
+  afterEach(async () => {
+    await stack.destroy();
+    await gate.run(`find ${folder} -type f -delete && systemctl reload ssh`);
+  });
+
+  it.each([
+    ["a space in its name", "60 my own.conf", "AllowUsers root admin"],
+    ["a newline in its name", "60\nown.conf", "AllowUsers root admin"],
+    ["a pattern for a name", "60-[a]*.conf", "AllowUsers root admin"],
+    ["an equals sign", "60.conf", "AllowUsers=root admin"],
+    ["an equals sign with tabs about it", "60.conf", "\tallowusers\t=\troot\tadmin"],
+    ["quotes", "60.conf", '"AllowUsers" "root" admin'],
+    ["a comment at the end of the line", "60.conf", "AllowUsers root admin # nobody else"],
+  ])("finds whom they allow where a drop-in has %s", async (_what, name, text) => {
+    await gate.run(`cat >${shellQuote(`${folder}/${name}`)} && systemctl reload ssh`, { input: `${text}\n` });
+    const { diagnostics } = await stack.up();
+    expect(diagnostics).toEqual([]);
+    expect((await gate.run(`head -n 1 ${folder}/00-p-s.conf`)).stdout).toMatch(
+      /^AllowUsers .*root.*admin tunnel-\*$/,
+    );
+    expect(new Set((await gate.run("sshd -T | grep ^allowusers")).stdout.split("\n"))).toEqual(
+      new Set(["root", "admin", "tunnel-*"].map((user) => `allowusers ${user}`)),
+    );
+  });
+});
