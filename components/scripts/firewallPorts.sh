@@ -34,6 +34,7 @@ apply() {
 }
 
 # What closes again what is to be opened, for the rollback; nothing where all is open.
+# shellcheck disable=SC2016  # how is the rollback's
 undo_text() {
   for ut_port in $PORTS; do
     if [ "$firewall" = ufw ]; then

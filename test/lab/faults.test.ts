@@ -154,7 +154,7 @@ describe("a fault", () => {
       const readOnly = "the file system at /etc is read-only; make it writable and run 'pulumi up' again";
       await broken(gate, "mount --bind /etc /etc && mount -o remount,bind,ro /etc", "umount /etc", () =>
         fails(
-          `error: ${named(gate)}: cannot write /etc/tmpfiles.d/ssh-reverse-tunnel-dev-sshd-rollback.conf: ${readOnly}`,
+          `error: ${named(gate)}: cannot write /etc/systemd/system/${rollback}-at-boot.service: ${readOnly}`,
         ),
       );
     });
@@ -186,13 +186,16 @@ describe("a fault", () => {
     });
 
     it("of an admin whom the new configuration locks out after all ends when the host takes it back", async () => {
-      // The drop-in's Match is about this group, and an account in it has other keys.
+      // Nothing in sshd's own configuration tells of it.
+      const deny = "/usr/local/sbin/deny-with-drop-in";
       await broken(
         gate,
-        "groupadd --system ssh-tunnel && usermod --append --groups ssh-tunnel root",
-        "gpasswd --delete root ssh-tunnel && groupdel ssh-tunnel",
+        `cp -a /etc/pam.d/sshd /root/pam && printf '#!/bin/sh\n! test -e ${dropIn}\n' >${deny} && chmod 755 ${deny} &&
+         sed -i '1i account required pam_exec.so quiet ${deny}' /etc/pam.d/sshd`,
+        `mv /root/pam /etc/pam.d/sshd; rm ${deny}`,
         async () => {
-          await fails(`${named(gate)} refuses the login of 'root'`);
+          const shown = await failedUp(stack);
+          expect(shown).toContain("the host takes that back by itself within a minute");
           expect(await loginCode()).toBe(255);
           await gate.run(`systemctl start ${rollback}.service`); // as its timer does a minute after the change
           expect(await there(gate, dropIn)).toBe(false);
