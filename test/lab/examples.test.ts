@@ -55,6 +55,26 @@ describe("the examples", () => {
     await stack.destroy();
   });
 
+  it("reach a remote site through its own tunnel, once it was set up from inside", async () => {
+    const stackFile = await settingsFor("remote-site/Pulumi.remote-site.yaml", {
+      "203.0.113.10": "hub",
+      "192.0.2.20": "files",
+    });
+    const settings = await readFile(stackFile, "utf8");
+    // The first up, at the site.
+    await writeFile(stackFile, settings.replace(/^ *throughTunnel: .*\n/m, ""));
+    await (await openProgram(lab, { stack: "remote-site", stackFile })).up();
+    await writeFile(stackFile, settings);
+    const stack = await openProgram(lab, { stack: "remote-site", stackFile });
+    expect((await stack.up()).stdout).toContain("site (through its tunnel to gate)");
+    expect(await typed(lab.host("hub"), "alice", "ssh site 'hostname; id -un'")).toBe("files\nalice");
+    await stack.destroy();
+    // What the connection went through goes when it has ended.
+    const records = async () =>
+      (await lab.host("files").run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout;
+    await expect.poll(records, { timeout: 30_000 }).toBe("");
+  });
+
   it("reach three machines of an office by admins without root, and leave two alone when one goes", async () => {
     const addresses = {
       "198.51.100.7": "hub",
