@@ -22,8 +22,8 @@ apply() {
   need_cmd ssh openssh-client
   need_cmd sshd openssh-server
   need_cmd setpriv util-linux
+  need_cmd ss iproute2
   if [ "$NEEDS_SERVER" = yes ]; then
-    need_cmd ss iproute2
     version=$(ssh -V 2>&1 | sed -n 's/^OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
     [ -n "$version" ] || fail "ssh -V says '$(ssh -V 2>&1)'; the public host needs OpenSSH 7.8 or later"
     [ $((${version% *} * 100 + ${version#* })) -ge 708 ] ||

@@ -65,7 +65,8 @@ arm() {
     /bin/sh "$TRIAL_DIR/roll-back" timer
 }
 
-# Before sshd, firewall and tunnel start. systemd reads the link at the next boot and not before.
+# Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
+# before.
 roll_back_at_boot() {
   cat >"/etc/systemd/system/$TRIAL_AT_BOOT" <<EOT || return 1
 # Managed by ssh-reverse-tunnel, for a minute.
@@ -74,7 +75,7 @@ Description=Take back a change on trial of ssh-reverse-tunnel
 DefaultDependencies=no
 RequiresMountsFor=/var/lib /etc
 After=local-fs.target
-Before=sysinit.target
+Before=sysinit.target ufw.service
 
 [Service]
 Type=oneshot
