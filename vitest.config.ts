@@ -14,6 +14,7 @@ export default defineConfig({
           exclude: ["test/lab/**", "node_modules/**"],
           // Importing Pulumi takes longer than most files' tests.
           isolate: false,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -24,6 +25,7 @@ export default defineConfig({
           // Each file has labs of its own, and waits for its hosts most of the time.
           fileParallelism: true,
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 300_000,
         },
