@@ -221,7 +221,7 @@ describe("least privilege", () => {
     const recording = await deploy();
     const { values, waitsFor } = recording.command("nas-on.gate-settled-key-script");
     const first = recording.command("nas-on.gate-authorized-key-script").values;
-    expect(values).toEqual({ ...first, KEEP: "no" });
+    expect(values).toEqual({ ...first, KEEP: "no", KEPT: "" });
     expect(waitsFor).toContain("nas-service-confirm");
   });
 

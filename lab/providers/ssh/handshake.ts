@@ -26,7 +26,7 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
       else reject(handshakeError(problem(error, keys.host?.type, offered, ends)));
       stream.destroy();
     });
-    client.once("close", () => reject(handshakeError("EOF")));
+    client.once("close", () => reject(handshakeError(mismatch ? "ssh: host key mismatch" : "EOF")));
     client.connect({
       sock: stream,
       username: hop.user,
