@@ -6,6 +6,7 @@ import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { remoteScripts } from "./support/remoteScripts.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
 
 /**
@@ -136,7 +137,8 @@ describe("an internal host that is reached through its own tunnel", () => {
   });
 
   it("has its old tunnel back after a power cut in the middle of a trial", async () => {
-    const service = await command(stack, "nas-service-change");
+    const scripts = await remoteScripts(stack);
+    const service = scripts.find(({ name }) => name === "nas-service-change")?.stdin ?? "";
     await nas.run("sh -s -- apply", {
       input: service.replace("ServerAliveInterval 3", "ServerAliveInterval 7"),
     });
@@ -155,11 +157,3 @@ describe("an internal host that is reached through its own tunnel", () => {
     await expect.poll(() => leftovers(gate, before.gate!), { timeout: 30_000 }).toEqual([]);
   });
 });
-
-/** A script of the stack, as it travelled. */
-async function command(stack: LabStack, name: string): Promise<string> {
-  const { deployment } = (await stack.export()) as unknown as {
-    deployment: { resources: { urn: string; inputs?: { stdin: string } }[] };
-  };
-  return deployment.resources.find(({ urn }) => urn.endsWith(`::${name}`))?.inputs?.stdin ?? "";
-}
