@@ -35,15 +35,20 @@ begin_trial() {
     rm -rf -- "$TRIAL_DIR.new"
     cannot "write $TRIAL_DIR" "$TRIAL_DIR"
   }
+  # One whose time is up waits for our lock: the trial begins anew in its place.
+  systemctl stop "$TRIAL_UNIT.service" 2>/dev/null || :
   roll_back_at_boot || {
-    end_trial
+    give_up_trial
     cannot "write /etc/systemd/system/$TRIAL_AT_BOOT" /etc/systemd/system
   }
   arm "$TRIAL_SECONDS" || {
-    end_trial
+    give_up_trial
     fail "cannot arm the rollback with systemd-run; nothing was changed"
   }
 }
+
+# What an earlier trial has changed and nobody confirmed may not stay without a rollback.
+give_up_trial() { if [ "$bt_folder" = "$TRIAL_DIR" ]; then roll_back script; else end_trial; fi; }
 
 # keep_files FOLDER FILE… — a file that is not there is kept as such: the rollback removes it.
 keep_files() {
@@ -62,7 +67,7 @@ keep_files() {
 arm() {
   systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
   systemd-run --quiet --collect --unit "$TRIAL_UNIT" --on-active "$1" --timer-property AccuracySec=1s \
-    /bin/sh "$TRIAL_DIR/roll-back" timer
+    --property Restart=on-failure --property RestartSec=10 /bin/sh "$TRIAL_DIR/roll-back" timer
 }
 
 # Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
@@ -120,7 +125,10 @@ was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
 # roll_back HOW — script, or files where what runs has not been touched yet.
 roll_back() {
-  [ ! -f "$TRIAL_DIR/roll-back" ] || sh "$TRIAL_DIR/roll-back" "$1" >&2 || :
+  [ ! -f "$TRIAL_DIR/roll-back" ] || sh "$TRIAL_DIR/roll-back" "$1" >&2 || {
+    arm 10 # it could not write; the timer tries again
+    return 0
+  }
   systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
 }
 

@@ -28,23 +28,26 @@ put_back() {
     *) as="setpriv --reuid ${ids%:*} --regid ${ids#*:} --init-groups" ;;
   esac
   if [ ! -e "$1" ]; then
-    $as rm -f -- "$2"
+    $as rm -f -- "$2" || failed=yes
   elif [ -z "$as" ]; then
-    rm -f -- "$new" && cp -a -- "$1" "$new" && mv -f -- "$new" "$2"
+    rm -f -- "$new" && cp -a -- "$1" "$new" && mv -f -- "$new" "$2" || failed=yes
   else
     mode=$(stat -c %a -- "$1")
     $as sh -c 'rm -f -- "$1" && umask 077 && cat >"$1" && chmod "$2" "$1" && mv -f -- "$1" "$3"' \
-      sh "$new" "$mode" "$2" <"$1"
+      sh "$new" "$mode" "$2" <"$1" || failed=yes
   fi
   if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null; fi
 }
 
+failed=
 list=$(cat kept)
 while IFS='	' read -r copy file; do
   put_back "$copy" "$file"
 done <<EOF
 $list
 EOF
+# On a full disk, for example: nothing of half a rollback becomes active, and systemd tries again.
+[ -z "$failed" ] || exit 1
 # shellcheck source=/dev/null
 . ./undo
 
