@@ -58,6 +58,7 @@ check_stack_id() {
 
 # begin_apply — a first one, that nothing is on record of, takes back what it began where it fails: see at_exit.
 begin_apply() {
+  rm -f -- "/run/$OWNER.$RESOURCE.later" # of a removal that waits: see session.sh
   if [ "$RECORDED" = "$NL" ]; then FIRST=yes; else keep_stack_id; fi
 }
 

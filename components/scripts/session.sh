@@ -29,17 +29,22 @@ session_pid() {
   done
 }
 
-# comes_through_tunnel_of ACCOUNT — whether the client's end of this connection is a process of the account on this very
-# host: then this session has come through its tunnel, and ends with it.
-comes_through_tunnel_of() {
+# tunnel_pid — the process of this very host that holds the client's end of this connection: that of a tunnel which this
+# session has come through, and ends with. Fails where there is none.
+tunnel_pid() {
   command -v ss >/dev/null 2>&1 || return 1
   # shellcheck disable=SC2046  # four words
-  set -- "$1" $(ssh_connection)
-  [ $# = 5 ] || return 1
-  case $2 in *:*) ct_source="[$2]:$3" ;; *) ct_source=$2:$3 ;; esac
-  ct_pid=$(ss -Htnp "src = $ct_source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1)
-  [ -n "$ct_pid" ] && [ "$(stat -c %u "/proc/$ct_pid")" = "$(id -u "$1")" ]
+  set -- $(ssh_connection)
+  [ $# = 4 ] || return 1
+  case $1 in *:*) tp_source="[$1]:$2" ;; *) tp_source=$1:$2 ;; esac
+  ss -Htnp "src = $tp_source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1 | grep .
 }
+
+# comes_through_tunnel_of ACCOUNT
+comes_through_tunnel_of() { ct_pid=$(tunnel_pid) && [ "$(stat -c %u "/proc/$ct_pid")" = "$(id -u "$1")" ]; }
+
+# comes_through_service UNIT — whose account may be another by the new settings.
+comes_through_service() { cs_pid=$(tunnel_pid) && [ "$cs_pid" = "$(systemctl show --property MainPID --value "$1")" ]; }
 
 # session_is_alive — a script outlives a connection that is cut.
 session_is_alive() {
@@ -50,8 +55,11 @@ session_is_alive() {
 }
 
 # sweep_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
-# connections until it ends. Several go one after the other. What comes of it is in the journal.
+# connections until it ends. Several go one after the other. What comes of it is in the journal. An apply in the meantime
+# takes the mark away (begin_apply), and with it the removal.
 sweep_when_session_ends() {
+  sw_mark=/run/$OWNER.$RESOURCE.later
+  echo $$ >"$sw_mark"
   sw_queue=/run/$OWNER.later
   sw_before=$(cat "$sw_queue" 2>/dev/null) || sw_before=none
   sw_session=$(session_pid)
@@ -59,17 +67,18 @@ sweep_when_session_ends() {
     trap '' HUP
     exec 9>&-
     attempt=0
-    while [ -d "/proc/$sw_session" ] || [ -d "/proc/$sw_before" ]; do
+    while [ -d "/proc/${sw_session:-none}" ] || [ -d "/proc/$sw_before" ]; do
       attempt=$((attempt + 1))
       [ "$attempt" -le 900 ] || break
       sleep 1
     done
     lock
+    [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     RECORDED=$NL
     OTHERS=$NL
     read_records
     sweep
-    rm -f -- "$sw_queue"
+    rm -f -- "$sw_queue" "$sw_mark"
   ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 9>&- &
   echo $! >"$sw_queue"
 }
