@@ -16,7 +16,7 @@ apply() {
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
   others=$(each_file print_if_other)
-  if [ -n "$others" ] && systemctl is-active --quiet "$SERVICE.service" && recorded file "$UNIT_DIR/$SERVICE.service"; then
+  if [ -n "$others" ] && { on_trial || is_running; }; then
     change_on_trial
   elif ! on_trial; then
     must_run "$SERVICE.service"
@@ -31,10 +31,17 @@ apply() {
   fi
 }
 
+# Also where systemd waits between two attempts of a tunnel that does not come up.
+is_running() {
+  recorded file "$UNIT_DIR/$SERVICE.service" || return 1
+  case $(systemctl is-active "$SERVICE.service") in active | activating | reloading) ;; *) return 1 ;; esac
+}
+
 # What is on trial is written, by an earlier run or by the first of these two.
 go_on_with_trial() {
   SWEEP=no
   if ! trial_is_active; then
+    arm "$TRIAL_SECONDS" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
     # The run was killed before that; or it happens right now, behind the session that changed the files.
     systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { restart_tunnel=yes restart_watchdog=yes && activate; }
     [ "$CONFIRM" != yes ] ||
@@ -89,7 +96,7 @@ run_all() {
 change_on_trial() {
   SWEEP=no
   # To try again at once would cut this connection once more.
-  if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_tunnel_of "$ACCOUNT"; then
+  if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_service "$SERVICE.service"; then
     fail "the tunnel did not come up with its new settings, or no new login came through it in ${TRIAL_SECONDS}s, and the old ones are back; correct the settings, or run 'pulumi up' again to try once more"
   fi
   # shellcheck disable=SC2046  # paths without spaces, one a line
@@ -117,7 +124,7 @@ activate() {
   if [ -z "$restart_tunnel" ]; then
     run_all
     activated
-  elif comes_through_tunnel_of "$ACCOUNT"; then
+  elif comes_through_service "$SERVICE.service"; then
     systemctl restart "$WATCHDOG.timer"
     systemd-run --quiet --collect --unit "$TRIAL_UNIT-restart" /bin/sh -c \
       "while [ -d /proc/$$ ]; do sleep 0.1; done; sleep 0.5; [ -f $TRIAL_DIR/kept ] && systemctl restart $SERVICE.service && : >$TRIAL_DIR/active" ||
@@ -131,6 +138,8 @@ activate() {
 }
 
 confirm() {
+  # Over a new login there is time to look, and the rollback must not come in between.
+  arm "$((TRIAL_SECONDS + SECONDS_TO_WAIT))" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until works; do
     if [ "$(date +%s)" -ge "$until_time" ]; then
@@ -143,6 +152,7 @@ confirm() {
   done
   # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
   session_is_alive || fail "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  on_trial || fail "the change to the tunnel was taken back while it was looked at; run 'pulumi up' again to try once more"
   end_trial
   changed "confirmed the tunnel's new settings"
 }
@@ -152,6 +162,6 @@ works() {
   as "$IDS" "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS
 }
 
-remove_later() { comes_through_tunnel_of "$ACCOUNT"; }
+remove_later() { comes_through_service "$SERVICE.service"; }
 
 main "$@"

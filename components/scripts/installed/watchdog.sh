@@ -43,7 +43,8 @@ $forward
 EOF
   case $address in *:*) address="[$address]" ;; esac
   if [ "$protocol" != ssh ]; then
-    [ "$mode" = mend ] || through "$address" "$port" >/dev/null || exit 1
+    # 124: it listens, and the target behind it is silent.
+    [ "$mode" = mend ] || through "$address" "$port" >/dev/null || [ $? = 124 ] || exit 1
     continue
   fi
   case $(through "$address" "$port" | head -c 4) in
