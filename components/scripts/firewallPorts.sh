@@ -34,19 +34,24 @@ apply() {
 }
 
 # What closes again what is to be opened, for the rollback; nothing where all is open.
-# shellcheck disable=SC2016  # how is the rollback's
 undo_text() {
   for ut_port in $PORTS; do
     if [ "$firewall" = ufw ]; then
-      ufw_allows "$ut_port" || printf 'ufw delete allow %s/tcp >/dev/null\n' "$ut_port"
+      ufw_allows "$ut_port" || close_unless_needed "ufw$TAB$ut_port" "ufw delete allow $ut_port/tcp >/dev/null"
       continue
     fi
+    ut_close="--zone $zone --remove-port $ut_port/tcp"
     firewall-cmd --quiet --zone "$zone" --query-port "$ut_port/tcp" ||
-      printf '[ "$how" = boot ] || firewall-cmd --quiet --zone %s --remove-port %s/tcp\n' "$zone" "$ut_port"
+      close_unless_needed "firewalld$TAB--running $zone $ut_port" "[ \"\$how\" = boot ] || firewall-cmd --quiet $ut_close"
     firewall-cmd --quiet --permanent --zone "$zone" --query-port "$ut_port/tcp" ||
-      printf 'if [ "$how" = boot ]; then firewall-offline-cmd --zone %s --remove-port %s/tcp; else firewall-cmd --quiet --permanent --zone %s --remove-port %s/tcp; fi\n' \
-        "$zone" "$ut_port" "$zone" "$ut_port"
+      close_unless_needed "firewalld$TAB--permanent $zone $ut_port" \
+        "if [ \"\$how\" = boot ]; then firewall-offline-cmd $ut_close; else firewall-cmd --quiet --permanent $ut_close; fi"
   done
+}
+
+# close_unless_needed ENTRY COMMAND — another tunnel may have the port on its record by then.
+close_unless_needed() {
+  printf "[ \"\$(grep -rlxF -e '%s' %s 2>/dev/null | wc -l)\" -gt 1 ] || { %s; }\n" "$1" "$STATE" "$2"
 }
 
 firewalld_active() { command -v firewall-cmd >/dev/null 2>&1 && firewall-cmd --quiet --state 2>/dev/null; }
