@@ -57,7 +57,7 @@ changed_for_admin() {
 # For the rollback, which has put the drop-in back, or taken it away. Where ExecReload is a bare signal, a mistake in
 # sshd's configuration would end sshd.
 undo_text() {
-  included || printf "sed -i '\\|^%s\$|d' %s\n" "$INCLUDE" "$MAIN"
+  included || printf "sed -i '\\|^%s\$|d' %s\n" "$INCLUDE" "$(real_path "$MAIN")"
   cat <<'EOT'
 if [ "$how" != files ] && [ "$how" != boot ] && sshd -t; then
   for unit in ssh.service sshd.service; do
