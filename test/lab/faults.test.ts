@@ -198,7 +198,7 @@ describe("a fault", () => {
           expect(shown).toContain("the host takes that back by itself within a minute");
           expect(await loginCode()).toBe(255);
           await gate.run(`systemctl start ${rollback}.service`); // as its timer does a minute after the change
-          expect(await there(gate, dropIn)).toBe(false);
+          await until("the rollback", 20, async () => !(await there(gate, dropIn)));
           await until("sshd to have reloaded", 10, async () => (await loginCode()) === 0);
         },
       );
@@ -276,7 +276,7 @@ describe("a fault", () => {
       );
       expect(await there(gate, dropIn)).toBe(true);
       await gate.run(`systemctl start ${rollback}.service`);
-      expect(await there(gate, dropIn)).toBe(false);
+      await until("the rollback", 20, async () => !(await there(gate, dropIn)));
       await until("the host to say so", 10, async () =>
         (await gate.run(`journalctl -q -o cat -u ${rollback}.service`)).stdout.includes(
           "no new login confirmed the change to sshd; the old configuration is back",

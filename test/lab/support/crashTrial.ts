@@ -19,7 +19,8 @@ type Verb = "apply" | "remove";
 /** The host as it is without, and with, what the scripts take care of. */
 interface State {
   files: Snapshot;
-  units: string;
+  /** What systemd runs of ours, and what is on record. */
+  rest: string;
 }
 
 /** The cuts of a script. */
@@ -144,14 +145,14 @@ export class CrashTrial {
   private async expect(claim: Claim, state: State, where: string): Promise<void> {
     const now = await this.state();
     const changes = await this.changes(state.files, now.files);
-    if (now.units !== state.units) changes.push(`units: ${now.units} instead of ${state.units}`);
+    if (now.rest !== state.rest) changes.push(`${now.rest} instead of ${state.rest}`);
     if (changes.length > 0) this.found(claim, where, changes.join("; "));
   }
 
   private async state(): Promise<State> {
     const files = await this.host.snapshot();
     const ofUnits = this.scripts.some(({ stdin }) => stdin.includes("systemctl"));
-    return { files, units: ofUnits ? (await this.host.run(units)).stdout : "" };
+    return { files, rest: (await this.host.run(ofUnits ? records + units : records)).stdout };
   }
 
   /** Runs scripts as they are, in their order or in the reverse one. Each must succeed. */
@@ -185,16 +186,23 @@ const RECORDS = "/var/lib/ssh-reverse-tunnel/";
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 const ofNoAccount =
-  /\(mtime\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$/;
+  /\(mtime\)$|^changed \/var\/lib\/ssh-reverse-tunnel\/\S+ \(content\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$/;
 
 /** Says what is wrong in files that may differ from before and from the end: records and keys. */
 const look = `
   sshd -t 2>&1
-  find ${RECORDS} -type f ! -name '*.new' 2>/dev/null | while read -r record; do
+  find ${RECORDS} -type f ! -name '*.new' ! -name .stack-id 2>/dev/null | while read -r record; do
     [ -s "$record" ] && [ -z "$(tail -c 1 "$record")" ] && ! grep -vP '^[a-z_]+\\t.' "$record" || echo "$record is not whole"
   done
   find /root /home /var/lib/tunnel-* -path '*/ssh-reverse-tunnel/*.key' 2>/dev/null | while read -r key; do
     ssh-keygen -y -P '' -f "$key" >/dev/null 2>&1 || echo "$key is no key"
+  done
+`;
+
+/** What is on record, in any order; the times that files had are others in each round. */
+const records = `
+  find ${RECORDS} -type f ! -name '*.new' 2>/dev/null | sort | while read -r record; do
+    echo "$record"; grep -v '^time' "$record" | sort
   done
 `;
 
