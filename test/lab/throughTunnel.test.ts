@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -37,6 +38,8 @@ describe("an internal host that is reached through its own tunnel", () => {
   const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
   const conf = async () => (await nas.run("cat /var/lib/tunnel-nas/.ssh/ssh-reverse-tunnel/nas.conf")).stdout;
   const key = async () => (await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout;
+  const serviceScript = async () =>
+    (await remoteScripts(stack)).find(({ name }) => name === "nas-service-change")?.stdin ?? "";
   const rollback = "ssh-reverse-tunnel-dev-tunnel-nas-rollback";
   const trials = async () =>
     (
@@ -103,6 +106,37 @@ describe("an internal host that is reached through its own tunnel", () => {
     await stack.up();
   });
 
+  it("runs as another account, and as its own again, with another key each time", async () => {
+    const restarts = async () =>
+      (await nas.run("journalctl -q -o cat -u ssh-tunnel-nas | grep -c ^Started")).stdout;
+    const before = Number(await restarts());
+    await configure({ account: "alice" });
+    await stack.up();
+    expect((await nas.run("systemctl show -P User ssh-tunnel-nas")).stdout).toBe("alice");
+    expect(await banner()).toBe("through");
+    expect((await nas.run("getent passwd tunnel-nas", { allowFailure: true })).stdout).toBe("");
+    // Once, and not under the feet of the script that changed it.
+    expect(Number(await restarts())).toBe(before + 1);
+    await configure();
+    await stack.up();
+    expect(await banner()).toBe("through");
+    expect((await nas.run("ls -A ~alice/.ssh")).stdout).toBe("authorized_keys");
+  });
+
+  it("stays where it is applied again while its removal waits for the end of a session", async () => {
+    const service = await serviceScript();
+    const waits = async () =>
+      (await nas.run("kill -0 $(cat /run/ssh-reverse-tunnel-dev.later)", { allowFailure: true })).exitCode ===
+      0;
+    const session = gate.run("ssh nas 'sh -s -- remove && sleep 4'", { input: service });
+    await until("the removal to wait", 20, waits);
+    await nas.run("sh -s -- apply", { input: service });
+    await session;
+    await until("the removal to be called off", 20, async () => !(await waits()));
+    expect(await banner()).toBe("through");
+    await nas.run("rm -f /run/ssh-reverse-tunnel-dev.later");
+  });
+
   it("has its old unit, key and forward back within a minute of a change with which the tunnel cannot come up", async () => {
     const [oldConf, oldKey] = [await conf(), await key()];
     // An address that gate does not have: sshd cannot listen there, and ssh ends.
@@ -137,8 +171,7 @@ describe("an internal host that is reached through its own tunnel", () => {
   });
 
   it("has its old tunnel back after a power cut in the middle of a trial", async () => {
-    const scripts = await remoteScripts(stack);
-    const service = scripts.find(({ name }) => name === "nas-service-change")?.stdin ?? "";
+    const service = await serviceScript();
     await nas.run("sh -s -- apply", {
       input: service.replace("ServerAliveInterval 3", "ServerAliveInterval 7"),
     });
