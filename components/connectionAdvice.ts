@@ -1,5 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
+import { hostLabel } from "./host.ts";
 import type { Host } from "./host.ts";
 
 /**
@@ -16,7 +17,7 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
     const [address, port, user] = await Promise.all(
       [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
     );
-    const label = `${host.name} (${host.throughTunnel ? `through its tunnel to ${host.throughTunnel}` : address})`;
+    const label = await valueOf(hostLabel(host));
     const advice = adviceFor(error, label, Number(port), String(user), address as string);
     // The engine ends the program as soon as the hook returns.
     if (advice) await pulumi.log.error(ifRefused ? `${advice}; ${ifRefused}` : advice);

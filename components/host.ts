@@ -1,5 +1,5 @@
 import type * as command from "@pulumi/command";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 
 /** A host that Pulumi reaches over SSH. */
 export interface Host {
@@ -33,4 +33,11 @@ export interface Host {
   rootShell?: pulumi.Input<string>;
   /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
   after?: pulumi.Resource[];
+}
+
+/** The host as its user knows it: every message begins with it. */
+export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
+  return throughTunnel
+    ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
+    : pulumi.interpolate`${name} (${connection.host})`;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
+import { hostLabel } from "./host.ts";
 import type { Host } from "./host.ts";
 import { rootShells } from "./rootShell.ts";
 import { shellQuote } from "./shell.ts";
@@ -97,13 +98,6 @@ function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["conn
 function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.ResourceHookBinding {
   const warnings = [warningsOf(name)];
   return { onError: [connectionAdvice(name, host, ifRefused)], afterCreate: warnings, afterUpdate: warnings };
-}
-
-/** The host as its user knows it: every message begins with it. */
-export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
-  return throughTunnel
-    ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
-    : pulumi.interpolate`${name} (${connection.host})`;
 }
 
 /**

@@ -101,7 +101,7 @@ export function renderTunnelUnit(args: {
       ],
       Install: ["WantedBy=multi-user.target"],
     },
-    [`key and client configuration: ${args.fingerprint}`],
+    [`key: ${args.fingerprint}`],
   );
 }
 

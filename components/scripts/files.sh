@@ -30,8 +30,6 @@ home_of_user() {
 
 time_of() { stat -c %y -- "$1"; }
 
-time_of() { stat -c %y -- "$1"; }
-
 owner_of() { stat -c '%u:%g' -- "$1"; }
 
 # SELinux gives a new file its folder's label, which is not always the one that the policy wants there.

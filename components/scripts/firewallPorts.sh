@@ -21,14 +21,10 @@ apply() {
   if [ -n "$undo" ]; then
     SWEEP=no
     activated
-    [ "$CONFIRM" != yes ] ||
-      fail "the ports had been closed again, since no new login confirmed the change to the firewall in time; they are open again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
-  elif ! on_trial; then
-    return 0
+    confirm_later "the change to the firewall"
   elif [ "$CONFIRM" = yes ]; then
-    end_trial
-    changed "confirmed the change to the firewall by a new login"
-  else
+    confirm_trial "the change to the firewall"
+  elif on_trial; then
     SWEEP=no
   fi
 }

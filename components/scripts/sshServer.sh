@@ -24,10 +24,7 @@ apply() {
   text=$(drop_in_text)
   if in_place; then
     # Before the second run's own login, nothing has shown that one is possible.
-    if [ "$CONFIRM" = yes ] && on_trial; then
-      end_trial
-      changed "confirmed sshd's new configuration by a new login"
-    fi
+    if [ "$CONFIRM" = yes ]; then confirm_trial "sshd's new configuration"; fi
     return 0
   fi
   before=$(effective_for_admin)
@@ -42,8 +39,7 @@ apply() {
   reload || roll_back_and_fail "sshd did not reload the new configuration" script
   activated
   changed "reloaded sshd; the old configuration comes back in ${TRIAL_SECONDS}s unless a new login confirms this one"
-  [ "$CONFIRM" != yes ] ||
-    fail "the change to sshd had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
+  confirm_later "the change to sshd"
 }
 
 # The drop-in is about tunnel accounts. What else it would change for the admin than AllowUsers, in words.
@@ -122,7 +118,6 @@ reload() {
 }
 
 undo_drop_in() {
-  rm -f -- "$(temporary_of "$1")"
   [ -e "$1" ] || return 0
   rm -f -- "$1"
   changed "removed $1"

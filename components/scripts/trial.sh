@@ -111,6 +111,19 @@ trial_is_active() { [ -f "$TRIAL_DIR/active" ]; }
 
 activated() { : >"$TRIAL_DIR/active"; }
 
+# confirm_trial WHAT — in the second run, whose login has shown that the host can still be reached.
+confirm_trial() {
+  on_trial || return 0
+  end_trial
+  changed "confirmed $1 by a new login"
+}
+
+# confirm_later WHAT — what is active now needs a login that is newer than it: in the second run, one more.
+confirm_later() {
+  [ "$CONFIRM" != yes ] ||
+    fail "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
+}
+
 # Keeps the change. With "kept" goes the rollback, at once; all else is clearing up.
 end_trial() {
   systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :

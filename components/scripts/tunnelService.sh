@@ -103,8 +103,7 @@ change_on_trial() {
   begin_trial "$(undo_text)" $(each_file print_path)
   write_all
   activate
-  [ "$CONFIRM" != yes ] ||
-    fail "the change to the tunnel had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
+  confirm_later "the change to the tunnel"
 }
 
 # For the rollback, which has put the files back.

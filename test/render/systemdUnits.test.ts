@@ -48,7 +48,7 @@ describe("the tunnel's unit", () => {
   test("starts at boot, restarts for ever, and can do nothing but speak to the network", () => {
     expect(renderTunnelUnit(tunnel)).toBe(
       `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
-# key and client configuration: 0123456789abcdef
+# key: 0123456789abcdef
 
 [Unit]
 Description=Reverse SSH tunnel nas
