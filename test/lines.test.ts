@@ -225,6 +225,16 @@ describe("a key in authorized_keys", () => {
     }
   });
 
+  test("has the same on record after a second apply as after the first, where it made the file itself", () => {
+    const record = () => readFileSync(join(folder, "state/owner/a"), "utf8");
+    run("apply", key("a"));
+    const first = record();
+    run("apply", key("b"));
+    run("apply", key("a"));
+    expect(record()).toBe(first);
+    expect(first).not.toContain("time\t");
+  });
+
   test("gives no time back to a file that somebody has changed since", () => {
     put("old\n");
     const then = new Date("2020-02-02T02:02:02.123Z");

@@ -67,9 +67,11 @@ add_line() {
   changed "added a line to $al_file"
 }
 
-# keep_time FILE — a file that is again what it was, byte for byte, also gets the time back that it had.
+# keep_time FILE — a file that is again what it was, byte for byte, also gets the time back that it had. One that we made
+# was nothing before.
 keep_time() {
-  [ ! -f "$1" ] || remember time "$1" "$(hash_of "$1")$TAB$(time_of "$1")"
+  if [ ! -f "$1" ] || recorded created "$1" || recorded_elsewhere created "$1"; then return 0; fi
+  remember time "$1" "$(hash_of "$1")$TAB$(time_of "$1")"
 }
 
 hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
