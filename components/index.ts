@@ -8,13 +8,13 @@ export { HealthCheck, type HealthCheckArgs } from "./healthCheck.ts";
 export type { Host } from "./host.ts";
 export { HostFacts, type HostFactsArgs } from "./hostFacts.ts";
 export { InternalHost, type InternalHostArgs } from "./internalHost.ts";
+export { type KeepAlive, type KeepAliveArgs, type KeepAlivePreset, keepAlivePresets } from "./keepAlive.ts";
 export { KeyPair, type KeyPairArgs } from "./keyPair.ts";
 export { KnownHost, type KnownHostArgs } from "./knownHost.ts";
 export { PublicHost, type PublicHostArgs } from "./publicHost.ts";
 export { RemotePorts, type RemotePortsArgs } from "./remotePorts.ts";
 export {
   type Endpoint,
-  type KeepAliveArgs,
   type ReturnPathArgs,
   ReverseTunnel,
   type ReverseTunnelArgs,

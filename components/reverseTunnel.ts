@@ -6,6 +6,8 @@ import type { Forward, ForwardArgs } from "./forward.ts";
 import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere, resolveForward } from "./forward.ts";
 import { HealthCheck } from "./healthCheck.ts";
 import type { InternalHost } from "./internalHost.ts";
+import { resolveKeepAlive } from "./keepAlive.ts";
+import type { KeepAlive, KeepAliveArgs } from "./keepAlive.ts";
 import { KeyPair } from "./keyPair.ts";
 import type { PublicHost } from "./publicHost.ts";
 import { fingerprintOf } from "./remoteComponent.ts";
@@ -30,18 +32,6 @@ export interface ReturnPathArgs {
   via?: string;
 }
 
-/** How fast a tunnel notices that it is dead, and comes back. */
-export interface KeepAliveArgs {
-  /** Seconds to reach the public host. ConnectTimeout of ssh_config(5). @default 5 */
-  connectTimeoutSec?: number;
-  /** Seconds without a word before ssh asks. ServerAliveInterval. @default 3 */
-  serverAliveIntervalSec?: number;
-  /** Unanswered questions before ssh gives up; it takes interval × (count + 1) in all. ServerAliveCountMax. @default 2 */
-  serverAliveCountMax?: number;
-  /** Seconds before systemd starts the tunnel again. RestartSec. @default 1 */
-  restartSec?: number;
-}
-
 /** Arguments of {@link ReverseTunnel}. */
 export interface ReverseTunnelArgs {
   /** Where the tunnel starts. */
@@ -57,7 +47,7 @@ export interface ReverseTunnelArgs {
    * @default one that the tunnel has to itself, `tunnel-<name>`
    */
   account?: string;
-  /** @see KeepAliveArgs */
+  /** How fast a dead tunnel is noticed and comes back. @default the preset "fast" */
   keepAlive?: KeepAliveArgs;
   /** Seconds between two checks of the watchdog on the internal host. @default 15 */
   watchdogIntervalSec?: number;
@@ -108,6 +98,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const outside = publicHost.host;
     const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
     const account = args.account ?? tunnelAccount(name);
+    const keepAlive = resolveKeepAlive(args.keepAlive);
     // What is on the public host is named after it: a tunnel that moves to another leaves nothing on the old one.
     const there = onHost(name, outside.name);
 
@@ -180,7 +171,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           port: publicHost.sshPort,
           account: tunnelAccount(name),
           hostKeys: publicHost.hostKeys,
-          options: tunnelClientOptions(args.keepAlive),
+          options: tunnelClientOptions(keepAlive),
         },
         remoteForwards: withPorts.map(
           ({ forward, port }) =>
@@ -190,7 +181,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           ({ forward, port }) =>
             pulumi.interpolate`${checkFields(forward, port)},${forward.targetHost},${forward.targetPort}`,
         ),
-        restartSec: args.keepAlive?.restartSec,
+        restartSec: keepAlive.restartSec,
+        restartMaxDelaySec: keepAlive.restartMaxDelaySec,
         watchdogIntervalSec: args.watchdogIntervalSec,
         timeoutSec: args.timeoutSec,
         fingerprint: keyPair.publicKey.apply(fingerprintOf),
@@ -359,12 +351,12 @@ function setOf(forwards: Forward[]): string {
 }
 
 /** The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. */
-function tunnelClientOptions(keepAlive: KeepAliveArgs = {}): Record<string, string | number> {
+function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | number> {
   return {
     BatchMode: "yes",
-    ConnectTimeout: keepAlive.connectTimeoutSec ?? 5,
-    ServerAliveInterval: keepAlive.serverAliveIntervalSec ?? 3,
-    ServerAliveCountMax: keepAlive.serverAliveCountMax ?? 2,
+    ConnectTimeout: keepAlive.connectTimeoutSec,
+    ServerAliveInterval: keepAlive.serverAliveIntervalSec,
+    ServerAliveCountMax: keepAlive.serverAliveCountMax,
     ExitOnForwardFailure: "yes",
   };
 }

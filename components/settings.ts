@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { isListener, parseTarget } from "./forward.ts";
+import { keepAlivePresets } from "./keepAlive.ts";
+import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /**
@@ -26,6 +28,20 @@ const seconds = (least: number) => {
   const what = `a whole number of seconds, ${least} or more`;
   return z.int(must(what)).min(least, must(what)).max(86400, must("at most 86400 seconds"));
 };
+
+const count = z.int(must("a whole number, 1 or more")).min(1, must("a whole number, 1 or more"));
+
+const restartTime = "a number of seconds from 0.1 to 86400, with one digit behind the point at most";
+
+const keepAlivePresetNames = Object.keys(keepAlivePresets) as KeepAlivePreset[];
+
+/** A setting whose default is each preset's own. */
+const fromPreset = <T extends z.ZodType>(schema: T, key: keyof KeepAlive, what: string) =>
+  schema
+    .optional()
+    .describe(
+      `${what} Absent: ${keepAlivePresetNames.map((name) => `${keepAlivePresets[name][key]} (${name})`).join(", ")}.`,
+    );
 
 const address = text("a host name or an IP address", /^[A-Za-z0-9][A-Za-z0-9.:_-]*$|^::[0-9a-fA-F:.]*$/);
 
@@ -120,9 +136,7 @@ export const publicHostSchema = settings({
   clientAliveInterval: seconds(1)
     .default(15)
     .describe("Seconds before sshd asks a silent tunnel whether it is there (ClientAliveInterval)."),
-  clientAliveCountMax: z
-    .int(must("a whole number, 1 or more"))
-    .min(1, must("a whole number, 1 or more"))
+  clientAliveCountMax: count
     .default(3)
     .describe("Unanswered questions before sshd ends the session (ClientAliveCountMax)."),
   permitListen: list(text("host:port, as in PermitListen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
@@ -206,20 +220,41 @@ export const internalHostSchema = settings({
     .optional()
     .describe("Logins without a password from the public host back to the internal host."),
   keepAlive: settings({
-    connectTimeoutSec: seconds(1).default(5).describe("Seconds to reach the public host (ConnectTimeout)."),
-    serverAliveIntervalSec: seconds(1)
-      .default(3)
-      .describe("Seconds without a word before ssh asks (ServerAliveInterval)."),
-    serverAliveCountMax: z
-      .int(must("a whole number, 1 or more"))
-      .min(1, must("a whole number, 1 or more"))
-      .default(2)
+    preset: z
+      .enum(keepAlivePresetNames, must("'fast' or 'conservative'"))
+      .default("fast")
       .describe(
-        "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
+        "What is not given is taken from here: `fast`, or `conservative`, for links on which every byte costs.",
       ),
-    restartSec: seconds(1)
-      .default(1)
-      .describe("Seconds before systemd starts the tunnel again (RestartSec)."),
+    connectTimeoutSec: fromPreset(
+      seconds(1),
+      "connectTimeoutSec",
+      "Seconds to reach the public host (ConnectTimeout).",
+    ),
+    serverAliveIntervalSec: fromPreset(
+      seconds(1),
+      "serverAliveIntervalSec",
+      "Seconds without a word before ssh asks (ServerAliveInterval).",
+    ),
+    serverAliveCountMax: fromPreset(
+      count,
+      "serverAliveCountMax",
+      "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
+    ),
+    restartSec: fromPreset(
+      z
+        .number(must(restartTime))
+        .min(0.1, must(restartTime))
+        .max(86400, must(restartTime))
+        .multipleOf(0.1, must(restartTime)),
+      "restartSec",
+      "Seconds before systemd starts a tunnel again that ended (RestartSec).",
+    ),
+    restartMaxDelaySec: fromPreset(
+      seconds(1),
+      "restartMaxDelaySec",
+      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, and a second at least.",
+    ),
   })
     .prefault({})
     .describe("How fast a dead tunnel is noticed and comes back."),

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
+import { keepAlivePresets } from "./keepAlive.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { readScript } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
@@ -26,8 +27,10 @@ export interface TunnelServiceArgs {
    * @example ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"]
    */
   checks: pulumi.Input<string>[];
-  /** Seconds before systemd starts a tunnel again that ended. `RestartSec`. @default 1 */
+  /** Seconds before systemd starts a tunnel again that ended. `RestartSec`. @default 0.1 */
   restartSec?: pulumi.Input<number>;
+  /** The longest pause between two attempts, in seconds; see {@link KeepAlive}. @default 30 */
+  restartMaxDelaySec?: pulumi.Input<number>;
   /** Seconds between two checks of the watchdog. @default 15 */
   watchdogIntervalSec?: pulumi.Input<number>;
   /** Seconds that a changed tunnel has to work, before the one that worked comes back. @default 30 */
@@ -61,12 +64,13 @@ export class TunnelService extends RemoteComponent {
       .all([
         args.account,
         args.fingerprint,
-        args.restartSec ?? 1,
+        args.restartSec ?? keepAlivePresets.fast.restartSec,
+        args.restartMaxDelaySec ?? keepAlivePresets.fast.restartMaxDelaySec,
         args.watchdogIntervalSec ?? 15,
         checks,
         pulumi.all(args.remoteForwards),
       ])
-      .apply(([account, fingerprint, restartSec, intervalSec, checkFields, remoteForwards]) => {
+      .apply(([account, fingerprint, restartSec, maxDelay, intervalSec, checkFields, remoteForwards]) => {
         const needsHome = account !== tunnelAccount(tunnel);
         const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
         return {
@@ -74,7 +78,12 @@ export class TunnelService extends RemoteComponent {
             description: `Reverse SSH tunnel ${tunnel}`,
             account,
             runtimeDirectory: service,
-            command: [`${programs}/tunnel`, service, ...remoteForwards.map((forward) => `-R ${forward}`)],
+            command: [
+              `${programs}/tunnel`,
+              service,
+              String(checked("number", maxDelay)),
+              ...remoteForwards.map((forward) => `-R ${forward}`),
+            ],
             restartSec,
             fingerprint,
             needsHome,

@@ -67,12 +67,7 @@ describe("settings without a mistake", () => {
           address: "198.18.0.3",
           publicHost: "gate",
           forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback" } },
-          keepAlive: {
-            connectTimeoutSec: 5,
-            serverAliveIntervalSec: 3,
-            serverAliveCountMax: 2,
-            restartSec: 1,
-          },
+          keepAlive: { preset: "fast" },
           watchdogIntervalSec: 15,
           healthIntervalSec: 30,
           timeoutSec: 30,
@@ -111,7 +106,8 @@ describe("settings without a mistake", () => {
     ["the lowest port that needs no root", forwardWith({ remotePort: 1024 })],
     ["the highest port", forwardWith({ remotePort: 65535 })],
     ["an IPv6 address", forwardWith({ listen: "fd00::2", target: "[fd00::5]:443" })],
-    ["the guide's own keep-alive", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 10 } })],
+    ["the guide's own keep-alive", nasWith({ keepAlive: { preset: "conservative" } })],
+    ["a keep-alive of its own", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } })],
     ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
   ])("may have %s", (_what, raw) => {
     expect(mistakes(raw)).toEqual([]);
@@ -254,6 +250,16 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "half a second",
       nasWith({ keepAlive: { serverAliveIntervalSec: 0.5 } }),
       "internalHosts.nas.keepAlive.serverAliveIntervalSec: found 0.5; must be a whole number of seconds, 1 or more",
+    ],
+    [
+      "a restart without a pause",
+      nasWith({ keepAlive: { restartSec: 0 } }),
+      "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with one digit behind the point at most",
+    ],
+    [
+      "a preset that nobody knows",
+      nasWith({ keepAlive: { preset: "slow" } }),
+      "internalHosts.nas.keepAlive.preset: found \"slow\"; must be 'fast' or 'conservative'",
     ],
     [
       "a watchdog that looks too often",

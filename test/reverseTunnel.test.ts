@@ -365,14 +365,9 @@ describe("a tunnel's client", () => {
   });
 
   test("takes the settings of the guide just as well", async () => {
-    const keepAlive = {
-      connectTimeoutSec: 30,
-      serverAliveIntervalSec: 60,
-      serverAliveCountMax: 3,
-      restartSec: 10,
-    };
+    const keepAlive = { preset: "conservative", connectTimeoutSec: 20 } as const;
     expect((await entry({ keepAlive })).slice(-4)).toEqual([
-      "    ConnectTimeout 30",
+      "    ConnectTimeout 20",
       "    ServerAliveInterval 60",
       "    ServerAliveCountMax 3",
       "    ExitOnForwardFailure yes",

@@ -129,7 +129,7 @@ describe("the service", () => {
   test("starts ssh with each forward after an -R of its own, as the tunnel's account", async () => {
     const lines = await unit("SERVICE_UNIT");
     expect(lines).toContain(
-      `ExecStart=${programs}/tunnel ssh-tunnel-nas -R 127.0.0.1:2222:127.0.0.1:22 -R *:20345:127.0.0.1:80`,
+      `ExecStart=${programs}/tunnel ssh-tunnel-nas 30 -R 127.0.0.1:2222:127.0.0.1:22 -R *:20345:127.0.0.1:80`,
     );
     expect(lines).toContain("User=tunnel-nas");
     expect(lines).toContain("RuntimeDirectory=ssh-tunnel-nas");
@@ -141,9 +141,15 @@ describe("the service", () => {
     expect(await text("abc")).not.toBe(await text("def"));
   });
 
-  test("restarts after a second, or after the time that the settings say", async () => {
-    expect(await unit("SERVICE_UNIT")).toContain("RestartSec=1");
+  test("restarts at once, or after the time that the settings say", async () => {
+    expect(await unit("SERVICE_UNIT")).toContain("RestartSec=0.1");
     expect(await unit("SERVICE_UNIT", { restartSec: 10 })).toContain("RestartSec=10");
+  });
+
+  test("pauses between attempts for as long as the settings allow", async () => {
+    expect((await unit("SERVICE_UNIT", { restartMaxDelaySec: 300 })).join()).toContain(
+      "/tunnel ssh-tunnel-nas 300 -R",
+    );
   });
 });
 

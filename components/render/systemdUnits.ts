@@ -92,9 +92,14 @@ export function renderTunnelUnit(args: {
         `User=${checked("account", args.account)}`,
         `RuntimeDirectory=${word(args.runtimeDirectory)}`,
         "RuntimeDirectoryMode=0700",
+        // How long it has been down is remembered from one attempt to the next.
+        "RuntimeDirectoryPreserve=restart",
+        `WorkingDirectory=/run/${word(args.runtimeDirectory)}`,
         execStart(args.command),
+        // Somebody who stops it does not want to wait when they start it again; $MAINPID is empty where it ended by itself.
+        `ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'`,
         "Restart=always",
-        `RestartSec=${checked("number", args.restartSec)}`,
+        `RestartSec=${checked("seconds", args.restartSec)}`,
         "TimeoutStopSec=5",
         `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
         ...sandbox,

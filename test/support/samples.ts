@@ -121,6 +121,7 @@ export const samples: Record<string, Sample> = {
     remoteForwards: ["127.0.0.1:2222:127.0.0.1:22"],
     checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"],
     restartSec: 1,
+    restartMaxDelaySec: 30,
     watchdogIntervalSec: 15,
     timeoutSec: 30,
     fingerprint: "0123456789abcdef",

@@ -1,13 +1,41 @@
 #!/bin/sh
 # The tunnel itself, started by systemd as the tunnel's account.
-#   tunnel HOST_ALIAS -R … [-R …]
+#   tunnel HOST_ALIAS MAX_DELAY -R … [-R …]
+# MAX_DELAY is the longest pause between two attempts, in seconds. The working folder is $RUNTIME_DIRECTORY.
 # systemd starts this and not ssh, since RHEL's SELinux policy does not let it execute ssh.
 set -u
 alias=$1
-shift
+max_delay=$2
+shift 2
 
-echo $$ >"$RUNTIME_DIRECTORY/pid"
-rm -f "$RUNTIME_DIRECTORY/control"
+# A tunnel that worked is started again at once. From then on, until the watchdog has seen it work and removes down-since,
+# the pause between two attempts is a hundredth of the time that it has been down: never longer than a second at first, and
+# never a large part of the whole. systemd's own RestartSteps= came with version 254. Seconds of uptime, since the clock of
+# a machine without a battery jumps.
+read -r now _ </proc/uptime
+now=${now%.*}
+since=$now
+next=$now
+if [ -e waiting ]; then
+  rm -f waiting # whoever ended the pause wants it now
+elif [ -s down-since ]; then
+  read -r since last <down-since
+  delay=$(((now - since) / 100))
+  [ "$delay" -ge 1 ] || delay=1
+  [ "$delay" -le "$max_delay" ] || delay=$max_delay
+  next=$((last + delay))
+fi
+
+echo $$ >pid
+rm -f control
+
+if [ "$next" -gt "$now" ]; then
+  : >waiting
+  sleep $((next - now))
+  rm -f waiting
+  now=$next
+fi
+echo "$since $now" >down-since
 
 # End our own earlier session on the public host, which may hold the port for hours after a power cut here.
 # 255 is ssh's own "no connection": then the tunnel would not come up either, and systemd tries again.

@@ -1,0 +1,100 @@
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readScript } from "../components/remoteScript.ts";
+import { shells } from "./support/shells.ts";
+
+// The very program that systemd starts as the tunnel, with an ssh and a sleep that only write down what they are called with.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "tunnel-"));
+  mkdirSync(join(folder, "bin"));
+  for (const name of ["ssh", "sleep"]) {
+    program(name, `#!/bin/sh\nprintf '%s\\n' "${name} $*" >>"${folder}/said"\n`);
+  }
+  program("tunnel", readScript("installed/tunnel"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const program = (name: string, text: string) => {
+  writeFileSync(join(folder, "bin", name), text);
+  chmodSync(join(folder, "bin", name), 0o755);
+};
+
+const uptime = () => Number(readFileSync("/proc/uptime", "utf8").split(".")[0]);
+
+const environment = () => ({
+  RUNTIME_DIRECTORY: folder,
+  PATH: `${join(folder, "bin")}:${process.env.PATH ?? ""}`,
+});
+
+describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
+  const command = () => [
+    ...shell.slice(1),
+    join(folder, "bin/tunnel"),
+    "ssh-tunnel-nas",
+    "30",
+    "-R 2222:x:22",
+  ];
+
+  /** Runs it where the tunnel has been down for so long, with its last attempt so long ago; gives what it did. */
+  const start = (down?: number, last = 0) => {
+    if (down !== undefined) {
+      writeFileSync(join(folder, "down-since"), `${uptime() - down} ${uptime() - last}\n`);
+    }
+    const { status } = spawnSync(shell[0]!, command(), { cwd: folder, env: environment() });
+    const said = existsSync(join(folder, "said"))
+      ? readFileSync(join(folder, "said"), "utf8").trim().split("\n")
+      : [];
+    rmSync(join(folder, "said"), { force: true });
+    return { status, said };
+  };
+
+  /** How long it paused before it tried. */
+  const pause = (down: number, last?: number) =>
+    Number(/^sleep (\d+)$/.exec(start(down, last).said[0] ?? "")?.[1] ?? 0);
+
+  test("ends its earlier session, and then is ssh with the forwards", () => {
+    const { said } = start();
+    expect(said).toEqual([
+      "ssh -T -o ClearAllForwardings=yes -S none ssh-tunnel-nas takeover",
+      `ssh -N -T -M -S ${folder}/control -R 2222:x:22 ssh-tunnel-nas`,
+    ]);
+  });
+
+  test("goes no further where the public host does not let it in, and says so to systemd", () => {
+    program("ssh", `#!/bin/sh\necho "ssh $*" >>"${folder}/said"\nexit 255\n`);
+    expect(start()).toMatchObject({ status: 255, said: [expect.stringContaining("takeover")] });
+  });
+
+  test("pauses for a hundredth of the time that it has been down, a second at least and no longer than it may", () => {
+    expect([0, 50, 1000, 100_000].map((down) => pause(down))).toEqual([1, 1, 10, 30]);
+  });
+
+  test("counts the time of the last attempt as part of the pause", () => {
+    expect([4, 10, 20].map((last) => pause(1000, last))).toEqual([6, 0, 0]);
+  });
+
+  test("remembers since when it is down until somebody has seen it work", () => {
+    const since = () => Number(readFileSync(join(folder, "down-since"), "utf8").split(" ")[0]);
+    start();
+    expect(uptime() - since()).toBeLessThan(5);
+    start(1000);
+    expect(uptime() - since()).toBeGreaterThanOrEqual(1000);
+    rmSync(join(folder, "down-since"));
+    expect(start().said[0]).toMatch(/^ssh/);
+  });
+
+  test("tries at once where somebody has ended its pause", async () => {
+    program("sleep", "#!/bin/sh\nexec /bin/sleep 60\n");
+    writeFileSync(join(folder, "down-since"), `${uptime() - 1000} ${uptime()}\n`);
+    const paused = spawn(shell[0]!, command(), { cwd: folder, env: environment(), detached: true });
+    await expect.poll(() => existsSync(join(folder, "waiting")), { timeout: 5000 }).toBe(true);
+    process.kill(-paused.pid!, "SIGTERM");
+    expect(start().said[0]).toMatch(/^ssh .* takeover$/);
+    expect(existsSync(join(folder, "waiting"))).toBe(false);
+  });
+});
