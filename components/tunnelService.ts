@@ -115,6 +115,7 @@ export class TunnelService extends RemoteComponent {
             .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
           PROGRAMS: programs,
           TUNNEL_PROGRAM: readScript("installed/tunnel").trimEnd(),
+          NETWORK_PROGRAM: readScript("installed/network").trimEnd(),
           WATCHDOG_PROGRAM: readScript("installed/watchdog").trimEnd(),
           SERVICE: service,
           SERVICE_UNIT: units.service,

@@ -15,6 +15,7 @@ beforeEach(() => {
   for (const name of ["ssh", "sleep"]) {
     program(name, `#!/bin/sh\nprintf '%s\\n' "${name} $*" >>"${folder}/said"\n`);
   }
+  program("network", "#!/bin/sh\n");
   program("tunnel", readScript("installed/tunnel"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));

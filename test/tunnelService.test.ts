@@ -76,6 +76,7 @@ describe("the internal end of a tunnel", () => {
           KEYS: gateKeys.map((key) => `gate ${key}`).join("\n"),
           PROGRAMS: programs,
           TUNNEL_PROGRAM: installed("tunnel"),
+          NETWORK_PROGRAM: installed("network"),
           WATCHDOG_PROGRAM: installed("watchdog"),
           SERVICE: "ssh-tunnel-nas",
           SERVICE_UNIT: SERVICE_UNIT!,

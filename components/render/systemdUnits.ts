@@ -103,6 +103,9 @@ export function renderTunnelUnit(args: {
         "TimeoutStopSec=5",
         `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
         ...sandbox,
+        // The kernel tells of changes of the network by it; ip(8) begins with giving up all capabilities.
+        "RestrictAddressFamilies=AF_NETLINK",
+        "SystemCallFilter=capset",
       ],
       Install: ["WantedBy=multi-user.target"],
     },

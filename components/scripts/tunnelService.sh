@@ -7,7 +7,7 @@
 #   FILE                 name of its files below ~/.ssh/ssh-reverse-tunnel
 #   ALIAS FORWARDS       what the watchdog looks at: see installed/watchdog.sh
 #   ENTRY KEYS           texts of the Host entry and of the known_hosts file
-#   PROGRAMS             folder of the programs; TUNNEL_PROGRAM WATCHDOG_PROGRAM their texts
+#   PROGRAMS             folder of the programs; TUNNEL_PROGRAM NETWORK_PROGRAM WATCHDOG_PROGRAM their texts
 #   SERVICE              ssh-tunnel-<name>; SERVICE_UNIT CHECK_UNIT TIMER_UNIT texts of the units
 #   SECONDS_TO_WAIT      for the changed tunnel to work
 WATCHDOG=$SERVICE-watchdog
@@ -57,6 +57,7 @@ each_file() {
   "$1" "$FOLDER/$FILE.known_hosts" 644 "$IDS" "$KEYS"
   "$1" "$FOLDER/$FILE.conf" 600 "$IDS" "$ENTRY"
   "$1" "$PROGRAMS/tunnel" 755 0:0 "$TUNNEL_PROGRAM"
+  "$1" "$PROGRAMS/network" 755 0:0 "$NETWORK_PROGRAM"
   "$1" "$PROGRAMS/watchdog" 755 0:0 "$WATCHDOG_PROGRAM"
   "$1" "$UNIT_DIR/$SERVICE.service" 644 0:0 "$SERVICE_UNIT"
   "$1" "$UNIT_DIR/$WATCHDOG.service" 644 0:0 "$CHECK_UNIT"

@@ -71,6 +71,8 @@ RestartSec=1
 TimeoutStopSec=5
 ProtectHome=yes
 ${sandbox}
+RestrictAddressFamilies=AF_NETLINK
+SystemCallFilter=capset
 
 [Install]
 WantedBy=multi-user.target`,

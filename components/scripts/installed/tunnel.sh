@@ -28,6 +28,7 @@ fi
 
 echo $$ >pid
 rm -f control
+"${0%/*}/network" "$alias" "$RUNTIME_DIRECTORY" &
 
 if [ "$next" -gt "$now" ]; then
   : >waiting

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Watches the network beside a tunnel, and ends the tunnel where a change has cut its connection: systemd starts it again,
+# long before keep-alives would have found out. A pause between two attempts ends at a change too.
+#   network HOST_ALIAS RUNTIME_DIRECTORY
+# What the kernel says reaches us whoever configured it: networkd, NetworkManager, dhcpcd, a cable, a laptop that wakes up.
+set -u
+alias=$1
+cd "$2" || exit 1
+command -v ip >/dev/null 2>&1 || exit 0
+
+# Addresses, routes, and how often the link of a default route went and came.
+network() {
+  ip -o address show up | awk '{ print $2, $4 }'
+  { ip -4 route show && ip -6 route show; } 2>/dev/null | sed 's/ expires [0-9]*sec//'
+  for device in $(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p'); do
+    cat "/sys/class/net/$device/carrier_changes" 2>/dev/null
+  done
+}
+
+# The address from which ssh, whose first socket it is, speaks to the public host.
+own_address() {
+  ss -Htnp 2>/dev/null | awk -v ssh="pid=$pid,fd=3)" '
+    index($0, ssh) { address = $4; sub(/:[0-9]*$/, "", address); gsub(/[][]|%.*|::ffff:/, "", address); print address }'
+}
+
+# What the public host answers to this is a refusal, without a look at any target: no more is wanted of it.
+answers() {
+  timeout 4 ssh -S control -o ClearAllForwardings=yes -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
+  [ $? != 124 ]
+}
+
+look() {
+  now=$(network)
+  [ "$now" != "$known" ] || return 0
+  # A cable that is out may be in again before the connection is lost.
+  case $now in *linkdown*) return 0 ;; esac
+  known=$now
+  pid=$(cat pid) || return 0
+  if [ -e waiting ]; then
+    why="trying again at once"
+  else
+    address=$(own_address)
+    if [ -n "$address" ] && [ -z "$(ip -o address show to "$address")" ]; then
+      why="the address $address of the tunnel's connection is gone; restarting the tunnel"
+    elif ! answers; then
+      why="the tunnel's connection is dead; restarting the tunnel"
+    else
+      return 0
+    fi
+  fi
+  echo "<5>the network has changed: $why"
+  kill "$pid"
+}
+
+# One read takes all that has come in the meantime.
+ip monitor link address route 2>/dev/null | {
+  known=$(network)
+  while dd bs=65536 count=1 2>/dev/null | grep -q .; do look; done
+}

@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { openProgram } from "../../lab/program.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { tunnelSettings } from "./support/settings.ts";
+
+/** A tunnel that has been cut by something that its host can know of is there again before keep-alives find out. */
+describe("a tunnel whose network changes", () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let stack: LabStack;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "recovery", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    // Keep-alives that would take minutes: what comes back sooner has not waited for them.
+    const keepAlive = { serverAliveIntervalSec: 60, serverAliveCountMax: 3 };
+    const settings = tunnelSettings(lab, gate, nas, { nas: { keepAlive, watchdogIntervalSec: 600 } });
+    stack = await openProgram(lab, { config: settings });
+    await stack.up();
+  });
+
+  afterAll(async () => {
+    await lab?.down();
+  });
+
+  const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+  const restarts = async () => Number((await nas.run("systemctl show -P NRestarts ssh-tunnel-nas")).stdout);
+  const said = async () => (await nas.run("journalctl -q -o cat -u ssh-tunnel-nas.service")).stdout;
+  const works = async () =>
+    (await gate.run("timeout 5 ssh -o ConnectTimeout=2 nas hostname", { allowFailure: true })).stdout ===
+    "nas";
+  /** Nothing of the connection that there is now comes through any more, and nobody is told. */
+  const forgetConnection = () =>
+    gate.run(`
+      nft add table inet forget
+      nft add chain inet forget in '{ type filter hook input priority 0; }'
+      for port in $(ss -Htn state established 'sport = :22' | sed -n 's/.*:\\([0-9]*\\) *$/\\1/p'); do
+        nft add rule inet forget in tcp dport 22 tcp sport "$port" drop
+      done`);
+
+  it("connects from its new address at once", async () => {
+    const pid = await tunnelPid();
+    await nas.run("ip address add 198.18.255.77/32 dev eth0 && ip address del 198.18.255.77/32 dev eth0");
+    expect(await tunnelPid()).toBe(pid); // that was not the address of its connection
+    const [device = "", address = ""] = (
+      await nas.run("ip -4 -o address show eth0 | awk '{ print $2, $4 }'")
+    ).stdout.split(" ");
+    const other = address.replace(/\.\d+\//, ".77/");
+    await nas.run(`ip address del ${address} dev ${device} && ip address add ${other} dev ${device}`);
+    await until("the tunnel to come back", 10, works);
+    expect(await said()).toMatch(
+      /the network has changed: the address \S+ of the tunnel's connection is gone/,
+    );
+    await nas.run(`ip address del ${other} dev ${device} && ip address add ${address} dev ${device}`);
+    await until("the tunnel to come back", 10, works);
+  });
+
+  it("connects anew where the default route moves and the connection is dead", async () => {
+    await forgetConnection();
+    const pid = await tunnelPid();
+    await nas.run(`ip route add default via ${gate.address}`);
+    await until("another tunnel", 15, async () => (await tunnelPid()) !== pid);
+    await until("the tunnel to come back", 10, works);
+    expect(await said()).toContain("the network has changed: the tunnel's connection is dead");
+    await gate.run("nft delete table inet forget");
+  });
+
+  it("keeps a connection that a change of routes does not harm", async () => {
+    const pid = await tunnelPid();
+    await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
+    // It has looked, and asked: the refusal is in the public host's journal.
+    const refusals = async () =>
+      (await gate.run("journalctl -q -o cat -t sshd | grep -c '127.0.0.1 port 1,'")).stdout;
+    await until("the question to be answered", 10, async () => Number(await refusals()) > 0);
+    expect(await tunnelPid()).toBe(pid);
+    expect(await works()).toBe(true);
+  });
+
+  it("keeps its connection where a cable is out for a moment", async () => {
+    const pid = await tunnelPid();
+    await nas.run("ip link set eth0 down && sleep 0.5 && ip link set eth0 up");
+    await until("the tunnel to work", 10, works);
+    expect(await tunnelPid()).toBe(pid);
+  });
+
+  it("does not sit out a pause when the network is there again, or when somebody starts it", async () => {
+    const longDown = async () =>
+      nas.run(
+        `now=$(cut -d. -f1 /proc/uptime); echo "$((now - 100000)) $now" >/run/ssh-tunnel-nas/down-since; kill -9 ${await tunnelPid()}`,
+      );
+    const waits = async () =>
+      (await nas.run("test -e /run/ssh-tunnel-nas/waiting", { allowFailure: true })).exitCode === 0;
+    await longDown();
+    await until("the tunnel to pause", 5, waits);
+    await nas.run("ip address add 198.18.255.77/32 dev eth0");
+    await until("the tunnel to come back", 5, works);
+    await longDown();
+    await until("the tunnel to pause", 5, waits);
+    await nas.run("systemctl restart ssh-tunnel-nas");
+    await until("the tunnel to come back", 5, works);
+    expect((await nas.run("cut -d' ' -f1 /run/ssh-tunnel-nas/down-since")).stdout).not.toBe("");
+  });
+
+  it("forgets how long it was down where somebody stops it", async () => {
+    await nas.run(
+      'now=$(cut -d. -f1 /proc/uptime); echo "$((now - 100000)) $now" >/run/ssh-tunnel-nas/down-since',
+    );
+    await nas.run("systemctl restart ssh-tunnel-nas");
+    await until("the tunnel to come back", 5, works);
+    const before = await restarts();
+    await nas.run("systemctl stop ssh-tunnel-nas && systemctl start ssh-tunnel-nas");
+    await until("the tunnel to come back", 5, works);
+    expect(await restarts()).toBeLessThanOrEqual(before);
+  });
+
+  it("watches nothing where there is no ip command, and works", async () => {
+    await nas.run(
+      "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",
+    );
+    await until("the tunnel to come back", 5, works);
+    expect((await nas.run("pgrep -c -u tunnel-nas")).stdout).toBe("1");
+  });
+});
