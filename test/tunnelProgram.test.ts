@@ -25,6 +25,10 @@ const program = (name: string, text: string) => {
   chmodSync(join(folder, "bin", name), 0o755);
 };
 
+const withAes = /\baes\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
+
+const ciphers = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
+
 const uptime = () => Number(readFileSync("/proc/uptime", "utf8").split(".")[0]);
 
 const environment = () => ({
@@ -62,8 +66,14 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     const { said } = start();
     expect(said).toEqual([
       "ssh -T -o ClearAllForwardings=yes -S none ssh-tunnel-nas takeover",
-      `ssh -N -T -M -S ${folder}/control -R 2222:x:22 ssh-tunnel-nas`,
+      ...(withAes ? [`ssh -G -o ${ciphers} ssh-tunnel-nas`] : []),
+      `ssh -N -T -M -S ${folder}/control ${withAes ? `-o ${ciphers} ` : ""}-R 2222:x:22 ssh-tunnel-nas`,
     ]);
+  });
+
+  test("leaves the choice of ciphers to an ssh that does not know how to put some first", () => {
+    program("ssh", `#!/bin/sh\n[ "$1" != -G ] || exit 255\necho "ssh $*" >>"${folder}/said"\n`);
+    expect(start().said.at(-1)).toBe(`ssh -N -T -M -S ${folder}/control -R 2222:x:22 ssh-tunnel-nas`);
   });
 
   test("goes no further where the public host does not let it in, and says so to systemd", () => {

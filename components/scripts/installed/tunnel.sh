@@ -43,4 +43,11 @@ echo "$since $now" >down-since
 timeout 30 ssh -T -o ClearAllForwardings=yes -S none "$alias" takeover
 [ $? -ne 255 ] || exit 255
 
+# Twice as fast as ssh's own first choice where the CPU has instructions for AES (docs/benchmarks.md), and no less safe. The
+# rest of ssh's list stays behind it, for a server that has neither. OpenSSH before 8.1 does not know the "^".
+ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com
+if grep -qw aes /proc/cpuinfo && ssh -G -o Ciphers="$ciphers" "$alias" >/dev/null 2>&1; then
+  set -- -o Ciphers="$ciphers" "$@"
+fi
+
 exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" "$@" "$alias"
