@@ -27,8 +27,6 @@ const program = (name: string, text: string) => {
 
 const withAes = /\baes\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
 
-const ciphers = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
-
 const uptime = () => Number(readFileSync("/proc/uptime", "utf8").split(".")[0]);
 
 const environment = () => ({
@@ -66,14 +64,27 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     const { said } = start();
     expect(said).toEqual([
       "ssh -T -o ClearAllForwardings=yes -S none ssh-tunnel-nas takeover",
-      ...(withAes ? [`ssh -G -o ${ciphers} ssh-tunnel-nas`] : []),
-      `ssh -N -T -M -S ${folder}/control ${withAes ? `-o ${ciphers} ` : ""}-R 2222:x:22 ssh-tunnel-nas`,
+      ...(withAes ? ["ssh -G ssh-tunnel-nas"] : []),
+      `ssh -N -T -M -S ${folder}/control -R 2222:x:22 ssh-tunnel-nas`,
     ]);
   });
 
-  test("leaves the choice of ciphers to an ssh that does not know how to put some first", () => {
-    program("ssh", `#!/bin/sh\n[ "$1" != -G ] || exit 255\necho "ssh $*" >>"${folder}/said"\n`);
-    expect(start().said.at(-1)).toBe(`ssh -N -T -M -S ${folder}/control -R 2222:x:22 ssh-tunnel-nas`);
+  test.skipIf(!withAes)("puts AES-GCM before all other ciphers that its host allows", () => {
+    const forwards = (allowed: string) => {
+      program(
+        "ssh",
+        `#!/bin/sh\n[ "$1" != -G ] || echo "ciphers ${allowed}"\necho "ssh $*" >>"${folder}/said"\n`,
+      );
+      return start()
+        .said.at(-1)!
+        .replace(/^.*control /, "");
+    };
+    expect(
+      forwards("chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"),
+    ).toBe(
+      "-o Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com -R 2222:x:22 ssh-tunnel-nas",
+    );
+    expect(forwards("chacha20-poly1305@openssh.com,aes256-ctr")).toBe("-R 2222:x:22 ssh-tunnel-nas");
   });
 
   test("goes no further where the public host does not let it in, and says so to systemd", () => {
