@@ -38,17 +38,25 @@ if [ "$next" -gt "$now" ]; then
 fi
 echo "$since $now" >down-since
 
-# End our own earlier session on the public host, which may hold the port for hours after a power cut here.
-# 255 is ssh's own "no connection": then the tunnel would not come up either, and systemd tries again.
-timeout 30 ssh -T -o ClearAllForwardings=yes -S none "$alias" takeover
-[ $? -ne 255 ] || exit 255
+# One login does all: as soon as the connection is there, we end our own earlier session over it, which may hold the ports
+# for hours after a power cut here, and then ask for the forwards.
+open_forwards() {
+  until [ -e control ]; do
+    kill -0 $$ 2>/dev/null || exit 0
+    sleep 0.05
+  done
+  timeout 30 ssh -T -S control "$alias" takeover
+  timeout 30 ssh -S control -O forward "$@" "$alias" || kill $$
+}
+open_forwards "$@" &
 
 # AES-GCM first where the CPU has instructions for AES: twice as fast as ssh's own first choice (docs/benchmarks.md), and no
 # less safe. All else that this host's administrator allows stays behind it.
+ciphers=
 if grep -qw aes /proc/cpuinfo; then
   allowed=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^ciphers //p')
   fast=$(printf '%s\n' "$allowed" | tr , '\n' | grep -e -gcm@ | paste -sd , -)
-  [ -z "$fast" ] || set -- -o Ciphers="$fast,$allowed" "$@"
+  ciphers=${fast:+$fast,$allowed}
 fi
 
-exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" "$@" "$alias"
+exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" ${ciphers:+-o "Ciphers=$ciphers"} "$alias"
