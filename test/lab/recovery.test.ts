@@ -117,6 +117,20 @@ describe("a tunnel whose network changes", () => {
     expect(await restarts()).toBeLessThanOrEqual(before);
   });
 
+  it("stays up, with its own keep-alive, on a link that loses every fifth packet", async () => {
+    await stack.setConfig(tunnelSettings(lab, gate, nas));
+    await stack.up();
+    const pid = await tunnelPid();
+    const lose = `
+      nft add table inet lose
+      nft add chain inet lose in '{ type filter hook input priority 0; }'
+      nft add rule inet lose in iif eth0 numgen random mod 5 0 drop`;
+    await Promise.all([gate, nas].map((host) => host.run(lose)));
+    for (let logins = 0; logins < 10; logins += 1) await until("a login", 30, works);
+    expect(await tunnelPid()).toBe(pid);
+    await Promise.all([gate, nas].map((host) => host.run("nft delete table inet lose")));
+  });
+
   it("watches nothing where there is no ip command, and works", async () => {
     await nas.run(
       "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",
