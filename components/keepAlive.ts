@@ -10,7 +10,7 @@ export interface KeepAlive {
   restartSec: number;
   /**
    * The longest pause between two attempts, in seconds. The pause is a hundredth of the time that the tunnel has been down:
-   * a second at first, 30 after 50 minutes.
+   * a third of one at first, 30 s after 50 minutes.
    */
   restartMaxDelaySec: number;
 }

@@ -253,7 +253,7 @@ export const internalHostSchema = settings({
     restartMaxDelaySec: fromPreset(
       seconds(1),
       "restartMaxDelaySec",
-      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, and a second at least.",
+      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, and 0.3 s at least.",
     ),
   })
     .prefault({})

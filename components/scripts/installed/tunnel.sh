@@ -9,11 +9,11 @@ max_delay=$2
 shift 2
 
 # A tunnel that worked is started again at once. From then on, until the watchdog has seen it work and removes down-since,
-# the pause between two attempts is a hundredth of the time that it has been down: never longer than a second at first, and
-# never a large part of the whole. systemd's own RestartSteps= came with version 254. Seconds of uptime, since the clock of
-# a machine without a battery jumps.
+# the pause between two attempts is a hundredth of the time that it has been down: never a large part of the whole, and
+# hardly anything at first. systemd's own RestartSteps= came with version 254. Hundredths of a second of uptime, since the
+# clock of a machine without a battery jumps.
 read -r now _ </proc/uptime
-now=${now%.*}
+now=${now%.*}${now#*.}
 since=$now
 next=$now
 if [ -e waiting ]; then
@@ -21,8 +21,8 @@ if [ -e waiting ]; then
 elif [ -s down-since ]; then
   read -r since last <down-since
   delay=$(((now - since) / 100))
-  [ "$delay" -ge 1 ] || delay=1
-  [ "$delay" -le "$max_delay" ] || delay=$max_delay
+  [ "$delay" -ge 30 ] || delay=30
+  [ "$delay" -le $((max_delay * 100)) ] || delay=$((max_delay * 100))
   next=$((last + delay))
 fi
 
@@ -32,7 +32,7 @@ rm -f control
 
 if [ "$next" -gt "$now" ]; then
   : >waiting
-  sleep $((next - now))
+  sleep "$(((next - now) / 100)).$(printf %02d $(((next - now) % 100)))"
   rm -f waiting
   now=$next
 fi
