@@ -21,7 +21,7 @@ export async function expectAsBefore(host: Host, before: HostState): Promise<voi
 }
 
 /** What each is called, and how a host tells it. */
-const QUESTIONS: Record<string, string> = {
+export const QUESTIONS: Record<string, string> = {
   accounts: "getent passwd; getent group; cat /etc/shadow /etc/gshadow /etc/subuid /etc/subgid",
   // Logins come and go, and so do names that systemd has heard of and has no file for. network-online.target is pulled
   // in by the first service that waits for it.

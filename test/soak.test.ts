@@ -1,0 +1,222 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { isWhole, leaks } from "./lab/support/soak/census.ts";
+import { downTime, summary } from "./lab/support/soak/downTime.ts";
+import { type Seen, type Sight, judge } from "./lab/support/soak/judge.ts";
+import { type KindName, kindNames, kindOf } from "./lab/support/soak/kinds.ts";
+import { type Fault, planOf, slotOf } from "./lab/support/soak/plan.ts";
+
+// What test/lab/soak.test.ts rests on and needs no host: the plan of faults, the down times, what is held against them.
+
+const plan = (seed: number, seconds: number) =>
+  planOf(seed, seconds, ["nas", "shop", "till"], ["ssh", "web"]);
+const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
+
+describe("the plan of faults", () => {
+  test("is the same for the same seed, and another for another", () => {
+    expect(plan(7, 3600)).toEqual(plan(7, 3600));
+    expect(plan(7, 3600)).not.toEqual(plan(8, 3600));
+  });
+
+  test("of an hour begins as that of five minutes does", () => {
+    fc.assert(
+      fc.property(seeds, (seed) => {
+        const short = plan(seed, 260);
+        expect(plan(seed, 3600).slice(0, short.length)).toEqual(short);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("has every kind within the suite's time, whatever the seed", () => {
+    fc.assert(
+      fc.property(seeds, (seed) => {
+        expect(new Set(plan(seed, 260).map(({ kind }) => kind))).toEqual(new Set(kindNames));
+      }),
+    );
+  });
+
+  test("lets each fault heal within its bound before the next one, and keeps to its time", () => {
+    const faults = plan(7, 3600);
+    for (const [index, fault] of faults.entries()) {
+      const next = faults[index + 1]?.at ?? 3600;
+      expect(next - fault.at - fault.seconds).toBeGreaterThan(kindOf(fault.kind).backWithin);
+      expect(next - fault.at).toBeGreaterThanOrEqual(slotOf(fault));
+      const [from, to] = kindOf(fault.kind).lasts ?? [0, 0];
+      expect(fault.seconds).toBeGreaterThanOrEqual(from);
+      expect(fault.seconds).toBeLessThanOrEqual(to);
+    }
+  });
+
+  test("reboots the public host, which hits all, less often than it does the rest", () => {
+    const count = (kind: KindName) => plan(7, 3600).filter((fault) => fault.kind === kind).length;
+    expect(count("gate reboot")).toBeGreaterThan(0);
+    expect(count("gate reboot") * 2).toBeLessThan(count("killed client"));
+  });
+});
+
+const fine = (started: number) => ({ started, ended: started + 0.1 });
+const failed = (started: number) => ({ ...fine(started), error: "closed" });
+
+describe("the down time after a fault's end", () => {
+  test("is none where nothing failed, or all that failed had done so before", () => {
+    expect(downTime([fine(1), fine(2)], 1.5)).toBe(0);
+    expect(downTime([failed(1), fine(2), fine(3)], 5)).toBe(0);
+  });
+
+  test("ends with the first success after the last failure, a success in between being none", () => {
+    expect(downTime([failed(1), fine(2), failed(3), fine(4), fine(5)], 1.1)).toBeCloseTo(3);
+  });
+
+  test("has no end where nothing succeeds after the last failure", () => {
+    expect(downTime([fine(1), failed(2)], 1)).toBeUndefined();
+  });
+
+  test("is summed up for each kind of fault with count, median, worst and bound", () => {
+    expect(
+      summary([
+        { says: "cut", backWithin: 10, down: [1, 3] },
+        { says: "cut", backWithin: 10, down: [2, undefined] },
+        { says: "listener", backWithin: 10, down: [] },
+      ]),
+    ).toEqual([
+      "fault     count  median  worst     bound",
+      "cut       2      3.0 s   for good  10 s",
+      "listener  1      –       –         10 s",
+    ]);
+  });
+});
+
+describe("what is held against a fault", () => {
+  const seen = (tunnel: string, forward: string, change: Partial<Seen> = {}): Seen => ({
+    ...{ tunnel, forward, tries: [fine(1), fine(2)], breaks: [] },
+    ...change,
+  });
+  const down = { tries: [fine(1), failed(2), fine(3)], breaks: ["closed"] };
+  const fault = (kind: KindName): Fault => ({ at: 0, kind, host: "nas", forward: "ssh", seconds: 0 });
+  /** A client of nas that was killed, and all as it should be. */
+  const sight = (change: Partial<Sight> = {}): Sight => ({
+    fault: fault("killed client"),
+    ended: 1.5,
+    forwards: [seen("nas", "ssh", down), seen("nas", "web", down), seen("shop", "ssh")],
+    before: { nas: "1", shop: "2" },
+    after: { nas: "3", shop: "2" },
+    ...change,
+  });
+  const web = (change: Partial<Seen>) => [
+    seen("nas", "ssh", down),
+    seen("nas", "web", { ...down, ...change }),
+  ];
+  const shop = (change: Partial<Seen>) => [seen("nas", "ssh", down), seen("shop", "ssh", change)];
+
+  test("is nothing where its tunnel is back in time and the others carried on", () => {
+    expect(judge(sight())).toEqual([]);
+  });
+
+  test.each<[string, Partial<Sight>, string]>([
+    [
+      "a forward that is back too late",
+      { forwards: web({ tries: [failed(2), fine(12)] }) },
+      "back in time: forward web of nas was down for 10.6 s, more than 10 s",
+    ],
+    [
+      "a forward that is not back",
+      { forwards: web({ tries: [failed(2)] }) },
+      "back in time: forward web of nas has not come back: closed",
+    ],
+    [
+      "a short connection of another tunnel that fails",
+      { forwards: shop({ tries: [fine(1), failed(2)] }) },
+      "others carry on: forward ssh of shop: 1 failed, the first: closed",
+    ],
+    [
+      "a long-lived connection of another tunnel that breaks",
+      { forwards: shop({ breaks: ["ECONNRESET"] }) },
+      "others carry on: forward ssh of shop: a long-lived connection broke: ECONNRESET",
+    ],
+    [
+      "another tunnel that starts anew",
+      { after: { nas: "3", shop: "4" } },
+      "others carry on: the tunnel shop was started anew",
+    ],
+    [
+      "a tunnel that starts anew since a target is down",
+      { fault: fault("target down"), forwards: [seen("nas", "ssh", down)] },
+      "others carry on: the tunnel nas was started anew",
+    ],
+    [
+      "the other forward of the tunnel, where only one target is down",
+      { fault: fault("target down"), forwards: web({ breaks: [] }), after: { nas: "1", shop: "2" } },
+      "others carry on: forward web of nas: 1 failed, the first: closed",
+    ],
+    [
+      "any failure where the fault disturbs nothing",
+      { fault: fault("killed listener"), forwards: shop({}), after: { nas: "1", shop: "2" } },
+      "others carry on: forward ssh of nas: 1 failed, the first: closed",
+    ],
+    [
+      "a fault that had no effect",
+      { forwards: [seen("nas", "ssh"), seen("shop", "ssh")] },
+      "real fault: nothing failed",
+    ],
+    [
+      "a tunnel that was killed and is the same process",
+      { after: { nas: "1", shop: "2" } },
+      "real fault: the tunnel nas was not started anew",
+    ],
+  ])("is %s", (_, change, sentence) => {
+    expect(judge(sight(change)).map(({ claim, text }) => `${claim}: ${text}`)).toContain(sentence);
+  });
+});
+
+describe("what a host has", () => {
+  const client = "tunnel-nas ssh -N -T -M -S /run/ssh-tunnel-nas/control";
+  const nas = {
+    clients: [client],
+    sessions: [],
+    connections: ["198.18.0.2:22"],
+    listeners: ["0.0.0.0:22"],
+    processes: ["root /sbin/init", client],
+    logins: [],
+    "failed units": [],
+    volatile: ["/run/ssh-tunnel-nas", "/run/motd"],
+    descriptors: [`9 ${client}`],
+  };
+
+  test("is whole with one client and its connection, on the public host with both processes of each session", () => {
+    expect(isWhole(nas, 0)).toBe(true);
+    expect(isWhole({ ...nas, clients: [client, client] }, 0)).toBe(false);
+    expect(isWhole({ ...nas, connections: [] }, 0)).toBe(false);
+    const gate = { clients: [], sessions: ["a", "b", "c", "d"], connections: ["x", "x"] };
+    expect(isWhole(gate, 2)).toBe(true);
+    expect(isWhole(gate, 3)).toBe(false);
+  });
+
+  test("is no leak where it is the same, or less of what comes and goes", () => {
+    expect(leaks(nas, { ...nas, volatile: ["/run/motd"], descriptors: [`8 ${client}`] })).toEqual([]);
+  });
+
+  test.each([
+    ["a second client", { clients: [client, client] }, `clients: ${client} is too many`],
+    ["no client", { clients: [] }, `clients: ${client} is missing`],
+    ["a session", { sessions: ["root sshd"] }, "sessions: root sshd is too many"],
+    ["no connection", { connections: [] }, "connections: 198.18.0.2:22 is missing"],
+    [
+      "a second connection",
+      { connections: ["198.18.0.2:22", "198.18.0.2:22"] },
+      "connections: 198.18.0.2:22 is too many",
+    ],
+    ["no listener", { listeners: [] }, "listeners: 0.0.0.0:22 is missing"],
+    [
+      "a process",
+      { processes: [...nas.processes, "nobody sleep 600"] },
+      "processes: nobody sleep 600 is too many",
+    ],
+    ["a login", { logins: ["tunnel-nas"] }, "logins: tunnel-nas is too many"],
+    ["a failed unit", { "failed units": ["x.service"] }, "failed units: x.service is too many"],
+    ["a file in /run", { volatile: ["/run/left"] }, "volatile: /run/left is too many"],
+    ["an open file more", { descriptors: [`10 ${client}`] }, `${client} has 10 open files instead of 9`],
+  ])("leaks with %s", (_, change, sentence) => {
+    expect(leaks(nas, { ...nas, ...change })).toEqual([sentence]);
+  });
+});
