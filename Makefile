@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench settings clean
+.PHONY: help demo test unit soak lint bench settings clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -13,6 +13,9 @@ test: node_modules ## every test, those on real hosts too (root, Linux); ends wi
 
 unit: node_modules ## the tests that need nothing but Node
 	@npx vitest run --project unit
+
+soak: node_modules ## an hour of random faults on tunnels in use: MINUTES=60; SEED=7 repeats one (root, Linux)
+	@MINUTES=$(or $(MINUTES),60) SEED=$(SEED) npx vitest run --project lab test/lab/soak.test.ts --disable-console-intercept
 
 lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
 	@tools/lint.sh

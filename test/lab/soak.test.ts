@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { summary } from "./support/soak/downTime.ts";
+import type { Claim, Finding } from "./support/soak/judge.ts";
+import { kindNames } from "./support/soak/kinds.ts";
+import { planOf } from "./support/soak/plan.ts";
+import { Soak } from "./support/soak/soak.ts";
+import { installTargets, soakSettings, targetNames, usedForwards } from "./support/soak/targets.ts";
+
+const INTERNAL = ["nas", "shop", "till"];
+
+/** `make soak MINUTES=60 SEED=7`; the suite's own is five minutes, and another seed each time. */
+const minutes = Number(process.env["MINUTES"] || 5);
+const seed = Number(process.env["SEED"] || Math.floor(Math.random() * 2 ** 31));
+if (!(minutes >= 5))
+  throw new Error("MINUTES must be 5 or more, which one round of every kind of fault takes.");
+const again = `MINUTES=${minutes} SEED=${seed}`;
+
+/** Of that time, what the last faults take, which the soak must complain of. */
+const PROOF_SECONDS = 40;
+
+/**
+ * Three tunnels that are used all the time, and faults of every kind. The same seed gives the same faults at the same
+ * times. What is asserted at each fault is in judge.ts and census.ts.
+ */
+describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () => {
+  const plan = planOf(seed, minutes * 60 - PROOF_SECONDS, INTERNAL, targetNames);
+  let lab: Lab;
+  let gate: Host;
+  let hosts: Host[];
+  let stack: LabStack;
+  let before: Snapshot[];
+  let soak: Soak;
+  let findings: Finding[] = [];
+  const say = (line: string) => console.log(line);
+  const of = (claim: Claim) => findings.filter((each) => each.claim === claim).map(({ text }) => text);
+
+  beforeAll(
+    async () => {
+      lab = await Lab.up({ name: "soak", hosts: ["gate", ...INTERNAL] });
+      gate = lab.host("gate");
+      hosts = INTERNAL.map((name) => lab.host(name));
+      await Promise.all(hosts.map(installTargets));
+      before = await Promise.all([gate, ...hosts].map((host) => host.snapshot()));
+      stack = await openProgram(lab, { config: soakSettings(lab, gate, hosts) });
+      await stack.up();
+      say(`soak: ${again}`);
+      soak = await Soak.begin(gate, hosts, say);
+      findings = await soak.run(plan);
+      for (const line of ["", ...summary(soak.outcomes), `${soak.answered} requests answered`, again])
+        say(line);
+    },
+    minutes * 60_000 + 300_000,
+  );
+
+  afterAll(async () => {
+    await soak?.end();
+    await Lab.clear("soak");
+  });
+
+  it("have met every kind of fault", () => {
+    expect(new Set(plan.map(({ kind }) => kind))).toEqual(new Set(kindNames));
+    expect(of("real fault"), again).toEqual([]);
+  });
+
+  it("are back within the bound of each fault after its end", () => {
+    expect(of("back in time"), again).toEqual([]);
+  });
+
+  it("carry on without an error and without a restart wherever the fault is not theirs", () => {
+    expect(of("others carry on"), again).toEqual([]);
+  });
+
+  it("never carry a byte that was not sent", () => {
+    expect(soak.answered).toBeGreaterThan(usedForwards(hosts).length * minutes * 60);
+    expect(of("no false byte"), again).toEqual([]);
+  });
+
+  it("leave no process, session, socket, listener, open file or failed unit behind at any fault", () => {
+    expect(of("no leak"), again).toEqual([]);
+  });
+
+  it("would have been caught at not coming back, at a neighbour's restart and at what is left behind", async () => {
+    const [nas, shop] = hosts as [Host, Host];
+    const folder = "/run/systemd/system/ssh-tunnel-nas.service.d";
+    const text = "[Service]\\nRestart=no\\n";
+    await nas.run(`mkdir ${folder}; printf '${text}' >${folder}/soak.conf; systemctl daemon-reload`);
+    const found = await soak.once(
+      { at: 0, kind: "killed client", host: "nas", forward: "ssh", seconds: 0 },
+      {
+        meanwhile: async () => {
+          await shop.run("systemctl restart ssh-tunnel-shop");
+          await gate.run(
+            "systemd-run --quiet --uid tunnel-till --unit left busybox httpd -f -p 127.0.0.1:9999; touch /run/left",
+          );
+        },
+        afterwards: () => nas.run(`rm -r ${folder}; systemctl daemon-reload; systemctl start ssh-tunnel-nas`),
+      },
+    );
+    await gate.run("systemctl stop left; rm /run/left");
+    const texts = found.map(({ claim, text }) => `${claim}: ${text}`);
+    for (const forward of targetNames) {
+      expect(texts).toContainEqual(
+        expect.stringContaining(`back in time: forward ${forward} of nas has not come back`),
+      );
+      expect(texts).toContainEqual(
+        expect.stringMatching(`others carry on: forward ${forward} of shop: a long-lived connection broke`),
+      );
+    }
+    expect(texts).toContain("others carry on: the tunnel shop was started anew");
+    expect(texts).toContain("no leak: gate: listeners: 127.0.0.1:9999 is too many");
+    expect(texts).toContain(
+      "no leak: gate: processes: tunnel-till /usr/bin/busybox httpd -f -p 127.0.0.1:9999 is too many",
+    );
+    expect(texts).toContain("no leak: gate: volatile: /run/left is too many");
+    expect(texts.join("\n")).not.toMatch(/of till/);
+  });
+
+  it("leave nothing after destroy", async () => {
+    await soak.end();
+    await stack.destroy();
+    for (const [index, host] of [gate, ...hosts].entries()) {
+      expect(await leftovers(host, before[index]!), `left on ${host.name}`).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,92 @@
+import { createHash, randomBytes, randomInt } from "node:crypto";
+import { type Socket, connect } from "node:net";
+
+/** Bytes came back that are not those that were sent: never the fault of a fault. */
+export class FalseByte extends Error {}
+
+/** What a target says first, for the watchdog to take it for an SSH server. */
+export const BANNER = "SSH-2.0-soak\r\n";
+
+const HEAD = 8;
+const DIGEST = 32;
+
+/**
+ * A connection through a forward, to a target of `targets.ts`. A request is its number, its length and random bytes; the
+ * answer has all of it again, and the SHA-256 of what arrived there.
+ */
+export class Connection {
+  private received = Buffer.alloc(0);
+  private failure: Error | undefined;
+  private wake: () => void = () => undefined;
+  private number = 0;
+
+  private constructor(private readonly socket: Socket) {
+    const fail = (error: Error) => {
+      this.failure ??= error;
+      this.wake();
+    };
+    socket.on("data", (data) => {
+      this.received = Buffer.concat([this.received, data]);
+      this.wake();
+    });
+    socket.on("error", fail);
+    socket.on("close", () => fail(new Error("closed by the other end")));
+  }
+
+  /** Connects, and reads the banner where there shall be one. */
+  static async open(address: string, port: number, banner: boolean, seconds: number): Promise<Connection> {
+    const connection = new Connection(connect({ host: address, port, noDelay: true }));
+    try {
+      await connection.within(seconds, async () => {
+        if (!banner) return;
+        const first = (await connection.read(BANNER.length)).toString();
+        if (first !== BANNER) throw new FalseByte(`the banner is ${JSON.stringify(first)}`);
+      });
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** Sends a request, and checks every byte of the answer. */
+  async request(size: number, seconds: number): Promise<void> {
+    const head = Buffer.alloc(HEAD);
+    head.writeUInt32BE(this.number++, 0);
+    head.writeUInt32BE(size, 4);
+    const sent = Buffer.concat([head, randomBytes(size)]);
+    this.socket.write(sent);
+    const answer = await this.within(seconds, () => this.read(sent.length + DIGEST));
+    const there = answer.subarray(0, DIGEST);
+    const digest = createHash("sha256").update(sent).digest();
+    if (!there.equals(digest)) throw new FalseByte(`request ${this.number} did not arrive as it was sent`);
+    if (!answer.subarray(DIGEST).equals(sent))
+      throw new FalseByte(`answer ${this.number} is not what was sent`);
+    if (this.received.length > 0) throw new FalseByte(`answer ${this.number} has bytes too many`);
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  private async read(length: number): Promise<Buffer> {
+    while (this.received.length < length) {
+      if (this.failure) throw this.failure;
+      await new Promise<void>((resolve) => (this.wake = resolve));
+    }
+    const bytes = this.received.subarray(0, length);
+    this.received = this.received.subarray(length);
+    return bytes;
+  }
+
+  private async within<T>(seconds: number, act: () => Promise<T>): Promise<T> {
+    const timer = setTimeout(() => {
+      this.failure ??= new Error(`no answer within ${seconds} s`);
+      this.wake();
+    }, seconds * 1000);
+    return act().finally(() => clearTimeout(timer));
+  }
+}
+
+/** A length of a request: mostly small, at times more than a window of a channel's packets. */
+export const someSize = (): number => (randomInt(10) === 0 ? randomInt(100_000) : randomInt(4_000));

@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../../../lab/exec.ts";
+import type { Host } from "../../../../lab/host.ts";
+import { type Census, census, isWhole, leaks } from "./census.ts";
+import { type Outcome, downTime, inSeconds } from "./downTime.ts";
+import { dropNothing, giveOldAddress, inflict, tunnelPid } from "./inflict.ts";
+import { type Finding, type Pids, type Sight, disturbs, judge } from "./judge.ts";
+import { kindOf } from "./kinds.ts";
+import type { Fault } from "./plan.ts";
+import { usedForwards } from "./targets.ts";
+import { Traffic, now } from "./traffic.ts";
+
+/** Seconds in which a host must have cleared up what a fault has left. */
+const CLEAR_UP_SECONDS = 10;
+
+/** Seconds that a forward which is not back in time is waited for: for the report, and for the faults that follow. */
+const AT_LONGEST_SECONDS = 120;
+
+/** What happens besides a fault, of which the soak knows nothing. */
+interface More {
+  meanwhile?: () => Promise<unknown>;
+  /** Once it has been seen whether the forwards work in time. */
+  afterwards?: () => Promise<unknown>;
+}
+
+/** Faults, one after the other, on tunnels that are used all the time, and what did not hold meanwhile. */
+export class Soak {
+  readonly outcomes: Outcome[] = [];
+  private first = new Map<Host, Census>();
+
+  private constructor(
+    private readonly gate: Host,
+    private readonly hosts: Host[],
+    private readonly traffic: Traffic,
+    private readonly say: (line: string) => void,
+  ) {}
+
+  /** Begins to use the tunnels, and remembers what each host has when all is well. */
+  static async begin(gate: Host, hosts: Host[], say: (line: string) => void): Promise<Soak> {
+    const soak = new Soak(gate, hosts, new Traffic(gate.address, usedForwards(hosts)), say);
+    try {
+      await soak.remember();
+    } catch (error) {
+      await soak.end();
+      throw error;
+    }
+    return soak;
+  }
+
+  /** Requests that were answered. */
+  get answered(): number {
+    return this.traffic.answered;
+  }
+
+  /** Does the faults at their times; gives what did not hold. */
+  async run(plan: Fault[]): Promise<Finding[]> {
+    const findings: Finding[] = [];
+    const start = now();
+    for (const fault of plan) {
+      await sleep(Math.max(0, start + fault.at - now()) * 1000);
+      const where = `${offset(fault.at)} ${fault.kind} (${fault.host})`;
+      const found = await this.once(fault).catch((error: unknown) => {
+        throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, {
+          cause: error,
+        });
+      });
+      findings.push(...found.map(({ claim, text }) => ({ claim, text: `${where}: ${text}` })));
+    }
+    return findings;
+  }
+
+  /** Does one fault, and looks at what comes of it for as long as its bound is; gives what did not hold. */
+  async once(fault: Fault, more: More = {}): Promise<Finding[]> {
+    this.traffic.take();
+    this.traffic.resume();
+    const before = await this.pids();
+    const host = this.hosts.find(({ name }) => name === fault.host)!;
+    const [ended] = await Promise.all([inflict(fault, this.gate, host), more.meanwhile?.()]);
+    // Whatever fails within the bound, or after it, is part of what is seen.
+    await sleep(Math.max(0, ended + kindOf(fault.kind).backWithin - now()) * 1000);
+    await this.traffic.pause();
+    const forwards = this.traffic.take();
+    const after = await this.pids();
+    const sight: Sight = { fault, ended, forwards, before, after };
+    const findings = judge(sight);
+    await more.afterwards?.();
+    for (const each of [this.gate, host]) await dropNothing(each);
+    findings.push(...(await this.untilAllIsBack(ended)), ...(await this.leaks()));
+    for (const text of this.traffic.falseBytes.splice(0)) findings.push({ claim: "no false byte", text });
+    this.report(sight, findings);
+    return findings;
+  }
+
+  async end(): Promise<void> {
+    await this.traffic.stop();
+    for (const host of this.hosts) await giveOldAddress(host);
+  }
+
+  /** Waits until every long-lived connection is there again; one that hangs is given up by its client after a while. */
+  private async untilAllIsBack(faultEnd: number): Promise<Finding[]> {
+    const back = (seconds: number) =>
+      until("every forward", seconds, () => this.traffic.isSteady()).then(
+        () => true,
+        () => false,
+      );
+    if (await back(CLEAR_UP_SECONDS)) return [];
+    const when = (await back(AT_LONGEST_SECONDS)) ? "only" : "not even";
+    const text = `all works ${when} ${inSeconds(now() - faultEnd)} after the fault's end`;
+    return [{ claim: "back in time", text }];
+  }
+
+  /** Waits until all is used and each tunnel has one client and one session, and remembers what there is. */
+  private async remember(): Promise<void> {
+    await this.traffic.pause();
+    await until("every forward to be used", 30, () => this.traffic.isSteady());
+    // What a health check remembers in /run is there from its first run on.
+    for (const { name } of this.hosts)
+      await this.gate.run(`systemctl start ssh-tunnel-${name}-health.service`);
+    for (const host of this.all) {
+      const tunnels = host === this.gate ? this.hosts.length : 0;
+      const first = await until(`all of ${host.name}'s end of the tunnels, and no more`, 30, async () => {
+        const there = await census(host);
+        return isWhole(there, tunnels) && there;
+      });
+      this.first.set(host, first);
+    }
+  }
+
+  /** What a host has too many of, or too few, once it has had time to clear up. */
+  private async leaks(): Promise<Finding[]> {
+    const look = async (host: Host): Promise<Finding[]> => {
+      let found: string[] = [];
+      const isClear = async () => {
+        found = leaks(this.first.get(host)!, await census(host));
+        return found.length === 0;
+      };
+      await until("nothing too many", CLEAR_UP_SECONDS, isClear, 300).catch(() => undefined);
+      return found.map((text) => ({ claim: "no leak", text: `${host.name}: ${text}` }));
+    };
+    return (await Promise.all(this.all.map(look))).flat();
+  }
+
+  private get all(): Host[] {
+    return [this.gate, ...this.hosts];
+  }
+
+  private async pids(): Promise<Pids> {
+    const pids = this.hosts.map(async (host) => [host.name, await tunnelPid(host)] as const);
+    return Object.fromEntries(await Promise.all(pids));
+  }
+
+  private report({ fault, ended, forwards }: Sight, findings: Finding[]): void {
+    const { says, backWithin, disturbs: reach, lasts } = kindOf(fault.kind);
+    const disturbed = forwards.filter((seen) => disturbs(fault, seen));
+    const down = disturbed.map(({ tries }) => downTime(tries, ended));
+    this.outcomes.push({ says, backWithin, down });
+    const where = reach === "one tunnel" || reach === "one forward" ? ` (${fault.host})` : "";
+    const length = lasts ? `, ${fault.seconds} s` : "";
+    const each = disturbed.map((seen, i) => `${seen.tunnel}/${seen.forward} ${inSeconds(down[i])}`);
+    this.say(`${offset(fault.at)} ${says}${where}${length}: ${each.join(", ") || "nothing disturbed"}`);
+    for (const { claim, text } of findings) this.say(`      NOT ${claim}: ${text}`);
+  }
+}
+
+/** "4:05". */
+const offset = (seconds: number) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
