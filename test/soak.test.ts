@@ -1,15 +1,19 @@
+import { createHash } from "node:crypto";
+import { type AddressInfo, type Server, createServer } from "node:net";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { isWhole, leaks } from "./lab/support/soak/census.ts";
+import { BANNER, Connection } from "./lab/support/soak/connection.ts";
 import { downTime, summary } from "./lab/support/soak/downTime.ts";
 import { type Seen, type Sight, judge } from "./lab/support/soak/judge.ts";
 import { type KindName, kindNames, kindOf } from "./lab/support/soak/kinds.ts";
-import { type Fault, planOf, slotOf } from "./lab/support/soak/plan.ts";
+import { type Fault, PROOF_SECONDS, planOf, slotOf } from "./lab/support/soak/plan.ts";
 
 // What test/lab/soak.test.ts rests on and needs no host: the plan of faults, the down times, what is held against them.
 
 const plan = (seed: number, seconds: number) =>
   planOf(seed, seconds, ["nas", "shop", "till"], ["ssh", "web"]);
+const SUITE = 5 * 60 - PROOF_SECONDS;
 const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
 describe("the plan of faults", () => {
@@ -21,17 +25,19 @@ describe("the plan of faults", () => {
   test("of an hour begins as that of five minutes does", () => {
     fc.assert(
       fc.property(seeds, (seed) => {
-        const short = plan(seed, 260);
+        const short = plan(seed, SUITE);
         expect(plan(seed, 3600).slice(0, short.length)).toEqual(short);
       }),
       { numRuns: 50 },
     );
   });
 
-  test("has every kind within the suite's time, whatever the seed", () => {
+  test("has every kind within the suite's five minutes, whatever the seed", () => {
+    const longest = kindNames.map((kind) => slotOf({ kind, seconds: kindOf(kind).lasts?.[1] ?? 0 }));
+    expect(longest.reduce((sum, seconds) => sum + seconds)).toBeLessThanOrEqual(SUITE);
     fc.assert(
       fc.property(seeds, (seed) => {
-        expect(new Set(plan(seed, 260).map(({ kind }) => kind))).toEqual(new Set(kindNames));
+        expect(new Set(plan(seed, SUITE).map(({ kind }) => kind))).toEqual(new Set(kindNames));
       }),
     );
   });
@@ -218,5 +224,59 @@ describe("what a host has", () => {
     ["an open file more", { descriptors: [`10 ${client}`] }, `${client} has 10 open files instead of 9`],
   ])("leaks with %s", (_, change, sentence) => {
     expect(leaks(nas, { ...nas, ...change })).toEqual([sentence]);
+  });
+});
+
+describe("a connection through a forward", () => {
+  let server: Server;
+  afterEach(() => void server.close());
+
+  /** Asks a target once; it gets the request and gives the answer to it, which may be false. */
+  async function ask(answer: (request: Buffer) => Buffer, banner = BANNER): Promise<void> {
+    server = createServer((socket) => {
+      let request = Buffer.alloc(0);
+      socket.write(banner);
+      socket.on("data", (data) => {
+        request = Buffer.concat([request, data]);
+        if (request.length === SIZE + 8) socket.end(answer(request));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const connection = await Connection.open("127.0.0.1", port, true, 1);
+    await connection.request(SIZE, 1).finally(() => connection.close());
+  }
+  const SIZE = 1000;
+  const digest = (bytes: Buffer) => createHash("sha256").update(bytes).digest();
+  /** With another byte in the middle. */
+  const flipped = (bytes: Buffer) => {
+    const copy = Buffer.from(bytes);
+    copy[500]! ^= 1;
+    return copy;
+  };
+
+  test("is content with an answer of every byte and the digest of what arrived", async () => {
+    await ask((request) => Buffer.concat([digest(request), request]));
+  });
+
+  test.each<[string, (request: Buffer) => Buffer, string]>([
+    [
+      "a byte that was another on the way there",
+      (r) => Buffer.concat([digest(flipped(r)), flipped(r)]),
+      "request 1 did not arrive as it was sent",
+    ],
+    [
+      "a byte that was another on the way back",
+      (r) => Buffer.concat([digest(r), flipped(r)]),
+      "answer 1 is not what was sent",
+    ],
+    ["bytes too many", (r) => Buffer.concat([digest(r), r, r]), "answer 1 has bytes too many"],
+    ["an answer that ends too early", (r) => digest(r), "closed by the other end"],
+  ])("notices %s", async (_, answer, message) => {
+    await expect(ask(answer)).rejects.toThrow(message);
+  });
+
+  test("notices another banner", async () => {
+    await expect(ask((request) => request, "SSH-2.0-else\r\n")).rejects.toThrow("the banner is");
   });
 });

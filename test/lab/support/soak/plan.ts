@@ -18,6 +18,9 @@ export interface Fault {
 /** Seconds in which the hosts are looked at, at the end of each fault, before the next one. */
 const LOOK_SECONDS = 4;
 
+/** Seconds of a soak that are not planned: for the last faults, of which it must complain. */
+export const PROOF_SECONDS = 25;
+
 /** Seconds from one fault to the next: it lasts, has its time to heal, and is looked at. */
 export function slotOf({ kind, seconds }: Pick<Fault, "kind" | "seconds">): number {
   const { boots = 0, backWithin } = kindOf(kind);

@@ -6,7 +6,7 @@ import { type Outcome, downTime, inSeconds } from "./downTime.ts";
 import { dropNothing, giveOldAddress, inflict, tunnelPid } from "./inflict.ts";
 import { type Finding, type Pids, type Sight, disturbs, judge } from "./judge.ts";
 import { kindOf } from "./kinds.ts";
-import type { Fault } from "./plan.ts";
+import { type Fault, slotOf } from "./plan.ts";
 import { usedForwards } from "./targets.ts";
 import { Traffic, now } from "./traffic.ts";
 
@@ -26,7 +26,10 @@ interface More {
 /** Faults, one after the other, on tunnels that are used all the time, and what did not hold meanwhile. */
 export class Soak {
   readonly outcomes: Outcome[] = [];
-  private first = new Map<Host, Census>();
+  /** What each host has when all is well. */
+  private readonly first = new Map<Host, Census>();
+  /** The clients when the last fault was over. */
+  private last: Pids = {};
 
   private constructor(
     private readonly gate: Host,
@@ -57,13 +60,16 @@ export class Soak {
     const findings: Finding[] = [];
     const start = now();
     for (const fault of plan) {
-      await sleep(Math.max(0, start + fault.at - now()) * 1000);
+      const late = now() - start - fault.at;
+      if (late > 1) this.say(`      the next fault is ${inSeconds(late)} late`);
+      await sleep(Math.max(0, -late) * 1000);
       const where = `${offset(fault.at)} ${fault.kind} (${fault.host})`;
       const found = await this.once(fault).catch((error: unknown) => {
         throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, {
           cause: error,
         });
       });
+      if (found.length > 0) await this.tellJournals(fault);
       findings.push(...found.map(({ claim, text }) => ({ claim, text: `${where}: ${text}` })));
     }
     return findings;
@@ -71,9 +77,9 @@ export class Soak {
 
   /** Does one fault, and looks at what comes of it for as long as its bound is; gives what did not hold. */
   async once(fault: Fault, more: More = {}): Promise<Finding[]> {
-    this.traffic.take();
-    this.traffic.resume();
     const before = await this.pids();
+    const findings = this.sinceLast(before);
+    this.traffic.resume();
     const host = this.hosts.find(({ name }) => name === fault.host)!;
     const [ended] = await Promise.all([inflict(fault, this.gate, host), more.meanwhile?.()]);
     // Whatever fails within the bound, or after it, is part of what is seen.
@@ -82,13 +88,30 @@ export class Soak {
     const forwards = this.traffic.take();
     const after = await this.pids();
     const sight: Sight = { fault, ended, forwards, before, after };
-    const findings = judge(sight);
+    findings.push(...judge(sight));
     await more.afterwards?.();
     for (const each of [this.gate, host]) await dropNothing(each);
     findings.push(...(await this.untilAllIsBack(ended)), ...(await this.leaks()));
     for (const text of this.traffic.falseBytes.splice(0)) findings.push({ claim: "no false byte", text });
     this.report(sight, findings);
+    this.traffic.take();
+    this.last = await this.pids();
     return findings;
+  }
+
+  /** Between two faults nothing may break either. */
+  private sinceLast(pids: Pids): Finding[] {
+    const broken = this.traffic
+      .take()
+      .flatMap(({ tunnel, forward, breaks }) =>
+        breaks.map(
+          (error) => `forward ${forward} of ${tunnel}, before the fault: a connection broke: ${error}`,
+        ),
+      );
+    const restarted = Object.keys(this.last)
+      .filter((tunnel) => this.last[tunnel] !== pids[tunnel])
+      .map((tunnel) => `the tunnel ${tunnel} was started anew before the fault`);
+    return [...broken, ...restarted].map((text) => ({ claim: "others carry on", text }));
   }
 
   async end(): Promise<void> {
@@ -124,6 +147,8 @@ export class Soak {
       });
       this.first.set(host, first);
     }
+    this.last = await this.pids();
+    this.traffic.take();
   }
 
   /** What a host has too many of, or too few, once it has had time to clear up. */
@@ -138,6 +163,16 @@ export class Soak {
       return found.map((text) => ({ claim: "no leak", text: `${host.name}: ${text}` }));
     };
     return (await Promise.all(this.all.map(look))).flat();
+  }
+
+  /** Shows what either host has said in the time of a fault that went wrong. */
+  private async tellJournals({ host, ...fault }: Fault): Promise<void> {
+    const since = Math.ceil(slotOf(fault)) + CLEAR_UP_SECONDS;
+    const internal = this.hosts.filter(({ name }) => name === host);
+    for (const each of [this.gate, ...internal]) {
+      const { stdout } = await each.run(`journalctl -q -o short-precise --since -${since}s -n 60`);
+      this.say(`      the journal of ${each.name}:\n${stdout.replace(/^/gm, "        ")}`);
+    }
   }
 
   private get all(): Host[] {
