@@ -15,7 +15,7 @@ unit: node_modules ## the tests that need nothing but Node
 	@npx vitest run --project unit
 
 soak: node_modules ## an hour of random faults on tunnels in use: MINUTES=60; SEED=7 repeats one (root, Linux)
-	@MINUTES=$(or $(MINUTES),60) SEED=$(SEED) npx vitest run --project lab test/lab/soak.test.ts --disable-console-intercept
+	@MINUTES=$(or $(MINUTES),60) SEED=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d " ")} npx vitest run --project lab test/lab/soak.test.ts --disable-console-intercept
 
 lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
 	@tools/lint.sh

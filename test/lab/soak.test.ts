@@ -14,9 +14,9 @@ import { installTargets, soakSettings, targetNames, usedForwards } from "./suppo
 
 const INTERNAL = ["nas", "shop", "till"];
 
-/** `make soak MINUTES=60 SEED=7`; the suite's own is five minutes, and another seed each time. */
+/** `make soak MINUTES=60 SEED=7`, by default with another seed each time; the suite's own is always the same five minutes. */
 const minutes = Number(process.env["MINUTES"] || 5);
-const seed = Number(process.env["SEED"] || Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env["SEED"] || 1);
 if (!(minutes >= 5))
   throw new Error("MINUTES must be 5 or more, which one round of every kind of fault takes.");
 const again = `MINUTES=${minutes} SEED=${seed}`;

@@ -58,7 +58,7 @@ const ACTS: Record<KindName, Act> = {
 
   // Both of its processes, the privileged one and the account's own.
   "killed session": (host, _fault, gate) =>
-    kill(gate, `pgrep -f '^sshd(-session)?: tunnel-${host.name}( |$)'`),
+    kill(gate, `pgrep -f '^sshd(-session)?: tunnel-${host.name}([ @]|$)'`),
 
   "killed listener": async (_host, _fault, gate) => {
     const pid = async () => (await gate.run("systemctl show -P MainPID ssh")).stdout;
@@ -83,7 +83,7 @@ const ACTS: Record<KindName, Act> = {
     const service = `ssh-tunnel-${host.name}`;
     await host.run(`
       set -f
-      forward=$(ps -o args= -p "$(systemctl show -P MainPID ${service})" | grep -o -- '-R [^ ]*:7022\\b')
+      forward=$(systemctl cat ${service} | grep -o -- '-R [^ ]*:7022\\b')
       ssh -S /run/${service}/control -O cancel $forward ${service}`);
   },
 };

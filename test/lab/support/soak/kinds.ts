@@ -33,7 +33,7 @@ export const KINDS = {
     disturbs: "one tunnel",
     restarts: "always",
     lasts: [5, 40],
-    // At worst ssh has all of its 9 s of keep-alives still before it, and then a second until systemd starts it again.
+    // At worst ssh has all of its 9 s of keep-alives still before it.
     backWithin: 15,
   },
   "power cut": {
@@ -74,8 +74,8 @@ export const KINDS = {
     says: "address change of an internal host",
     disturbs: "one tunnel",
     restarts: "always",
-    // As for a forgotten flow: only the keep-alives tell.
-    backWithin: 15,
+    // The kernel tells; keep-alives alone would take 9 s and more.
+    backWithin: 5,
   },
   "target down": {
     says: "target of a forward down and up again",
@@ -89,8 +89,8 @@ export const KINDS = {
     says: "ssh -O cancel of a forward, whose listener goes",
     disturbs: "one tunnel",
     restarts: "always",
-    // The watchdog looks every 15 s, and its timer is exact to one; then a check, a second until systemd starts the
-    // tunnel again, and two logins: 19 at worst on an idle machine.
+    // The watchdog looks every 15 s, and its timer is exact to one; then a check, a start, a login: 18 at worst on an
+    // idle machine.
     backWithin: 22,
   },
 } as const satisfies Record<string, FaultKind>;
