@@ -18,6 +18,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host"> {
   portRange?: { first: number; last: number };
   /** Whether a missing semanage may be installed where SELinux is enabled. @default true */
   installPackages?: boolean;
+  /** A folder in which a node_exporter on it looks for text files. @default none */
+  textfileDirectory?: string | undefined;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */
@@ -44,10 +46,13 @@ export class PublicHost extends pulumi.ComponentResource {
   public readonly portRange: { first: number; last: number } | undefined;
   /** @see PublicHostArgs.installPackages */
   public readonly installPackages: boolean;
+  /** @see PublicHostArgs.textfileDirectory */
+  public readonly textfileDirectory: string | undefined;
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, revision, stackId, address, sshPort, portRange, installPackages, ...server } = args;
+    const { connection, revision, stackId, ...rest } = args;
+    const { address, sshPort, portRange, installPackages, textfileDirectory, ...server } = rest;
     checked("host", name);
     const host = { name, connection, revision, stackId };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
@@ -56,6 +61,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
     this.installPackages = installPackages ?? true;
+    this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
     // Before all else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.

@@ -115,6 +115,18 @@ export function readScript(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
 }
 
+/** A program that goes to the hosts, `scripts/installed/<name>.sh`, with what it names in its line "# needs: …" in that place. */
+export function installedProgram(name: string): string {
+  return readScript(`installed/${name}`)
+    .replace(/^# needs: (.*)\n/m, (_, parts: string) =>
+      parts
+        .split(" ")
+        .map((part) => readScript(`installed/${part}`))
+        .join("\n"),
+    )
+    .trimEnd();
+}
+
 /** What scripts have in common, in the order in which it travels. `lib` goes before every script. */
 export const scriptLibrary = [
   "lib",
@@ -123,6 +135,7 @@ export const scriptLibrary = [
   "lines",
   "sshFolder",
   "units",
+  "status",
   "trial",
   "session",
   "sshdAccess",

@@ -53,6 +53,8 @@ export interface ReverseTunnelArgs {
   watchdogIntervalSec?: number;
   /** Seconds between two checks from the public host. @default 30 */
   healthIntervalSec?: number;
+  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
+  textfileDirectory?: string | undefined;
   /** Seconds that `pulumi up` waits for the tunnel to work. @default 30 */
   timeoutSec?: number;
 }
@@ -115,6 +117,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     );
     const withPorts = forwards.map((forward) => ({ forward, port: remotePorts.portOf(forward) }));
     const ports = withPorts.map(({ port }) => port);
+    const checks = withPorts.map(({ forward, port }) => checkFields(forward, port));
 
     const selinux = new SelinuxPorts(
       `${there}-selinux-ports${setOf(forwards)}`,
@@ -177,13 +180,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           ({ forward, port }) =>
             pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
         ),
-        checks: withPorts.map(
-          ({ forward, port }) =>
-            pulumi.interpolate`${checkFields(forward, port)},${forward.targetHost},${forward.targetPort}`,
-        ),
+        checks,
         restartSec: keepAlive.restartSec,
         restartMaxDelaySec: keepAlive.restartMaxDelaySec,
         watchdogIntervalSec: args.watchdogIntervalSec,
+        textfileDirectory: args.textfileDirectory,
         timeoutSec: args.timeoutSec,
         fingerprint: keyPair.publicKey.apply(fingerprintOf),
       },
@@ -210,10 +211,13 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       {
         host: outside,
         tunnel: name,
-        forwards: withPorts.map(({ forward, port }) => checkFields(forward, port)),
+        account: tunnelAccount(name),
+        forwards: checks,
         intervalSec: args.healthIntervalSec,
+        textfileDirectory: publicHost.textfileDirectory,
       },
-      { parent: this, dependsOn: [remotePorts] },
+      // It begins to look when there is something to see.
+      { parent: this, dependsOn: [remotePorts, service] },
     );
 
     new TunnelCheck(
@@ -363,7 +367,7 @@ function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | numb
 
 /** A forward as the checks on the hosts take it. */
 function checkFields(forward: Forward, port: pulumi.Output<number>): pulumi.Output<string> {
-  return pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol}`;
+  return pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol},${forward.targetHost},${forward.targetPort},${forward.listen}`;
 }
 
 /** The address to tell people: the public host's where everyone may come, else the one that is listened on. */

@@ -120,6 +120,15 @@ const range = settings({ first: port.describe("First port."), last: port.describ
   must("a range whose first port is not above its last"),
 );
 
+const textfileDirectory = text(
+  "the absolute path of a folder, without a slash at the end",
+  namePatterns.folder,
+)
+  .optional()
+  .describe(
+    "A folder in which a node_exporter on it looks for text files; `ssh-tunnel-<name>.prom` is added. Absent: none is.",
+  );
+
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
@@ -158,6 +167,7 @@ export const publicHostSchema = settings({
     .describe(
       "Whether the package with semanage may be installed where SELinux is enabled and it is missing.",
     ),
+  textfileDirectory,
 });
 
 const forward = settings({
@@ -260,6 +270,7 @@ export const internalHostSchema = settings({
     .describe("How fast a dead tunnel is noticed and comes back."),
   watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
   healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
+  textfileDirectory,
   timeoutSec: seconds(5).default(30).describe("Seconds that `pulumi up` waits for the tunnel to work."),
 });
 

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { ownerId, readScript } from "./remoteScript.ts";
+import { installedProgram, ownerId } from "./remoteScript.ts";
 import { renderSshdDropIn, tunnelAccounts, tunnelGroup } from "./render/sshdDropIn.ts";
 
 /** Arguments of {@link SshServer}. */
@@ -50,7 +50,7 @@ export class SshServer extends RemoteComponent {
         GROUP: tunnelGroup,
         ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
         TAKEOVER: this.takeover,
-        TAKEOVER_TEXT: readScript("installed/takeover").trimEnd(),
+        TAKEOVER_TEXT: installedProgram("takeover"),
       },
     };
     this.runOnTrial(name, script, {

@@ -1,8 +1,10 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { readScript } from "./remoteScript.ts";
+import { installedProgram } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
+import type { StatusArgs } from "./status.ts";
+import { statusValues } from "./status.ts";
 
 /** Arguments of {@link SystemdUnits}. */
 export interface SystemdUnitsArgs {
@@ -10,6 +12,8 @@ export interface SystemdUnitsArgs {
   host: Host;
   /** What the units run: a script of ours, `scripts/installed/<source>.sh`, and where it goes. */
   program: { source: string; path: string };
+  /** Whose findings they are, where the units are a check of a tunnel: installs what shows them. @default none */
+  status?: StatusArgs;
   /** Names and texts of the unit files. */
   units: Record<string, pulumi.Input<string>>;
   /** The one of them that is enabled and started. */
@@ -30,12 +34,13 @@ export class SystemdUnits extends RemoteComponent {
       what: args.start,
       values: {
         PROGRAM: checked("path", args.program.path),
-        PROGRAM_TEXT: readScript(`installed/${checked("file", args.program.source)}`).trimEnd(),
+        PROGRAM_TEXT: installedProgram(checked("file", args.program.source)),
         UNITS: Object.keys(args.units)
           .map((unit) => checked("unit", unit))
           .join(" "),
         ...Object.fromEntries(texts),
         START: checked("unit", args.start),
+        ...(args.status ? statusValues(args.status) : { STATUS_PROGRAM: "" }),
       },
     });
     this.registerOutputs({});

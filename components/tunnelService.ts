@@ -3,12 +3,13 @@ import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { readScript } from "./remoteScript.ts";
+import { installedProgram } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
 import { renderCheckUnit, renderTimer, renderTunnelUnit } from "./render/systemdUnits.ts";
 import type { ClientSide } from "./sshLogin.ts";
 import { clientOptionsOf } from "./sshLogin.ts";
+import { statusValues } from "./status.ts";
 
 /** Arguments of {@link TunnelService}. */
 export interface TunnelServiceArgs {
@@ -23,8 +24,8 @@ export interface TunnelServiceArgs {
   /** What each `-R` is followed by. @example ["127.0.0.1:2222:127.0.0.1:22"] */
   remoteForwards: pulumi.Input<string>[];
   /**
-   * The same for the watchdog: name, address and port on the public host, protocol, target.
-   * @example ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"]
+   * The same for the watchdog, as the health check has it.
+   * @see HealthCheckArgs.forwards
    */
   checks: pulumi.Input<string>[];
   /** Seconds before systemd starts a tunnel again that ended. `RestartSec`. @default 0.1 */
@@ -33,6 +34,8 @@ export interface TunnelServiceArgs {
   restartMaxDelaySec?: pulumi.Input<number>;
   /** Seconds between two checks of the watchdog. @default 15 */
   watchdogIntervalSec?: pulumi.Input<number>;
+  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
+  textfileDirectory?: string | undefined;
   /** Seconds that a changed tunnel has to work, before the one that worked comes back. @default 30 */
   timeoutSec?: number;
   /** Another text restarts the tunnel, for example since its key is another. */
@@ -91,6 +94,9 @@ export class TunnelService extends RemoteComponent {
           check: renderCheckUnit({
             description,
             account,
+            runtimeDirectory: watchdog,
+            intervalSec,
+            writable: `/run/${service}`, // to end the back-off of its restarts
             command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
             needsHome,
           }),
@@ -114,14 +120,15 @@ export class TunnelService extends RemoteComponent {
             .output(login.hostKeys)
             .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
           PROGRAMS: programs,
-          TUNNEL_PROGRAM: readScript("installed/tunnel").trimEnd(),
-          NETWORK_PROGRAM: readScript("installed/network").trimEnd(),
-          WATCHDOG_PROGRAM: readScript("installed/watchdog").trimEnd(),
+          TUNNEL_PROGRAM: installedProgram("tunnel"),
+          NETWORK_PROGRAM: installedProgram("network"),
+          WATCHDOG_PROGRAM: installedProgram("watchdog"),
           SERVICE: service,
           SERVICE_UNIT: units.service,
           CHECK_UNIT: units.check,
           TIMER_UNIT: units.timer,
           SECONDS_TO_WAIT: String(timeoutSec),
+          ...statusValues({ tunnel, check: "watchdog", textfileDirectory: args.textfileDirectory }),
         },
       },
       {

@@ -262,6 +262,11 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "internalHosts.nas.keepAlive.preset: found \"slow\"; must be 'fast' or 'conservative'",
     ],
     [
+      "a folder that steps back",
+      nasWith({ textfileDirectory: "/srv/../etc" }),
+      'internalHosts.nas.textfileDirectory: found "/srv/../etc"; must be the absolute path of a folder, without a slash at the end',
+    ],
+    [
       "a watchdog that looks too often",
       nasWith({ watchdogIntervalSec: 1 }),
       "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",

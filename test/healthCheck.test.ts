@@ -9,7 +9,11 @@ import { record } from "./support/mocks.ts";
 const args: HealthCheckArgs = {
   host: gate,
   tunnel: "nas",
-  forwards: ["ssh,127.0.0.1,2222,ssh", pulumi.output("web,127.0.0.1,20345,tcp")],
+  account: "tunnel-nas",
+  forwards: [
+    "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
+    pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80,all"),
+  ],
 };
 
 const valuesOf = async (changes: Partial<HealthCheckArgs> = {}) => {
@@ -42,13 +46,33 @@ describe("the check of a tunnel from the public host", () => {
     expect(await timer({ intervalSec: 90 })).toContain("OnUnitActiveSec=90");
   });
 
-  test("looks at each forward as nobody in particular, and remembers what it saw last", async () => {
+  test("looks at each forward as the tunnel's account, and keeps what it sees where everyone may read it", async () => {
     const unit = (await valuesOf()).UNIT_1!.split("\n");
-    expect(unit).toContain("DynamicUser=yes");
-    expect(unit).toContain("ProtectHome=yes");
-    expect(unit).toContain("RuntimeDirectory=ssh-tunnel-nas-health");
-    expect(unit).toContain(
-      "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas ssh,127.0.0.1,2222,ssh web,127.0.0.1,20345,tcp",
+    expect(unit).toEqual(
+      expect.arrayContaining([
+        "User=tunnel-nas",
+        "ProtectHome=yes",
+        "RuntimeDirectory=ssh-tunnel-nas-health",
+        "RuntimeDirectoryPreserve=yes",
+        "Environment=CHECK_INTERVAL=30",
+        "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
+      ]),
+    );
+    // Only root may look into the folder of a dynamic account.
+    expect(unit.join("\n")).not.toContain("DynamicUser");
+  });
+
+  test("installs ssh-tunnel-status, and a link for a node_exporter where the settings name its folder", async () => {
+    expect(await valuesOf()).toMatchObject({
+      STATUS_PROGRAM: installed("status"),
+      METRICS: "/run/ssh-tunnel-nas-health/ssh-tunnel-nas.prom",
+      METRICS_FOLDER: "",
+    });
+    expect(await valuesOf({ textfileDirectory: "/srv/metrics" })).toMatchObject({
+      METRICS_FOLDER: "/srv/metrics",
+    });
+    await expect(valuesOf({ textfileDirectory: "/srv/../etc" })).rejects.toThrow(
+      "must be the absolute path of a folder",
     );
   });
 

@@ -70,4 +70,4 @@ describe("a hostile text among the arguments is refused, or adds nothing beside 
 const freeTexts = ["HostFacts", "InternalHost"];
 /** What these hold ready for others. */
 const handedOn =
-  /^(PublicHost\.(address|sshPort|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;
+  /^(PublicHost\.(address|sshPort|textfileDirectory|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;

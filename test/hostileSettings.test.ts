@@ -52,6 +52,7 @@ const everything = {
       permitOpen: ["127.0.0.1:2222"],
       portRange: { first: 20000, last: 29999 },
       installPackages: true,
+      textfileDirectory: "/srv/metrics",
     },
   },
   internalHosts: {
@@ -72,6 +73,7 @@ const everything = {
       },
       watchdogIntervalSec: 15,
       healthIntervalSec: 30,
+      textfileDirectory: "/srv/metrics",
       timeoutSec: 30,
     },
   },

@@ -387,10 +387,10 @@ describe("the checks", () => {
       "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
     );
     expect(recording.command("nas-on.gate-health-units-script").values.UNIT_1).toContain(
-      "/bin/health nas ssh,127.0.0.1,2222,ssh web,127.0.0.1,20345,tcp\n",
+      "/bin/health nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
     );
     expect(recording.command("nas-service-change").values.CHECK_UNIT).toContain(
-      "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,8080\n",
+      "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
     );
   });
 

@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { SystemdUnits } from "../components/index.ts";
-import { expectOneScript } from "./support/expectScript.ts";
+import { expectOneScript, installed } from "./support/expectScript.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
@@ -19,10 +18,6 @@ describe("systemd units", () => {
   test("are one script with the program, the units in their order, and the one to start", async () => {
     expect.hasAssertions();
     const recording = await record(() => new SystemdUnits("nas-units", args("[Timer]")));
-    const text = readFileSync(
-      new URL("../components/scripts/installed/watchdog.sh", import.meta.url),
-      "utf8",
-    );
     expectOneScript(recording, {
       component: ["SystemdUnits", "nas-units"],
       script: "systemdUnits",
@@ -30,11 +25,12 @@ describe("systemd units", () => {
       what: "w.timer",
       values: {
         PROGRAM: "/usr/local/lib/ssh-tunnel-nas/bin/watchdog",
-        PROGRAM_TEXT: text.slice(0, -1),
+        PROGRAM_TEXT: installed("watchdog"),
         UNITS: "w.service w.timer",
         UNIT_1: "[Service]\nExecStart=x",
         UNIT_2: "[Timer]",
         START: "w.timer",
+        STATUS_PROGRAM: "",
       },
     });
   });

@@ -22,10 +22,13 @@ const args: TunnelServiceArgs = {
     options: { BatchMode: "yes" },
   },
   remoteForwards: ["127.0.0.1:2222:127.0.0.1:22", pulumi.output("*:20345:127.0.0.1:80")],
-  checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22", pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80")],
+  checks: [
+    "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
+    pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80,all"),
+  ],
   fingerprint: pulumi.output("abc"),
 };
-const checks = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22 web,127.0.0.1,20345,tcp,127.0.0.1,80";
+const checks = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all";
 const programs = "/usr/local/lib/ssh-tunnel-nas/bin";
 
 const deploy = (changes: Partial<TunnelServiceArgs> = {}) =>
@@ -78,6 +81,9 @@ describe("the internal end of a tunnel", () => {
           TUNNEL_PROGRAM: installed("tunnel"),
           NETWORK_PROGRAM: installed("network"),
           WATCHDOG_PROGRAM: installed("watchdog"),
+          STATUS_PROGRAM: installed("status"),
+          METRICS: "/run/ssh-tunnel-nas-watchdog/ssh-tunnel-nas.prom",
+          METRICS_FOLDER: "",
           SERVICE: "ssh-tunnel-nas",
           SERVICE_UNIT: SERVICE_UNIT!,
           CHECK_UNIT: CHECK_UNIT!,
@@ -155,13 +161,21 @@ describe("the service", () => {
 });
 
 describe("the watchdog", () => {
-  test("mends the tunnel as the account that owns the control socket, and remembers nothing", async () => {
+  test("mends the tunnel as the account that owns the control socket, and keeps what it sees", async () => {
     const lines = await unit("CHECK_UNIT");
-    expect(lines).toContain(
-      `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
+        "User=tunnel-nas",
+        "RuntimeDirectory=ssh-tunnel-nas-watchdog",
+        "RuntimeDirectoryPreserve=yes",
+        "Environment=CHECK_INTERVAL=15",
+      ]),
     );
-    expect(lines).toContain("User=tunnel-nas");
-    expect(lines.filter((line) => /^(RuntimeDirectory|DynamicUser)/.test(line))).toEqual([]);
+  });
+
+  test("may end the back-off of the tunnel's restarts", async () => {
+    expect(await unit("CHECK_UNIT")).toContain("ReadWritePaths=-/run/ssh-tunnel-nas");
   });
 
   test("looks every 15 seconds, or as often as the settings say", async () => {

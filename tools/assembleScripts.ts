@@ -1,16 +1,20 @@
-/** Writes each remote script as it travels, with a header of dummy values, into a folder: for shellcheck. */
+/**
+ * Writes each remote script as it travels, with a header of dummy values, and each program as it goes to the hosts, into a
+ * folder: for shellcheck.
+ */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readScript, scriptLibrary, scriptText } from "../components/remoteScript.ts";
+import { installedProgram, readScript, scriptLibrary, scriptText } from "../components/remoteScript.ts";
 
 const [folder] = process.argv.slice(2);
 if (!folder) {
   throw new Error("usage: tsx tools/assembleScripts.ts FOLDER");
 }
-const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
-  .filter((file) => file.endsWith(".sh"))
-  .map((file) => file.slice(0, -3))
-  .filter((script) => !(scriptLibrary as readonly string[]).includes(script));
+const namesIn = (path: string) =>
+  readdirSync(new URL(`../components/scripts/${path}`, import.meta.url))
+    .filter((file) => file.endsWith(".sh"))
+    .map((file) => file.slice(0, -3));
+const scripts = namesIn("").filter((script) => !(scriptLibrary as readonly string[]).includes(script));
 
 for (const script of scripts) {
   const names = new Set(
@@ -24,4 +28,10 @@ for (const script of scripts) {
     join(folder, `${script}.sh`),
     `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(script, header)}`,
   );
+}
+
+// A part of a program is in each that needs it.
+for (const name of namesIn("installed")) {
+  const text = installedProgram(name);
+  if (text.startsWith("#!")) writeFileSync(join(folder, `installed-${name}.sh`), `${text}\n`);
 }

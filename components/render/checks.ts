@@ -5,6 +5,8 @@ export const namePatterns = {
   forward: /^[a-z][a-z0-9-]{0,30}$/,
   /** useradd(8): what every system accepts. */
   account: /^[a-z_][a-z0-9_-]{0,31}$/,
+  /** Of root's, say /var/lib/prometheus: absolute, and with no step back. */
+  folder: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.@+:-]+)+$/,
   alias: /^[a-z0-9][a-z0-9._-]{0,62}$/,
 };
 
@@ -56,6 +58,10 @@ const kinds = {
   clientConfig: [
     /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,194}\.conf$/,
     "the name of a file that ends in '.conf': letters, digits, '.', '_' and '-', at most 200 characters",
+  ],
+  folder: [
+    namePatterns.folder,
+    "the absolute path of a folder: letters, digits and '_.@+:-' between the slashes, none at the end",
   ],
   path: [/^\/[^\p{Cc}]*$/u, "an absolute path without control characters"],
   number: [/^[0-9]{1,9}$/, "a whole number"],

@@ -116,21 +116,29 @@ export function renderTunnelUnit(args: {
 /** A check that a timer starts. */
 export function renderCheckUnit(args: {
   description: string;
-  /** An account, or undefined for a dynamic one. */
-  account: string | undefined;
-  /** A folder below /run that outlives the check, for what it remembers. */
-  runtimeDirectory?: string;
+  account: string;
+  /** A folder below /run that outlives the check, for what it keeps. */
+  runtimeDirectory: string;
+  /** Seconds between two checks, which it keeps, too: what is older tells nothing of now. */
+  intervalSec: number;
+  /** Another folder that it may write in, where it is there. */
+  writable?: string;
   command: string[];
   needsHome: boolean;
 }): string {
   return renderUnit({
-    Unit: [`Description=${literal(args.description)}`],
+    Unit: [
+      `Description=${literal(args.description)}`,
+      // Somebody who starts it by hand a few times would end it for good: a timer does not come back after that limit.
+      "StartLimitIntervalSec=0",
+    ],
     Service: [
       "Type=oneshot",
-      ...(args.account ? [`User=${checked("account", args.account)}`] : ["DynamicUser=yes"]),
-      ...(args.runtimeDirectory
-        ? [`RuntimeDirectory=${word(args.runtimeDirectory)}`, "RuntimeDirectoryPreserve=yes"]
-        : []),
+      `User=${checked("account", args.account)}`,
+      `RuntimeDirectory=${word(args.runtimeDirectory)}`,
+      "RuntimeDirectoryPreserve=yes",
+      ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
+      `Environment=CHECK_INTERVAL=${checked("number", args.intervalSec)}`,
       execStart(args.command),
       "TimeoutStartSec=60",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
@@ -147,7 +155,8 @@ export function renderTimer(args: { description: string; service: string; interv
     Unit: [`Description=${literal(args.description)}`],
     Timer: [
       `Unit=${word(args.service)}`,
-      `OnActiveSec=${checked("number", args.intervalSec)}`,
+      // Soon, so that it does not take an interval to know how a tunnel is; it takes a moment to come up.
+      "OnActiveSec=5",
       `OnUnitActiveSec=${checked("number", args.intervalSec)}`,
       "AccuracySec=1s",
     ],

@@ -119,8 +119,21 @@ EOF
 
 # write_file PATH MODE UID:GID CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
 write_file() {
-  WRITTEN=
   own_alone file "$1" "$([ ! -e "$1" ] || echo yes)"
+  write_content "$@"
+}
+
+# write_shared PATH MODE UID:GID CONTENT — the same, for what several resources, and stacks, have in common: the last of
+# them takes it away.
+write_shared() {
+  ours file "$1" "$([ ! -e "$1" ] || echo yes)" ||
+    fail "$1 exists already and is not ours; move it away and run 'pulumi up' again"
+  own file "$1"
+  write_content "$@"
+}
+
+write_content() {
+  WRITTEN=
   if [ -f "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && printf '%s\n' "$4" | cmp -s - "$1"; then
     return 0
   fi

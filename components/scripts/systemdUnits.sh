@@ -1,16 +1,18 @@
 # shellcheck shell=sh
-# needs: record files units
+# needs: record files units status
 # Unit files, the program that they run, and one unit that is enabled and running. Restarted only where a file of
 # its own changed or it does not run.
 #   PROGRAM PROGRAM_TEXT  path and text of the program
 #   UNITS                 names of the unit files; the text of the n-th is UNIT_<n>
 #   START                 the one of them to enable and start
+#   STATUS_PROGRAM …      see status.sh; empty where the units are no check of a tunnel
 apply() {
   need_cmd systemctl systemd
   must_run "$START"
   make_dirs "$(dirname "$PROGRAM")"
   write_file "$PROGRAM" 755 0:0 "$PROGRAM_TEXT"
   RESTART=$RESTART$WRITTEN
+  [ -z "$STATUS_PROGRAM" ] || write_status
   n=0
   for unit in $UNITS; do
     n=$((n + 1))

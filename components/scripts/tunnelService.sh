@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record files lines sshFolder units trial session
+# needs: record files lines sshFolder units status trial session
 # The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
 # watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works and
 # a new login has shown it. That login may come through this very tunnel; then the restart waits until this script is gone.
@@ -9,6 +9,7 @@
 #   ENTRY KEYS           texts of the Host entry and of the known_hosts file
 #   PROGRAMS             folder of the programs; TUNNEL_PROGRAM NETWORK_PROGRAM WATCHDOG_PROGRAM their texts
 #   SERVICE              ssh-tunnel-<name>; SERVICE_UNIT CHECK_UNIT TIMER_UNIT texts of the units
+#   STATUS_PROGRAM …     see status.sh
 #   SECONDS_TO_WAIT      for the changed tunnel to work
 WATCHDOG=$SERVICE-watchdog
 
@@ -76,6 +77,7 @@ write_all() {
   add_line "$SSH_DIR/config" "$IDS" 600 top "Include ssh-reverse-tunnel/*.conf"
   make_dirs "$PROGRAMS"
   each_file write_one
+  write_status
 }
 
 write_one() {

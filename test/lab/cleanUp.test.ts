@@ -91,9 +91,11 @@ const trials: Record<string, Trial> = {
   HealthCheck: {
     make: (name, host) =>
       void new components.HealthCheck(name, {
-        ...{ host, tunnel: "x", intervalSec: 1, forwards: ["ssh,127.0.0.1,22,ssh"] },
+        ...{ host, tunnel: "x", account: "alice", intervalSec: 1, forwards: ["ssh,127.0.0.1,22,ssh"] },
+        textfileDirectory: "/var/lib/metrics/textfiles",
       }),
-    there: "systemctl is-active ssh-tunnel-x-health.timer",
+    there:
+      "systemctl is-active ssh-tunnel-x-health.timer && ssh-tunnel-status --help && [ -L /var/lib/metrics/textfiles/ssh-tunnel-x.prom ]",
   },
   HostFacts: {
     make: (name, host) => void new components.HostFacts(name, { host, needsServer: true }),

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { readScript } from "../../components/remoteScript.ts";
+import { installedProgram } from "../../components/remoteScript.ts";
 import type { Recording } from "./mocks.ts";
 
 /** What differs from one script to another. */
@@ -76,7 +76,7 @@ function expectScript(
 
 /** The text of a program of scripts/installed, as it travels. */
 export function installed(program: string): string {
-  return readScript(`installed/${program}`).slice(0, -1);
+  return installedProgram(program);
 }
 
 const common = ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", "REVISION"];

@@ -64,8 +64,10 @@ export const samples: Record<string, Sample> = {
   HealthCheck: sample(components.HealthCheck, () => ({
     host: gate,
     tunnel: "nas",
-    forwards: ["ssh,127.0.0.1,2222,ssh"],
+    account: "tunnel-nas",
+    forwards: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"],
     intervalSec: 5,
+    textfileDirectory: "/srv/metrics",
   })),
   HostFacts: sample(components.HostFacts, () => ({ host: nas, needsServer: false })),
   InternalHost: sample(components.InternalHost, () => ({
@@ -88,6 +90,7 @@ export const samples: Record<string, Sample> = {
     sshPort: 22,
     portRange,
     installPackages: true,
+    textfileDirectory: "/srv/metrics",
     revision: "1",
     stackId: "0123456789abcdef",
   })),
@@ -106,6 +109,7 @@ export const samples: Record<string, Sample> = {
     program: { source: "tunnel", path: "/x" },
     units: { "x.service": "[Unit]" },
     start: "x.service",
+    status: { tunnel: "nas", check: "health" as const },
   })),
   TunnelCheck: sample(components.TunnelCheck, () => ({
     host: gate,
@@ -122,6 +126,7 @@ export const samples: Record<string, Sample> = {
     checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"],
     restartSec: 1,
     restartMaxDelaySec: 30,
+    textfileDirectory: "/srv/metrics",
     watchdogIntervalSec: 15,
     timeoutSec: 30,
     fingerprint: "0123456789abcdef",
@@ -142,6 +147,7 @@ export const samples: Record<string, Sample> = {
     keepAlive: {},
     watchdogIntervalSec: 15,
     healthIntervalSec: 30,
+    textfileDirectory: "/srv/metrics",
     timeoutSec: 30,
   })),
 };

@@ -1,27 +1,32 @@
 #!/bin/sh
-# Looks at each forward of a tunnel from the public host, and says in the journal when one goes up or down.
-#   health TUNNEL NAME,ADDRESS,PORT,PROTOCOL…
+# Looks at each forward of a tunnel from the public host, and keeps what it finds; the journal hears of changes.
+#   health TUNNEL NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
+# needs: state
 set -u
 tunnel=$1
 shift
 
+# A listener whose target is down accepts, and closes at once.
 # shellcheck disable=SC2016
-state_of() {
+look() {
+  split "$1"
   timeout 5 bash --norc -c '
     exec 3<>"/dev/tcp/$1/$2" || exit 1
-    [ "$3" = ssh ] || exit 0
-    IFS= read -r -t 3 -n 4 start <&3
-    [ "$start" = SSH- ]' bash "$1" "$2" "$3" 2>/dev/null && echo up || echo down
+    if [ "$3" = ssh ]; then
+      IFS= read -r -t 3 -n 4 start <&3
+      [ "$start" = SSH- ] || exit 2
+    else
+      IFS= read -r -t 1 -n 1 _ <&3 || [ $? -gt 128 ] || exit 2
+    fi' bash "$address" "$port" "$protocol" 2>/dev/null
+  case $? in
+    0) finding up - ;;
+    2) finding down "nothing comes back through it" ;;
+    *) finding down "nothing listens there" ;;
+  esac
 }
 
-for forward; do
-  IFS=, read -r name address port protocol <<EOF
-$forward
-EOF
-  now=$(state_of "$address" "$port" "$protocol")
-  before=$(cat "$RUNTIME_DIRECTORY/$name" 2>/dev/null) || before=unknown
-  [ "$now" != "$before" ] || continue
-  echo "$now" >"$RUNTIME_DIRECTORY/$name"
-  if [ "$now" = up ]; then level=5; else level=4; fi
-  echo "<$level>tunnel $tunnel: forward '$name' on $address:$port is $now (was $before)"
-done
+# All at once: one that hangs holds up no other.
+{
+  for forward; do look "$forward" & done
+  wait
+} | keep_state "$tunnel" public -

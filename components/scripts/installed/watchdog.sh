@@ -1,59 +1,124 @@
 #!/bin/sh
-# Finds what keep-alives do not see: the connection is alive and a forward of it leads nowhere. Then the tunnel, and
-# only it, is ended; systemd starts it again.
-#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT…
+# Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. What
+# keep-alives do not see: the connection is alive and a listener of it is gone, or leads nowhere. Then the tunnel, and
+# only it, is ended; systemd starts it again. A target that is down is no fault of the tunnel, which may carry others.
+#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
+# needs: state
 set -u
 mode=$1
 alias=$2
 runtime=$3
 shift 3
+pid=
+connected=-
+
+# How long the tunnel has been running, in seconds.
+age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%s))); }
+
+answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; }
+
+# Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to mend.
+look_at_connection() {
+  fault="no connection"
+  pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
+  if answers; then
+    fault=
+    connected=$(stat -c %Y "$runtime/control" 2>/dev/null) || connected=-
+  elif [ "$(age)" -ge 30 ]; then # before it is connected it has no control socket
+    fault="ssh does not answer on its control socket$ours"
+  fi
+}
+
+# The first four bytes that come back over the tunnel's own connection and through the listener. Where there are none,
+# how ssh ended: 255 where nothing listens there, 124 where it does and is silent.
+through() {
+  case $address in *:*) set -- "[$address]:$port" ;; *) set -- "$address:$port" ;; esac
+  {
+    timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$1" "$alias" </dev/null
+    echo " $?"
+  } 2>/dev/null | head -c 4
+}
+
+# Whether the target answers when it is asked without the tunnel.
+# shellcheck disable=SC2016
+target_answers() {
+  timeout 5 bash --norc -c '
+    exec 3<>"/dev/tcp/$1/$2" || exit 1
+    [ "$3" = ssh ] || exit 0
+    read -r -t 3 -n 4 start <&3
+    [ "$start" = SSH- ]' bash "$target_host" "$target_port" "$protocol" 2>/dev/null
+}
+
+# What is wrong with the forward that was split; "-" where it works.
+fault_of() {
+  case $(through) in
+    " 255") echo "nothing listens there$ours" ;;
+    SSH-) echo - ;;
+    *)
+      if ! target_answers; then
+        echo "its target $leads_to does not answer"
+      elif [ "$protocol" = ssh ]; then
+        echo "it brings nothing back$ours"
+      else
+        echo -
+      fi
+      ;;
+  esac
+}
+
+# Whether all that was wrong was the target, when this very connection was last looked at.
+target_was_down() {
+  [ "$mode" = mend ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}its target" "$RUNTIME_DIRECTORY/state" 2>/dev/null
+}
+
+look() {
+  split "$1"
+  # ssh tells the journal of each connection to a target that is down. The listener has been seen.
+  if [ -z "$fault" ] && target_was_down && ! target_answers; then
+    finding down "its target $leads_to does not answer"
+    return
+  fi
+  reason=${fault:-$(fault_of)}
+  if [ -z "$fault" ] && is_ours "$reason"; then
+    # Once is not enough to end the other connections of the tunnel for; and it may have ended itself meanwhile.
+    reason=$(fault_of)
+    answers || reason="no connection"
+  fi
+  if [ "$reason" = - ]; then finding up -; else finding down "$reason"; fi
+}
+
+is_ours() { case $1 in *"$ours"*) ;; *) return 1 ;; esac }
 
 restart() {
-  [ "$mode" = mend ] || exit 1
-  echo "<4>$1; restarting the tunnel"
-  kill "$pid"
-  exit 0
+  kill "$pid" 2>/dev/null || return 0
+  # One that hangs does not hear it.
+  timeout 5 sh -c "while [ -d /proc/$pid ]; do sleep 0.1; done" || kill -KILL "$pid"
 }
 
-# A tunnel that is not up, or only just connecting, is systemd's to mend.
-not_up() {
-  [ "$mode" = mend ] || exit 1
-  exit 0
-}
+look_at_connection
+# All at once: one that hangs holds up no other.
+findings=$(
+  for forward; do look "$forward" & done
+  wait
+)
+case $fault$findings in
+  *"$ours"* | *"no connection"*) whole=no ;;
+  *) whole=yes ;;
+esac
 
-pid=$(cat "$runtime/pid" 2>/dev/null) || not_up
-grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || not_up
-
-if ! timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; then
-  # A tunnel that is only just connecting has no control socket yet.
-  age=$(($(date +%s) - $(stat -c %Y "$runtime/pid")))
-  [ "$age" -lt 30 ] || restart "ssh does not answer on its control socket"
-  not_up
+if [ "$mode" != mend ]; then
+  [ "$whole" = yes ]
+  exit
 fi
-
-# through ADDRESS PORT — what comes back over the tunnel's own connection; fails where nothing listens there.
-through() {
-  timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$1:$2" "$alias" </dev/null 2>/dev/null
-}
-
-for forward; do
-  IFS=, read -r name address port protocol target_host target_port <<EOF
-$forward
-EOF
-  case $address in *:*) address="[$address]" ;; esac
-  if [ "$protocol" != ssh ]; then
-    # 124: it listens, and the target behind it is silent.
-    [ "$mode" = mend ] || through "$address" "$port" >/dev/null || [ $? = 124 ] || exit 1
-    continue
-  fi
-  case $(through "$address" "$port" | head -c 4) in
-    SSH-) continue ;;
-  esac
-  # A target that is down here is no fault of the tunnel.
-  # shellcheck disable=SC2016
-  case $(timeout 5 bash --norc -c 'exec 3<>"/dev/tcp/$1/$2" && read -r -t 3 -n 4 start <&3 && echo "$start"' bash "$target_host" "$target_port" 2>/dev/null) in
-    SSH-) restart "the forward '$name' ($address:$port) brings nothing back" ;;
-    *) echo "<4>$target_host:$target_port, the target of the forward '$name', does not answer; the tunnel is left alone" ;;
-  esac
-done
+# The back-off of the tunnel's restarts ends where the whole tunnel has been seen to work.
+[ "$whole" = no ] || rm -f "$runtime/down-since"
+[ -n "$findings" ] || exit 0
+news=$(printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$connected")
+[ -z "$news" ] || printf '%s\n' "$news"
+if is_ours "$news"; then
+  restart
+elif is_ours "$findings" && [ "$(age)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
+  echo "<4>tunnel ${alias#ssh-tunnel-}: it is still not whole; restarting the tunnel again"
+  restart
+fi

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record files lines sshFolder units trial session sshdAccess
+# needs: record files lines sshFolder units status trial session sshdAccess
 # Prints what the header says, each value ended by NUL.
 #   A B C
 # shellcheck disable=SC2034

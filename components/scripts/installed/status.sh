@@ -1,0 +1,176 @@
+#!/bin/sh
+# How the tunnels are that begin or end on this host, from what their checks have kept (state.sh). Needs no rights.
+set -u
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+RUN=/run
+UNITS=/etc/systemd/system
+TAB=$(printf '\t')
+
+help() {
+  cat <<EOT
+usage: ssh-tunnel-status [--json] [TUNNEL…]
+
+How the reverse SSH tunnels are that begin or end on this host: each forward, where it
+listens on the public host and where it leads to on the internal one, since when it is up
+or down, and when it was last seen to work. "unknown": its check has not run as it should.
+
+Exit status: 0 all are up, 1 one is not, 2 wrong usage, or there is no such tunnel here.
+EOT
+}
+
+complain() {
+  echo "ssh-tunnel-status: $*" >&2
+  failed=2
+}
+
+failed=0
+format=table
+wanted=
+for argument; do
+  case $argument in
+    --help | -h) help && exit 0 ;;
+    --json) format=json ;;
+    -*) complain "there is no option '$argument'; see --help" && exit 2 ;;
+    *) wanted="$wanted $argument" ;;
+  esac
+done
+
+# Of every check that is installed, the lines that it has kept, or one that says so; with the state of the service behind
+# them. What a check has written is another account's: nothing in it that a terminal or JSON would take amiss.
+gather() {
+  for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer "$UNITS"/ssh-tunnel-*-health.timer; do
+    [ -e "$timer" ] || continue
+    check=${timer##*/}
+    check=${check%.timer}
+    tunnel=${check#ssh-tunnel-}
+    tunnel=${tunnel%-*}
+    case "$wanted " in " " | *" $tunnel "*) ;; *) continue ;; esac
+    side=public
+    service=-$TAB-
+    case $check in
+      *-watchdog)
+        side=internal
+        service=$(systemctl show -p ActiveState -p MainPID "ssh-tunnel-$tunnel.service" 2>/dev/null |
+          awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END { print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
+        ;;
+    esac
+    {
+      if [ -s "$RUN/$check/state" ]; then
+        tr -d '\000-\010\013-\037\177-\377' <"$RUN/$check/state"
+      else
+        echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}its check has not run yet"
+      fi
+    } | TUNNEL=$tunnel SIDE=$side SERVICE=$service awk -F "$TAB" -v OFS="$TAB" \
+      'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
+  done
+}
+
+lines=$(gather)
+for tunnel in $wanted; do
+  case "
+$lines" in
+    *"
+$tunnel$TAB"*) ;;
+    *) complain "there is no tunnel '$tunnel' on this host" ;;
+  esac
+done
+[ -n "$lines$wanted" ] || complain "there is no tunnel on this host"
+
+printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v format="$format" '
+  function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
+  # The date of a day since 1970: "days from civil", the other way round.
+  function utc(t, between,   z, e, o, y, d, m) {
+    z = int(t / 86400) + 719468
+    e = int(z / 146097)
+    o = z % 146097
+    y = int((o - int(o / 1460) + int(o / 36524) - int(o / 146096)) / 365)
+    d = o - (365 * y + int(y / 4) - int(y / 100))
+    m = int((5 * d + 2) / 153)
+    d = d - int((153 * m + 2) / 5) + 1
+    m = m < 10 ? m + 3 : m - 9
+    t = t % 86400
+    return sprintf("%04d-%02d-%02d%s%02d:%02d:%02dZ", y + e * 400 + (m <= 2), m, d, between,
+      int(t / 3600), int(t % 3600 / 60), t % 60)
+  }
+  function age(t) {
+    t = now - t
+    if (t < 0) t = 0
+    return t < 120 ? t " s" : t < 7200 ? int(t / 60) " min" : t < 172800 ? int(t / 3600) " h" : int(t / 86400) " d"
+  }
+  function text(t) {
+    if (t == "-") return "null"
+    gsub(/["\\]/, "\\\\&", t)
+    return "\"" t "\""
+  }
+  function time(t) { return is_number(t) ? "\"" utc(t, "T") "\"" : "null" }
+  function number(t) { return is_number(t) && t > 0 ? t + 0 : "null" }
+
+  # A check that has not run three times in a row tells nothing of now; nor does one from the time to come.
+  NF == 14 {
+    most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30
+    if (!is_number($4)) $9 = "unknown"
+    else if (now - $4 > most || $4 - now > most) {
+      $9 = "unknown"
+      $12 = "its check has not run for " age($4)
+    } else if ($2 == "internal" && $13 != "active" && $13 != "-") {
+      if ($9 == "up") $10 = "-"
+      $9 = "down"
+      $12 = "ssh-tunnel-" $1 ".service is " $13
+    } else if ($9 != "up" && $9 != "down") $9 = "unknown"
+    if ($9 == "unknown") $5 = $10 = "-"
+    if ($9 != "up") worst = 1
+    n++
+    for (i = 1; i <= 14; i++) f[n, i] = $i
+  }
+
+  function table(   i, j, width, cell, row, any) {
+    split("TUNNEL FORWARD LISTENS LEADS_TO STATE SINCE LAST_GOOD", cell, " ")
+    for (j = 1; j <= 7; j++) { c[0, j] = cell[j]; sub(/_/, " ", c[0, j]) }
+    for (i = 1; i <= n; i++) {
+      c[i, 1] = f[i, 1]; c[i, 2] = f[i, 6]; c[i, 3] = f[i, 7]; c[i, 4] = f[i, 8]; c[i, 5] = f[i, 9]
+      c[i, 6] = is_number(f[i, 10]) ? utc(f[i, 10], " ") : "-"
+      c[i, 7] = is_number(f[i, 11]) ? age(f[i, 11]) " ago" : "-"
+      c[i, 8] = f[i, 12] == "-" ? "" : f[i, 12]
+    }
+    for (i = 0; i <= n; i++) for (j = 1; j <= 7; j++) if (length(c[i, j]) > width[j]) width[j] = length(c[i, j])
+    for (i = 0; i <= n; i++) {
+      row = ""
+      for (j = 1; j <= 8; j++) row = row sprintf("%-" (width[j] + 2) "s", c[i, j])
+      sub(/ +$/, "", row)
+      print row
+    }
+    for (i = 1; i <= n; i++) if (f[i, 2] == "internal" && f[i, 13] != "-" && f[i, 1] != any) {
+      any = f[i, 1]
+      print "ssh-tunnel-" any ".service: " f[i, 13] (f[i, 14] > 0 ? ", pid " f[i, 14] : "") \
+        (is_number(f[i, 5]) && f[i, 13] == "active" ? ", connected since " utc(f[i, 5], " ") : "")
+    }
+  }
+
+  function json(   i, j, state) {
+    printf "{\"host\":%s,\"time\":%s,\"tunnels\":[", text(ENVIRON["HOST"]), time(now)
+    for (i = 1; i <= n; i = j) {
+      state = "up"
+      for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)
+        if (f[j, 9] == "down" || state == "up") state = f[j, 9]
+      printf "%s{\"tunnel\":%s,\"side\":%s,\"state\":%s,\"checked\":%s,\"intervalSec\":%s,\"service\":", \
+        (i > 1 ? "," : ""), text(f[i, 1]), text(f[i, 2]), text(state), time(f[i, 4]), number(f[i, 3])
+      if (f[i, 2] == "internal" && f[i, 13] != "-")
+        printf "{\"state\":%s,\"pid\":%s,\"connectedSince\":%s}", text(f[i, 13]), number(f[i, 14]), \
+          f[i, 13] == "active" ? time(f[i, 5]) : "null"
+      else printf "null"
+      printf ",\"forwards\":["
+      for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)
+        if (f[j, 6] != "-") printf "%s{\"forward\":%s,\"listens\":%s,\"leadsTo\":%s,\"state\":%s,\"since\":%s,\"lastGood\":%s,\"reason\":%s}", \
+          (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 12])
+      printf "]}"
+    }
+    print "]}"
+  }
+  END {
+    if (format == "json") json()
+    else if (n) table()
+    exit worst
+  }' || [ "$failed" != 0 ] || failed=1
+exit "$failed"

@@ -1,0 +1,24 @@
+# shellcheck shell=sh
+# What tells how the tunnels of this host are: the program ssh-tunnel-status, and a link by which a node_exporter finds
+# what a tunnel's check keeps for it.
+#   STATUS_PROGRAM  text of the program, which all tunnels and stacks on a host share
+#   METRICS         the file that the check writes
+#   METRICS_FOLDER  the node_exporter's folder for text files; empty where there is none
+STATUS_FOLDER=/usr/local/bin
+
+write_status() {
+  make_dirs "$STATUS_FOLDER"
+  write_shared "$STATUS_FOLDER/ssh-tunnel-status" 755 0:0 "$STATUS_PROGRAM"
+  [ -z "$METRICS_FOLDER" ] || link_metrics "$METRICS_FOLDER/${METRICS##*/}"
+}
+
+# So the check needs no right to write in that folder. The link is relative, for a node_exporter that sees
+# this host below another folder.
+link_metrics() {
+  make_dirs "$METRICS_FOLDER"
+  lm_target=$(realpath -m --relative-to="$METRICS_FOLDER" -- "$METRICS")
+  own_alone file "$1" "$([ ! -e "$1" ] && [ ! -L "$1" ] || echo yes)"
+  [ "$(readlink -- "$1")" != "$lm_target" ] || return 0
+  as "$(owner_of "$METRICS_FOLDER")" ln -sfn -- "$lm_target" "$1" || cannot "write $1" "$1"
+  changed "linked $1 to $METRICS"
+}
