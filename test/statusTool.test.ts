@@ -1,0 +1,161 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { parseConfig } from "../components/config.ts";
+import { sshCommand } from "../tools/sshCommand.ts";
+import { exitStatusOf, hostsOf, statusOf, tableOf } from "../tools/status.ts";
+import { gate, hostKey } from "./support/hosts.ts";
+import { smallest } from "./support/settings.ts";
+
+const host = { name: "gate", connection: gate.connection, tunnels: ["nas"] };
+const time = "2026-01-31T07:10:20Z";
+const forward = {
+  ...{ forward: "ssh", listens: "127.0.0.1:2222", leadsTo: "127.0.0.1:22", state: "up" },
+  ...{ since: time, lastGood: time, reason: null },
+};
+const tunnel = {
+  ...{ tunnel: "nas", side: "public", state: "up", checked: time, intervalSec: 30, service: null },
+  forwards: [forward],
+};
+const printed = (tunnels: object[]) => JSON.stringify({ host: "gate", time, tunnels });
+const ended = (code: number | null, stdout = "", stderr = "") =>
+  statusOf(host, "198.18.0.2", { code, stdout, stderr });
+
+describe("the hosts that are asked", () => {
+  test("are those that a tunnel begins or ends on, each for the stack's own tunnels", () => {
+    const settings = smallest();
+    const unused = { ...settings.publicHosts.gate, address: "198.18.0.9" };
+    const all = parseConfig({
+      publicHosts: { ...settings.publicHosts, unused },
+      internalHosts: { nas: { ...settings.internalHosts.nas, publicHost: "gate" } },
+    });
+    expect(hostsOf(all).map(({ name, tunnels }) => [name, tunnels])).toEqual([
+      ["gate", ["nas"]],
+      ["nas", ["nas"]],
+    ]);
+  });
+});
+
+describe("what a host answers", () => {
+  test("is taken as it is, behind the greeting of a login shell too", () => {
+    const { error, tunnels } = ended(0, `Welcome!\n${printed([tunnel])}\n`);
+    expect(error).toBeNull();
+    expect(tunnels).toEqual([tunnel]);
+  });
+
+  test.each<[string, number | null, string, string, string]>([
+    ["cannot be reached", 255, "", "a\nssh: no route", "cannot be reached: ssh: no route"],
+    ["is older", 127, "", "not found", "does not have ssh-tunnel-status yet: run 'pulumi up'"],
+    ["is silent", null, "", "", "did not answer in 30 s"],
+    ["lacks a tunnel", 2, printed([]), "", "does not have nas: run 'pulumi up'"],
+    ["prints something else", 0, "hello\u001b[31m", "", "did not answer as it should: hello [31m"],
+    [
+      "prints what a terminal would obey",
+      0,
+      printed([{ ...tunnel, tunnel: "\u001b[31m" }]),
+      "",
+      "did not answer",
+    ],
+    [
+      "prints a state that there is not",
+      0,
+      printed([{ ...tunnel, state: "fine" }]),
+      "",
+      "did not answer as it",
+    ],
+  ])("is a sentence where it %s", (_what, code, stdout, stderr, sentence) => {
+    const status = ended(code, stdout, stderr);
+    expect(status.error).toContain(sentence);
+    expect(status.tunnels).toEqual([]);
+    expect(exitStatusOf([status])).toBe(1);
+  });
+
+  test("is shown in one table with the others, and the sentence behind it", () => {
+    const down = { ...forward, forward: "web", state: "down", lastGood: null, reason: "gone" };
+    const good = ended(1, printed([{ ...tunnel, state: "down", forwards: [forward, down] }]));
+    const bad = { host: "nas", address: "198.18.0.3", error: "cannot be reached: x", tunnels: [] };
+    expect(tableOf([good, bad], Date.parse(time) + 90_000).split("\n")).toEqual([
+      "HOST  TUNNEL  FORWARD  LISTENS         LEADS TO      STATE  SINCE                 LAST GOOD",
+      "gate  nas     ssh      127.0.0.1:2222  127.0.0.1:22  up     2026-01-31 07:10:20Z  90 s ago",
+      "gate  nas     web      127.0.0.1:2222  127.0.0.1:22  down   2026-01-31 07:10:20Z  -          gone",
+      "nas (198.18.0.3) cannot be reached: x",
+    ]);
+    expect(exitStatusOf([good])).toBe(1);
+    expect(exitStatusOf([ended(0, printed([tunnel]))])).toBe(0);
+  });
+});
+
+describe("the ssh that asks", () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "it's a folder "))));
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** What ssh itself makes of a command line. */
+  const understood = (args: string[]) =>
+    Object.fromEntries(
+      execFileSync("ssh", ["-G", ...args], { encoding: "utf8" })
+        .split("\n")
+        .map((line) => [line.split(" ", 1)[0]!, line.slice(line.indexOf(" ") + 1)]),
+    );
+
+  const full = {
+    ...{ host: "127.0.0.1", port: 2222, user: "admin", hostKey, agentSocketPath: "/run/my agent" },
+    ...{ privateKey: pulumi.secret("the key\n"), privateKeyPassword: pulumi.secret("the passphrase") },
+    proxy: {
+      host: "gate.example.org",
+      port: 2200,
+      user: "jump",
+      password: pulumi.secret("the password"),
+      hostKey,
+    },
+  };
+
+  test("trusts the pinned host key and no other, and uses that login's key and no other", async () => {
+    const { args, address } = await sshCommand(full, folder);
+    expect(address).toBe("127.0.0.1");
+    const told = understood(args);
+    expect(told).toMatchObject({
+      ...{ hostname: "127.0.0.1", port: "2222", user: "admin", hostkeyalias: "host", identitiesonly: "yes" },
+      ...{ stricthostkeychecking: "true", globalknownhostsfile: "/dev/null", identityagent: "/run/my agent" },
+    });
+    expect(readFileSync(join(folder, "host.known_hosts"), "utf8")).toBe(`host ${hostKey}\n`);
+    expect(readFileSync(join(folder, "host.key"), "utf8")).toBe("the key\n");
+  });
+
+  test("goes by way of the host in between, with that one's own login", async () => {
+    const { args } = await sshCommand(full, folder);
+    // The shell that ssh starts gives back the very words.
+    const inner = execFileSync(
+      "sh",
+      ["-c", `for word in ${understood(args)["proxycommand"]!}; do echo "$word"; done`],
+      { encoding: "utf8" },
+    );
+    const words = inner.trimEnd().split("\n");
+    expect(words.slice(0, 3)).toEqual(["env", `SSH_TUNNEL_LOGIN=${join(folder, "proxy")}`, "ssh"]);
+    expect(words.slice(-3)).toEqual(["-W", "127.0.0.1:2222", "gate.example.org"]);
+    expect(words).toEqual(expect.arrayContaining(["Port=2200", "User=jump", "StrictHostKeyChecking=yes"]));
+  });
+
+  test("has no secret on its command line or in its environment, and lets nobody else read one", async () => {
+    const { args, env } = await sshCommand(full, folder);
+    expect(JSON.stringify([args, env])).not.toMatch(/the (key|passphrase|password)/);
+    for (const file of readdirSync(folder)) {
+      expect(statSync(join(folder, file)).mode & 0o077, file).toBe(0);
+    }
+    const answer = (login: string, prompt: string) =>
+      execFileSync(env["SSH_ASKPASS"]!, [prompt], {
+        env: { ...env, SSH_TUNNEL_LOGIN: join(folder, login) },
+        encoding: "utf8",
+      });
+    expect(answer("host", "Enter passphrase for key 'x':")).toBe("the passphrase\n");
+    expect(answer("proxy", "jump@gate.example.org's password:")).toBe("the password\n");
+  });
+
+  test("takes any host key only where the settings say so", async () => {
+    const { args } = await sshCommand({ host: "gate" }, folder);
+    expect(understood(args)).toMatchObject({ stricthostkeychecking: "false", user: "root", port: "22" });
+  });
+});

@@ -1,0 +1,104 @@
+/** The system's own ssh for an admin connection: the pinned host key and no other, and that login's key alone. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { hostPort } from "../components/forward.ts";
+import type { Host } from "../components/host.ts";
+import { shellQuote } from "../components/shell.ts";
+
+/** A command line that a remote command is added to. */
+export interface SshCommand {
+  /** Where the host is, for messages. */
+  address: string;
+  file: string;
+  args: string[];
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * @param connection as the command provider takes it, with a host on the way or without
+ * @param folder where keys and passwords lie while the command runs, for nobody else to read; the caller removes it
+ */
+export async function sshCommand(connection: Host["connection"], folder: string): Promise<SshCommand> {
+  const [login, proxy] = await Promise.all([known(connection), known(connection.proxy ?? {})]);
+  // What ssh asks for, its answer is in a file; never on a command line or in the environment.
+  const askpass = join(folder, "askpass");
+  writeFileSync(
+    askpass,
+    '#!/bin/sh\ncase $1 in *assphrase*) cat "$SSH_TUNNEL_LOGIN.passphrase" ;; *) cat "$SSH_TUNNEL_LOGIN.password" ;; esac\n',
+    { mode: 0o700 },
+  );
+  const args = options(login, join(folder, "host"));
+  if (proxy.host !== undefined) {
+    const words = ["env", `SSH_TUNNEL_LOGIN=${join(folder, "proxy")}`, "ssh"];
+    words.push(
+      ...options(proxy, join(folder, "proxy")),
+      "-W",
+      hostPort(String(login.host), Number(login.port ?? 22)),
+    );
+    words.push(String(proxy.host));
+    args.push("-o", `ProxyCommand=${words.map(shellQuote).join(" ").replaceAll("%", "%%")}`);
+  }
+  return {
+    address: String(login.host),
+    file: "ssh",
+    args: [...args, String(login.host)],
+    env: {
+      ...process.env,
+      SSH_ASKPASS: askpass,
+      SSH_ASKPASS_REQUIRE: "force",
+      SSH_TUNNEL_LOGIN: join(folder, "host"),
+    },
+  };
+}
+
+type Value = string | number | undefined;
+type Login = Record<string, Value>;
+
+/** Its values, secrets unwrapped. */
+async function known(login: object): Promise<Login> {
+  const entries = Object.entries(login).map(async ([key, value]): Promise<[string, Value]> => [
+    key,
+    await valueOf(value as pulumi.Input<Value>),
+  ]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+function valueOf(input: pulumi.Input<Value>): Promise<Value> {
+  return new Promise((resolve) => pulumi.output(input).apply(resolve));
+}
+
+/** Options of ssh for one login, whose secrets are written into files that begin with `file`. */
+function options(login: Login, file: string): string[] {
+  const write = (what: string, content: Value) =>
+    writeFileSync(`${file}.${what}`, content === undefined ? "" : `${String(content).trimEnd()}\n`, {
+      mode: 0o600,
+    });
+  write("known_hosts", login.hostKey === undefined ? undefined : `host ${login.hostKey}`);
+  write("key", login.privateKey);
+  write("passphrase", login.privateKeyPassword);
+  write("password", login.password);
+  const asks = login.privateKeyPassword !== undefined || login.password !== undefined;
+  const settings = {
+    Port: login.port ?? 22,
+    User: login.user ?? "root",
+    HostKeyAlias: "host",
+    UserKnownHostsFile: `"${file}.known_hosts"`,
+    GlobalKnownHostsFile: "/dev/null",
+    // There is none only where the settings say that any will do.
+    StrictHostKeyChecking: login.hostKey === undefined ? "no" : "yes",
+    IdentityFile: login.privateKey === undefined ? "none" : `"${file}.key"`,
+    IdentitiesOnly: login.privateKey === undefined ? "no" : "yes",
+    ...(login.agentSocketPath === undefined ? {} : { IdentityAgent: `"${login.agentSocketPath}"` }),
+    BatchMode: asks ? "no" : "yes",
+    NumberOfPasswordPrompts: 1,
+    ConnectTimeout: 10,
+    LogLevel: "ERROR",
+  };
+  return [
+    "-F",
+    "/dev/null",
+    "-T",
+    ...Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
+  ];
+}

@@ -1,0 +1,237 @@
+/** How every tunnel of a stack is, as each of its hosts tells: `npm run status`. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { z } from "zod";
+import type { Config } from "../components/config.ts";
+import { parseConfig } from "../components/config.ts";
+import type { Host } from "../components/host.ts";
+import { sshCommand } from "./sshCommand.ts";
+
+const usage = `usage: npm run status -- [--stack NAME] [--json]
+
+Asks each host of the stack, over its admin connection, how its tunnels are.
+
+  --stack NAME  the stack; else the one that is selected
+  --json        for programs; docs/monitoring.md has the fields
+
+Exit status: 0 all are up, 1 one is not, or a host did not answer, 2 wrong usage or settings.`;
+
+/** A host of the stack, and those of its tunnels that are the stack's. */
+export interface AskedHost {
+  name: string;
+  connection: Host["connection"];
+  tunnels: string[];
+}
+
+/** What is printed on a host goes to a terminal: nothing but plain text. */
+const plain = z.string().regex(/^\P{Cc}*$/u);
+const time = z.iso.datetime().nullable();
+const state = z.enum(["up", "down", "unknown"]);
+const forward = z.object({
+  forward: plain,
+  listens: plain.nullable(),
+  leadsTo: plain.nullable(),
+  state,
+  since: time,
+  lastGood: time,
+  reason: plain.nullable(),
+});
+const tunnel = z.object({
+  tunnel: plain,
+  side: z.enum(["internal", "public"]),
+  state,
+  checked: time,
+  intervalSec: z.number().nullable(),
+  service: z.object({ state: plain, pid: z.number().nullable(), connectedSince: time }).nullable(),
+  forwards: z.array(forward),
+});
+/** What ssh-tunnel-status --json prints. */
+const answer = z.object({ host: plain, time, tunnels: z.array(tunnel) });
+
+/** What came of asking one host. */
+export interface HostStatus {
+  host: string;
+  address: string;
+  /** Why there is nothing, or not all; null where all is there. */
+  error: string | null;
+  tunnels: z.infer<typeof tunnel>[];
+}
+
+/** The hosts of the settings that a tunnel begins or ends on. */
+export function hostsOf({ publicHosts, internalHosts }: Config): AskedHost[] {
+  const inside = Object.entries(internalHosts);
+  const outside = Object.entries(publicHosts).map(([name, { connection }]) => ({
+    name,
+    connection,
+    tunnels: inside.filter(([, { publicHost }]) => publicHost === name).map(([tunnelName]) => tunnelName),
+  }));
+  return [
+    ...outside.filter(({ tunnels }) => tunnels.length > 0),
+    ...inside.map(([name, { connection }]) => ({ name, connection, tunnels: [name] })),
+  ];
+}
+
+/** What a host's program printed, and how it and ssh ended. */
+export interface Ending {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Reads a host's answer. */
+export function statusOf(host: AskedHost, address: string, { code, stdout, stderr }: Ending): HostStatus {
+  // A login shell may have greeted before.
+  const line = stdout.split("\n").findLast((each) => each.startsWith('{"host":')) ?? "";
+  const found = answer.safeParse(code === 0 || code === 1 || code === 2 ? json(line) : undefined);
+  const said = printable(stderr.trim().split("\n").at(-1) ?? "");
+  const nothing = (error: string): HostStatus => ({ host: host.name, address, error, tunnels: [] });
+  if (found.success) {
+    const missing = host.tunnels.filter((name) => !found.data.tunnels.some((each) => each.tunnel === name));
+    const error = missing.length > 0 ? `does not have ${missing.join(", ")}: run 'pulumi up'` : null;
+    return { ...nothing(""), error, tunnels: found.data.tunnels };
+  }
+  if (code === null) return nothing("did not answer in 30 s");
+  if (code === 255) return nothing(`cannot be reached: ${said}`);
+  if (code === 127) return nothing("does not have ssh-tunnel-status yet: run 'pulumi up'");
+  return nothing(`did not answer as it should: ${said || printable(stdout.slice(0, 80))}`);
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+const printable = (text: string) => text.replaceAll(/\p{Cc}/gu, " ");
+
+/** The table, and a sentence for each host that could not be asked. */
+export function tableOf(hosts: HostStatus[], now = Date.now()): string {
+  const date = (text: string | null) => text?.replace("T", " ") ?? "-";
+  const rows = hosts.flatMap(({ host, tunnels }) =>
+    tunnels.flatMap((each) =>
+      (each.forwards.length > 0
+        ? each.forwards
+        : [{ ...unknown, reason: "it has not been looked at yet" }]
+      ).map((one) => [
+        ...[host, each.tunnel, one.forward, one.listens ?? "-", one.leadsTo ?? "-", one.state],
+        ...[date(one.since), age(one.lastGood, now), one.reason ?? ""],
+      ]),
+    ),
+  );
+  const heads = ["HOST", "TUNNEL", "FORWARD", "LISTENS", "LEADS TO", "STATE", "SINCE", "LAST GOOD", ""];
+  const widths = heads.map((_, column) => Math.max(...[heads, ...rows].map((row) => row[column]!.length)));
+  const line = (row: string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd();
+  const services = hosts.flatMap(({ host, tunnels }) =>
+    tunnels.flatMap(({ tunnel: name, service }) =>
+      service
+        ? [
+            `${host}: ssh-tunnel-${name}.service is ${service.state}` +
+              (service.pid === null ? "" : `, pid ${service.pid}`) +
+              (service.connectedSince === null ? "" : `, connected since ${date(service.connectedSince)}`),
+          ]
+        : [],
+    ),
+  );
+  const errors = hosts.flatMap(({ host, address, error }) =>
+    error ? [`${host} (${address}) ${error}`] : [],
+  );
+  return [...(rows.length > 0 ? [heads, ...rows].map(line) : []), ...services, ...errors].join("\n");
+}
+
+const unknown = { forward: "-", listens: null, leadsTo: null, state: "unknown", since: null, lastGood: null };
+
+function age(text: string | null, now: number): string {
+  if (text === null) return "-";
+  const seconds = Math.max(0, Math.round((now - Date.parse(text)) / 1000));
+  const units = [
+    [172_800, 86_400, "d"],
+    [7_200, 3_600, "h"],
+    [120, 60, "min"],
+  ] as const;
+  const [, size, unit] = units.find(([least]) => seconds >= least) ?? [0, 1, "s"];
+  return `${Math.floor(seconds / size)} ${unit} ago`;
+}
+
+/** 0 where all is up, else 1. */
+export function exitStatusOf(hosts: HostStatus[]): number {
+  const isUp = ({ error, tunnels }: HostStatus) => !error && tunnels.every((each) => each.state === "up");
+  return hosts.every(isUp) ? 0 : 1;
+}
+
+const run = promisify(execFile);
+
+async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
+  const { address, file, args, env } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
+  const command = ["/usr/local/bin/ssh-tunnel-status", "--json", ...host.tunnels].join(" ");
+  const ending = await run(file, [...args, command], { env, timeout: 30_000, killSignal: "SIGKILL" }).then(
+    ({ stdout, stderr }): Ending => ({ code: 0, stdout, stderr }),
+    (error: {
+      code?: number | string | null;
+      stdout?: string;
+      stderr?: string;
+      message: string;
+    }): Ending => ({
+      code: typeof error.code === "string" ? -1 : (error.code ?? null),
+      stdout: error.stdout ?? "",
+      stderr: error.stderr || error.message,
+    }),
+  );
+  return statusOf(host, address, ending);
+}
+
+/** The stack's settings, as the program gets them, from the Pulumi CLI. */
+async function settingsOf(stack: string | undefined): Promise<Config> {
+  const which = stack === undefined ? [] : ["--stack", stack];
+  const { stdout } = await run("pulumi", ["config", "--json", "--show-secrets", ...which]).catch(
+    (error: Error & { code?: string }) => {
+      throw error.code === "ENOENT" ? new Error("there is no pulumi on the PATH; install it") : error;
+    },
+  );
+  const all = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>);
+  const raw = all.flatMap(([key, { value = "" }]): [string, unknown][] => {
+    const name = /^ssh-reverse-tunnel:(.*)$/.exec(key)?.[1];
+    return name === undefined ? [] : [[name, name === "revision" ? value : (json(value) ?? value)]];
+  });
+  return parseConfig(Object.fromEntries(raw));
+}
+
+async function main(): Promise<number> {
+  const options = {
+    stack: { type: "string" },
+    json: { type: "boolean" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  const { values } = parseArgs({ options });
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
+  const hosts = hostsOf(await settingsOf(values.stack));
+  const waiting = new Set(hosts.map(({ name }) => name));
+  const progress = setInterval(() => console.error(`waiting for ${[...waiting].join(", ")} …`), 2_000);
+  const folder = mkdtempSync(join(tmpdir(), "ssh-tunnel-status-"));
+  process.once("SIGINT", () => process.exit(130));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const all = await Promise.all(
+    hosts.map(async (host) => ask(host, folder).finally(() => waiting.delete(host.name))),
+  );
+  clearInterval(progress);
+  console.log(values.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
+  return exitStatusOf(all);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  process.exitCode = await main().catch((error: Error & { stderr?: string }) => {
+    console.error(`status: ${(error.stderr || error.message).trim()}`);
+    return 2;
+  });
+}
