@@ -3,7 +3,7 @@ import { until } from "../../../../lab/exec.ts";
 import type { Host } from "../../../../lab/host.ts";
 import type { KindName } from "./kinds.ts";
 import type { Fault } from "./plan.ts";
-import { targetUnit } from "./targets.ts";
+import { TARGETS, type TargetName, targetUnit } from "./targets.ts";
 import { now } from "./traffic.ts";
 
 /** Does a fault, and gives the time when it was over. */
@@ -78,12 +78,11 @@ const ACTS: Record<KindName, Act> = {
     await host.run(`systemctl start ${targetUnit(forward)}`);
   },
 
-  // Of the forward that the watchdog looks through: of another kind it leaves the target in peace, and so learns nothing.
-  "cancelled forward": async (host) => {
+  "cancelled forward": async (host, { forward }) => {
     const service = `ssh-tunnel-${host.name}`;
     await host.run(`
       set -f
-      forward=$(systemctl cat ${service} | grep -o -- '-R [^ ]*:7022\\b')
+      forward=$(systemctl cat ${service} | grep -o -- '-R [^ ]*:${TARGETS[forward as TargetName].port}\\b')
       ssh -S /run/${service}/control -O cancel $forward ${service}`);
   },
 };

@@ -5,7 +5,7 @@ import { type Part, tunnelSettings } from "../settings.ts";
 import { BANNER } from "./connection.ts";
 import type { UsedForward } from "./traffic.ts";
 
-/** The forwards of each internal host, and the ports of their targets there. The watchdog looks through the first. */
+/** The forwards of each internal host, and the ports of their targets there. */
 export const TARGETS = {
   ssh: { port: 7022, banner: true },
   web: { port: 7080, banner: false },
