@@ -2,19 +2,16 @@
  * `make bench`: how long the engine takes for one tunnel with two forwards and a return path on two lab hosts, and how
  * many SSH connections it opens to each. Prints a table; with --write also keeps it in docs/benchmarks.md.
  */
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
-import { fileURLToPath } from "node:url";
-import { format } from "prettier";
 import { findEngine } from "../lab/engine.ts";
 import { exec } from "../lab/exec.ts";
 import type { Host } from "../lab/host.ts";
 import { Lab } from "../lab/lab.ts";
 import { labAdmin, openProgram } from "../lab/program.ts";
+import { keep, markdown, table } from "./document.ts";
+import { describeMachine, today } from "./machine.ts";
+import { median, worst } from "./statistics.ts";
 
 const ROUNDS = 5;
-const DOCUMENT = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
-const MARKERS = ["<!-- begin: make bench -->", "<!-- end: make bench -->"] as const;
 
 interface Sample {
   seconds: number;
@@ -35,21 +32,18 @@ async function main(): Promise<void> {
     const providers = engine.providers
       .map(({ name, version, origin }) => `${name} ${version} (${origin})`)
       .join(", ");
-    const text = await format(
-      [
-        `Measured on ${new Date().toISOString().slice(0, 10)}: ${ROUNDS} rounds, median (worst). ` +
-          `${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}, Pulumi ${engine.version}, providers ${providers}.`,
-        "",
-        `One bare login (\`ssh gate true\`) in the same run: ${login.toFixed(2)} s.`,
-        "",
-        "| operation | seconds | in bare logins | SSH connections to gate | to nas |",
-        "| --- | --- | --- | --- | --- |",
-        ...Object.entries(rows).map(([name, samples]) => row(name, samples, login)),
-      ].join("\n"),
-      { parser: "markdown", printWidth: 110 },
-    );
+    const text = await markdown([
+      `Measured on ${today()}: ${ROUNDS} rounds, median (worst). ${describeMachine()}, Pulumi ${engine.version}, providers ${providers}.`,
+      "",
+      `One bare login (\`ssh gate true\`) in the same run: ${login.toFixed(2)} s.`,
+      "",
+      ...table(
+        ["operation", "seconds", "in bare logins", "SSH connections to gate", "to nas"],
+        Object.entries(rows).map(([name, samples]) => row(name, samples, login)),
+      ),
+    ]);
     console.log(text);
-    if (process.argv.includes("--write")) keep(text);
+    if (process.argv.includes("--write")) keep("make bench", text);
   } finally {
     await lab.down();
   }
@@ -108,27 +102,16 @@ async function bareLogin(lab: Lab): Promise<number> {
   return median(times);
 }
 
-function row(name: string, samples: Sample[], login: number): string {
+function row(name: string, samples: Sample[], login: number): string[] {
   const seconds = samples.map((sample) => sample.seconds);
-  const most = (host: "gate" | "nas") => Math.max(...samples.map((sample) => sample[host]));
-  return `| ${name} | ${median(seconds).toFixed(1)} (${Math.max(...seconds).toFixed(1)}) | ${(median(seconds) / login).toFixed(0)} | ${most("gate")} | ${most("nas")} |`;
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
-/** Puts the table between the document's markers. */
-function keep(text: string): void {
-  const document = readFileSync(DOCUMENT, "utf8");
-  const [begin, end] = MARKERS.map((marker) => document.indexOf(marker));
-  if (begin === undefined || end === undefined || begin < 0 || end < begin) {
-    throw new Error(`docs/benchmarks.md has lost its markers ${MARKERS.join(" and ")}`);
-  }
-  writeFileSync(
-    DOCUMENT,
-    `${document.slice(0, begin)}${MARKERS[0]}\n\n${text.trim()}\n\n${document.slice(end)}`,
-  );
+  const most = (host: "gate" | "nas") => worst(samples.map((sample) => sample[host])).toFixed(0);
+  return [
+    name,
+    `${median(seconds).toFixed(1)} (${worst(seconds).toFixed(1)})`,
+    (median(seconds) / login).toFixed(0),
+    most("gate"),
+    most("nas"),
+  ];
 }
 
 main().catch((error: unknown) => {

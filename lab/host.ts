@@ -89,12 +89,20 @@ export class Host {
 
   /** Switches the host on and waits until it answers: over the network, or, where the link is cut, inside. */
   public async boot(): Promise<void> {
+    await this.ready(await this.switchOn());
+  }
+
+  /**
+   * Switches the host on and does not wait, for whoever measures the boot: the attempts to log in would slow it down.
+   * Returns whether the host has ended.
+   */
+  public async switchOn(): Promise<() => boolean> {
     if (await this.isOn()) throw new Error(`${this.name} is on already: use "reboot ${this.name}".`);
     const { cgroup } = this.setting;
     await this.setting.network.removeLink(this.name);
     await removeCgroup(cgroup);
     await createCgroup(cgroup);
-    await this.ready(powerOn(this, this.setting));
+    return powerOn(this, this.setting);
   }
 
   /** Boots a new host, and remembers its file system once everything has started. */
@@ -114,10 +122,15 @@ export class Host {
 
   /** Restarts the host in order, as `systemctl reboot` does, and waits until it answers again. */
   public async reboot(): Promise<void> {
+    await this.shutDown();
+    await this.ready(() => false);
+  }
+
+  /** The first half of `reboot`: returns once the host is down, when it starts again by itself. */
+  public async shutDown(): Promise<void> {
     const before = await this.init();
     await this.run("systemctl reboot", { allowFailure: true });
     await until(`${this.name} to shut down`, 100, async () => (await this.init()) !== before);
-    await this.ready(() => false);
   }
 
   /** Whether the host is switched on. */

@@ -1,0 +1,35 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { format } from "prettier";
+
+const DOCS = new URL("../docs/", import.meta.url);
+
+/** The path of a file among the documents. */
+export function documentPath(name: string): string {
+  return fileURLToPath(new URL(name, DOCS));
+}
+
+/** Lines of Markdown as the project writes it. */
+export async function markdown(lines: string[]): Promise<string> {
+  return format(lines.join("\n"), { parser: "markdown", printWidth: 110 });
+}
+
+/** A table in Markdown, one line after the other. */
+export function table(head: string[], rows: string[][]): string[] {
+  const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)];
+}
+
+/** Puts a text between the markers that a command has in docs/benchmarks.md. */
+export function keep(command: string, text: string): void {
+  const path = documentPath("benchmarks.md");
+  writeFileSync(path, between(readFileSync(path, "utf8"), command, text));
+}
+
+/** The document with this text between the markers of a command. */
+export function between(document: string, command: string, text: string): string {
+  const [begin, end] = [`<!-- begin: ${command} -->`, `<!-- end: ${command} -->`];
+  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md has lost its markers ${begin} and ${end}`);
+  return `${document.slice(0, from)}${begin}\n\n${text.trim()}\n\n${document.slice(to)}`;
+}

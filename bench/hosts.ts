@@ -1,0 +1,25 @@
+import { Lab } from "../lab/lab.ts";
+import { Pair } from "./pair.ts";
+import type { Installed } from "./tools/all.ts";
+
+/** Boots that many pairs of hosts, puts every tool on them, calls the action, and takes all down. */
+export async function withPairs(
+  lab: string,
+  pairs: number,
+  { tools, programs }: Installed,
+  onProgress: (line: string) => void,
+  action: (pairs: Pair[]) => Promise<void>,
+): Promise<void> {
+  const hosts = await Lab.up({ name: lab, hosts: Pair.hostNames(pairs), onProgress });
+  try {
+    const all = Array.from({ length: pairs }, (_, index) => new Pair(hosts, index + 1));
+    for (const pair of all) {
+      onProgress(`Installing ${tools.map(({ title }) => title).join(", ")} on pair ${pair.number} …`);
+      await pair.prepare();
+      for (const tool of tools) await tool.install(pair, programs);
+    }
+    await action(all);
+  } finally {
+    await hosts.down();
+  }
+}

@@ -1,0 +1,17 @@
+/** Those of all whose ids are named in an option such as "--tools project,frp"; all where it is not given. */
+export function chosen<T extends { id: string }>(option: string, names: string | undefined, all: T[]): T[] {
+  if (names === undefined) return all;
+  const ids = all.map(({ id }) => id);
+  for (const name of names.split(",")) {
+    if (!ids.includes(name))
+      throw new Error(`${option}: "${name}" is none of them; choose from ${ids.join(",")}`);
+  }
+  return all.filter(({ id }) => names.split(",").includes(id));
+}
+
+/** A number of an option, at least 1. */
+export function count(option: string, text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1) return number;
+  throw new Error(`${option} takes a whole number, 1 or more; not "${text}"`);
+}

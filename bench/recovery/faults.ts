@@ -1,0 +1,191 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { exec } from "../../lab/exec.ts";
+import { networkName } from "../../lab/network.ts";
+import type { Pair } from "../pair.ts";
+import type { Tool } from "../tools/tool.ts";
+
+/** What goes wrong between two hosts. */
+export interface Fault {
+  /** For options and results. */
+  id: string;
+  /** In tables and plots. */
+  title: string;
+  /** The moment that times are counted from. */
+  from: string;
+  /** About how many seconds pass from the beginning to that moment. */
+  seconds: number;
+  /** About how many seconds, from that moment, the hosts are busy with it. */
+  busySeconds: number;
+  /** Makes it, and tells when it has ended: for every tool, or for one. */
+  make: (pair: Pair, tools: Tool[], ended: (tool?: Tool) => void) => Promise<void>;
+  /** Puts everything back. */
+  undo?: (pair: Pair) => Promise<void>;
+}
+
+const OFF_SECONDS = 5;
+/** Between two tools whose processes are killed: what each starts again must not slow down the next. */
+const APART_SECONDS = 1.5;
+
+/** Every fault, in the order of the tables. */
+export const allFaults: Fault[] = [
+  silentCut(30),
+  {
+    ...silentCut(30),
+    id: "nat",
+    title: "link silent for 30 s, and the NAT forgets",
+    async make(pair, tools, ended) {
+      await forgetFlows(pair);
+      await silentCut(30).make(pair, tools, ended);
+    },
+    async undo(pair) {
+      await pair.nas.restoreLink();
+      await exec("ip", inNetwork(pair, "nft", "delete", "table", "bridge", table(pair)), {
+        allowFailure: true,
+      });
+    },
+  },
+  silentCut(240),
+  {
+    id: "power-cut",
+    title: "internal host loses power",
+    from: "the moment it is powered on",
+    seconds: OFF_SECONDS,
+    busySeconds: 8,
+    async make({ nas }, _, ended) {
+      await nas.powerCut();
+      await sleep(OFF_SECONDS * 1000);
+      const on = nas.switchOn();
+      ended();
+      await on;
+    },
+  },
+  {
+    id: "reboot",
+    title: "public host reboots",
+    from: "the moment it is powered on again",
+    seconds: 2,
+    busySeconds: 10,
+    async make({ gate }, _, ended) {
+      await gate.shutDown();
+      ended();
+    },
+  },
+  {
+    id: "kill-client",
+    title: "client process killed",
+    from: "the kill",
+    seconds: 0,
+    busySeconds: 7 * APART_SECONDS,
+    async make(pair, tools, ended) {
+      for (const tool of tools) {
+        await killClient(pair, tool);
+        ended(tool);
+        await sleep(APART_SECONDS * 1000);
+      }
+    },
+  },
+  {
+    id: "kill-server",
+    title: "server process and its sessions killed",
+    from: "the kill",
+    seconds: 0,
+    busySeconds: 7 * APART_SECONDS,
+    async make(pair, tools, ended) {
+      // Those with a server of their own one by one; sshd is the same for all others.
+      const shared = tools.filter((tool) => !tool.server);
+      for (const tool of tools.filter(({ server }) => server)) {
+        await pair.gate.run(`systemctl kill --kill-whom=all --signal=KILL ${tool.server}`);
+        ended(tool);
+        await sleep(APART_SECONDS * 1000);
+      }
+      if (shared.length > 0) await pair.gate.run("kill -KILL $(pgrep -x sshd)");
+      for (const tool of shared) ended(tool);
+    },
+  },
+  {
+    id: "address",
+    title: "internal host changes its address",
+    from: "the change",
+    seconds: 0,
+    busySeconds: 5,
+    async make(pair, _, ended) {
+      await changeAddress(pair, pair.nas.address, pair.otherAddress);
+      ended();
+    },
+    async undo(pair) {
+      await changeAddress(pair, pair.otherAddress, pair.nas.address);
+    },
+  },
+];
+
+function silentCut(seconds: number): Fault {
+  return {
+    id: `cut${seconds}`,
+    title: `link silent for ${seconds} s`,
+    from: "the end of the silence",
+    seconds,
+    busySeconds: 5,
+    async make({ nas }, _, ended) {
+      await nas.cutLink();
+      await sleep(seconds * 1000);
+      await nas.restoreLink();
+      ended();
+    },
+    async undo({ nas }) {
+      await nas.restoreLink();
+    },
+  };
+}
+
+/**
+ * From now on, the way between the hosts drops the packets of every connection that there is, both ways and without a
+ * word, as a NAT does that has forgotten them; new connections pass.
+ */
+async function forgetFlows(pair: Pair): Promise<void> {
+  const { gate, nas } = pair;
+  const { stdout } = await nas.run(`ss -Htn dst ${gate.address}`);
+  const flows = stdout.split("\n").flatMap((line) => {
+    const [, , , local, peer] = line.trim().split(/\s+/);
+    return local && peer ? [[local.replace(":", " . "), peer.replace(":", " . ")]] : [];
+  });
+  if (flows.length === 0) throw new Error(`${nas.name} has no connection to ${gate.name} to forget`);
+  const elements = flows.flatMap(([local, peer]) => [`${local} . ${peer}`, `${peer} . ${local}`]);
+  await exec("ip", inNetwork(pair, "nft", "-f", "-"), {
+    input: `table bridge ${table(pair)} {
+      set forgotten { type ipv4_addr . inet_service . ipv4_addr . inet_service; elements = { ${elements.join(", ")} }; }
+      chain way {
+        type filter hook forward priority 0; policy accept;
+        ip saddr . tcp sport . ip daddr . tcp dport @forgotten drop
+      }
+    }\n`,
+  });
+}
+
+const table = (pair: Pair) => `pair${pair.number}`;
+
+const inNetwork = (pair: Pair, ...command: string[]) => [
+  "netns",
+  "exec",
+  networkName(pair.lab.name),
+  ...command,
+];
+
+/** The process that holds the connection, and no other of its unit. */
+async function killClient(pair: Pair, tool: Tool): Promise<void> {
+  const { process, unit } = tool.client;
+  await pair.nas.run(
+    `group=$(systemctl show -P ControlGroup ${unit(pair)})
+    for pid in $(cat "/sys/fs/cgroup$group/cgroup.procs"); do
+      if [ "$(cat /proc/$pid/comm)" = ${process} ]; then kill -KILL $pid && exit; fi
+    done
+    exit 1`,
+  );
+}
+
+/** The new address first, as a lease that changes: the route stays all the time. */
+async function changeAddress({ nas }: Pair, from: string, to: string): Promise<void> {
+  await nas.run(
+    `sysctl -q -w net.ipv4.conf.eth0.promote_secondaries=1
+    ip addr add ${to}/24 dev eth0 && ip addr del ${from}/24 dev eth0`,
+  );
+}

@@ -1,0 +1,45 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Trial } from "./trial.ts";
+
+/** Everything that a table and a plot are made of. */
+export interface Results {
+  /** The first line above the table: day, machine, versions. */
+  measured: string;
+  trials: Trial[];
+}
+
+/** The results in a file; none where it is not there. */
+export function readResults(path: string): Results {
+  return existsSync(path)
+    ? (JSON.parse(readFileSync(path, "utf8")) as Results)
+    : { measured: "", trials: [] };
+}
+
+/** Keeps results in a file. */
+export function writeResults(path: string, results: Results): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, JSON.stringify(results, undefined, 1) + "\n");
+}
+
+/** Old results with those of a new run: for each fault and tool that it tried, its trials in place of the old ones. */
+export function merge(old: Results, fresh: Results): Results {
+  const key = (trial: Trial, tool: string) => `${trial.fault} ${trial.client} ${tool}`;
+  const tried = new Set(
+    fresh.trials.flatMap((trial) => Object.keys(trial.seconds).map((tool) => key(trial, tool))),
+  );
+  const kept = old.trials.flatMap((trial) => {
+    const seconds = Object.fromEntries(
+      Object.entries(trial.seconds).filter(([tool]) => !tried.has(key(trial, tool))),
+    );
+    return Object.keys(seconds).length > 0 ? [{ ...trial, seconds }] : [];
+  });
+  return { measured: fresh.measured, trials: [...kept, ...fresh.trials] };
+}
+
+/** Seconds of every trial of one cell of the table; Infinity where no answer came. */
+export function secondsOf(results: Results, fault: string, client: string, tool: string): number[] {
+  return results.trials
+    .filter((trial) => trial.fault === fault && trial.client === client)
+    .flatMap(({ seconds }) => (seconds[tool] === undefined ? [] : [seconds[tool] ?? Infinity]));
+}

@@ -1,0 +1,43 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { exec } from "../../lab/exec.ts";
+import { cacheFolder } from "../../lab/root.ts";
+import { chisel, frp, rathole } from "./others.ts";
+import { autossh, autosshTuned, guide } from "./plainSsh.ts";
+import { project } from "./project.ts";
+import type { Tool } from "./tool.ts";
+
+const INSTALL = fileURLToPath(new URL("install.sh", import.meta.url));
+
+/** Every tool, in the order of the tables. */
+export const allTools: Tool[] = [project, guide, autossh, autosshTuned, frp, chisel, rathole];
+
+/** The tools that can be had here, and the folder of their programs. */
+export interface Installed {
+  tools: Tool[];
+  programs: string;
+}
+
+/** Builds what is not there yet; a tool that cannot be built is left out, and named. */
+export async function buildTools(tools: Tool[], onProgress: (line: string) => void): Promise<Installed> {
+  const folder = join(cacheFolder(), "bench");
+  const sources = [...new Set(tools.flatMap((tool) => tool.source ?? []))];
+  const options = { allowFailure: true, timeoutSeconds: 3600 };
+  const { stderr } = await exec("sh", [INSTALL, folder, ...sources], options);
+  for (const line of stderr.split("\n").filter(Boolean)) onProgress(line);
+  const there: Tool[] = [];
+  for (const tool of tools) {
+    const isBuilt = !tool.source || (await exists(join(folder, tool.source)));
+    if (isBuilt) there.push(tool);
+    else onProgress(`${tool.title} is left out: it could not be built`);
+  }
+  return { tools: there, programs: join(folder, "bin") };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,32 @@
+import { labAdmin, openProgram } from "../../lab/program.ts";
+import { ANSWER_PORT } from "../pair.ts";
+import type { Tool } from "./tool.ts";
+
+/** This project, as `pulumi up` makes it with its default settings. */
+export const project: Tool = {
+  id: "project",
+  title: "this project",
+  settings:
+    "default settings, with a forward to sshd and a return path beside the forward that is measured, as in the README",
+  port: 8001,
+  client: { process: "ssh", unit: ({ nas }) => `ssh-tunnel-${nas.name}` },
+  async install({ lab, gate, nas }) {
+    const stack = await openProgram(lab, {
+      stack: `bench-${nas.name}`,
+      config: {
+        publicHosts: { [gate.name]: labAdmin(lab, gate) },
+        internalHosts: {
+          [nas.name]: {
+            ...labAdmin(lab, nas),
+            forwards: {
+              answer: { remotePort: project.port, target: ANSWER_PORT, listen: "all" },
+              ssh: { remotePort: 2222, target: 22 },
+            },
+            returnPath: [{ from: "root", to: "root" }],
+          },
+        },
+      },
+    });
+    await stack.up();
+  },
+};
