@@ -1,9 +1,9 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit soak lint bench settings clean
+.PHONY: help demo test unit soak lint bench bench-recovery bench-throughput settings clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: node_modules ## boot two hosts, run the program on them, log in through the tunnel (root, Linux)
 	@npx tsx lab/demo.ts
@@ -22,6 +22,12 @@ lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
 
 bench: node_modules ## times and counts SSH connections; prints the table of docs/benchmarks.md
 	@npx tsx bench/engine.ts
+
+bench-recovery: node_modules ## how fast the tunnel is back after a fault, beside autossh, frp, chisel, rathole; 45 minutes
+	@npx tsx bench/recovery/main.ts
+
+bench-throughput: node_modules ## MB/s, latency and memory, beside the same tools and other ciphers; 15 minutes
+	@npx tsx bench/throughput/main.ts
 
 settings: node_modules ## write docs/settings.md from the schema
 	@npx tsx tools/settingsReference.ts

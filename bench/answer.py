@@ -5,10 +5,12 @@ ping      it answers "pong"
 send N    it sends N bytes
 take N    it answers "go", reads N bytes, then answers "taken"
 """
+import os
 import socket
 import threading
 
-BLOCK = bytes(1 << 18)
+# Random, and longer than what a compressor looks back on.
+BLOCK = memoryview(os.urandom(1 << 18))
 
 
 def serve(connection):

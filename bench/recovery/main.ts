@@ -2,22 +2,23 @@
  * `make bench-recovery`: how long each tool's tunnel is gone after each fault. Prints a table; with --write also keeps
  * it, its numbers and its plot in docs/.
  */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { cacheFolder } from "../../lab/root.ts";
 import { documentPath, keep, markdown } from "../document.ts";
-import { withPairs } from "../hosts.ts";
-import { describeMachine, today } from "../machine.ts";
+import { measuredWith, withPairs } from "../hosts.ts";
 import { chosen, count } from "../options.ts";
 import type { Pair } from "../pair.ts";
 import { median } from "../statistics.ts";
-import { type Installed, allTools, buildTools } from "../tools/all.ts";
+import { type Installed, allTools, buildTools, toolTable } from "../tools/all.ts";
 import { Agenda } from "./agenda.ts";
 import { type Fault, allFaults } from "./faults.ts";
 import { keepJournals } from "./journals.ts";
-import { recoveryTable } from "./report.ts";
+import { recoveryPlot } from "./plot.ts";
+import { recoveryTable, trialsInWords } from "./report.ts";
 import { type Results, merge, readResults, writeResults } from "./results.ts";
-import { type Client, runTrial } from "./trial.ts";
+import { type Client, type Trial, runTrial } from "./trial.ts";
 
 const USAGE = `npx tsx bench/recovery/main.ts [options]
   --faults A,B    only these: ${allFaults.map(({ id }) => id).join(",")}
@@ -58,12 +59,13 @@ async function main(): Promise<void> {
   const unfinished = join(cacheFolder(), "bench", "recovery.json");
   const results: Results = values.resume ? readResults(unfinished) : { measured: "", trials: [] };
   const limit = count("--limit", values.limit);
-  results.measured = `Measured on ${today()}: ${describeMachine()}`;
   const jobs = missing(faults, count("--trials", values.trials), results);
   const pairs = Math.min(count("--pairs", values.pairs), jobs.length);
-  await withPairs(values.lab, pairs, installed, progress, (all) =>
-    runJobs(all, jobs, installed, limit, results, () => writeResults(unfinished, results), values.journals),
-  );
+  await withPairs(values.lab, pairs, installed, progress, async (all) => {
+    results.measured = await measuredWith(all, `"never" is more than ${limit} s`);
+    const keepAll = () => writeResults(unfinished, results);
+    await runJobs(all, jobs, installed, limit, results, keepAll, values.journals);
+  });
   const merged = values.write ? merge(readResults(numbers), results) : results;
   if (values.write) writeResults(numbers, merged);
   await report(merged, values.write);
@@ -104,21 +106,23 @@ async function runJobs(
   journals: string | undefined,
 ): Promise<void> {
   const agenda = new Agenda();
-  const waiting = [...jobs];
+  const waiting = jobs.map((job) => ({ ...job, failures: 0 }));
+  let done = 0;
   const work = async (pair: Pair) => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
-      const trial = await runTrial({ pair, tools, limitSeconds, agenda, ...job });
-      results.trials.push(trial);
-      onResult();
-      const times = Object.entries(trial.seconds).map(
-        ([tool, seconds]) => `${tool} ${seconds?.toFixed(2) ?? "never"}`,
-      );
-      const count = `${jobs.length - waiting.length} of ${jobs.length}`;
-      progress(
-        `${count} begun; ${job.fault.id} ${job.number}, ${job.client}, pair ${pair.number}: ${times.join(", ")}; CPU idle ${(trial.idleCpu * 100).toFixed(0)} %`,
-      );
-      if (journals)
-        await keepJournals(pair, journals, `${job.fault.id}-${job.client}-${job.number}`, trial.at);
+      const name = `${job.fault.id}-${job.client}-${job.number}`;
+      try {
+        const trial = await runTrial({ pair, tools, limitSeconds, agenda, ...job });
+        results.trials.push(trial);
+        onResult();
+        progress(`${++done} of ${jobs.length}: ${name}, pair ${pair.number}: ${inOneLine(trial)}`);
+        if (journals) await keepJournals(pair, journals, name, trial.at);
+      } catch (error) {
+        // A machine that is too busy, for example: the trial is made again, perhaps by another pair.
+        if (++job.failures === 3) throw error;
+        progress(`${name}, pair ${pair.number}, is made again: ${String(error)}`);
+        waiting.push(job);
+      }
     }
   };
   // One that fails lets the others end: what they measure is kept.
@@ -126,17 +130,26 @@ async function runJobs(
   for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
+function inOneLine({ seconds, idleCpu }: Trial): string {
+  const times = Object.entries(seconds).map(([tool, time]) => `${tool} ${time?.toFixed(2) ?? "never"}`);
+  return `${times.join(", ")}; CPU idle ${(idleCpu * 100).toFixed(0)} %`;
+}
+
 async function report(results: Results, write: boolean): Promise<void> {
   const known = new Set(results.trials.flatMap(({ seconds }) => Object.keys(seconds)));
   const tools = allTools.filter(({ id }) => known.has(id));
   const idle = median(results.trials.map(({ idleCpu }) => idleCpu));
   const text = await markdown([
-    `${results.measured}. CPU idle at the ends of the faults: ${(idle * 100).toFixed(0)} % (median).`,
+    `${results.measured}. ${trialsInWords(results)} CPU idle at the ends of the faults: ${(idle * 100).toFixed(0)} % (median of all trials).`,
     "",
     ...recoveryTable(results, allFaults, tools),
+    "",
+    ...toolTable(tools),
   ]);
   console.log(text);
-  if (write) keep("make bench-recovery", text);
+  if (!write) return;
+  keep("make bench-recovery", text);
+  writeFileSync(documentPath("bench-recovery.svg"), recoveryPlot(results, allFaults, tools));
 }
 
 main().catch((error: unknown) => {

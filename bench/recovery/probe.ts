@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ask } from "../client.ts";
 
 /** After a refusal, the next attempt is this much later. */
@@ -26,6 +27,7 @@ export async function secondsToAnswer(
 ): Promise<number | undefined> {
   const deadline = AbortSignal.timeout(limitSeconds * 1000);
   const over = new AbortController();
+  setMaxListeners(0, over.signal);
   deadline.addEventListener("abort", () => over.abort());
   let answered: number | undefined;
   while (!over.signal.aborted) {

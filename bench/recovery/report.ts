@@ -29,3 +29,17 @@ export function inWords(seconds: number): string {
   if (seconds === Infinity) return "never";
   return seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0);
 }
+
+/** How many trials there are of each cell. */
+export function trialsInWords({ trials }: Results): string {
+  const cells = new Map<string, number>();
+  for (const { fault, client, seconds } of trials) {
+    for (const tool of Object.keys(seconds)) {
+      const key = `${fault} ${client} ${tool}`;
+      cells.set(key, (cells.get(key) ?? 0) + 1);
+    }
+  }
+  const [least, most] = [Math.min(...cells.values()), Math.max(...cells.values())];
+  const number = least === most ? `${least}` : `${least} to ${most}`;
+  return `${number} trial${most === 1 ? "" : "s"} of each, median (worst), in seconds.`;
+}

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exec } from "../../lab/exec.ts";
 import { cacheFolder } from "../../lab/root.ts";
+import { table } from "../document.ts";
 import { chisel, frp, rathole } from "./others.ts";
 import { autossh, autosshTuned, guide } from "./plainSsh.ts";
 import { project } from "./project.ts";
@@ -19,9 +20,18 @@ export interface Installed {
   programs: string;
 }
 
+/** The lines of a table of what each tool is, and how it is set. */
+export function toolTable(tools: Tool[]): string[] {
+  return table(
+    ["tool", "version", "settings"],
+    tools.map(({ title, source, settings }) => [title, source?.split("@")[1] ?? "", settings]),
+  );
+}
+
 /** Builds what is not there yet; a tool that cannot be built is left out, and named. */
 export async function buildTools(tools: Tool[], onProgress: (line: string) => void): Promise<Installed> {
   const folder = join(cacheFolder(), "bench");
+  onProgress("Looking for the programs to compare with, which are built once, in some minutes …");
   const sources = [...new Set(tools.flatMap((tool) => tool.source ?? []))];
   const options = { allowFailure: true, timeoutSeconds: 3600 };
   const { stderr } = await exec("sh", [INSTALL, folder, ...sources], options);

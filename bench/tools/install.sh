@@ -16,7 +16,7 @@ main() {
     version=${tool#*@}
     [ -e "$folder/$tool" ] && continue
     echo "$name $version: building, in the background of everything else …" >&2
-    rm -rf "$folder/work/$name"
+    scratch
     # A function called in a condition would not end at its first error.
     set +e
     (set -e && cd "$folder/work" && "get_$name" "$version") >"$folder/$name.log" 2>&1
@@ -28,10 +28,16 @@ main() {
       echo "$name $version: cannot be built, see $folder/$name.log: $(tail -n 1 "$folder/$name.log")" >&2
       missing=1
     fi
-    chmod -R u+w "$folder/work/$name" 2>/dev/null || :
-    rm -rf "$folder/work/$name"
+    scratch
   done
   [ -z "$missing" ]
+}
+
+# An empty folder to build in.
+scratch() {
+  chmod -R u+w "$folder/work"
+  rm -rf "$folder/work"
+  mkdir "$folder/work"
 }
 
 quietly() { nice -n 19 "$@"; }
