@@ -109,11 +109,11 @@ export const allFaults: Fault[] = [
     seconds: 0,
     busySeconds: 5,
     async make(pair, _, ended) {
-      await changeAddress(pair, pair.nas.address, pair.otherAddress);
+      await changeAddress(pair, `${pair.nas.address}/24`, `${pair.otherAddress}/25`);
       ended();
     },
     async undo(pair) {
-      await changeAddress(pair, pair.otherAddress, pair.nas.address);
+      await changeAddress(pair, `${pair.otherAddress}/25`, `${pair.nas.address}/24`);
     },
   },
 ];
@@ -182,10 +182,10 @@ async function killClient(pair: Pair, tool: Tool): Promise<void> {
   );
 }
 
-/** The new address first, as a lease that changes: the route stays all the time. */
+/**
+ * The new address comes before the old one goes, so that the route stays all the time. It has a mask of its own: with the
+ * same, it would be the other's secondary address, and go with it.
+ */
 async function changeAddress({ nas }: Pair, from: string, to: string): Promise<void> {
-  await nas.run(
-    `sysctl -q -w net.ipv4.conf.eth0.promote_secondaries=1
-    ip addr add ${to}/24 dev eth0 && ip addr del ${from}/24 dev eth0`,
-  );
+  await nas.run(`ip addr add ${to} dev eth0 && ip addr del ${from} dev eth0`);
 }

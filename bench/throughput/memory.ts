@@ -4,7 +4,7 @@ import type { Tool } from "../tools/tool.ts";
 
 /** Memory in MB that a tool's processes have for themselves, and their share of what they have with others: PSS. */
 export interface Memory {
-  /** On the public host: its server, or the processes of its SSH session; sshd itself is there anyway. */
+  /** On the public host: its server, or all processes of the account that logs in; sshd itself is there anyway. */
   gate: number;
   /** On the internal host: all processes of its unit. */
   nas: number;
@@ -12,14 +12,19 @@ export interface Memory {
 
 /** What a tool that runs takes on each side. */
 export async function memoryOf(pair: Pair, tool: Tool): Promise<Memory> {
-  const session = `$(ss -Hltnp 'sport = :${tool.port}' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | sort -u)`;
-  const gate = tool.server
-    ? unitProcesses(tool.server)
-    : `for pid in ${session}; do echo $pid; sed -n 's/^PPid:[[:space:]]*//p' /proc/$pid/status; done`;
   return {
-    gate: await sum(pair.gate, gate),
+    gate: await sum(pair.gate, tool.server ? unitProcesses(tool.server) : sessionProcesses(tool.port)),
     nas: await sum(pair.nas, unitProcesses(tool.client.unit(pair))),
   };
+}
+
+/** All that there is of the account whose session listens: sshd's processes, and the manager that systemd starts for it. */
+function sessionProcesses(port: number): string {
+  return `group=$(ss -Hltnp 'sport = :${port}' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1 | xargs -I@ sed -n 's/^0:://p' /proc/@/cgroup)
+    case $group in
+      /user.slice/*) find "/sys/fs/cgroup\${group%/*}" -name cgroup.procs -exec cat {} + ;;
+      *) echo "the session is not in a slice of its user: $group" >&2 ;;
+    esac`;
 }
 
 function unitProcesses(unit: string): string {
@@ -28,7 +33,8 @@ function unitProcesses(unit: string): string {
 
 async function sum(host: Host, processes: string): Promise<number> {
   const { stdout } = await host.run(
-    `for pid in $(${processes}); do cat /proc/$pid/smaps_rollup; done | awk '/^Pss:/ { sum += $2 } END { print sum }'`,
+    `processes=$(${processes})
+    for pid in $processes; do cat /proc/$pid/smaps_rollup; done | awk '/^Pss:/ { sum += $2 } END { print sum }'`,
   );
   const kilobytes = Number(stdout);
   if (!(kilobytes > 0)) throw new Error(`no process found on ${host.name} by: ${processes}`);
