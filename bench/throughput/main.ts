@@ -10,6 +10,7 @@ import { chosen, count } from "../options.ts";
 import { ANSWER_PORT, type Pair } from "../pair.ts";
 import { allTools, buildTools } from "../tools/all.ts";
 import type { Tool } from "../tools/tool.ts";
+import { cpuTimesOf } from "./cpu.ts";
 import { type Sample, measure } from "./measure.ts";
 import { memoryOf } from "./memory.ts";
 import { throughputPlot, throughputTables } from "./report.ts";
@@ -77,7 +78,7 @@ async function runRound(
 ): Promise<void> {
   const { gate, nas } = pair;
   const take = async (list: Record<string, Sample[]>, id: string, host: string, port: number) => {
-    const sample = await measure({ host, port }, megabytes, seconds);
+    const sample = await measure({ host, port }, megabytes, seconds, cpuTimesOf(pair));
     (list[id] ??= []).push(sample);
     onSample(id, sample);
   };

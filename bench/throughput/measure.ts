@@ -20,15 +20,28 @@ export interface Sample {
   /** Requests a second, on one connection and on 16 at once. */
   requestsBy1: number;
   requestsBy16: number;
+  /** Seconds of CPU time that each host takes for a gigabyte, the mean of both directions. */
+  cpuSecondsOnGate: number;
+  cpuSecondsOnNas: number;
 }
+
+/** CPU time of each host so far, in seconds. */
+export type CpuTimes = () => Promise<{ gate: number; nas: number }>;
 
 /** Random, and longer than what a compressor looks back on. */
 const BLOCK = randomBytes(1 << 18);
 
 /** Measures all, one after the other. */
-export async function measure(place: Place, megabytes: number, seconds: number): Promise<Sample> {
+export async function measure(
+  place: Place,
+  megabytes: number,
+  seconds: number,
+  cpuTimes: CpuTimes,
+): Promise<Sample> {
+  const before = await cpuTimes();
   const megabytesPerSecondDown = megabytes / (await secondsDown(place, megabytes * 1e6));
   const megabytesPerSecondUp = megabytes / (await secondsUp(place, megabytes * 1e6));
+  const after = await cpuTimes();
   const one = await requests(place, 1, seconds);
   const many = await requests(place, 16, seconds);
   return {
@@ -38,6 +51,8 @@ export async function measure(place: Place, megabytes: number, seconds: number):
     milliseconds99: percentile(one, 0.99),
     requestsBy1: one.length / seconds,
     requestsBy16: many.length / seconds,
+    cpuSecondsOnGate: ((after.gate - before.gate) * 1000) / (2 * megabytes),
+    cpuSecondsOnNas: ((after.nas - before.nas) * 1000) / (2 * megabytes),
   };
 }
 

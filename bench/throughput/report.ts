@@ -9,10 +9,12 @@ import type { Variant } from "./variants.ts";
 const FIGURES: { figure: keyof Sample; head: string; digits: number }[] = [
   { figure: "megabytesPerSecondDown", head: "MB/s from the internal host", digits: 0 },
   { figure: "megabytesPerSecondUp", head: "MB/s to it", digits: 0 },
-  { figure: "millisecondsMedian", head: "ms a request, p50", digits: 2 },
+  { figure: "millisecondsMedian", head: "ms a request, p50", digits: 3 },
   { figure: "milliseconds99", head: "p99", digits: 2 },
   { figure: "requestsBy1", head: "requests/s, 1 connection", digits: 0 },
   { figure: "requestsBy16", head: "16 connections", digits: 0 },
+  { figure: "cpuSecondsOnGate", head: "CPU s/GB, public host", digits: 1 },
+  { figure: "cpuSecondsOnNas", head: "internal host", digits: 1 },
 ];
 
 /** The lines of both tables: the tools, then plain ssh with other options. */
@@ -77,6 +79,8 @@ export function throughputPlot(results: Results, tools: Tool[]): string {
 
 function cell(samples: Sample[], direct: Sample[], figure: (typeof FIGURES)[number]): string {
   if (samples.length === 0) return "";
+  // A direct connection does not touch the public host: there is nothing to compare with.
+  if (figure.figure.startsWith("cpu")) return plain(samples, figure);
   return `${plain(samples, figure)} (${ofDirect(ratio(samples, direct, figure.figure))})`;
 }
 

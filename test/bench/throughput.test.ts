@@ -13,6 +13,8 @@ const sample = (megabytesPerSecondDown: number): Sample => ({
   milliseconds99: 1.5,
   requestsBy1: 4000,
   requestsBy16: 16000,
+  cpuSecondsOnGate: 2.5,
+  cpuSecondsOnNas: 3.25,
 });
 
 const results: Results = {
@@ -33,9 +35,9 @@ describe("the tables of throughput", () => {
 
   it("have each figure and its ratio, memory, and ssh with other options", () => {
     const lines = throughputTables(results, tools, variants);
-    expect(lines).toContain("| direct | 1000 | 200 | 0.25 | 1.50 | 4000 | 16000 |  |  |");
+    expect(lines).toContain("| direct | 1000 | 200 | 0.250 | 1.50 | 4000 | 16000 | 2.5 | 3.3 |  |  |");
     expect(lines).toContain(
-      "| this project | 250 (0.50×) | 200 (1.00×) | 0.25 (1.00×) | 1.50 (1.00×) | 4000 (1.00×) | 16000 (1.00×) | 4.3 | 5.0 |",
+      "| this project | 250 (0.50×) | 200 (1.00×) | 0.250 (1.00×) | 1.50 (1.00×) | 4000 (1.00×) | 16000 (1.00×) | 2.5 | 3.3 | 4.3 | 5.0 |",
     );
     expect(lines.at(-1)).toMatch(/^\| OpenSSH's defaults \| 500 \(1\.00×\) /);
   });
