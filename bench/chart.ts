@@ -50,8 +50,8 @@ const MARGIN = 16;
 const HEAD = 64;
 const LABELS = 104;
 const TEXTS = 84;
-const BAR = 9;
-const ROW_GAP = 6;
+const BAR = 12;
+const ROW_GAP = 7;
 const PANEL_HEAD = 22;
 const PANEL_FOOT = 34;
 
@@ -59,7 +59,7 @@ const STYLE = `
   text { font: 12px system-ui, sans-serif; fill: #1f2328; }
   .title { font-size: 16px; font-weight: 600; }
   .panel { font-size: 13px; font-weight: 600; }
-  .quiet { fill: #59636e; font-size: 11px; }
+  .quiet { fill: #59636e; font-size: 10.5px; }
   .grid { stroke: #d1d9e0; }
   .other { fill: #818b98; } .own { fill: #0969da; }
   line.other { stroke: #818b98; } line.own { stroke: #0969da; }
@@ -91,8 +91,8 @@ export function drawChart({ title, legend = [], columns, panels }: Chart): strin
     `<defs><pattern id="never" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line class="hatch" y2="6"/></pattern></defs>`,
     text(MARGIN, 26, title, "title"),
     ...legend.flatMap((entry, index) => [
-      rect(MARGIN + index * 300, 40, 18, BAR, `other ${shade(index)}`),
-      text(MARGIN + index * 300 + 24, 49, entry),
+      rect(MARGIN + index * 300, 40, 18, BAR - 1, `other ${shade(index)}`),
+      text(MARGIN + index * 300 + 24, 50, entry),
     ]),
     ...lines,
     "</svg>",
@@ -132,14 +132,14 @@ function drawPanel({ title, rows, axis }: Panel, left: number, top: number, widt
   function drawBar(bar: Bar, index: number, kind: string): string[] {
     if (bar.value === Infinity) {
       const hatched = `<rect x="${round(x0)}" y="${round(y)}" width="${round(span)}" height="${BAR - 1}" fill="url(#never)"/>`;
-      return [hatched, text(x0 + span + 4, y + BAR - 1, bar.text, "quiet")];
+      return [hatched, text(x0 + span + 4, y + BAR - 2.5, bar.text, "quiet")];
     }
     const end = at(bar.value);
     const far = bar.upTo === undefined ? end : bar.upTo === Infinity ? x0 + span : at(bar.upTo);
     return [
       rect(x0, y, Math.max(1, end - x0), BAR - 1, `${kind} ${shade(index)}`),
       ...(far > end ? [line(end, y + BAR / 2, far, y + BAR / 2, `${kind} ${shade(index)}`)] : []),
-      text(far + 4, y + BAR - 1, bar.text, "quiet"),
+      text(far + 4, y + BAR - 2.5, bar.text, "quiet"),
     ];
   }
 }
