@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { exec } from "../../lab/exec.ts";
 import { networkName } from "../../lab/network.ts";
+import type { Host } from "../../lab/host.ts";
 import type { Pair } from "../pair.ts";
 import type { Tool } from "../tools/tool.ts";
 
@@ -16,11 +17,14 @@ export interface Fault {
   seconds: number;
   /** About how many seconds, from that moment, the hosts are busy with it. */
   busySeconds: number;
-  /** Makes it, and tells when it has ended: for every tool, or for one. */
-  make: (pair: Pair, tools: Tool[], ended: (tool?: Tool) => void) => Promise<void>;
+  /** Makes it, and tells when it has ended. */
+  make: (pair: Pair, tools: Tool[], ended: Ended) => Promise<void>;
   /** Puts everything back. */
   undo?: (pair: Pair) => Promise<void>;
 }
+
+/** Called when a fault has ended, for every tool or for one; the moment, on the clock of `performance`, where it is past. */
+export type Ended = (tool?: Tool, since?: number) => void;
 
 const OFF_SECONDS = 5;
 /** Between two tools whose processes are killed: what each starts again must not slow down the next. */
@@ -78,8 +82,7 @@ export const allFaults: Fault[] = [
     busySeconds: 7 * APART_SECONDS,
     async make(pair, tools, ended) {
       for (const tool of tools) {
-        await killClient(pair, tool);
-        ended(tool);
+        ended(tool, await killClient(pair, tool));
         await sleep(APART_SECONDS * 1000);
       }
     },
@@ -94,12 +97,13 @@ export const allFaults: Fault[] = [
       // Those with a server of their own one by one; sshd is the same for all others.
       const shared = tools.filter((tool) => !tool.server);
       for (const tool of tools.filter(({ server }) => server)) {
-        await pair.gate.run(`systemctl kill --kill-whom=all --signal=KILL ${tool.server}`);
-        ended(tool);
+        const kill = `systemctl kill --kill-whom=all --signal=KILL ${tool.server}`;
+        ended(tool, await momentOf(pair.gate, kill));
         await sleep(APART_SECONDS * 1000);
       }
-      if (shared.length > 0) await pair.gate.run("kill -KILL $(pgrep -x sshd)");
-      for (const tool of shared) ended(tool);
+      if (shared.length === 0) return;
+      const since = await momentOf(pair.gate, "kill -KILL $(pgrep -x sshd)");
+      for (const tool of shared) ended(tool, since);
     },
   },
   {
@@ -109,8 +113,7 @@ export const allFaults: Fault[] = [
     seconds: 0,
     busySeconds: 5,
     async make(pair, _, ended) {
-      await changeAddress(pair, `${pair.nas.address}/24`, `${pair.otherAddress}/25`);
-      ended();
+      ended(undefined, await changeAddress(pair, `${pair.nas.address}/24`, `${pair.otherAddress}/25`));
     },
     async undo(pair) {
       await changeAddress(pair, `${pair.otherAddress}/25`, `${pair.nas.address}/24`);
@@ -171,9 +174,10 @@ const inNetwork = (pair: Pair, ...command: string[]) => [
 ];
 
 /** The process that holds the connection, and no other of its unit. */
-async function killClient(pair: Pair, tool: Tool): Promise<void> {
+async function killClient(pair: Pair, tool: Tool): Promise<number> {
   const { process, unit } = tool.client;
-  await pair.nas.run(
+  return momentOf(
+    pair.nas,
     `group=$(systemctl show -P ControlGroup ${unit(pair)})
     for pid in $(cat "/sys/fs/cgroup$group/cgroup.procs"); do
       if [ "$(cat /proc/$pid/comm)" = ${process} ]; then kill -KILL $pid && exit; fi
@@ -186,6 +190,12 @@ async function killClient(pair: Pair, tool: Tool): Promise<void> {
  * The new address comes before the old one goes, so that the route stays all the time. It has a mask of its own: with the
  * same, it would be the other's secondary address, and go with it.
  */
-async function changeAddress({ nas }: Pair, from: string, to: string): Promise<void> {
-  await nas.run(`ip addr add ${to} dev eth0 && ip addr del ${from} dev eth0`);
+async function changeAddress({ nas }: Pair, from: string, to: string): Promise<number> {
+  return momentOf(nas, `ip addr add ${to} dev eth0 && ip addr del ${from} dev eth0`);
+}
+
+/** Runs a command on a host; when it began there, which on a busy machine is well before this knows of its end. */
+async function momentOf(host: Host, command: string): Promise<number> {
+  const { stdout } = await host.run(`date +%s.%N\n${command}`);
+  return performance.now() - (Date.now() - Number(stdout) * 1000);
 }

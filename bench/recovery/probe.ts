@@ -15,7 +15,8 @@ export interface Target {
 }
 
 /**
- * Seconds from now until an answer comes through the port; undefined where none comes within the limit.
+ * Seconds from a moment, by default now, until an answer comes through the port; undefined where none comes within the
+ * limit.
  *
  * A port that refuses is tried every 50 ms. An attempt that hangs is left to hang, for its answer may come as soon as
  * packets pass again, and others are made beside it. Loads the CPU by about 0.1 ms for each attempt.
@@ -23,7 +24,7 @@ export interface Target {
 export async function secondsToAnswer(
   { host, port }: Target,
   limitSeconds: number,
-  now = performance.now(),
+  since = performance.now(),
 ): Promise<number | undefined> {
   const deadline = AbortSignal.timeout(limitSeconds * 1000);
   const over = new AbortController();
@@ -42,7 +43,7 @@ export async function secondsToAnswer(
     const hanging = sleep(HANGING_MS, over.signal);
     await Promise.race([attempt.then(() => pause), hanging]);
   }
-  return answered === undefined ? undefined : (answered - now) / 1000;
+  return answered === undefined ? undefined : (answered - since) / 1000;
 }
 
 /** A client of every target that tries each of them every 2 s until it is stopped. */

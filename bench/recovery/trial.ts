@@ -4,7 +4,7 @@ import { cpuTicks } from "../machine.ts";
 import type { Pair } from "../pair.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Agenda } from "./agenda.ts";
-import type { Fault } from "./faults.ts";
+import type { Ended, Fault } from "./faults.ts";
 import { keepTrying, secondsToAnswer } from "./probe.ts";
 
 /** Who connects during a fault: a client that tries every 2 s, or nobody until it has ended. */
@@ -59,13 +59,12 @@ export async function runTrial(setting: Setting): Promise<Trial> {
   const measured = new Map<Tool, Promise<number | undefined>>();
   let at = "";
   let idle = Promise.resolve(NaN);
-  const ended = (ofTool?: Tool) => {
+  const ended: Ended = (ofTool, since = performance.now()) => {
     if (!at) idle = idleShare(fault.busySeconds);
     at ||= new Date().toISOString();
-    const now = performance.now();
     for (const tool of ofTool ? [ofTool] : tools) {
       const target = { host: pair.gate.address, port: tool.port };
-      measured.set(tool, secondsToAnswer(target, limitSeconds, now));
+      measured.set(tool, secondsToAnswer(target, limitSeconds, since));
     }
   };
   try {

@@ -24,7 +24,7 @@ const USAGE = `npx tsx bench/throughput/main.ts [options]
   --megabytes N   to transfer in each direction (300)
   --seconds N     of small requests, on 1 and on 16 connections (2)
   --lab NAME      name of the lab (bench-throughput)
-  --write         keep the tables, the numbers and the plot in docs/
+  --write         keep the tables, the numbers and the plot in docs/, in place of all that was there
   --draw          measure nothing: make the tables and the plot from the numbers in docs/`;
 
 const progress = (line: string) => console.error(line);

@@ -24,7 +24,7 @@ export interface Installed {
 export function toolTable(tools: Tool[]): string[] {
   return table(
     ["tool", "version", "settings"],
-    tools.map(({ title, source, settings }) => [title, source?.split("@")[1] ?? "", settings]),
+    tools.map((tool) => [tool.title, tool.version ?? tool.source?.split("@")[1] ?? "", tool.settings]),
   );
 }
 

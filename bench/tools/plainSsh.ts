@@ -12,6 +12,7 @@ export const guide: Tool = {
   settings:
     "the unit of the usual guide: `ssh -N -R …` with `ServerAliveInterval=60`, `ServerAliveCountMax=3`, `ExitOnForwardFailure=yes`; `Restart=always`, `RestartSec=10`",
   port: 8002,
+  version: "that of OpenSSH",
   client: { process: "ssh", unit: () => "bench-guide" },
   async install(pair) {
     const options = "-o ServerAliveInterval=60 -o ServerAliveCountMax=3 -o ExitOnForwardFailure=yes";

@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import { ANSWER_PORT } from "../pair.ts";
 import type { Tool } from "./tool.ts";
@@ -9,6 +10,7 @@ export const project: Tool = {
   settings:
     "default settings, with a forward to sshd and a return path beside the forward that is measured, as in the README",
   port: 8001,
+  version: (createRequire(import.meta.url)("../../package.json") as { version: string }).version,
   client: { process: "ssh", unit: ({ nas }) => `ssh-tunnel-${nas.name}` },
   async install({ lab, gate, nas }) {
     const stack = await openProgram(lab, {

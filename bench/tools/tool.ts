@@ -16,6 +16,8 @@ export interface Tool {
   server?: string;
   /** What it is built from, for install.sh: name@version. Absent: all is in the hosts' image. */
   source?: string;
+  /** Its version, where there is no source. */
+  version?: string;
   /** Puts it on both hosts, enabled and not started; `programs` is the folder of what install.sh has built. */
   install: (pair: Pair, programs: string) => Promise<void>;
 }
