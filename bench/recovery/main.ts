@@ -25,7 +25,7 @@ const USAGE = `npx tsx bench/recovery/main.ts [options]
   --tools A,B     only these: ${allTools.map(({ id }) => id).join(",")}
   --trials N      of each fault, with and without a client (5)
   --limit N       seconds after which a tool has not come back: "never" (60)
-  --pairs N       pairs of hosts that work side by side (4)
+  --pairs N       pairs of hosts that work side by side (5)
   --lab NAME      name of the lab (bench-recovery)
   --resume        go on with the run that was interrupted
   --journals DIR  keep both hosts' journals of every trial
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
       tools: { type: "string" },
       trials: { type: "string", default: "5" },
       limit: { type: "string", default: "60" },
-      pairs: { type: "string", default: "4" },
+      pairs: { type: "string", default: "5" },
       lab: { type: "string", default: "bench-recovery" },
       resume: { type: "boolean", default: false },
       journals: { type: "string" },

@@ -37,7 +37,7 @@ export interface Setting {
 }
 
 /** Seconds that all seven tools take to start again, one after the other. */
-const CLEAN_SECONDS = 9;
+const CLEAN_SECONDS = 7;
 /** autossh gives up for good where its first connection ends within 30 s of its start; in a cut, it does not end yet. */
 const SETTLED_SECONDS = 36;
 
