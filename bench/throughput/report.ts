@@ -1,4 +1,4 @@
-import { type Chart, drawChart } from "../chart.ts";
+import { type Axis, type Bar, type Panel, drawChart } from "../chart.ts";
 import { table } from "../document.ts";
 import { median } from "../statistics.ts";
 import type { Tool } from "../tools/tool.ts";
@@ -49,32 +49,48 @@ export function throughputTables(results: Results, tools: Tool[], variants: Vari
   ];
 }
 
-/** The plot of docs/: each figure as a ratio to the direct connection. */
+/** The plot of docs/: ratios to the direct connection, and what both hosts spend on it. */
 export function throughputPlot(results: Results, tools: Tool[]): string {
   const direct = results.tools["direct"] ?? [];
-  const panel = (figure: keyof Sample, title: string, digits: number) => {
-    const rows = tools.map((tool, index) => {
-      const value = ratio(results.tools[tool.id] ?? [], direct, figure);
-      const text = `${ofDirect(value)} (${middle(results.tools[tool.id] ?? [], figure).toFixed(digits)})`;
-      return { label: tool.title, highlighted: index === 0, bars: [{ value, text }] };
-    });
-    const most = Math.max(...rows.map(({ bars }) => bars[0]?.value ?? 0));
-    const step = most > 4 ? 2 : most > 2 ? 1 : most > 1 ? 0.5 : 0.25;
-    const to = Math.ceil(most / step) * step;
-    const ticks = Array.from({ length: Math.round(to / step) + 1 }, (_, index) => index * step);
-    return { title, rows, axis: { from: 0, to, ticks } };
+  const samples = (tool: Tool) => results.tools[tool.id] ?? [];
+  const compared = (figure: keyof Sample, digits: number) => (tool: Tool) => {
+    const value = ratio(samples(tool), direct, figure);
+    return { value, text: `${ofDirect(value)} (${middle(samples(tool), figure).toFixed(digits)})` };
   };
-  const chart: Chart = {
-    title: "As a ratio to a direct connection in the same run (and the figure itself), medians",
+  const cpuSeconds = (tool: Tool) =>
+    middle(samples(tool), "cpuSecondsOnGate") + middle(samples(tool), "cpuSecondsOnNas");
+  const megabytes = (tool: Tool) =>
+    median((results.memory[tool.id] ?? []).map(({ gate, nas }) => gate + nas));
+  const absolute = (value: number) => ({ value, text: value.toFixed(1) });
+  const panel = (title: string, barOf: (tool: Tool) => Bar): Panel => {
+    const bars = tools.map(barOf);
+    const rows = tools.map(({ title: label }, index) => ({
+      ...{ label, highlighted: index === 0 },
+      bars: [bars[index]],
+    }));
+    return { title, rows, axis: linearAxis(Math.max(...bars.map(({ value }) => value))) };
+  };
+  return drawChart({
+    title: "Each tool as a ratio to a direct connection (and the figure itself), medians",
     columns: 2,
     panels: [
-      panel("megabytesPerSecondDown", "MB/s from the internal host: more is better", 0),
-      panel("megabytesPerSecondUp", "MB/s to the internal host: more is better", 0),
-      panel("millisecondsMedian", "ms a small request takes, p50: less is better", 2),
-      panel("requestsBy16", "requests/s on 16 connections: more is better", 0),
+      panel("MB/s from the internal host: more is better", compared("megabytesPerSecondDown", 0)),
+      panel("MB/s to the internal host: more is better", compared("megabytesPerSecondUp", 0)),
+      panel("ms a small request takes, p50: less is better", compared("millisecondsMedian", 2)),
+      panel("requests/s on 16 connections: more is better", compared("requestsBy16", 0)),
+      panel("CPU seconds for a GB, both hosts: less is better", (tool) => absolute(cpuSeconds(tool))),
+      panel("idle memory in MB, both hosts: less is better", (tool) => absolute(megabytes(tool))),
     ],
-  };
-  return drawChart(chart);
+  });
+}
+
+/** From 0 to a round number above the largest value, in two to five steps. */
+function linearAxis(most: number): Axis {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((part) => most / part <= 5) ?? power;
+  const steps = Math.ceil(most / step);
+  const ticks = Array.from({ length: steps + 1 }, (_, index) => Number((index * step).toPrecision(3)));
+  return { from: 0, to: steps * step, ticks };
 }
 
 function cell(samples: Sample[], direct: Sample[], figure: (typeof FIGURES)[number]): string {

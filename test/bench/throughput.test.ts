@@ -48,6 +48,8 @@ describe("the plot of throughput", () => {
     const plot = throughputPlot(results, tools);
     expect(plot).toContain(">0.50× (250)</text>");
     expect(plot).toContain(">1.00× (0.25)</text>");
+    expect(plot).toContain(">5.8</text>"); // CPU seconds of both hosts
+    expect(plot).toContain(">9.3</text>"); // MB of both hosts
     expect(plot).not.toMatch(/NaN|undefined/);
   });
 });
