@@ -20,6 +20,14 @@ export function table(head: string[], rows: string[][]): string[] {
   return [line(head), line(head.map(() => "---")), ...rows.map(line)];
 }
 
+/** Keeps numbers in a file, with four digits behind the point, as the project's JSON is written. */
+export async function writeNumbers(path: string, value: unknown): Promise<void> {
+  const rounded = JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "number" ? Math.round(part * 1e4) / 1e4 : part,
+  );
+  writeFileSync(path, await format(rounded, { parser: "json", printWidth: 110 }));
+}
+
 /** Puts a text between the markers that a command has in docs/benchmarks.md. */
 export function keep(command: string, text: string): void {
   const path = documentPath("benchmarks.md");

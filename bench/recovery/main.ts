@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { cacheFolder } from "../../lab/root.ts";
-import { documentPath, keep, markdown } from "../document.ts";
+import { documentPath, keep, markdown, writeNumbers } from "../document.ts";
 import { measuredWith, withPairs } from "../hosts.ts";
 import { chosen, count } from "../options.ts";
 import type { Pair } from "../pair.ts";
@@ -17,7 +17,7 @@ import { type Fault, allFaults } from "./faults.ts";
 import { keepJournals } from "./journals.ts";
 import { recoveryPlot } from "./plot.ts";
 import { recoveryTable, trialsInWords } from "./report.ts";
-import { type Results, merge, readResults, writeResults } from "./results.ts";
+import { type Results, merge, readResults } from "./results.ts";
 import { type Client, type Trial, runTrial } from "./trial.ts";
 
 const USAGE = `npx tsx bench/recovery/main.ts [options]
@@ -63,11 +63,11 @@ async function main(): Promise<void> {
   const pairs = Math.min(count("--pairs", values.pairs), jobs.length);
   await withPairs(values.lab, pairs, installed, progress, async (all) => {
     results.measured = await measuredWith(all, `"never" is more than ${limit} s`);
-    const keepAll = () => writeResults(unfinished, results);
+    const keepAll = () => writeNumbers(unfinished, results);
     await runJobs(all, jobs, installed, limit, results, keepAll, values.journals);
   });
   const merged = values.write ? merge(readResults(numbers), results) : results;
-  if (values.write) writeResults(numbers, merged);
+  if (values.write) await writeNumbers(numbers, merged);
   await report(merged, values.write);
 }
 
@@ -102,7 +102,7 @@ async function runJobs(
   { tools }: Installed,
   limitSeconds: number,
   results: Results,
-  onResult: () => void,
+  onResult: () => Promise<void>,
   journals: string | undefined,
 ): Promise<void> {
   const agenda = new Agenda();
@@ -114,7 +114,7 @@ async function runJobs(
       try {
         const trial = await runTrial({ pair, tools, limitSeconds, agenda, ...job });
         results.trials.push(trial);
-        onResult();
+        await onResult();
         progress(`${++done} of ${jobs.length}: ${name}, pair ${pair.number}: ${inOneLine(trial)}`);
         if (journals) await keepJournals(pair, journals, name, trial.at);
       } catch (error) {

@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import type { Trial } from "./trial.ts";
 
 /** Everything that a table and a plot are made of. */
@@ -14,12 +13,6 @@ export function readResults(path: string): Results {
   return existsSync(path)
     ? (JSON.parse(readFileSync(path, "utf8")) as Results)
     : { measured: "", trials: [] };
-}
-
-/** Keeps results in a file. */
-export function writeResults(path: string, results: Results): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, JSON.stringify(results, undefined, 1) + "\n");
 }
 
 /** Old results with those of a new run: for each fault and tool that it tried, its trials in place of the old ones. */

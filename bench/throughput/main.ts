@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { documentPath, keep, markdown } from "../document.ts";
+import { documentPath, keep, markdown, writeNumbers } from "../document.ts";
 import { measuredWith, withPairs } from "../hosts.ts";
 import { chosen, count } from "../options.ts";
 import { ANSWER_PORT, type Pair } from "../pair.ts";
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
       );
     }
   });
-  if (values.write) writeFileSync(NUMBERS, JSON.stringify(results, undefined, 1) + "\n");
+  if (values.write) await writeNumbers(NUMBERS, results);
   await report(results, values.write);
 }
 

@@ -1,5 +1,8 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { between, markdown, table } from "../../bench/document.ts";
+import { between, markdown, table, writeNumbers } from "../../bench/document.ts";
 import { chosen, count } from "../../bench/options.ts";
 
 const document = "before\n<!-- begin: make x -->\n\nold\n\n<!-- end: make x -->\nafter\n";
@@ -20,6 +23,16 @@ describe("the document of the benchmarks", () => {
     expect(await markdown(table(["a", "b"], [["long cell", "1"]]))).toBe(
       "| a         | b   |\n| --------- | --- |\n| long cell | 1   |\n",
     );
+  });
+});
+
+describe("the numbers of the benchmarks", () => {
+  it("are kept as prettier writes them, and need no more than four digits", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "numbers-")), "numbers.json");
+    await writeNumbers(path, { seconds: [1.23456789, null], name: "x" });
+    const text = readFileSync(path, "utf8");
+    expect(text).toBe('{ "seconds": [1.2346, null], "name": "x" }\n');
+    rmSync(dirname(path), { recursive: true });
   });
 });
 
