@@ -35,7 +35,7 @@ settings: node_modules ## write docs/settings.md from the schema
 clean: ## remove what the lab and the tests left, the cached image and engine too
 	@npx tsx lab/cli.ts down || true
 	@npx tsx lab/cli.ts clean
-	@rm -rf node_modules dist
+	@rm -rf node_modules dist "$${XDG_CACHE_HOME:-$$HOME/.cache}/ssh-reverse-tunnel/bench"
 
 node_modules: package.json package-lock.json
 	@echo "Installing the npm packages …"

@@ -61,11 +61,12 @@ async function main(): Promise<void> {
   const limit = count("--limit", values.limit);
   const jobs = missing(faults, count("--trials", values.trials), results);
   const pairs = Math.min(count("--pairs", values.pairs), jobs.length);
-  await withPairs(values.lab, pairs, installed, progress, async (all) => {
+  const measureAll = async (all: Pair[]) => {
     results.measured = await measuredWith(all, `"never" is more than ${limit} s`);
     const keepAll = () => writeNumbers(unfinished, results);
     await runJobs(all, jobs, installed, limit, results, keepAll, values.journals);
-  });
+  };
+  if (pairs > 0) await withPairs(values.lab, pairs, installed, progress, measureAll);
   const merged = values.write ? merge(readResults(numbers), results) : results;
   if (values.write) await writeNumbers(numbers, merged);
   await report(merged, values.write);

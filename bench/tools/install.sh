@@ -68,8 +68,11 @@ get_chisel() {
 }
 
 source_of() {
-  so_found=$(cd / && go mod download -json "$1@$2" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
-  cp -r "$so_found" "$3"
+  so_answer=$(cd / && go mod download -json "$1@$2") || {
+    echo "$so_answer" | grep '"Error"'
+    return 1
+  }
+  cp -r "$(echo "$so_answer" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')" "$3"
   chmod -R u+w "$3"
 }
 
