@@ -1,4 +1,3 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { Lab } from "../lab/lab.ts";
 import { describeMachine, hasAes, today } from "./machine.ts";
 import { Pair } from "./pair.ts";
@@ -12,7 +11,6 @@ export async function withPairs(
   onProgress: (line: string) => void,
   action: (pairs: Pair[]) => Promise<void>,
 ): Promise<void> {
-  await raiseInotifyLimit();
   const hosts = await Lab.up({ name: lab, hosts: Pair.hostNames(pairs), onProgress });
   try {
     const all = Array.from({ length: pairs }, (_, index) => new Pair(hosts, index + 1));
@@ -32,13 +30,4 @@ export async function measuredWith(pairs: Pair[], how: string): Promise<string> 
   const version = (await pairs[0]?.nas.run("ssh -V 2>&1"))?.stdout.split(",")[0];
   const aes = `${hasAes() ? "with" : "without"} AES instructions`;
   return `Measured on ${today()}: ${describeMachine()}, CPU ${aes}; ${version}. ${how}`;
-}
-
-/**
- * Every systemd takes a dozen inotify instances, of which the kernel gives all hosts and this machine 128 together: where
- * none is left, a host boots without a bus, and rathole ends. The limit is the memory's, and is left where it is then.
- */
-async function raiseInotifyLimit(): Promise<void> {
-  const limit = "/proc/sys/fs/inotify/max_user_instances";
-  if (Number(await readFile(limit, "utf8")) < 1024) await writeFile(limit, "1024");
 }

@@ -7,7 +7,7 @@ import { checkNames, claim, createFolder, labFolder, removeFolder, unclaim } fro
 import { Host } from "./host.ts";
 import { takeLock } from "./lock.ts";
 import type { Lock } from "./lock.ts";
-import { requireRoot, requireTools } from "./machine.ts";
+import { raiseInotifyLimit, requireRoot, requireTools } from "./machine.ts";
 import { Network, freeSubnet, networkName } from "./network.ts";
 import { rootImage } from "./root.ts";
 import type { Progress } from "./root.ts";
@@ -59,6 +59,7 @@ export class Lab {
     requireRoot();
     return withLock(name, async () => {
       await requireTools(onProgress);
+      await raiseInotifyLimit();
       const image = await rootImage(onProgress);
       await claim(name);
       await clear(name);

@@ -1,4 +1,4 @@
-import { access, constants } from "node:fs/promises";
+import { access, constants, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { exec } from "./exec.ts";
 import type { Progress } from "./root.ts";
@@ -24,6 +24,15 @@ export function requireRoot(): void {
   if (process.getuid?.() !== 0) {
     throw new Error("The lab needs root, for it boots hosts in network namespaces: run it again under sudo.");
   }
+}
+
+/**
+ * Every systemd takes a dozen inotify instances, of which the kernel gives all hosts and this machine 128 together: where
+ * none is left, a host boots without a bus. What bounds them otherwise is memory.
+ */
+export async function raiseInotifyLimit(): Promise<void> {
+  const limit = "/proc/sys/fs/inotify/max_user_instances";
+  if (Number(await readFile(limit, "utf8")) < 1024) await writeFile(limit, "1024");
 }
 
 /** Installs what the lab needs and this machine lacks. */
