@@ -157,7 +157,7 @@ describe("with hostile values on hostile hosts", () => {
       .pop();
     const { stdout } = await nas.run(`systemctl show -P ExecStart ${unit}`);
     expect(/argv\[\]=(.*?) ;/.exec(stdout)?.[1]).toBe(
-      `/usr/local/lib/${unit}/bin/tunnel ${unit} -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:${port}:[::1]:22`,
+      `/usr/local/lib/${unit}/bin/tunnel ${unit} 30 -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:${port}:[::1]:22`,
     );
     expect((await nas.run(`systemctl show -P User ${unit}`)).stdout).toBe(account);
     for (const host of [gate, nas]) {
