@@ -78,9 +78,9 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
 
   test("ends its earlier session over its one connection, and then asks for the forwards", () => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
-      `ssh -N -T -M -S ${folder}/control ssh-tunnel-nas`,
-      "ssh -T -S control ssh-tunnel-nas takeover",
-      "ssh -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
+      `ssh -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
+      "ssh -F /dev/null -T -S control ssh-tunnel-nas takeover",
+      "ssh -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
     ]);
   });
 
@@ -105,7 +105,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
       program("ssh", ssh(`[ "$1" != -G ] || echo "ciphers ${allowed}"`));
       return start()
         .said.find((line) => line.includes(" -M "))!
-        .replace(/^.*control /, "");
+        .replace(/^.*ClearAllForwardings=yes /, "");
     };
     expect(
       options("chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"),

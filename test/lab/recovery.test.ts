@@ -119,6 +119,22 @@ describe("a tunnel whose network changes", () => {
     await Promise.all([gate, nas].map((host) => host.run("nft delete table inet lose")));
   });
 
+  it("is not led astray by what the configuration of its host says of every host", async () => {
+    await nas.run(`cat >/etc/ssh/ssh_config.d/all.conf <<EOT
+Host *
+  ControlMaster auto
+  ControlPath ~/.ssh/%C
+  ControlPersist 10m
+  RemoteForward 127.0.0.1:2222 127.0.0.1:1
+  LocalForward 127.0.0.1:22 127.0.0.1:22
+  RemoteCommand false
+EOT
+      systemctl restart ssh-tunnel-nas`);
+    await until("the tunnel to come back", 5, works);
+    expect((await nas.run("systemctl show -P NRestarts ssh-tunnel-nas")).stdout).toBe("0");
+    await nas.run("rm /etc/ssh/ssh_config.d/all.conf");
+  });
+
   it("watches nothing where there is no ip command, and works", async () => {
     await nas.run(
       "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",

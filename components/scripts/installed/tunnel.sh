@@ -39,14 +39,15 @@ fi
 echo "$since $now" >down-since
 
 # One login does all: as soon as the connection is there, we end our own earlier session over it, which may hold the ports
-# for hours after a power cut here, and then ask for the forwards.
+# for hours after a power cut here, and then ask for the forwards. What this host's configuration says of every host, say
+# RemoteForward or RemoteCommand, is for neither.
 open_forwards() {
   until [ -e control ]; do
     kill -0 $$ 2>/dev/null || exit 0
     sleep 0.05
   done
-  timeout 30 ssh -T -S control "$alias" takeover
-  timeout 30 ssh -S control -O forward "$@" "$alias" || kill $$
+  timeout 30 ssh -F /dev/null -T -S control "$alias" takeover
+  timeout 30 ssh -F /dev/null -S control -O forward "$@" "$alias" || kill $$
 }
 open_forwards "$@" &
 
@@ -59,4 +60,6 @@ if grep -qw aes /proc/cpuinfo; then
   ciphers=${fast:+$fast,$allowed}
 fi
 
-exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" ${ciphers:+-o "Ciphers=$ciphers"} "$alias"
+# With ControlPersist it would go to the background, and systemd would take it for ended.
+exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" -o ControlPersist=no -o ClearAllForwardings=yes \
+  ${ciphers:+-o "Ciphers=$ciphers"} "$alias"
