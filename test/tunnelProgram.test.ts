@@ -80,7 +80,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
       `ssh -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
       "ssh -F /dev/null -T -S control ssh-tunnel-nas takeover",
-      "ssh -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
+      "ssh -q -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
     ]);
   });
 

@@ -135,6 +135,24 @@ EOT
     await nas.run("rm /etc/ssh/ssh_config.d/all.conf");
   });
 
+  it("says last of all why it does not come up, where its port is taken", async () => {
+    await nas.run("systemctl stop ssh-tunnel-nas");
+    const isFree = async () => (await gate.run("ss -Htln 'sport = :2222'")).stdout === "";
+    await until("the port to be free", 5, isFree);
+    await gate.run(
+      `systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '
+        IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 2222, Listen => 1) && sleep'`,
+    );
+    await until("the port to be taken", 5, async () => !(await isFree()));
+    await nas.run("systemctl start ssh-tunnel-nas");
+    // As the confirmation of a change looks for it.
+    const last = () => nas.run("journalctl -q -o cat -n 1 _SYSTEMD_UNIT=ssh-tunnel-nas.service _COMM=ssh");
+    const refused = "remote port forwarding failed for listen port 2222";
+    await until("the reason", 5, async () => (await last()).stdout.includes(refused));
+    await gate.run("systemctl stop taken");
+    await until("the tunnel to come back", 5, works);
+  });
+
   it("watches nothing where there is no ip command, and works", async () => {
     await nas.run(
       "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",
