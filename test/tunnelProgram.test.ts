@@ -134,6 +134,17 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(start().said[0]).toMatch(/^ssh/);
   });
 
+  test("tries at once, and goes on from there, where what it remembers makes no sense", () => {
+    const later = `${uptime() + 100_000} ${uptime() + 100_000}`;
+    for (const rubbish of ["", "\n", "x y\n", "12", `${uptime() - 1000} x\n`, `${later}\n`]) {
+      writeFileSync(join(folder, "down-since"), rubbish);
+      expect(start().said[0], JSON.stringify(rubbish)).toMatch(/^ssh/);
+      const [since, last] = readFileSync(join(folder, "down-since"), "utf8").split(" ").map(Number);
+      expect(since).toBe(last);
+      expect(uptime() - since!).toBeLessThan(500);
+    }
+  });
+
   test("tries at once where somebody has ended its pause", async () => {
     program("sleep", '#!/bin/sh\ncase $1 in 0.05) exec /bin/sleep "$1" ;; *) exec /bin/sleep 60 ;; esac\n');
     writeFileSync(join(folder, "down-since"), `${uptime() - 100_000} ${uptime()}\n`);

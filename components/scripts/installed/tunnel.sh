@@ -13,18 +13,20 @@ shift 2
 # hardly anything at first. systemd's own RestartSteps= came with version 254. Hundredths of a second of uptime, since the
 # clock of a machine without a battery jumps.
 read -r now _ </proc/uptime
-now=${now%.*}${now#*.}
-since=$now
+now=$((${now%.*} * 100 + 1${now#*.} - 100)) # "0.08" must not become "008", which is octal
 next=$now
 if [ -e waiting ]; then
   rm -f waiting # whoever ended the pause wants it now
-elif [ -s down-since ]; then
-  read -r since last <down-since
+  since=$now
+# Whatever else is in the file must not keep the tunnel down.
+elif ! read -r since last <down-since || ! [ "$since" -le "$last" ] || ! [ "$last" -le "$now" ]; then
+  since=$now
+else
   delay=$(((now - since) / 100))
   [ "$delay" -ge 30 ] || delay=30
   [ "$delay" -le $((max_delay * 100)) ] || delay=$((max_delay * 100))
   next=$((last + delay))
-fi
+fi 2>/dev/null
 
 echo $$ >pid
 rm -f control
