@@ -38,7 +38,8 @@ const web = "web,::1,8080,tcp,127.0.0.1,1,all";
 const script = `
   mkdir -p "$1/held" && cp "$(command -v sleep)" "$1/held/ssh"
   "$1/held/ssh" 60 & pid=$!
-  echo $pid >"$1/runtime/pid"; [ -e "$1/runtime/control" ] || : >"$1/runtime/control"
+  echo $pid >"$1/runtime/pid"
+  for file in control $FORWARDING; do [ -e "$1/runtime/$file" ] || : >"$1/runtime/$file"; done
   while ! grep -q '^Name:[[:space:]]*ssh$' /proc/$pid/status; do :; done
   shift
   "$@"; status=$?
@@ -47,6 +48,11 @@ const script = `
   exit $status`;
 
 describe.each(shells)("the watchdog in %s", (_name, shell) => {
+  /** What the tunnel writes once it has its forwards. */
+  let forwarding = "forwarding";
+  beforeEach(() => {
+    forwarding = "forwarding";
+  });
   const watchdog = (mode: string, ...forwards: string[]) => {
     const args = [...shell, join(folder, "watchdog"), mode, "ssh-tunnel-nas", runtime, ...forwards];
     const { stdout, status } = spawnSync("sh", ["-c", script, "sh", folder, ...args], {
@@ -55,6 +61,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
         PATH: `${join(folder, "bin")}:${process.env["PATH"]}`,
         RUNTIME_DIRECTORY: state,
         CHECK_INTERVAL: "15",
+        FORWARDING: forwarding,
       },
     });
     const lines = stdout.trimEnd().split("\n");
@@ -109,6 +116,16 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     tunnel({ 2222: `if [ ! -e ${once} ]; then : >${once}; exit 255; fi; ${banner}` });
     expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "alive" });
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
+  });
+
+  test("leaves a tunnel alone that is connected and has only just asked for its forwards", () => {
+    tunnel({ 2222: refused });
+    forwarding = "";
+    expect(watchdog("mend", ssh)).toMatchObject({
+      said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
+      tunnelIs: "alive",
+    });
+    expect(watchdog("check", ssh).status).toBe(1);
   });
 
   test("only tells, where it is to check, whether the connection and each listener are there", () => {

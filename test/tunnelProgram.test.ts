@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -84,6 +93,21 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     ]);
   });
 
+  test("tells its watchdog that it has its forwards when it has them, and not of an earlier connection", () => {
+    const has = join(folder, "forwarding");
+    writeFileSync(has, "");
+    program(
+      "ssh",
+      ssh('case "$*" in *" -M "*) [ -e forwarding ] && echo earlier >>"$RUNTIME_DIRECTORY/said" ;; esac'),
+    );
+    const seen = start().said;
+    expect(seen).not.toContain("earlier");
+    expect(existsSync(has)).toBe(true);
+    program("ssh", ssh('case "$*" in *"-O forward"*) exit 255 ;; esac'));
+    start();
+    expect(existsSync(has)).toBe(false);
+  });
+
   test("ends, so that systemd tries again, where it does not get its forwards", () => {
     program(
       "ssh",
@@ -122,6 +146,12 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
 
   test("counts the time of the last attempt as part of the pause", () => {
     expect([4, 10, 20].map((last) => pause(1000, last))).toEqual([about(6), 0, 0]);
+  });
+
+  test("is as old for its watchdog as its attempt, not as its pause", () => {
+    program("sleep", "#!/bin/sh\ncase $1 in 0.05) ;; *) touch -d @1 pid ;; esac\n/bin/sleep 0.05\n");
+    start(1000);
+    expect(statSync(join(folder, "pid")).mtimeMs).toBeGreaterThan(1000);
   });
 
   test("remembers since when it is down until somebody has seen it work", () => {

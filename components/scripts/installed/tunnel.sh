@@ -29,13 +29,14 @@ else
 fi 2>/dev/null
 
 echo $$ >pid
-rm -f control
+rm -f control forwarding
 "${0%/*}/network" "$alias" "$RUNTIME_DIRECTORY" &
 
 if [ "$next" -gt "$now" ]; then
   : >waiting
   sleep "$(((next - now) / 100)).$(printf %02d $(((next - now) % 100)))"
   rm -f waiting
+  touch pid # the watchdog takes its age for that of the attempt
   now=$next
 fi
 echo "$since $now" >down-since
@@ -49,7 +50,8 @@ open_forwards() {
     sleep 0.05
   done
   timeout 30 ssh -F /dev/null -T -S control "$alias" takeover
-  timeout 30 ssh -q -F /dev/null -S control -O forward "$@" "$alias" || kill $$
+  # The file tells the watchdog that from now on something must listen.
+  timeout 30 ssh -q -F /dev/null -S control -O forward "$@" "$alias" && : >forwarding || kill $$
 }
 open_forwards "$@" &
 

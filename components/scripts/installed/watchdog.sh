@@ -13,7 +13,7 @@ shift 3
 pid=
 connected=-
 
-# How long the tunnel has been running, in seconds.
+# How long ago the tunnel began to connect, in seconds.
 age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%s))); }
 
 answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; }
@@ -23,6 +23,7 @@ look_at_connection() {
   fault="no connection"
   pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
   if answers; then
+    [ -e "$runtime/forwarding" ] || return 0 # where it does not get its forwards, it ends by itself
     fault=
     connected=$(stat -c %Y "$runtime/control" 2>/dev/null) || connected=-
   elif [ "$(age)" -ge 30 ]; then # before it is connected it has no control socket
