@@ -58,6 +58,22 @@ describe("a tunnel whose network changes", () => {
     await until("the tunnel to come back", 10, works);
   });
 
+  it("connects from its new address, too, where some other link has no carrier, as a bridge without containers", async () => {
+    await nas.run(`ip link add spare type veth peer name other && ip address add 172.18.0.1/16 dev spare
+      ip link set spare up && ip route | grep -q linkdown
+      systemctl restart ssh-tunnel-nas`);
+    await until("the tunnel to come back", 5, works);
+    const pid = await tunnelPid();
+    const address = (await nas.run("ip -4 -o address show eth0 | awk '{ print $4 }'")).stdout;
+    const other = address.replace(/\.\d+\//, ".77/");
+    await nas.run(`ip address del ${address} dev eth0 && ip address add ${other} dev eth0`);
+    await until("another tunnel", 5, async () => (await tunnelPid()) !== pid);
+    await nas.run(
+      `ip address del ${other} dev eth0 && ip address add ${address} dev eth0; ip link del spare`,
+    );
+    await until("the tunnel to come back", 10, works);
+  });
+
   it("connects anew where the default route moves and the connection is dead", async () => {
     await forgetConnection();
     const pid = await tunnelPid();

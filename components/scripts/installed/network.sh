@@ -23,17 +23,22 @@ own_address() {
     index($0, ssh) { address = $4; sub(/:[0-9]*$/, "", address); gsub(/[][]|%.*|::ffff:/, "", address); print address }'
 }
 
+# Whether that address is on a cable that is out, which may be in again before the connection is lost. What else is
+# without a carrier, say a bridge for containers, is no matter.
+is_unplugged() {
+  device=$(ip -o address show to "$address" | awk '{ print $2; exit }')
+  { ip -4 route show dev "$device" && ip -6 route show dev "$device"; } 2>/dev/null | grep -qw linkdown
+}
+
 # What the public host answers to this is a refusal, without a look at any target: no more is wanted of it.
 answers() {
-  timeout 4 ssh -S control -o ClearAllForwardings=yes -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
+  timeout 4 ssh -F /dev/null -S control -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
   [ $? != 124 ]
 }
 
 look() {
   now=$(network)
   [ "$now" != "$known" ] || return 0
-  # A cable that is out may be in again before the connection is lost.
-  case $now in *linkdown*) return 0 ;; esac
   known=$now
   pid=$(cat pid) || return 0
   if [ -e waiting ]; then
@@ -42,7 +47,10 @@ look() {
     address=$(own_address)
     if [ -n "$address" ] && [ -z "$(ip -o address show to "$address")" ]; then
       why="the address $address of the tunnel's connection is gone; restarting the tunnel"
-    elif ! answers; then
+    elif [ -n "$address" ] && is_unplugged; then
+      known= # it is looked at again
+      return 0
+    elif [ -e control ] && ! answers; then # without it there is no connection yet
       why="the tunnel's connection is dead; restarting the tunnel"
     else
       return 0
