@@ -60,8 +60,11 @@ look() {
   kill "$pid"
 }
 
-# One read takes all that has come in the meantime.
+# One read takes all that has come in the meantime. Where containers come and go without a pause, a look a second is enough.
 ip monitor link address route 2>/dev/null | {
   known=$(network)
-  while dd bs=65536 count=1 2>/dev/null | grep -q .; do look; done
+  while dd bs=65536 count=1 2>/dev/null | grep -q .; do
+    look
+    sleep 1
+  done
 }

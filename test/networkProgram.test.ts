@@ -1,0 +1,62 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readScript } from "../components/remoteScript.ts";
+import { shells } from "./support/shells.ts";
+
+// The very program that watches the network beside a tunnel, with a network that changes as it is told to.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "network-"));
+  mkdirSync(join(folder, "bin"));
+  writeFileSync(join(folder, "network"), readScript("installed/network"));
+  writeFileSync(join(folder, "pid"), "999999999\n");
+  program("ss", ":");
+  program("ssh", `echo "$*" >>${folder}/asked`);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const program = (name: string, text: string) => {
+  writeFileSync(join(folder, "bin", name), `#!/bin/sh\n${text}\n`);
+  chmodSync(join(folder, "bin", name), 0o755);
+};
+
+/** Its routes are others each time; the kernel tells of so many changes, one every hundredth of a second. */
+const changes = (many: number) =>
+  program(
+    "ip",
+    `case "$*" in
+       monitor*) i=0; while [ $i -lt ${many} ]; do echo change; sleep 0.01; i=$((i + 1)); done ;;
+       "-4 route show") date +%s%N; echo look >>${folder}/looks ;;
+     esac`,
+  );
+const lines = (file: string) =>
+  existsSync(join(folder, file)) ? readFileSync(join(folder, file), "utf8").trim().split("\n") : [];
+
+describe.each(shells)("the watch of the network in %s", (_name, shell) => {
+  const watch = () =>
+    spawnSync(shell[0]!, [...shell.slice(1), join(folder, "network"), "ssh-tunnel-nas", folder], {
+      env: { PATH: `${join(folder, "bin")}:${process.env["PATH"] ?? ""}` },
+      timeout: 20_000,
+    });
+
+  test("looks once a second at most where the network changes all the time, and at the last change too", () => {
+    changes(100);
+    writeFileSync(join(folder, "control"), "");
+    watch();
+    // Before the first change, at it, and after all that came while it rested.
+    expect(lines("looks").length).toBeGreaterThanOrEqual(3);
+    expect(lines("looks").length).toBeLessThanOrEqual(5);
+    expect(lines("asked").length).toBe(lines("looks").length - 1);
+  });
+
+  test("asks nothing over a connection that is not there yet", () => {
+    changes(1);
+    watch();
+    expect(lines("looks")).toHaveLength(2);
+    expect(lines("asked")).toEqual([]);
+  });
+});
