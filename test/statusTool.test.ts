@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -158,4 +158,32 @@ describe("the ssh that asks", () => {
     const { args } = await sshCommand({ host: "gate" }, folder);
     expect(understood(args)).toMatchObject({ stricthostkeychecking: "false", user: "root", port: "22" });
   });
+});
+
+describe("npm run status", () => {
+  test.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)(
+    "leaves no key behind where %s ends it",
+    async (signal) => {
+      const folder = mkdtempSync(join(tmpdir(), "status-"));
+      const settings = Object.entries(smallest()).map(([key, value]) => [
+        `ssh-reverse-tunnel:${key}`,
+        { value: JSON.stringify(value) },
+      ]);
+      writeFileSync(join(folder, "settings"), JSON.stringify(Object.fromEntries(settings)));
+      writeFileSync(join(folder, "pulumi"), `#!/bin/sh\ncat ${folder}/settings\n`, { mode: 0o755 });
+      writeFileSync(join(folder, "ssh"), "#!/bin/sh\nexec sleep 20\n", { mode: 0o755 });
+      mkdirSync(join(folder, "tmp"));
+      const keys = () =>
+        readdirSync(join(folder, "tmp"), { recursive: true }).filter((file) => /key$/.test(String(file)));
+      const status = spawn(process.execPath, ["--import", "tsx", "tools/status.ts"], {
+        env: { ...process.env, PATH: `${folder}:${process.env["PATH"]}`, TMPDIR: join(folder, "tmp") },
+        stdio: "ignore",
+      });
+      await expect.poll(keys, { timeout: 15_000 }).not.toEqual([]);
+      status.kill(signal);
+      await expect.poll(keys, { timeout: 5_000 }).toEqual([]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+    25_000,
+  );
 });

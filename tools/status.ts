@@ -219,7 +219,9 @@ async function main(): Promise<number> {
   const waiting = new Set(hosts.map(({ name }) => name));
   const progress = setInterval(() => console.error(`waiting for ${[...waiting].join(", ")} …`), 2_000);
   const folder = mkdtempSync(join(tmpdir(), "ssh-tunnel-status-"));
-  process.once("SIGINT", () => process.exit(130));
+  for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 })) {
+    process.once(signal, () => process.exit(128 + number));
+  }
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const all = await Promise.all(
     hosts.map(async (host) => ask(host, folder).finally(() => waiting.delete(host.name))),
