@@ -128,6 +128,20 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("check", ssh).status).toBe(1);
   });
 
+  test("asks an ssh twice, too, before it takes it for one that hangs", () => {
+    const once = join(folder, "once");
+    const fake = (act: string) =>
+      writeFileSync(
+        join(folder, "bin/ssh"),
+        `#!/bin/sh\ncase "$*" in *"-O check"*) touch -d @1 ${runtime}/pid; ${act} ;; *) ${banner} ;; esac\n`,
+      );
+    tunnel({});
+    fake(`[ -e ${once} ] || { : >${once}; exit 124; }`);
+    expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "alive" });
+    fake("exit 124");
+    expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "ended" });
+  });
+
   test("only tells, where it is to check, whether the connection and each listener are there", () => {
     tunnel({ 2222: banner, 8080: silent });
     expect(watchdog("check", ssh, web)).toMatchObject({ status: 0, tunnelIs: "alive", said: [] });
