@@ -140,7 +140,7 @@ export function renderCheckUnit(args: {
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
       `Environment=CHECK_INTERVAL=${checked("number", args.intervalSec)}`,
       execStart(args.command),
-      "TimeoutStartSec=60",
+      "TimeoutStartSec=70",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
       // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
       "LogLevelMax=notice",

@@ -102,7 +102,7 @@ RuntimeDirectory=ssh-tunnel-nas-health
 RuntimeDirectoryPreserve=yes
 Environment=CHECK_INTERVAL=30
 ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas
-TimeoutStartSec=60
+TimeoutStartSec=70
 ProtectHome=yes
 LogLevelMax=notice
 ${sandbox}`,
