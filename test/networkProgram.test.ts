@@ -15,7 +15,7 @@ beforeEach(() => {
   writeFileSync(join(folder, "network"), readScript("installed/network"));
   writeFileSync(join(folder, "pid"), "999999999\n");
   program("ss", ":");
-  program("ssh", `echo "$*" >>${folder}/asked`);
+  program("ssh", `[ "$1" = -G ] || echo "$*" >>${folder}/asked`);
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -51,6 +51,19 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
     expect(lines("looks").length).toBeGreaterThanOrEqual(3);
     expect(lines("looks").length).toBeLessThanOrEqual(5);
     expect(lines("asked").length).toBe(lines("looks").length - 1);
+  });
+
+  test("has as much patience with the public host as the keep-alives have, and 4 s at least", () => {
+    const patience = (serverAliveInterval: number) => {
+      program("timeout", `echo "$1" >${folder}/patience`);
+      program("ssh", `[ "$1" != -G ] || echo "serveraliveinterval ${serverAliveInterval}"`);
+      changes(1);
+      writeFileSync(join(folder, "control"), "");
+      watch();
+      return lines("patience");
+    };
+    expect(patience(3)).toEqual(["4"]);
+    expect(patience(60)).toEqual(["60"]);
   });
 
   test("asks nothing over a connection that is not there yet", () => {

@@ -30,9 +30,12 @@ is_unplugged() {
   { ip -4 route show dev "$device" && ip -6 route show dev "$device"; } 2>/dev/null | grep -qw linkdown
 }
 
-# What the public host answers to this is a refusal, without a look at any target: no more is wanted of it.
+# What the public host answers to this is a refusal, without a look at any target: no more is wanted of it. It has as long
+# as the keep-alives give it, and 4 s at least.
 answers() {
-  timeout 4 ssh -F /dev/null -S control -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
+  patience=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^serveraliveinterval //p')
+  [ "${patience:-0}" -ge 4 ] || patience=4
+  timeout "$patience" ssh -F /dev/null -S control -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
   [ $? != 124 ]
 }
 
