@@ -1,10 +1,12 @@
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./tools/longestFirst.ts";
 
 // Two projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts.
 export default defineConfig({
   test: {
     reporters: ["default", "./tools/countReporter.ts"],
     env: { PULUMI_ERROR_OUTPUT_STRING: "true", PULUMI_SKIP_UPDATE_CHECK: "true" },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
