@@ -349,6 +349,12 @@ describe("the state of a tunnel", () => {
   });
 
   it("is gone with its tunnel, and stays of the other, with the program that shows it", async () => {
+    // Also where the last check failed: somebody stopped it while it ran, for example.
+    await gate.run(`
+      folder=/run/systemd/system/ssh-tunnel-shop-health.service.d
+      mkdir -p $folder && printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >$folder/fails.conf
+      systemctl daemon-reload; ! systemctl start ssh-tunnel-shop-health.service 2>/dev/null
+      rm -r $folder; systemctl daemon-reload; systemctl is-failed ssh-tunnel-shop-health.service`);
     await stack.setConfig(settings());
     await stack.up();
     for (const host of [gate, nas]) {
