@@ -22,7 +22,7 @@ answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; 
 look_at_connection() {
   fault="no connection"
   pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
-  if answers || answers; then # once is not enough here either
+  if answers || answers; then                # once is not enough here either
     [ -e "$runtime/forwarding" ] || return 0 # where it does not get its forwards, it ends by itself
     fault=
     connected=$(stat -c %Y "$runtime/control" 2>/dev/null) || connected=-
