@@ -1,6 +1,7 @@
-import { access, mkdir, readFile, readdir, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cgroupPath, isPopulated } from "./cgroup.ts";
 import { RUNTIME_FOLDER } from "./lock.ts";
 
 const CLAIM = ".folder";
@@ -46,19 +47,20 @@ export async function removeFolder(name: string): Promise<void> {
 
 /**
  * Declares that the lab of that name is this project folder's. Links and control groups go by the lab's name alone,
- * so two copies of the project must not both have one.
+ * so two copies of the project must not both have one. What another copy left when its processes were killed is
+ * taken over: nothing of it runs any more.
  */
 export async function claim(name: string): Promise<void> {
   const path = claimFile(name);
   const holder = await readFile(path, "utf8").catch(() => labFolder(name));
-  const alive = await access(holder).then(
-    () => true,
-    () => false,
-  );
-  if (holder !== labFolder(name) && alive) {
-    throw new Error(
-      `A lab "${name}" runs from ${dirname(dirname(holder))}: take it down there, or use --name.`,
-    );
+  if (holder !== labFolder(name)) {
+    if (await isPopulated(await cgroupPath(name))) {
+      throw new Error(
+        `A lab "${name}" runs from ${dirname(dirname(holder))}: take it down there, or use --name.`,
+      );
+    }
+    // Else that copy would take ours for its own.
+    await rm(holder, { recursive: true, force: true });
   }
   await mkdir(RUNTIME_FOLDER, { recursive: true });
   await writeFile(path, labFolder(name));

@@ -1,11 +1,14 @@
 import { execa } from "execa";
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cgroupPath, killCgroup } from "../../lab/cgroup.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { RUNTIME_FOLDER } from "../../lab/lock.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
 const NAME = "labtest";
@@ -57,6 +60,21 @@ describe("a lab", () => {
     const again = await Lab.open(NAME);
     expect(again.host("nas").address).toBe(nas.address);
     expect((await again.host("nas").run("hostname")).stdout).toBe("nas");
+  });
+
+  test("is refused to another copy of the project while it runs, and taken over once nothing of it does", async () => {
+    const mine = await readFile(`${RUNTIME_FOLDER}/${NAME}.folder`, "utf8");
+    const elsewhere = await mkdtemp(join(tmpdir(), "copy-"));
+    const theirs = join(elsewhere, ".lab", NAME);
+    await mkdir(theirs, { recursive: true });
+    await writeFile(`${RUNTIME_FOLDER}/${NAME}.folder`, theirs);
+    await expect(up()).rejects.toThrow(`A lab "${NAME}" runs from ${elsewhere}: take it down there`);
+    expect(await there(theirs)).toBe(true);
+    await killCgroup(await cgroupPath(NAME));
+    await up();
+    expect(await readFile(`${RUNTIME_FOLDER}/${NAME}.folder`, "utf8")).toBe(mine);
+    expect(await there(theirs)).toBe(false);
+    await rm(elsewhere, { recursive: true });
   });
 
   test("comes up again after all its processes were killed", async () => {
