@@ -157,7 +157,7 @@ EOT
     await until("the port to be free", 5, isFree);
     await gate.run(
       `systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '
-        IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 2222, Listen => 1) && sleep'`,
+        IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 2222, Listen => 1, ReuseAddr => 1) && sleep'`,
     );
     await until("the port to be taken", 5, async () => !(await isFree()));
     await nas.run("systemctl start ssh-tunnel-nas");
