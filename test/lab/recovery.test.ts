@@ -78,7 +78,7 @@ describe("a tunnel whose network changes", () => {
     await forgetConnection();
     const pid = await tunnelPid();
     await nas.run(`ip route add default via ${gate.address}`);
-    await until("another tunnel", 15, async () => (await tunnelPid()) !== pid);
+    await until("another tunnel", 20, async () => (await tunnelPid()) !== pid); // it asks for 10 s
     await until("the tunnel to come back", 10, works);
     expect(await said()).toContain("the network has changed: the tunnel's connection is dead");
     await gate.run("nft delete table inet forget");

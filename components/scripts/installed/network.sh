@@ -31,10 +31,11 @@ is_unplugged() {
 }
 
 # What the public host answers to this is a refusal, without a look at any target: no more is wanted of it. It has as long
-# as the keep-alives give it, and 4 s at least.
+# as a keep-alive has, but 4 s at least, for a slow link, and 10 at most, which is what the watchdog gives it.
 answers() {
   patience=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^serveraliveinterval //p')
   [ "${patience:-0}" -ge 4 ] || patience=4
+  [ "$patience" -le 10 ] || patience=10
   timeout "$patience" ssh -F /dev/null -S control -W 127.0.0.1:1 "$alias" </dev/null >/dev/null 2>&1
   [ $? != 124 ]
 }
