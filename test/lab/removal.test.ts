@@ -115,7 +115,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
     ).stdout,
     connection: (
       await nas.run("ss -Htnp 'dport = :22' | grep pid=$(systemctl show -P MainPID ssh-tunnel-nas),")
-    ).stdout.replace(/^ESTAB +\d+ +\d+/, ""), // what waits to be sent
+    ).stdout.replace(/^ESTAB +\d+ +\d+ +/, ""), // what waits to be sent, on which the columns' width depends
     session: (await gate.run("pgrep -u tunnel-nas sshd")).stdout,
     sshd: (await gate.run("systemctl show -P MainPID -P ActiveEnterTimestampMonotonic ssh")).stdout,
     reloads: (await gate.run("journalctl -q -o cat -u ssh | grep -c SIGHUP || :")).stdout,
