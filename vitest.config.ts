@@ -26,7 +26,7 @@ export default defineConfig({
           include: ["test/lab/**/*.test.ts"],
           // Each file has labs of its own, and waits for its hosts most of the time.
           fileParallelism: true,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 300_000,

@@ -4,7 +4,7 @@ import { BaseSequencer } from "vitest/node";
 /** Of the files that boot hosts, those that take minutes, the longest first. */
 const LONG = ["crash", "cleanUp", "soak", "throughTunnel"];
 
-/** Two files run at a time: a long one that begins last would run for minutes alone. vitest goes by their size. */
+/** A few files run at a time: a long one that begins last would run for minutes alone. vitest goes by their size. */
 export default class LongestFirst extends BaseSequencer {
   public override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {
