@@ -23,8 +23,8 @@ export async function expectAsBefore(host: Host, before: HostState): Promise<voi
 /** What each is called, and how a host tells it. */
 export const QUESTIONS: Record<string, string> = {
   accounts: "getent passwd; getent group; cat /etc/shadow /etc/gshadow /etc/subuid /etc/subgid",
-  // Logins and credentials come and go, and so do names that systemd has heard of and has no file for. network-online.target is pulled
-  // in by the first service that waits for it.
+  // Logins and credentials come and go, and so do names that systemd has heard of and has no file for.
+  // network-online.target is pulled in by the first service that waits for it.
   units: `systemctl list-units --all --plain --no-legend | awk '{ print $1, $2, $3, $4 }' |
     grep -vE '^(session-|user-|user@|run-user-|run-credentials-|user-runtime-dir@|network-online.target|systemd-(networkd|hostnamed|initctl))|not-found inactive' | sort`,
   unitFiles: "systemctl list-unit-files --no-legend | grep -vE '^session-'",
