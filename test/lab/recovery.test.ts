@@ -32,6 +32,13 @@ describe("a tunnel whose network changes", () => {
   const works = async () =>
     (await gate.run("timeout 5 ssh -o ConnectTimeout=2 nas hostname", { allowFailure: true })).stdout ===
     "nas";
+  /** The address that nas has, and one that it may change to. */
+  const addresses = async (): Promise<[string, string]> => {
+    const { stdout } = await nas.run("ip -4 -o address show eth0 | awk '{ print $4 }'");
+    return [stdout, stdout.replace(/\.\d+\//, ".77/")];
+  };
+  const renumber = (from: string, to: string) =>
+    nas.run(`ip address del ${from} dev eth0 && ip address add ${to} dev eth0`);
   /** Nothing of the connection that there is now comes through any more, and nobody is told. */
   const forgetConnection = () =>
     gate.run(`
@@ -45,16 +52,13 @@ describe("a tunnel whose network changes", () => {
     const pid = await tunnelPid();
     await nas.run("ip address add 198.18.255.77/32 dev eth0 && ip address del 198.18.255.77/32 dev eth0");
     expect(await tunnelPid()).toBe(pid); // that was not the address of its connection
-    const [device = "", address = ""] = (
-      await nas.run("ip -4 -o address show eth0 | awk '{ print $2, $4 }'")
-    ).stdout.split(" ");
-    const other = address.replace(/\.\d+\//, ".77/");
-    await nas.run(`ip address del ${address} dev ${device} && ip address add ${other} dev ${device}`);
+    const [address, other] = await addresses();
+    await renumber(address, other);
     await until("the tunnel to come back", 10, works);
     expect(await said()).toMatch(
       /the network has changed: the address \S+ of the tunnel's connection is gone/,
     );
-    await nas.run(`ip address del ${other} dev ${device} && ip address add ${address} dev ${device}`);
+    await renumber(other, address);
     await until("the tunnel to come back", 10, works);
   });
 
@@ -64,13 +68,11 @@ describe("a tunnel whose network changes", () => {
       systemctl restart ssh-tunnel-nas`);
     await until("the tunnel to come back", 5, works);
     const pid = await tunnelPid();
-    const address = (await nas.run("ip -4 -o address show eth0 | awk '{ print $4 }'")).stdout;
-    const other = address.replace(/\.\d+\//, ".77/");
-    await nas.run(`ip address del ${address} dev eth0 && ip address add ${other} dev eth0`);
+    const [address, other] = await addresses();
+    await renumber(address, other);
     await until("another tunnel", 5, async () => (await tunnelPid()) !== pid);
-    await nas.run(
-      `ip address del ${other} dev eth0 && ip address add ${address} dev eth0; ip link del spare`,
-    );
+    await renumber(other, address);
+    await nas.run("ip link del spare");
     await until("the tunnel to come back", 10, works);
   });
 
@@ -86,11 +88,12 @@ describe("a tunnel whose network changes", () => {
 
   it("keeps a connection that a change of routes does not harm", async () => {
     const pid = await tunnelPid();
-    await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
-    // It has looked, and asked: the refusal is in the public host's journal.
+    // That it has looked, and asked, tells the refusal in the public host's journal.
     const refusals = async () =>
-      (await gate.run("journalctl -q -o cat -t sshd | grep -c '127.0.0.1 port 1,'")).stdout;
-    await until("the question to be answered", 10, async () => Number(await refusals()) > 0);
+      Number((await gate.run("journalctl -q -o cat -t sshd | grep -c '127.0.0.1 port 1,' || :")).stdout);
+    const earlier = await refusals();
+    await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
+    await until("the question to be answered", 10, async () => (await refusals()) > earlier);
     expect(await tunnelPid()).toBe(pid);
     expect(await works()).toBe(true);
   });
