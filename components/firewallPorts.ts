@@ -1,35 +1,44 @@
+import { isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
+import { networkText } from "./network.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
 import { checked } from "./render/checks.ts";
+
+/** A TCP port that others may reach. */
+export interface OpenPort {
+  port: pulumi.Input<number>;
+  /** The address of the host that it is reached at. @default each */
+  address?: string | undefined;
+  /** The networks that may reach it. @default everyone */
+  sources?: string[] | undefined;
+}
 
 /** Arguments of {@link FirewallPorts}. */
 export interface FirewallPortsArgs {
   /** The public host. */
   host: Host;
-  /** The TCP ports that others may reach. */
-  ports: pulumi.Input<number>[];
+  /** The ports that others may reach. */
+  ports: OpenPort[];
 }
 
 /**
- * Opens ports where firewalld (its running and its permanent state, in the default zone) or ufw is active, and closes on
- * destroy what it opened, not what was open before. Elsewhere does nothing and says so. On trial: the host closes them
- * again by itself unless a new login shows that it can still be reached.
+ * Opens ports where firewalld (its running and its permanent state, in each zone that such connections arrive in) or ufw is
+ * active, and closes on destroy what it opened, not what was open before. Elsewhere does nothing and says so: what to add
+ * to an nftables ruleset that refuses by default, for example. Fails there where a port has `sources`, which nothing would
+ * see to. On trial: the host closes the ports again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("FirewallPorts", name, opts);
+    const openings = args.ports.map(openingsOf);
     this.runOnTrial(
       name,
       {
         host: args.host,
         script: "firewallPorts",
         what: "the firewall",
-        values: {
-          PORTS: pulumi
-            .all(args.ports)
-            .apply((ports) => ports.map((port) => checked("number", port)).join("\n")),
-        },
+        values: { PORTS: pulumi.all(openings).apply((texts) => texts.join("\n")) },
       },
       {
         name: `firewall-${fingerprintOf(name)}`,
@@ -39,4 +48,19 @@ export class FirewallPorts extends RemoteComponent {
     );
     this.registerOutputs({});
   }
+}
+
+/** A line for each network: "8080 to 192.0.2.1 from 203.0.113.0/24", of which either may be missing. */
+function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
+  if (address !== undefined && isIP(address) === 0) {
+    throw new Error(`${JSON.stringify(address)} must be an IP address of the host`);
+  }
+  if (sources?.length === 0) {
+    throw new Error("sources must be a list with at least one network; leave it out where everyone may come");
+  }
+  const to = address === undefined ? "" : ` to ${networkText(address)}`;
+  const froms = sources?.map((source) => ` from ${networkText(source)}`) ?? [""];
+  return pulumi
+    .output(port)
+    .apply((number) => froms.map((from) => `${checked("number", number)}${to}${from}`).join("\n"));
 }

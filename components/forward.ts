@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { networkText, parseNetwork } from "./network.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
@@ -16,6 +17,8 @@ export interface Forward {
    * Anything but loopback needs `GatewayPorts`, which the tunnel accounts have.
    */
   listen: string;
+  /** The networks that may reach the port, where others may at all; undefined for everyone. */
+  sources: string[] | undefined;
   /** `ssh` where the target is an SSH server, whose banner proves the forward; else `tcp`. */
   protocol: "ssh" | "tcp";
 }
@@ -28,6 +31,8 @@ export interface ForwardArgs {
   target: string | number;
   /** @see Forward.listen @default "loopback" */
   listen?: string;
+  /** @see Forward.sources @default everyone @example ["203.0.113.0/24", "2001:db8::/32"] */
+  sources?: string[] | undefined;
   /** @see Forward.protocol @default "ssh" where the target's port is 22, else "tcp" */
   protocol?: "ssh" | "tcp";
 }
@@ -60,14 +65,41 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   if (!["ssh", "tcp"].includes(protocol)) {
     throw new Error(`the forward '${name}': '${protocol}' is no protocol; write 'ssh' or 'tcp'`);
   }
+  const mistake = args.sources && (networksMistake(args.sources) ?? sourcesMistake(listen, args.sources));
+  if (mistake !== undefined) {
+    throw new Error(`the forward '${name}': its sources ${mistake}`);
+  }
   return {
     name,
     remotePort,
     targetHost: target.host,
     targetPort: target.port,
     listen,
+    sources: args.sources && [...new Set(args.sources.map(networkText))],
     protocol,
   };
+}
+
+/** What is wrong with sources by themselves, "must be …"; undefined where nothing is. */
+function networksMistake(sources: string[]): string | undefined {
+  if (sources.length === 0) {
+    return "must be a list with at least one network; leave it out where everyone may come";
+  }
+  return sources.map(parseNetwork).flatMap((network) => ("mistake" in network ? [network.mistake] : []))[0];
+}
+
+/** What is wrong with sources where a forward listens there, "must be …"; undefined where nothing is. */
+export function sourcesMistake(listen: string, sources: string[]): string | undefined {
+  if (!isOpen({ listen })) {
+    return "must be left out: nobody but the public host itself reaches a forward that listens on its loopback";
+  }
+  const family = { 4: "ipv4", 6: "ipv6" }[isIP(listen)];
+  const others = sources
+    .map(parseNetwork)
+    .some((network) => "family" in network && network.family !== family);
+  return family && others
+    ? `must be networks of ${family === "ipv4" ? "IPv4" : "IPv6"}: nothing else reaches '${listen}'`
+    : undefined;
 }
 
 /** A forward that {@link resolveForward} could have made. Throws where it is none. */
@@ -88,7 +120,7 @@ export function isListener(listen: string): boolean {
 }
 
 /** Whether that is every address of the public host. */
-export function listensEverywhere({ listen }: Forward): boolean {
+export function listensEverywhere({ listen }: Pick<Forward, "listen">): boolean {
   return ["all", "0.0.0.0", "::"].includes(listen);
 }
 
@@ -119,8 +151,8 @@ export function checkAddress(forward: Forward): string {
 }
 
 /** Whether other machines may reach the port. */
-export function isOpen(forward: Forward): boolean {
-  return !["loopback", "::1"].includes(forward.listen) && !forward.listen.startsWith("127.");
+export function isOpen({ listen }: Pick<Forward, "listen">): boolean {
+  return !["loopback", "::1"].includes(listen) && !listen.startsWith("127.");
 }
 
 /** `host:port`, with brackets where the host is an IPv6 address. */

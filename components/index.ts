@@ -2,7 +2,7 @@ export { Account, type AccountArgs } from "./account.ts";
 export { adminConnection, type AdminConnection, type AdminLogin, throughTunnel } from "./adminConnection.ts";
 export { AuthorizedKey, type AuthorizedKeyArgs } from "./authorizedKey.ts";
 export { ClientConfig, type ClientConfigArgs } from "./clientConfig.ts";
-export { FirewallPorts, type FirewallPortsArgs } from "./firewallPorts.ts";
+export { FirewallPorts, type FirewallPortsArgs, type OpenPort } from "./firewallPorts.ts";
 export type { Forward, ForwardArgs } from "./forward.ts";
 export { HealthCheck, type HealthCheckArgs } from "./healthCheck.ts";
 export type { Host } from "./host.ts";

@@ -139,6 +139,8 @@ export const scriptLibrary = [
   "trial",
   "session",
   "sshdAccess",
+  "firewalls",
+  "nftables",
 ] as const;
 
 /** The parts of the library that a script names in its line "# needs: …", and `lib`. */

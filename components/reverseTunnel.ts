@@ -125,13 +125,23 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       { parent: this, dependsOn: [remotePorts] },
     );
     const open = withPorts.filter(({ forward }) => isOpen(forward));
-    if (open.length > 0) {
-      new FirewallPorts(
-        `${there}-firewall-ports${setOf(open.map(({ forward }) => forward))}`,
-        { host: outside, ports: open.map(({ port }) => port) },
-        { parent: this, dependsOn: [remotePorts] },
-      );
-    }
+    const firewall =
+      open.length === 0
+        ? []
+        : [
+            new FirewallPorts(
+              `${there}-firewall-ports${setOf(open.map(({ forward }) => forward))}`,
+              {
+                host: outside,
+                ports: open.map(({ forward, port }) => ({
+                  port,
+                  address: listensEverywhere(forward) ? undefined : forward.listen,
+                  sources: forward.sources,
+                })),
+              },
+              { parent: this, dependsOn: [remotePorts] },
+            ),
+          ];
 
     // A key of another account is another key: the old one goes when the new one has shown that it works.
     const suffix = args.account === undefined ? "" : `.${args.account}`;
@@ -195,6 +205,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           selinux,
           remotePorts,
           publicHost.server,
+          // Nothing listens before that keeps others out.
+          ...(forwards.some(({ sources }) => sources) ? firewall : []),
           // It may restart the tunnel that the others on the internal host come through.
           ...(inside.throughTunnel ? returnPaths : []),
         ],

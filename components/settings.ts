@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { isListener, parseTarget } from "./forward.ts";
+import { isListener, parseTarget, sourcesMistake } from "./forward.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
+import { networkWords, parseNetwork } from "./network.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /**
@@ -170,6 +171,11 @@ export const publicHostSchema = settings({
   textfileDirectory,
 });
 
+const network = z.string(must(networkWords)).superRefine((text, found) => {
+  const parsed = parseNetwork(text);
+  if ("mistake" in parsed) found.addIssue({ code: "custom", message: parsed.mistake });
+});
+
 const forward = settings({
   remotePort: z
     .union([remotePort, z.literal("auto")], must(portOrAuto))
@@ -188,12 +194,20 @@ const forward = settings({
     .describe(
       "Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host.",
     ),
+  sources: list(network, "networks")
+    .optional()
+    .describe(
+      "Only these networks may reach the port, by the public host's firewalld or ufw; where neither is active, `pulumi up` says so and fails. Absent: whoever `listen` lets.",
+    ),
   protocol: z
     .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))
     .optional()
     .describe(
       "`ssh` where an SSH server answers, whose banner then proves the forward. Absent: `ssh` where the target's port is 22.",
     ),
+}).superRefine(({ listen, sources }, found) => {
+  const mistake = sources && sourcesMistake(listen, sources);
+  if (mistake !== undefined) found.addIssue({ code: "custom", path: ["sources"], message: mistake });
 });
 
 const returnPath = settings({

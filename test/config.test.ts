@@ -106,6 +106,10 @@ describe("settings without a mistake", () => {
     ["the lowest port that needs no root", forwardWith({ remotePort: 1024 })],
     ["the highest port", forwardWith({ remotePort: 65535 })],
     ["an IPv6 address", forwardWith({ listen: "fd00::2", target: "[fd00::5]:443" })],
+    [
+      "sources of both families",
+      forwardWith({ listen: "all", sources: ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"] }),
+    ],
     ["the guide's own keep-alive", nasWith({ keepAlive: { preset: "conservative" } })],
     ["a keep-alive of its own", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } })],
     ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
@@ -155,6 +159,36 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "a protocol that is none",
       forwardWith({ protocol: "http" }),
       `internalHosts.nas.forwards.ssh.protocol: found "http"; must be 'ssh' or 'tcp'`,
+    ],
+    [
+      "a source that is no network",
+      forwardWith({ listen: "all", sources: ["203.0.113.0/24", "office"] }),
+      `internalHosts.nas.forwards.ssh.sources.1: found "office"; must be a network, '203.0.113.0/24' or '2001:db8::/32', or one address`,
+    ],
+    [
+      "a source with host bits",
+      forwardWith({ listen: "all", sources: ["203.0.113.7/24"] }),
+      'internalHosts.nas.forwards.ssh.sources.0: found "203.0.113.7/24"; must be a network without host bits: 203.0.113.0/24',
+    ],
+    [
+      "a source that is everyone",
+      forwardWith({ listen: "all", sources: ["0.0.0.0/0"] }),
+      'internalHosts.nas.forwards.ssh.sources.0: found "0.0.0.0/0"; must be smaller than all addresses: leave `sources` out where everyone may come',
+    ],
+    [
+      "sources with nothing in them",
+      forwardWith({ listen: "all", sources: [] }),
+      "internalHosts.nas.forwards.ssh.sources: found []; must be a list of networks with at least one entry",
+    ],
+    [
+      "sources of a forward that nobody else reaches",
+      forwardWith({ sources: ["203.0.113.0/24"] }),
+      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: nobody but the public host itself reaches a forward that listens on its loopback',
+    ],
+    [
+      "sources of another family than the listener",
+      forwardWith({ listen: "198.18.0.2", sources: ["2001:db8::/32"] }),
+      `internalHosts.nas.forwards.ssh.sources: found ["2001:db8::/32"]; must be networks of IPv4: nothing else reaches '198.18.0.2'`,
     ],
     [
       "no forwards",

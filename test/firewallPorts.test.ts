@@ -9,7 +9,11 @@ import { record } from "./support/mocks.ts";
 test("the firewall's ports are one script on trial with a port a line, known or not yet known", async () => {
   expect.hasAssertions();
   const recording = await record(
-    () => new FirewallPorts("nas-firewall", { host: gate, ports: [8080, pulumi.output(20345)] }),
+    () =>
+      new FirewallPorts("nas-firewall", {
+        host: gate,
+        ports: [{ port: 8080 }, { port: pulumi.output(20345) }],
+      }),
   );
   const trial = { name: `firewall-${fingerprintOf("nas-firewall")}`, seconds: "60" };
   expectTrial(recording, trial, {
@@ -19,4 +23,30 @@ test("the firewall's ports are one script on trial with a port a line, known or 
     what: "the firewall",
     values: { PORTS: "8080\n20345" },
   });
+});
+
+test("a port is one line for each network that may reach it, at the address that it is reached at", async () => {
+  const recording = await record(
+    () =>
+      new FirewallPorts("nas-firewall", {
+        host: gate,
+        ports: [
+          { port: 8080, sources: ["203.0.113.0/24", "2001:0DB8::/32"] },
+          { port: 8081, address: "FD00::2" },
+          { port: 8082, address: "198.18.0.2", sources: ["198.51.100.7/32"] },
+        ],
+      }),
+  );
+  expect(recording.command("nas-firewall-change").values.PORTS?.split("\n")).toEqual([
+    "8080 from 203.0.113.0/24",
+    "8080 from 2001:db8::/32",
+    "8081 to fd00::2",
+    "8082 to 198.18.0.2 from 198.51.100.7",
+  ]);
+});
+
+test("a port for no network at all is refused, since nothing would say so in the firewall", async () => {
+  await expect(
+    record(() => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080, sources: [] }] })),
+  ).rejects.toThrow("sources must be a list with at least one network");
 });

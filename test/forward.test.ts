@@ -88,6 +88,31 @@ describe("a forward", () => {
     expect(isOpen(forward)).toBe(open);
   });
 
+  test("may be open to some networks, each known by one text", () => {
+    const sources = ["203.0.113.0/24", "2001:0DB8::/32", "2001:db8::/32"];
+    expect(resolveForward("web", { remotePort: 8080, target: 80, listen: "all", sources }).sources).toEqual([
+      "203.0.113.0/24",
+      "2001:db8::/32",
+    ]);
+    expect(resolveForward("web", { remotePort: 8080, target: 80, listen: "all" }).sources).toBeUndefined();
+  });
+
+  test.each([
+    ["all", [], "must be a list with at least one network; leave it out where everyone may come"],
+    ["all", ["10.0.0.1/8"], "must be a network without host bits: 10.0.0.0/8"],
+    [
+      "127.0.0.5",
+      ["10.0.0.0/8"],
+      "must be left out: nobody but the public host itself reaches a forward that listens on its loopback",
+    ],
+    ["::", ["10.0.0.0/8"], "must be networks of IPv6: nothing else reaches '::'"],
+    ["198.18.0.2", ["10.0.0.0/8", "fd00::/8"], "must be networks of IPv4: nothing else reaches '198.18.0.2'"],
+  ])("that listens on %s has no sources %j", (listen, sources, mistake) => {
+    expect(() => resolveForward("web", { remotePort: 8080, target: 80, listen, sources })).toThrow(
+      `the forward 'web': its sources ${mistake}`,
+    );
+  });
+
   test("has its address in brackets where that is IPv6", () => {
     expect(hostPort("::1", 22)).toBe("[::1]:22");
     expect(hostPort("gate", 22)).toBe("gate:22");

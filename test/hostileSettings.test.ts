@@ -61,7 +61,15 @@ const everything = {
       admin: admin("198.18.0.13"),
       publicHost: "gate",
       account: "backup",
-      forwards: { ssh: { remotePort: 2222, target: "127.0.0.1:22", listen: "loopback", protocol: "ssh" } },
+      forwards: {
+        ssh: {
+          remotePort: 2222,
+          target: "127.0.0.1:22",
+          listen: "all",
+          sources: ["203.0.113.0/24"],
+          protocol: "ssh",
+        },
+      },
       returnPath: [{ from: "root", to: "root", alias: "my-nas", via: "ssh" }],
       keepAlive: {
         preset: "fast",

@@ -79,6 +79,29 @@ describe("a tunnel's parts", () => {
     expect(values.PORTS).toBe("8080");
   });
 
+  test("open each of these to the networks and at the address that its forward has", async () => {
+    const web = { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24", "fd00::/8"] };
+    const api = { remotePort: 8081, target: 81, listen: "198.18.0.2" };
+    const values = await valuesOf("nas-on.gate-firewall-ports.8080.8081-change", {
+      forwards: { ...forwards, web, api },
+    });
+    expect(values.PORTS?.split("\n")).toEqual([
+      "8080 from 203.0.113.0/24",
+      "8080 from fd00::/8",
+      "8081 to 198.18.0.2",
+    ]);
+  });
+
+  test("let nothing listen for some networks before the firewall keeps the others out", async () => {
+    const web = { remotePort: 8080, target: 80, listen: "all" };
+    const waitsFor = async (changes: object) =>
+      (await deploy({ forwards: { ...forwards, web: { ...web, ...changes } } })).command("nas-service-change")
+        .waitsFor;
+    const firewall = "nas-on.gate-firewall-ports.8080-confirm";
+    expect(await waitsFor({ sources: ["203.0.113.0/24"] })).toContain(firewall);
+    expect(await waitsFor({})).not.toContain(firewall);
+  });
+
   test("include no account of its own where one of the host runs it", async () => {
     const recording = await deploy({ account: "robot" });
     const tunnelParts = recording.childrenOf(recording.component("ReverseTunnel", "nas"));

@@ -1,23 +1,24 @@
 # shellcheck shell=sh
-# needs: record files trial
+# needs: record files trial firewalls nftables
 # Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw. On trial (trial.sh):
 # the host closes them again unless a *new* login confirms that it can still be reached.
-#   PORTS  numbers, one a line
+#   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line
 apply() {
   if firewalld_active; then
     firewall=firewalld
-    zone=$(firewall-cmd --get-default-zone)
+    openings=$(in_zones)
   elif ufw_active; then
     firewall=ufw
+    openings=$PORTS
   else
-    say "note: $HOST: neither firewalld nor ufw is active here; no port needs opening"
+    say_nft_rules
     return 0
   fi
-  undo=$(undo_text)
+  refuse_strangers
+  closed=$NL$(each_opening print_closed)$NL
+  undo=$(each_opening undo_text)
   if [ -n "$undo" ]; then begin_trial "$undo"; fi
-  for port in $PORTS; do
-    if [ "$firewall" = ufw ]; then open_ufw "$port"; else open_firewalld "$zone" "$port"; fi
-  done
+  each_opening "open_$firewall"
   if [ -n "$undo" ]; then
     SWEEP=no
     activated
@@ -29,85 +30,91 @@ apply() {
   fi
 }
 
-# What closes again what is to be opened, for the rollback; nothing where all is open.
+each_opening() {
+  while IFS= read -r opening <&4; do "$1" "$opening"; done 4<<EOF
+$openings
+EOF
+}
+
+# "STATE ZONE PORT…" for each port: firewalld keeps two states, the running one and the permanent one.
+in_zones() {
+  read_zones
+  printf '%s\n' "$PORTS" | while IFS= read -r iz_port; do
+    # shellcheck disable=SC2086  # words
+    parse $iz_port
+    iz_zones=$(zones_of "$to")
+    for iz_zone in $iz_zones; do
+      printf '%s\n' "--permanent $iz_zone $iz_port" "--running $iz_zone $iz_port"
+    done
+  done
+}
+
+# Where everyone may come by somebody else's rule, one for some networks would keep nobody out.
+refuse_strangers() {
+  while IFS= read -r rs_all <&4; do
+    [ -n "$rs_all" ] && "is_open_$firewall" "$rs_all" && ! ours "$firewall" "$rs_all" yes || continue
+    rs_port=${rs_all%% to *}
+    fail "everyone may reach port ${rs_port##* } by a rule of $firewall that is not ours, so that 'sources' would keep nobody out; remove that rule, or leave 'sources' out"
+  done 4<<EOF
+$(printf '%s\n' "$openings" | sed -n 's/ from .*//p' | sed 'p; s/ to .*//' | sort -u)
+EOF
+}
+
+print_closed() { "is_open_$firewall" "$1" || printf '%s\n' "$1"; }
+
+# "yes", or nothing where it is closed.
+was_open() { case $closed in *"$NL$1$NL"*) ;; *) echo yes ;; esac }
+
+# undo_text OPENING — what closes again what is to be opened, for the rollback; nothing where it is open. By then another
+# tunnel may have it on its record.
 undo_text() {
-  for ut_port in $PORTS; do
-    if [ "$firewall" = ufw ]; then
-      ufw_allows "$ut_port" || close_unless_needed "ufw$TAB$ut_port" "ufw delete allow $ut_port/tcp >/dev/null"
-      continue
-    fi
-    ut_close="--zone $zone --remove-port $ut_port/tcp"
-    firewall-cmd --quiet --zone "$zone" --query-port "$ut_port/tcp" ||
-      close_unless_needed "firewalld$TAB--running $zone $ut_port" "[ \"\$how\" = boot ] || firewall-cmd --quiet $ut_close"
-    firewall-cmd --quiet --permanent --zone "$zone" --query-port "$ut_port/tcp" ||
-      close_unless_needed "firewalld$TAB--permanent $zone $ut_port" \
-        "if [ \"\$how\" = boot ]; then firewall-offline-cmd $ut_close; else firewall-cmd --quiet --permanent $ut_close; fi"
-  done
+  [ -n "$(was_open "$1")" ] ||
+    printf "[ \"\$(grep -rlxF -e '%s' %s 2>/dev/null | wc -l)\" -gt 1 ] || { %s; }\n" \
+      "$firewall$TAB$1" "$STATE" "$("close_${firewall}_text" "$1")"
 }
 
-# close_unless_needed ENTRY COMMAND — another tunnel may have the port on its record by then.
-close_unless_needed() {
-  printf "[ \"\$(grep -rlxF -e '%s' %s 2>/dev/null | wc -l)\" -gt 1 ] || { %s; }\n" "$1" "$STATE" "$2"
-}
-
-firewalld_active() { command -v firewall-cmd >/dev/null 2>&1 && firewall-cmd --quiet --state 2>/dev/null; }
-
-ufw_active() { command -v ufw >/dev/null 2>&1 && ufw status 2>/dev/null | grep -q '^Status: active'; }
-
-# firewalld keeps two states, the running one and the permanent one: each is asked and set.
 open_firewalld() {
-  for of_state in --permanent --running; do
-    of_option=${of_state#--running}
-    of_entry="$of_state $1 $2"
-    # shellcheck disable=SC2086  # empty means the running state
-    of_open=$(! firewall-cmd --quiet $of_option --zone "$1" --query-port "$2/tcp" || echo yes)
-    ours firewalld "$of_entry" "$of_open" || continue
-    [ "$of_state" = --running ] || keep_settings "firewalld $1"
-    own firewalld "$of_entry"
-    if [ -z "$of_open" ]; then
-      # shellcheck disable=SC2086
-      firewall-cmd --quiet $of_option --zone "$1" --add-port "$2/tcp" || fail "firewall-cmd cannot open port $2 in the zone $1"
-      changed "opened port $2 in firewalld's zone $1 (${of_state#--})"
-    fi
-  done
+  of_open=$(was_open "$1")
+  ours firewalld "$1" "$of_open" || return 0
+  of_port=${1#* }
+  case $1 in --permanent*) keep_settings "firewalld ${of_port%% *}" ;; esac
+  own firewalld "$1"
+  if [ -z "$of_open" ]; then
+    firewalld add "$1" || fail "firewall-cmd cannot open port ${of_port#* } in the zone ${of_port%% *}"
+    changed "opened port $(in_words "$1")"
+  fi
 }
 
 undo_firewalld() {
   command -v firewall-cmd >/dev/null 2>&1 || return 0
-  # shellcheck disable=SC2086  # three words: state, zone, port
-  set -- $1
-  uf_state=$1
-  uf_zone=$2
-  uf_port=$3
-  if firewalld_active; then
-    # shellcheck disable=SC2086  # empty means the running state
-    set -- firewall-cmd --quiet ${uf_state#--running}
-  elif [ "$uf_state" = --running ]; then
-    return 0
-  else
-    set -- firewall-offline-cmd --quiet
-  fi
   # 112: there is no such zone any more.
-  "$@" --zone "$uf_zone" --remove-port "$uf_port/tcp" || [ $? = 112 ] || fail "$1 cannot close port $uf_port in the zone $uf_zone"
-  changed "closed port $uf_port in firewalld's zone $uf_zone (${uf_state#--})"
+  firewalld remove "$1" || [ $? = 112 ] || fail "firewall-cmd cannot close port $(in_words "$1")"
+  changed "closed port $(in_words "$1")"
 }
 
-ufw_allows() { ufw show added | grep -qxE "ufw allow $1(/tcp)?( comment .*)?"; }
+# in_words "STATE ZONE PORT…"
+in_words() {
+  iw_port=${1#* }
+  iw_state=${1%% *}
+  printf "%s in firewalld's zone %s (%s)" "${iw_port#* }" "${iw_port%% *}" "${iw_state#--}"
+}
 
 open_ufw() {
-  ou_open=$(! ufw_allows "$1" || echo yes)
+  ou_open=$(was_open "$1")
   ours ufw "$1" "$ou_open" || return 0
   keep_settings ufw
   own ufw "$1"
   if [ -z "$ou_open" ]; then
-    ufw allow "$1/tcp" comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
+    # shellcheck disable=SC2046,SC2086  # words
+    ufw allow $(ufw_rule $1) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
     changed "opened port $1 in ufw"
   fi
 }
 
 undo_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
-  ufw delete allow "$1/tcp" >/dev/null || fail "ufw cannot close port $1"
+  # shellcheck disable=SC2046,SC2086  # words
+  ufw delete allow $(ufw_rule $1) >/dev/null || fail "ufw cannot close port $1"
   changed "closed port $1 in ufw"
 }
 

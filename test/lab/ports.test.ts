@@ -44,7 +44,7 @@ describe("ports of a forward in a host's firewall and SELinux policy", () => {
     );
 
   const firewall = (stack: string) =>
-    open(stack, () => void new FirewallPorts("web", { host: host(), ports: [8080] }));
+    open(stack, () => void new FirewallPorts("web", { host: host(), ports: [{ port: 8080 }] }));
 
   it("does nothing, and says so, where no firewall is active", async () => {
     const stack = await firewall("none");

@@ -61,7 +61,7 @@ EOF
     );
     const firewall = await open(
       "firewall",
-      () => void new FirewallPorts("web", { host: labHost(lab, wall), ports: [8080] }),
+      () => void new FirewallPorts("web", { host: labHost(lab, wall), ports: [{ port: 8080 }] }),
     );
     const before = (await wall.run("nft list ruleset | grep -v '^ *#'")).stdout;
     const [sshd, ports] = await Promise.all([upWithCut(gate, server), upWithCut(wall, firewall)]);

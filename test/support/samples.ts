@@ -60,7 +60,10 @@ export const samples: Record<string, Sample> = {
     patterns: ["x"],
     options: { HostName: "198.18.0.2" },
   })),
-  FirewallPorts: sample(components.FirewallPorts, () => ({ host: gate, ports: [8080] })),
+  FirewallPorts: sample(components.FirewallPorts, () => ({
+    host: gate,
+    ports: [{ port: 8080, address: "198.18.0.2", sources: ["203.0.113.0/24"] }],
+  })),
   HealthCheck: sample(components.HealthCheck, () => ({
     host: gate,
     tunnel: "nas",
@@ -140,7 +143,7 @@ export const samples: Record<string, Sample> = {
         listen: "loopback",
         protocol: "ssh" as const,
       },
-      web: { remotePort: 8080, target: 80, listen: "all" },
+      web: { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24"] },
     },
     returnPath: [{ from: "root", to: "root", alias: "nas", via: "ssh" }],
     account: "backup",
