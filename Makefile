@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit soak lint bench bench-recovery bench-throughput settings clean
+.PHONY: help demo test unit soak lint bench bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,6 +31,9 @@ bench-throughput: node_modules ## MB/s, latency and memory, beside the same tool
 
 settings: node_modules ## write docs/settings.md from the schema
 	@npx tsx tools/settingsReference.ts
+
+try-host: node_modules ## write dist/try-host.sh, which tries a fresh host without Pulumi (docs/try-host.md)
+	@npx tsx tools/tryHost.ts dist/try-host.sh
 
 clean: ## remove what the lab and the tests left, the cached image and engine too
 	@npx tsx lab/cli.ts down || true

@@ -1,0 +1,55 @@
+/**
+ * Writes one POSIX sh script that does on a single host what `pulumi up` and `pulumi destroy` do with a tunnel from it to
+ * itself: the very scripts, in the order of the program, without Pulumi. See docs/try-host.md.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { FirewallPorts, InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
+import { record } from "../test/support/mocks.ts";
+
+const [file] = process.argv.slice(2);
+if (!file) {
+  throw new Error("usage: tsx tools/tryHost.ts FILE");
+}
+
+/** Stands for a key that the script of this name prints: the host puts the real one in its place. */
+const keyOf = (script: string) => `ssh-ed25519 AAAA${Buffer.from(script).toString("hex")}`;
+
+const answer = ({ RESOURCE = "" }: Record<string, string>) => keyOf(RESOURCE);
+
+const program = () => {
+  const connection = { host: "127.0.0.1", user: "root", hostKey: keyOf("none") };
+  const gate = new PublicHost("gate", { connection, installPackages: false });
+  new ReverseTunnel("try", {
+    publicHost: gate,
+    internalHost: new InternalHost("nas", { connection }),
+    // Both ends are on one host, which can have one account of the tunnel's name.
+    account: "root",
+    forwards: {
+      ssh: { remotePort: 20022, target: 22 },
+      open: { remotePort: 20023, target: 22, listen: "all" },
+    },
+    returnPath: [{ from: "root", to: "root", alias: "try-host" }],
+  });
+  // Refused, as it should be, where there is no firewall.
+  new FirewallPorts("sources", {
+    host: gate.host,
+    ports: [{ port: 20024, sources: ["203.0.113.0/24", "2001:db8::/32"] }],
+  });
+};
+
+const { commands } = await record(program, false, { hostFacts: answer, keyPair: answer });
+
+const END = "END_OF_TRY_HOST_SCRIPT";
+const parts = commands.map(({ name, inputs }) => {
+  const removes = "delete" in inputs ? "removes" : "stays";
+  return `script '${name}' '${keyOf(name)}' ${removes} <<'${END}'\n${String(inputs.stdin)}${END}\n`;
+});
+mkdirSync(dirname(file), { recursive: true });
+const runner = readFileSync(new URL("tryHost.sh", import.meta.url), "utf8");
+writeFileSync(
+  file,
+  runner.replace(/^# SCRIPTS\n/m, () => parts.join("")),
+  { mode: 0o755 },
+);
+console.log(`wrote ${file}: copy it to the host, and run it there as root`);
