@@ -72,16 +72,23 @@ const trials: Record<string, Trial> = {
   FirewallPorts: {
     make: (name, host) => {
       new components.FirewallPorts(`${name}-1`, { host, ports: [{ port: 8080 }, { port: 8081 }] });
-      new components.FirewallPorts(`${name}-2`, { host, ports: [{ port: 8080 }, { port: 8082 }] });
+      new components.FirewallPorts(`${name}-2`, {
+        host,
+        ports: [{ port: 8080 }, { port: 8082, sources: ["203.0.113.0/24", "fd00::/8"] }],
+      });
     },
-    there: "firewall-cmd --list-ports | grep 8080 && firewall-cmd --permanent --list-ports | grep 8082",
+    there: "firewall-cmd --list-ports | grep 8080 && firewall-cmd --permanent --list-rich-rules | grep 8082",
     setUp: [
       "systemctl start firewalld && until firewall-cmd --quiet --state; do sleep 0.1; done",
       "systemctl stop firewalld",
     ],
   },
   "FirewallPorts (ufw)": {
-    make: (name, host) => void new components.FirewallPorts(name, { host, ports: [{ port: 8080 }] }),
+    make: (name, host) =>
+      void new components.FirewallPorts(name, {
+        host,
+        ports: [{ port: 8080, sources: ["203.0.113.0/24", "fd00::/8"] }],
+      }),
     there: "ufw show added | grep 8080",
     setUp: [
       "ufw allow 22/tcp && ufw --force enable && touch -d 2020-02-02 /etc/ufw/user*.rules",
