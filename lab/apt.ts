@@ -3,7 +3,7 @@ import { exec } from "./exec.ts";
 
 /**
  * This machine's own Debian mirrors, as source lines for another release of Debian; "" where it has none (it is
- * not a Debian), which leaves the choice to mmdebstrap.
+ * not a Debian), which leaves the choice to mmdebstrap. sid is the one release without updates beside it.
  */
 export async function aptSources(release: string): Promise<string> {
   const os = await readFile("/etc/os-release", "utf8").catch(() => "");
@@ -16,7 +16,8 @@ export async function aptSources(release: string): Promise<string> {
     for (const { uri, suite, components } of entries) {
       const pocket = suite.slice(codename.length);
       // Other people's repositories have suites or components of other names.
-      const debians = suite.startsWith(codename) && ["", "-updates", "-security"].includes(pocket);
+      const pockets = release === "sid" ? [""] : ["", "-updates", "-security"];
+      const debians = suite.startsWith(codename) && pockets.includes(pocket);
       if (debians && components.includes("main") && /^https?:/.test(uri)) {
         found.push(`deb ${uri} ${release}${pocket} main`);
       }

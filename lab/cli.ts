@@ -2,14 +2,14 @@ import { spawn } from "node:child_process";
 import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import type { Host } from "./host.ts";
-import { Lab } from "./lab.ts";
-import { cleanImages } from "./root.ts";
+import { type HostChoice, Lab } from "./lab.ts";
+import { SUITES, cleanImages } from "./root.ts";
 
 const HELP = `Real hosts on this machine, for the tests and the demo. Needs Linux and root.
 
 npm run lab -- COMMAND [--name LAB]
 
-  up [HOST…]           boot the hosts, by default gate and nas
+  up [HOST[:SUITE]…]   boot the hosts, by default gate and nas, of bookworm unless SUITE says trixie or sid
   status               show the hosts
   ssh HOST [COMMAND…]  log in over the network
   run HOST COMMAND…    run a command as root without the network
@@ -20,7 +20,7 @@ npm run lab -- COMMAND [--name LAB]
   reboot HOST          restart it in order
   changes HOST         what differs on its disk since its first boot
   down                 end the lab and leave nothing of it
-  clean                delete the cached Debian image
+  clean                delete the cached Debian images
 
 The lab's name is "default" unless --name says otherwise.
 `;
@@ -39,7 +39,8 @@ async function main(argv: string[]): Promise<number> {
   }
   if (command === "up") return up(values.name, words.length > 0 ? words : ["gate", "nas"]);
   if (command === "down") return atEnd(Lab.clear(values.name), `The lab "${values.name}" is down.`);
-  if (command === "clean") return atEnd(cleanImages(), "The image is gone: the next up builds it again.");
+  if (command === "clean")
+    return atEnd(cleanImages(), "The images are gone: the next up builds what it needs.");
   if (command === "status") return status(await Lab.open(values.name));
   const action = ACTIONS[command];
   if (!action) throw new Error(`There is no command "${command}": see npm run lab -- --help`);
@@ -79,14 +80,23 @@ function split(argv: string[]): { own: string[]; rest: string[] } {
   return { own: argv, rest: [] };
 }
 
-async function up(name: string, hosts: string[]): Promise<number> {
+async function up(name: string, words: string[]): Promise<number> {
+  const hosts = words.map(hostChoice);
   const running = await Lab.open(name).catch(() => undefined);
   if (running) {
     console.log(`The lab "${name}" is up already.`);
-    if (hosts.join() !== running.hostNames.join()) console.log(`For other hosts, take it down first.`);
+    const names = hosts.map((host) => host.name);
+    if (names.join() !== running.hostNames.join()) console.log(`For other hosts, take it down first.`);
     return status(running);
   }
   return status(await Lab.up({ name, hosts, onProgress: (line) => console.error(line) }));
+}
+
+function hostChoice(word: string): HostChoice {
+  const [name = "", wanted = SUITES[0]] = word.split(":");
+  const suite = SUITES.find((each) => each === wanted);
+  if (!suite) throw new Error(`There is no suite "${wanted}": a host has ${SUITES.join(", ")}.`);
+  return { name, suite };
 }
 
 async function status(lab: Lab): Promise<number> {

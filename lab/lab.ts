@@ -9,19 +9,25 @@ import { takeLock } from "./lock.ts";
 import type { Lock } from "./lock.ts";
 import { raiseInotifyLimit, requireRoot, requireTools } from "./machine.ts";
 import { Network, freeSubnet, networkName } from "./network.ts";
-import { rootImage } from "./root.ts";
-import type { Progress } from "./root.ts";
+import { SUITES, rootImage } from "./root.ts";
+import type { Progress, Suite } from "./root.ts";
 import { writeSshFiles } from "./sshFiles.ts";
 import { killStrays } from "./strays.ts";
 
 const PREPARE = fileURLToPath(new URL("prepare.sh", import.meta.url));
 
+/** A host, and the Debian release that it has. A name alone is one of bookworm. */
+export interface HostChoice {
+  name: string;
+  suite: Suite;
+}
+
 /** Which lab to bring up. */
 export interface LabOptions {
   /** Its name; labs of different names run side by side. Default "default". */
   name?: string;
-  /** The names of its hosts, such as ["gate", "nas"]: they get the addresses .2, .3 and so on. */
-  hosts: string[];
+  /** Its hosts, such as ["gate", { name: "nas", suite: "trixie" }]: they get the addresses .2, .3 and so on. */
+  hosts: (string | HostChoice)[];
   /** Receives one line for whatever takes longer than a moment. */
   onProgress?: Progress;
 }
@@ -29,8 +35,7 @@ export interface LabOptions {
 /** What a lab notes in its folder for later processes. */
 interface Note {
   subnet: number;
-  image: string;
-  hosts: { name: string; hostKey: string }[];
+  hosts: { name: string; hostKey: string; image: string }[];
 }
 
 /** A named set of real hosts on a network of their own. They outlive the process that brought them up. */
@@ -54,18 +59,24 @@ export class Lab {
 
   /** Clears what an earlier lab of that name left, boots the hosts, waits until each answers over ssh. */
   public static async up(options: LabOptions): Promise<Lab> {
-    const { name = "default", hosts, onProgress = () => undefined } = options;
-    checkNames(name, hosts);
+    const { name = "default", onProgress = () => undefined } = options;
+    const choices = options.hosts.map((host) =>
+      typeof host === "string" ? { name: host, suite: SUITES[0] } : host,
+    );
+    const names = choices.map((choice) => choice.name);
+    checkNames(name, names);
     requireRoot();
     return withLock(name, async () => {
       await requireTools(onProgress);
       await raiseInotifyLimit();
-      const image = await rootImage(onProgress);
+      // One after the other: the second host of a release finds what the first has built.
+      const images: string[] = [];
+      for (const { suite } of choices) images.push(await rootImage(suite, onProgress));
       await claim(name);
       await clear(name);
       const lab = new Lab(name);
       try {
-        await lab.start(hosts, image, onProgress);
+        await lab.start(names, images, onProgress);
       } catch (error) {
         await clear(name);
         await unclaim(name);
@@ -122,13 +133,16 @@ export class Lab {
     await Lab.clear(this.name);
   }
 
-  private async start(names: string[], image: string, onProgress: Progress): Promise<void> {
+  /** Boots hosts of these names, each from the image of the same place in the list. */
+  private async start(names: string[], images: string[], onProgress: Progress): Promise<void> {
     onProgress(`Booting ${names.join(", ")} …`);
     await createFolder(this.name);
     await exec("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", this.adminKeyFile]);
     const network = await createNetwork(this.name);
-    const hosts = await Promise.all(names.map((name) => this.prepare(name, names, network, image)));
-    const note: Note = { subnet: network.subnet, image, hosts };
+    const hosts = await Promise.all(
+      names.map((name, i) => this.prepare(name, names, network, images[i] ?? "")),
+    );
+    const note: Note = { subnet: network.subnet, hosts };
     await this.fill(note);
     const all = [...this.hosts.values()];
     await writeSshFiles(this, all);
@@ -151,19 +165,19 @@ export class Lab {
       env: { HOST: name, LAB_FOLDER: folder, IMAGE: image, ADMIN_KEY: adminKey },
     });
     const key = await readFile(join(folder, "upper/etc/ssh/ssh_host_ed25519_key.pub"), "utf8");
-    return { name, hostKey: key.split(" ").slice(0, 2).join(" ") };
+    return { name, hostKey: key.split(" ").slice(0, 2).join(" "), image };
   }
 
   private async fill(note: Note): Promise<void> {
     const network = new Network(this.name, note.subnet);
-    for (const [index, { name, hostKey }] of note.hosts.entries()) {
+    for (const [index, { name, hostKey, image }] of note.hosts.entries()) {
       const cgroup = await cgroupPath(this.name, name);
       const folder = this.hostFolder(name);
       const { sshConfigFile } = this;
       const number = index + 2;
       this.hosts.set(
         name,
-        new Host({ name, number, hostKey, network, folder, image: note.image, cgroup, sshConfigFile }),
+        new Host({ name, number, hostKey, network, folder, image, cgroup, sshConfigFile }),
       );
     }
   }
