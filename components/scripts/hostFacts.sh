@@ -31,7 +31,7 @@ apply() {
   fi
   settings=$(sshd_settings 2>/dev/null) ||
     fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | head -n 1); mend that first ('sshd -t' checks it)"
-  printf '%s\n' "$settings" | sed -n 's/^hostkey //p' | while IFS= read -r key; do
+  printf '%s\n' "$settings" | with_lower_keywords | sed -n 's/^hostkey //p' | while IFS= read -r key; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done
 }

@@ -70,8 +70,12 @@ need_cmd() {
 
 # sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each.
 sshd_effective() {
-  sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}"
+  se_settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
+  printf '%s\n' "$se_settings" | with_lower_keywords
 }
+
+# sshd -T of OpenSSH 10.0 says "allowusers", that of 10.6 "AllowUsers". What is behind the keyword stays as it is.
+with_lower_keywords() { awk '{ print tolower($1) substr($0, length($1) + 1) }'; }
 
 # trial.sh, record.sh and files.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
 hold_trial() { :; }
