@@ -56,8 +56,11 @@ undo_text() {
   included || printf "sed -i '\\|^%s\$|d' %s\n" "$INCLUDE" "$(real_path "$MAIN")"
   cat <<'EOT'
 if [ "$how" != files ] && [ "$how" != boot ] && sshd -t; then
-  for unit in ssh.service sshd.service; do
-    ! systemctl is-active --quiet $unit || { systemctl reload-or-restart $unit && break; }
+  for unit in ssh sshd; do
+    systemctl is-active --quiet $unit.service || continue
+    verb=reload-or-restart
+    ! systemctl is-active --quiet $unit.socket || verb=restart
+    systemctl $verb $unit.service && break
   done
   echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
 fi
@@ -106,12 +109,16 @@ own_allow_users() {
 }
 
 # sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its
-# configuration when it starts. Where ExecReload is a bare signal, a mistake in the file would end sshd.
+# configuration when it starts. One that does run has its listener from the socket and loses it in a reload, which would
+# end it, or have it listen on another port; its sessions outlive a restart. Where ExecReload is a bare signal, a mistake
+# in the file would end sshd.
 reload() {
   sshd -t 2>/dev/null || return 1
-  for rl_unit in ssh.service sshd.service; do
-    if systemctl is-active --quiet "$rl_unit"; then
-      systemctl reload "$rl_unit" && systemctl is-active --quiet "$rl_unit"
+  for rl_unit in ssh sshd; do
+    if systemctl is-active --quiet "$rl_unit.service"; then
+      rl_how=reload
+      ! systemctl is-active --quiet "$rl_unit.socket" || rl_how=restart
+      systemctl "$rl_how" "$rl_unit.service" && systemctl is-active --quiet "$rl_unit.service"
       return
     fi
   done
