@@ -1,0 +1,40 @@
+import type { Suite } from "../../../lab/root.ts";
+
+/** A host as another distribution, or its administrator, would have made it. */
+export interface Kind {
+  suite: Suite;
+  /** What a fresh host is told first. */
+  setUp: string;
+}
+
+/** A fresh host of each release. */
+export const RELEASES: Record<string, Kind> = {
+  bookworm: { suite: "bookworm", setUp: "" },
+  trixie: { suite: "trixie", setUp: "" },
+  sid: { suite: "sid", setUp: "" },
+};
+
+/** As Ubuntu has it since 22.10: systemd listens, and starts sshd for the first who comes. */
+const SOCKET = "systemctl disable --quiet --now ssh.service && systemctl enable --quiet --now ssh.socket";
+
+/** What else a host may be like, by name. */
+export const KINDS: Record<string, Kind> = {
+  // Where systemd listens, sshd's own Port is for nothing; and nobody must take it for a lock-out.
+  socket: { suite: "bookworm", setUp: `echo 'Port 2200' >/etc/ssh/sshd_config.d/50-port.conf && ${SOCKET}` },
+  socket13: { suite: "trixie", setUp: SOCKET },
+  // cloud-init's own drop-in, and an administrator's whose name sorts before ours.
+  cloud: {
+    suite: "bookworm",
+    setUp: `
+      cd /etc/ssh/sshd_config.d && echo 'PasswordAuthentication yes' >50-cloud-init.conf
+      cat >00-a.conf <<EOT
+AllowUsers root admin alice
+AllowTcpForwarding no
+DisableForwarding yes
+PermitListen none
+PermitOpen none
+AuthenticationMethods publickey,password publickey
+EOT
+      sshd -t && systemctl restart ssh`,
+  },
+};
