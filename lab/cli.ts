@@ -2,14 +2,17 @@ import { spawn } from "node:child_process";
 import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import type { Host } from "./host.ts";
-import { type HostChoice, Lab } from "./lab.ts";
-import { SUITES, cleanImages } from "./root.ts";
+import { cleanImages } from "./image.ts";
+import { Lab } from "./lab.ts";
+import type { HostChoice } from "./prepare.ts";
+import { SUITES } from "./root.ts";
 
 const HELP = `Real hosts on this machine, for the tests and the demo. Needs Linux and root.
 
 npm run lab -- COMMAND [--name LAB]
 
-  up [HOST[:SUITE]…]   boot the hosts, by default gate and nas, of bookworm unless SUITE says trixie or sid
+  up [HOST[:KIND]…]    boot the hosts, by default gate and nas; KIND is bookworm (the default), trixie or sid, or
+                       guest: bookworm with a kernel of its own, which enforces SELinux, in QEMU
   status               show the hosts
   ssh HOST [COMMAND…]  log in over the network
   run HOST COMMAND…    run a command as root without the network
@@ -93,9 +96,10 @@ async function up(name: string, words: string[]): Promise<number> {
 }
 
 function hostChoice(word: string): HostChoice {
-  const [name = "", wanted = SUITES[0]] = word.split(":");
-  const suite = SUITES.find((each) => each === wanted);
-  if (!suite) throw new Error(`There is no suite "${wanted}": a host has ${SUITES.join(", ")}.`);
+  const [name = "", kind = SUITES[0]] = word.split(":");
+  if (kind === "guest") return { name, guest: true };
+  const suite = SUITES.find((each) => each === kind);
+  if (!suite) throw new Error(`There is no host of the kind "${kind}": say ${SUITES.join(", ")} or guest.`);
   return { name, suite };
 }
 

@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
 import { access, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,11 +7,12 @@ import type { RunOptions } from "./enter.ts";
 import { exec, until } from "./exec.ts";
 import type { Result } from "./exec.ts";
 import type { Network } from "./network.ts";
+import { powerOn } from "./power.ts";
+import type { Hardware } from "./power.ts";
 import { compare, readUpper } from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
-const BOOT_SECONDS = 60;
 
 /** What the lab tells a host of itself. */
 export interface HostSetting {
@@ -38,9 +37,13 @@ export class Host {
   public readonly address6: string;
   /** Its ed25519 host key: "ssh-ed25519 AAAA…". */
   public readonly hostKey: string;
+  /** The bound for a boot. */
+  protected readonly bootSeconds: number = 60;
+  /** How long it is left alone between two looks at whether it has booted. */
+  protected readonly pauseMs: number = 30;
 
   /** Made by `Lab`. */
-  public constructor(private readonly setting: HostSetting) {
+  public constructor(protected readonly setting: HostSetting) {
     this.name = setting.name;
     this.hostKey = setting.hostKey;
     this.address = setting.network.address(setting.number);
@@ -54,7 +57,7 @@ export class Host {
   public async run(command: string, options: RunOptions = {}): Promise<Result> {
     const init = await this.init();
     if (!init) throw new Error(`${this.name} is off: switch it on with "boot ${this.name}".`);
-    const result = await runInside(init, command, options);
+    const result = await this.execute(init, command, options);
     if (result.exitCode !== 0 && !options.allowFailure) {
       const words = result.stderr || result.stdout;
       throw new Error(`"${command}" on ${this.name} failed (exit code ${result.exitCode}): ${words}`);
@@ -102,16 +105,12 @@ export class Host {
     await this.setting.network.removeLink(this.name);
     await removeCgroup(cgroup);
     await createCgroup(cgroup);
-    return powerOn(this, this.setting);
+    return powerOn(this.hardware(), this.file("console.log"));
   }
 
   /** Boots a new host, and remembers its file system once everything has started. */
   public async firstBoot(): Promise<void> {
-    await this.boot();
-    await this.run("systemctl is-system-running --wait", {
-      allowFailure: true,
-      timeoutSeconds: BOOT_SECONDS,
-    });
+    await this.bootWholly();
     await writeFile(this.file("first-boot.json"), JSON.stringify(await this.snapshot()));
   }
 
@@ -161,12 +160,22 @@ export class Host {
     return compare(since, until ?? (await this.snapshot()), this.setting.image);
   }
 
+  /** Boots, and waits until everything has started. */
+  protected async bootWholly(): Promise<void> {
+    await this.boot();
+    await this.run("systemctl is-system-running --wait", {
+      allowFailure: true,
+      timeoutSeconds: this.bootSeconds,
+    });
+  }
+
   private async ready(ended: () => boolean): Promise<void> {
+    const answers = async () => {
+      if (ended()) throw new Error(`${this.name} did not start.`);
+      return (await this.isCut()) ? this.answersInside() : this.answersOverNetwork();
+    };
     try {
-      await until(`${this.name} to answer`, BOOT_SECONDS, async () => {
-        if (ended()) throw new Error(`${this.name} did not start.`);
-        return (await this.isCut()) ? this.answersInside() : this.answersOverNetwork();
-      });
+      await until(`${this.name} to answer`, this.bootSeconds, answers, this.pauseMs);
     } catch (error) {
       const log = await readFile(this.file("console.log"), "utf8").catch(() => "");
       const reason = error instanceof Error ? error.message : String(error);
@@ -202,34 +211,31 @@ export class Host {
     return active.exitCode === 0;
   }
 
-  private async init(): Promise<number | undefined> {
+  /** The process on this machine by which the host is entered, while it is on. */
+  protected async init(): Promise<number | undefined> {
     return initOf(this.setting.cgroup);
   }
 
-  private file(name: string): string {
+  protected async execute(init: number, command: string, options: RunOptions): Promise<Result> {
+    return runInside(init, command, options);
+  }
+
+  /** How its hardware is started. */
+  protected hardware(): Hardware {
+    const { name, number, network, folder, image, cgroup } = this.setting;
+    return {
+      command: ["unshare", "--mount", "--propagation", "private", "sh", MACHINE],
+      env: {
+        ...{ HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
+        ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
+        ...{ ADDRESS: this.address, ADDRESS6: this.address6 },
+        // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
+        ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
+      },
+    };
+  }
+
+  protected file(name: string): string {
     return join(this.setting.folder, name);
   }
-}
-
-/** Starts machine.sh so that it outlives this process; returns whether it has ended. */
-function powerOn(host: Host, setting: HostSetting): () => boolean {
-  const { name, number, network, folder, image, cgroup } = setting;
-  const log = openSync(join(folder, "console.log"), "a");
-  const child = spawn("unshare", ["--mount", "--propagation", "private", "sh", MACHINE], {
-    detached: true,
-    stdio: ["ignore", log, log],
-    env: {
-      ...{ PATH: process.env["PATH"], HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
-      ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
-      ...{ ADDRESS: host.address, ADDRESS6: host.address6 },
-      // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
-      ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
-    },
-  });
-  closeSync(log);
-  child.unref();
-  let ended = false;
-  child.once("exit", () => (ended = true));
-  child.once("error", () => (ended = true));
-  return () => ended;
 }

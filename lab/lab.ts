@@ -1,26 +1,19 @@
-import { access, mkdir, readFile, writeFile } from "node:fs/promises";
+import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cgroupPath, killCgroup, removeCgroup } from "./cgroup.ts";
 import { exec } from "./exec.ts";
 import { checkNames, claim, createFolder, labFolder, removeFolder, unclaim } from "./folder.ts";
+import { Guest } from "./guest.ts";
 import { Host } from "./host.ts";
+import type { Progress } from "./image.ts";
 import { takeLock } from "./lock.ts";
 import type { Lock } from "./lock.ts";
 import { raiseInotifyLimit, requireRoot, requireTools } from "./machine.ts";
 import { Network, freeSubnet, networkName } from "./network.ts";
-import { SUITES, rootImage } from "./root.ts";
-import type { Progress, Suite } from "./root.ts";
+import { findImages, prepareHosts } from "./prepare.ts";
+import type { Boots, HostChoice, NotedHost } from "./prepare.ts";
 import { writeSshFiles } from "./sshFiles.ts";
 import { killStrays } from "./strays.ts";
-
-const PREPARE = fileURLToPath(new URL("prepare.sh", import.meta.url));
-
-/** A host, and the Debian release that it has. A name alone is one of bookworm. */
-export interface HostChoice {
-  name: string;
-  suite: Suite;
-}
 
 /** Which lab to bring up. */
 export interface LabOptions {
@@ -35,7 +28,7 @@ export interface LabOptions {
 /** What a lab notes in its folder for later processes. */
 interface Note {
   subnet: number;
-  hosts: { name: string; hostKey: string; image: string }[];
+  hosts: NotedHost[];
 }
 
 /** A named set of real hosts on a network of their own. They outlive the process that brought them up. */
@@ -60,23 +53,24 @@ export class Lab {
   /** Clears what an earlier lab of that name left, boots the hosts, waits until each answers over ssh. */
   public static async up(options: LabOptions): Promise<Lab> {
     const { name = "default", onProgress = () => undefined } = options;
-    const choices = options.hosts.map((host) =>
-      typeof host === "string" ? { name: host, suite: SUITES[0] } : host,
+    const choices = options.hosts.map((host) => (typeof host === "string" ? { name: host } : host));
+    checkNames(
+      name,
+      choices.map((choice) => choice.name),
     );
-    const names = choices.map((choice) => choice.name);
-    checkNames(name, names);
     requireRoot();
     return withLock(name, async () => {
-      await requireTools(onProgress);
+      await requireTools(
+        onProgress,
+        choices.some((choice) => choice.guest),
+      );
       await raiseInotifyLimit();
-      // One after the other: the second host of a release finds what the first has built.
-      const images: string[] = [];
-      for (const { suite } of choices) images.push(await rootImage(suite, onProgress));
+      const hosts = await findImages(choices, onProgress);
       await claim(name);
       await clear(name);
       const lab = new Lab(name);
       try {
-        await lab.start(names, images, onProgress);
+        await lab.start(hosts, onProgress);
       } catch (error) {
         await clear(name);
         await unclaim(name);
@@ -133,52 +127,32 @@ export class Lab {
     await Lab.clear(this.name);
   }
 
-  /** Boots hosts of these names, each from the image of the same place in the list. */
-  private async start(names: string[], images: string[], onProgress: Progress): Promise<void> {
-    onProgress(`Booting ${names.join(", ")} …`);
+  private async start(boots: Boots[], onProgress: Progress): Promise<void> {
+    onProgress(`Booting ${boots.map(({ name }) => name).join(", ")} …`);
     await createFolder(this.name);
     await exec("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", this.adminKeyFile]);
     const network = await createNetwork(this.name);
-    const hosts = await Promise.all(
-      names.map((name, i) => this.prepare(name, names, network, images[i] ?? "")),
-    );
+    const adminKey = (await readFile(`${this.adminKeyFile}.pub`, "utf8")).trim();
+    const folderOf = (name: string) => this.hostFolder(name);
+    const hosts = await prepareHosts({ hosts: boots, network, folderOf, adminKey });
     const note: Note = { subnet: network.subnet, hosts };
     await this.fill(note);
     const all = [...this.hosts.values()];
     await writeSshFiles(this, all);
     // Every boot is awaited even if one fails: what is still starting cannot be cleared.
-    const boots = await Promise.allSettled(all.map((host) => host.firstBoot()));
-    for (const boot of boots) if (boot.status === "rejected") throw boot.reason;
+    const booted = await Promise.allSettled(all.map((host) => host.firstBoot()));
+    for (const boot of booted) if (boot.status === "rejected") throw boot.reason;
     await writeFile(join(this.directory, "lab.json"), JSON.stringify(note, undefined, 2) + "\n");
-  }
-
-  /** Makes a host's disk. */
-  private async prepare(name: string, names: string[], network: Network, image: string) {
-    const folder = this.hostFolder(name);
-    await mkdir(folder, { recursive: true });
-    const others = names.map(
-      (other, i) => `${network.address(i + 2)} ${other}\n${network.address6(i + 2)} ${other}`,
-    );
-    const adminKey = (await readFile(`${this.adminKeyFile}.pub`, "utf8")).trim();
-    await exec("unshare", ["--mount", "--propagation", "private", "sh", PREPARE], {
-      input: ["127.0.0.1 localhost", "::1 localhost", ...others].join("\n") + "\n",
-      env: { HOST: name, LAB_FOLDER: folder, IMAGE: image, ADMIN_KEY: adminKey },
-    });
-    const key = await readFile(join(folder, "upper/etc/ssh/ssh_host_ed25519_key.pub"), "utf8");
-    return { name, hostKey: key.split(" ").slice(0, 2).join(" "), image };
   }
 
   private async fill(note: Note): Promise<void> {
     const network = new Network(this.name, note.subnet);
-    for (const [index, { name, hostKey, image }] of note.hosts.entries()) {
-      const cgroup = await cgroupPath(this.name, name);
-      const folder = this.hostFolder(name);
-      const { sshConfigFile } = this;
-      const number = index + 2;
-      this.hosts.set(
-        name,
-        new Host({ name, number, hostKey, network, folder, image, cgroup, sshConfigFile }),
-      );
+    const { sshConfigFile } = this;
+    for (const [index, { qemu, ...noted }] of note.hosts.entries()) {
+      const cgroup = await cgroupPath(this.name, noted.name);
+      const folder = this.hostFolder(noted.name);
+      const setting = { ...noted, number: index + 2, network, folder, cgroup, sshConfigFile };
+      this.hosts.set(noted.name, qemu ? new Guest({ ...setting, ...qemu }) : new Host(setting));
     }
   }
 

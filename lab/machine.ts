@@ -1,7 +1,7 @@
 import { access, constants, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { exec } from "./exec.ts";
-import type { Progress } from "./root.ts";
+import type { Progress } from "./image.ts";
 
 /** The programs that the lab needs, and the Debian package that brings each. */
 const TOOLS: Record<string, string> = {
@@ -14,6 +14,13 @@ const TOOLS: Record<string, string> = {
   getfattr: "attr",
   ssh: "openssh-client",
   "ssh-keygen": "openssh-client",
+};
+
+/** And what it needs besides for guests. */
+const GUEST_TOOLS: Record<string, string> = {
+  "qemu-system-x86_64": "qemu-system-x86",
+  "qemu-img": "qemu-utils",
+  mke2fs: "e2fsprogs",
 };
 
 /** Throws unless this process may run a lab at all. */
@@ -35,13 +42,14 @@ export async function raiseInotifyLimit(): Promise<void> {
   if (Number(await readFile(limit, "utf8")) < 1024) await writeFile(limit, "1024");
 }
 
-/** Installs what the lab needs and this machine lacks. */
-export async function requireTools(onProgress: Progress): Promise<void> {
+/** Installs what the lab needs and this machine lacks; for one with guests QEMU, too. */
+export async function requireTools(onProgress: Progress, guests = false): Promise<void> {
+  const tools = guests ? { ...TOOLS, ...GUEST_TOOLS } : TOOLS;
   const missing: string[] = [];
-  for (const tool of Object.keys(TOOLS)) if (!(await onPath(tool))) missing.push(tool);
+  for (const tool of Object.keys(tools)) if (!(await onPath(tool))) missing.push(tool);
   // Ubuntu's mmdebstrap checks Debian's signatures only with Debian's keys at hand.
   const keyring = await exists("/usr/share/keyrings/debian-archive-keyring.gpg");
-  const packages = [...new Set(missing.map((tool) => TOOLS[tool] ?? tool))];
+  const packages = [...new Set(missing.map((tool) => tools[tool] ?? tool))];
   if (!keyring) packages.push("debian-archive-keyring");
   if (packages.length === 0) return;
   if (!(await onPath("apt-get"))) {

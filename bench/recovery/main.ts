@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { cacheFolder } from "../../lab/root.ts";
+import { cacheFolder } from "../../lab/image.ts";
 import { documentPath, keep, markdown, writeNumbers } from "../document.ts";
 import { measuredWith, withPairs } from "../hosts.ts";
 import { chosen, count } from "../options.ts";

@@ -2,7 +2,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exec } from "../../lab/exec.ts";
-import { cacheFolder } from "../../lab/root.ts";
+import { cacheFolder } from "../../lab/image.ts";
 import { table } from "../document.ts";
 import { chisel, frp, rathole } from "./others.ts";
 import { autossh, autosshTuned, guide } from "./plainSsh.ts";

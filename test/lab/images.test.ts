@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Lab } from "../../lab/lab.ts";
-import { cacheFolder, rootImage } from "../../lab/root.ts";
+import { cacheFolder } from "../../lab/image.ts";
+import { rootImage } from "../../lab/root.ts";
 import { missingSuites } from "./support/suites.ts";
 
 let folder: string;

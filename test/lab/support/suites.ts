@@ -1,5 +1,6 @@
 import { requireTools } from "../../../lab/machine.ts";
-import { ImageError, SUITES, type Suite, rootImage } from "../../../lab/root.ts";
+import { ImageError } from "../../../lab/image.ts";
+import { SUITES, type Suite, rootImage } from "../../../lab/root.ts";
 
 /** Why hosts cannot have one of the releases of Debian here, by release; nothing of those that they can have. */
 export async function missingSuites(suites: readonly Suite[] = SUITES): Promise<Map<Suite, string>> {
