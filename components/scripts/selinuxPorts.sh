@@ -10,10 +10,17 @@ apply() {
     return 0
   fi
   need_semanage
-  for port in $PORTS; do
+  all_entries=$(semanage port -l -n) || fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
+  read_own_entries
+  for port in $(printf '%s\n' "$PORTS" | sort -u); do
     type_port "$port"
   done
 }
+
+# The administrator's own, and ours. Once, since a look at the policy takes longer than all else here; a port is changed
+# once in a run.
+own_entries=unread
+read_own_entries() { [ "$own_entries" != unread ] || own_entries=$(semanage port -l -n -C) || own_entries=; }
 
 # What an earlier run typed while SELinux was enabled stays on record until it is enabled again or removed.
 keep_recorded() {
@@ -43,30 +50,40 @@ need_semanage() {
 # semanage answers differently from version to version when a port is there already: on 3.4 "-a" fails, on 3.8 it
 # changes the type in silence. So the type is read first.
 type_port() {
-  tp_local=$(listed_type "$1" -C)
-  tp_now=${tp_local:-$(listed_type "$1")}
+  tp_own=$(entry_of "$1" "$own_entries")
+  tp_now=${tp_own:-$(entry_of "$1" "$all_entries")}
   tp_before=$(type_before "$1")
-  if [ "$tp_now" = ssh_port_t ]; then
+  if [ "${tp_now% *}" = ssh_port_t ]; then
     [ -z "$tp_before" ] || own seport "$1 $tp_before"
     return 0
   fi
-  own seport "$1 ${tp_before:-${tp_local:-none}}"
-  if [ -n "$tp_now" ]; then
+  case $tp_own in
+    *-*) fail "port $1 is in the range ${tp_own#* } that has the SELinux type ${tp_own% *} by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand" ;;
+    "") own seport "$1 ${tp_before:-none}" ;;
+    *) own seport "$1 ${tp_before:-${tp_own% *}}" ;;
+  esac
+  if [ "${tp_now#* }" = "$1" ]; then
     semanage port -m -t ssh_port_t -p tcp "$1"
-  else
+  else # in a range of the policy's, or in none
     semanage port -a -t ssh_port_t -p tcp "$1"
   fi || fail "semanage cannot give port $1 the type ssh_port_t"
   changed "gave port $1 the SELinux type ssh_port_t (it was ${tp_now:-of no type of its own})"
 }
 
-# listed_type PORT [-C] — the type that names exactly this tcp port; with -C only the administrator's own entries.
-listed_type() {
-  # shellcheck disable=SC2086
-  semanage port -l -n ${2-} | awk -v port="$1" '
+# entry_of PORT ENTRIES — "TYPE PORT" or "TYPE FIRST-LAST", of the entry by which this tcp port has its type: of several
+# the narrowest. The administrator's own come before the policy's.
+entry_of() {
+  printf '%s\n' "$2" | awk -v port="$1" '
     $2 == "tcp" {
-      n = split(substr($0, index($0, $3)), item, /, */)
-      for (i = 1; i <= n; i++) if (item[i] == port) { print $1; exit }
-    }'
+      for (i = 3; i <= NF; i++) {
+        sub(/,$/, "", $i)
+        last = split($i, ends, "-") > 1 ? ends[2] : ends[1]
+        if (ends[1] + 0 > port + 0 || last + 0 < port + 0 || (entry && last - ends[1] >= width)) continue
+        entry = $1 " " $i
+        width = last - ends[1]
+      }
+    }
+    END { if (entry) print entry }'
 }
 
 # The type on record to go back to, ours or, since forwards on other addresses may have the same port, another's: a
@@ -79,7 +96,8 @@ undo_seport() {
   us_port=${1% *}
   us_before=${1#* }
   command -v semanage >/dev/null 2>&1 || return 0
-  [ "$(listed_type "$us_port" -C)" = ssh_port_t ] || return 0
+  read_own_entries
+  [ "$(entry_of "$us_port" "$own_entries")" = "ssh_port_t $us_port" ] || return 0
   if [ "$us_before" = none ]; then
     # For a port that the policy itself types, deleting the local entry gives the policy's type back.
     semanage port -d -p tcp "$us_port"

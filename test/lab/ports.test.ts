@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
-import { SelinuxPorts } from "../../components/selinuxPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labHost } from "../../lab/program.ts";
@@ -8,8 +7,8 @@ import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import { leftovers } from "./support/leftovers.ts";
 
-/** Ports in a host's defences, each component by itself: what it opens, and what it gives back. */
-describe("ports of a forward in a host's firewall and SELinux policy", () => {
+/** Ports in a host's firewall: what the component opens, and what it closes again. */
+describe("ports of a forward in a host's firewall", () => {
   let lab: Lab;
   let gate: Host;
 
@@ -139,88 +138,6 @@ describe("ports of a forward in a host's firewall and SELinux policy", () => {
       await stack.destroy();
       expect(await reachable()).toBe(false);
       expect(await rules()).toBe(before);
-    });
-  });
-
-  // The lab's kernel has no SELinux: the store and semanage are real, only "is it enabled" is answered for them.
-  describe("SELinux", () => {
-    beforeAll(async () => {
-      await gate.run(
-        "printf '#!/bin/sh\\nexit 0\\n' >/usr/local/sbin/selinuxenabled; chmod 755 /usr/local/sbin/selinuxenabled",
-      );
-    });
-    const typesOf = async (port: number) =>
-      (
-        await gate.run(
-          `semanage port -l -n | awk '$2 == "tcp"' | grep -wE '${port}' | awk '{ print $1 }' | sort`,
-        )
-      ).stdout.split("\n");
-    const local = async () => (await gate.run("semanage port -l -C -n")).stdout;
-    const selinux = (stack: string, ...ports: number[]) =>
-      open(stack, () => void new SelinuxPorts("ports", { host: host(), ports }));
-
-    beforeEach(async () => {
-      expect(await local()).toBe("");
-    });
-
-    it("gets ssh_port_t for a port of no type, and none again on destroy", async () => {
-      const stack = await selinux("undefined", 2222);
-      await stack.up();
-      expect(await typesOf(2222)).toEqual(["ssh_port_t"]);
-      await stack.destroy();
-      expect(await typesOf(2222)).toEqual([""]);
-    });
-
-    it("changes a port of another type by policy, and gives the policy's type back", async () => {
-      const before = await typesOf(8080);
-      expect(before).not.toContain("ssh_port_t");
-      const stack = await selinux("by-policy", 8080);
-      await stack.up();
-      expect(await typesOf(8080)).toContain("ssh_port_t");
-      await stack.destroy();
-      expect(await typesOf(8080)).toEqual(before);
-    });
-
-    it("changes a port of another type by the administrator, and gives that type back", async () => {
-      await gate.run("semanage port -a -t http_port_t -p tcp 2223");
-      const stack = await selinux("by-admin", 2223);
-      await stack.up();
-      expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
-      await stack.destroy();
-      expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
-      await gate.run("semanage port -d -p tcp 2223");
-    });
-
-    it("leaves a port alone that has the type already", async () => {
-      await gate.run("semanage port -a -t ssh_port_t -p tcp 2224");
-      const stack = await selinux("already", 2224);
-      expect((await stack.up()).stdout).toContain("unchanged: ");
-      await stack.destroy();
-      expect(await local()).toMatch(/^ssh_port_t +tcp +2224$/);
-      await gate.run("semanage port -d -p tcp 2224");
-    });
-
-    it("says what to install where semanage is missing and installing is not allowed", async () => {
-      await gate.run("mv /usr/sbin/semanage /usr/sbin/semanage.away");
-      const stack = await open(
-        "missing",
-        () => void new SelinuxPorts("ports", { host: host(), ports: [2225], installPackages: false }),
-      );
-      await expect(stack.up()).rejects.toThrow(
-        `error: gate (${gate.address}): SELinux is enabled and semanage is missing; install policycoreutils-python-utils, or allow it with 'installPackages: true'`,
-      );
-      await gate.run("mv /usr/sbin/semanage.away /usr/sbin/semanage");
-      await stack.destroy();
-    });
-
-    it("keeps a type that two tunnels need, on different addresses, until the last of them is gone", async () => {
-      const [first, second] = [await selinux("first", 2226), await selinux("second", 2226)];
-      await first.up();
-      await second.up();
-      await first.destroy();
-      expect(await typesOf(2226)).toEqual(["ssh_port_t"]);
-      await second.destroy();
-      expect(await typesOf(2226)).toEqual([""]);
     });
   });
 });
