@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit soak lint bench bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-selinux unit soak lint bench bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -10,6 +10,9 @@ demo: node_modules ## boot two hosts, run the program on them, log in through th
 
 test: node_modules ## every test, those on real hosts too (root, Linux); ends with the count
 	@npx vitest run
+
+test-selinux: node_modules ## those on hosts that enforce SELinux, guests of QEMU (root, Linux, x86-64)
+	@npx vitest run --project selinux
 
 unit: node_modules ## the tests that need nothing but Node
 	@npx vitest run --project unit

@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 import LongestFirst from "./tools/longestFirst.ts";
 
-// Two projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts.
+// Three projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts; `selinux` needs QEMU
+// as well, for hosts that enforce SELinux.
 export default defineConfig({
   test: {
     reporters: ["default", "./tools/countReporter.ts"],
@@ -13,7 +14,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/lab/**", "node_modules/**"],
+          exclude: ["test/lab/**", "test/selinux/**", "node_modules/**"],
           // Importing Pulumi takes longer than most files' tests.
           isolate: false,
           sequence: { groupOrder: 0 },
@@ -29,6 +30,19 @@ export default defineConfig({
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "selinux",
+          include: ["test/selinux/**/*.test.ts"],
+          // Emulated processors take all that there is: nothing that is measured runs beside them.
+          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+          testTimeout: 600_000,
           hookTimeout: 300_000,
         },
       },

@@ -62,7 +62,8 @@ END`,
   sshd: "sshd -T; sshd -T -C user=tunnel-x,host=127.0.0.1,addr=127.0.0.1",
 };
 
-async function runningState(host: Host): Promise<Record<string, string>> {
+/** What the running system of a host knows. */
+export async function runningState(host: Host): Promise<Record<string, string>> {
   const script = Object.entries(QUESTIONS).map(([name, command]) => `echo "== ${name}"\n${command}\n`);
   const { stdout } = await host.run(script.join(""), { allowFailure: true });
   return Object.fromEntries(

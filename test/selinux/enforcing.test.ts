@@ -1,0 +1,192 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { noGuests } from "../../lab/guest.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { openProgram } from "../../lab/program.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { runningState } from "../lab/support/hostState.ts";
+import { tunnelSettings } from "../lab/support/settings.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
+import { denialsSince, timeOf } from "./support/denials.ts";
+import { filesOf, wrongLabels } from "./support/labels.ts";
+
+const reason = await noGuests();
+
+/**
+ * The life of one tunnel between hosts whose kernels enforce SELinux. The tests are a story: each goes on from the one
+ * before. Those at the beginning show that what the others do not see would be seen.
+ */
+describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reason})` : ""}`, () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let pc: Host;
+  let stack: LabStack;
+  let start: Map<Host, number>;
+  let before: Map<Host, { files: string[]; running: Record<string, string> }>;
+
+  beforeAll(async () => {
+    const names = ["gate", "nas", "pc"];
+    lab = await Lab.up({ name: "selinux", hosts: names, guests: ["gate", "nas"] });
+    [gate, nas, pc] = names.map((name) => lab.host(name)) as [Host, Host, Host];
+  }, 1_200_000); // the first time, this builds the image
+
+  afterAll(() => Lab.clear("selinux"));
+
+  const both = <T>(act: (host: Host) => Promise<T>) => Promise.all([act(gate), act(nas)]);
+  const banner = async () =>
+    (await gate.run("ssh -o ConnectTimeout=5 nas echo through", { allowFailure: true })).stdout;
+
+  it("are on one network with this machine and the lab's other hosts, each itself, and enforce", async () => {
+    for (const host of [gate, nas]) {
+      expect((await host.run("getenforce; hostname; id -Z")).stdout.split("\n")).toEqual([
+        "Enforcing",
+        host.name,
+        expect.stringMatching(/:unconfined_t:/) as string,
+      ]);
+      expect(
+        (await pc.run(`bash -c 'read -r -n 4 start </dev/tcp/${host.address}/22; echo $start'`)).stdout,
+      ).toBe("SSH-");
+      expect(Math.abs((await timeOf(host)) - Date.now() / 1000)).toBeLessThan(5);
+    }
+    const [one, other] = await both((host) => host.run("cat /proc/sys/kernel/random/uuid"));
+    expect(one.stdout).not.toBe(other.stdout);
+  });
+
+  it("refuse sshd a port without the type, and say so in the audit log", async () => {
+    const since = await timeOf(gate);
+    const forward = ["-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:2222:127.0.0.1:22"];
+    const refused = await sshAsUser(lab, ...forward, "gate", "true");
+    expect(refused.stderr).toContain("remote port forwarding failed for listen port 2222");
+    expect(await denialsSince(gate, since)).toEqual([
+      expect.stringMatching(
+        /avc: +denied +{ name_bind } .* src=2222 scontext=\S+:sshd_t:\S+ .*tclass=tcp_socket/,
+      ),
+    ]);
+  });
+
+  it("keep sshd from a key file with a wrong label, which restorecon finds", async () => {
+    const keys = "/home/alice/.ssh/authorized_keys";
+    const login = async () => (await sshAsUser(lab, "-l", "alice", "nas", "true")).exitCode;
+    const since = await timeOf(nas);
+    await nas.run(`chcon -t httpd_sys_content_t ${keys}`);
+    expect(await login()).toBe(255);
+    expect((await denialsSince(nas, since)).join("\n")).toMatch(/denied .*sshd_t.*httpd_sys_content_t/);
+    expect(await wrongLabels(nas, [keys])).toEqual([expect.stringContaining(keys)]);
+    await nas.run(`restorecon ${keys}`);
+    expect(await login()).toBe(0);
+  });
+
+  const comesBack = () => expect.poll(banner, { timeout: 120_000, interval: 500 }).toBe("through");
+
+  it("get a tunnel in the first up, ports in a range and of another type too", async () => {
+    await nas.run(
+      `mkdir -p /srv/www && echo hello from nas >/srv/www/index.html
+       printf '[Service]\\nExecStart=/bin/busybox httpd -f -p 127.0.0.1:8080 -h /srv/www\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/www.service
+       systemctl enable --quiet --now www`,
+    );
+    before = new Map(
+      await both(
+        async (host) => [host, { files: await filesOf(host), running: await runningState(host) }] as const,
+      ),
+    );
+    start = new Map(await both(async (host) => [host, await timeOf(host)] as const));
+    stack = await openProgram(lab, { config: settings() });
+    const { changes } = await stack.up();
+    expect(changes).toEqual({ create: expect.any(Number) as number });
+    expect((await gate.run("semanage port -l -C -n")).stdout).toMatch(
+      /^ssh_port_t +tcp +(8080, 10005|10005, 8080)$/,
+    );
+  });
+
+  const settings = () =>
+    tunnelSettings(lab, gate, nas, {
+      forwards: {
+        ssh: { remotePort: 10005, target: 22 }, // by policy in a range of http_cache_port_t
+        web: { remotePort: 8080, target: 8080, listen: "all" }, // by policy http_cache_port_t
+      },
+      returnPath: [
+        { from: "root", to: "root" },
+        { from: "alice", to: "alice", alias: "my-nas" },
+      ],
+    });
+
+  it("let traffic through, for each account and from other hosts", async () => {
+    expect(await banner()).toBe("through");
+    expect((await gate.run("su - alice -c \"ssh my-nas 'hostname; id -un'\"")).stdout).toBe("nas\nalice");
+    expect((await pc.run(`busybox wget -q -O - http://${gate.address}:8080/`)).stdout).toBe("hello from nas");
+  });
+
+  it("are not changed by a second up", async () => {
+    expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+  });
+
+  it("give every file of ours the label that the policy has for its path", async () => {
+    for (const host of [gate, nas]) {
+      const { stdout } = await host.run(
+        "cut -f2- /var/lib/ssh-reverse-tunnel/*/* | tr '\\t ' '\\n\\n' | grep ^/ | sort -u | xargs -r ls -d 2>/dev/null",
+        { allowFailure: true },
+      );
+      const paths = stdout.split("\n");
+      expect(paths.length).toBeGreaterThan(host === gate ? 8 : 15);
+      expect(await wrongLabels(host, paths)).toEqual([]);
+    }
+  });
+
+  it("run the tunnel and its checks as services, in the domain that the policy has for them", async () => {
+    const domainsOf = async (host: Host, program: string, unit: string) =>
+      (
+        await host.run(
+          `systemctl start --no-block ${unit}; for i in $(seq 300); do ps axo label,args | grep '[ /]${program}' && break; done | grep -v grep | cut -d: -f3 | sort -u`,
+        )
+      ).stdout;
+    expect(await domainsOf(nas, "ssh -N -T -M", "ssh-tunnel-nas")).toBe("initrc_t");
+    expect(await domainsOf(nas, "bin/network", "ssh-tunnel-nas")).toBe("initrc_t");
+    expect(await domainsOf(nas, "bin/watchdog", "ssh-tunnel-nas-watchdog")).toBe("initrc_t");
+    expect(await domainsOf(gate, "bin/health", "ssh-tunnel-nas-health")).toBe("initrc_t");
+  });
+
+  it("let a new connection end a session that is dead, and take its ports", async () => {
+    await gate.run("pkill -STOP -u tunnel-nas -x sshd");
+    await nas.run("systemctl restart ssh-tunnel-nas");
+    await comesBack();
+    expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas")).stdout).toMatch(
+      /^ended the earlier session \(pid \d+\) of tunnel-nas$/m,
+    );
+  });
+
+  it("bring the tunnel back by themselves after a reboot of both", async () => {
+    await both((host) => host.reboot());
+    expect((await gate.run("getenforce")).stdout).toBe("Enforcing");
+    await comesBack();
+  });
+
+  it("tell everyone how the tunnel is, once their checks have looked", async () => {
+    const checks = new Map([
+      [gate, "ssh-tunnel-nas-health"],
+      [nas, "ssh-tunnel-nas-watchdog"],
+    ]);
+    for (const [host, check] of checks) {
+      // On an emulated processor an answer may take longer than a check waits for it.
+      const state = async () => {
+        await host.run(`systemctl start ${check}`);
+        const { stdout } = await host.run("su - alice -c 'ssh-tunnel-status --json'", { allowFailure: true });
+        return (JSON.parse(stdout) as { tunnels: { state: string }[] }).tunnels[0]?.state;
+      };
+      await expect.poll(state, { timeout: 120_000, interval: 1000 }).toBe("up");
+    }
+  });
+
+  it("leave nothing of ours after destroy, and their policy and labels as before", async () => {
+    await stack.destroy();
+    expect((await gate.run("semanage port -l -C -n")).stdout).toBe("");
+    for (const [host, { files, running }] of before) {
+      expect(await filesOf(host)).toEqual(files);
+      expect(await runningState(host)).toEqual(running);
+    }
+  });
+
+  it("have refused nothing since the beginning of the up", async () => {
+    for (const [host, since] of start) expect(await denialsSince(host, since), host.name).toEqual([]);
+  });
+});
