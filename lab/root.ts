@@ -35,5 +35,8 @@ export async function rootImage(suite: Suite, onProgress: Progress): Promise<str
   const packages = packagesOf(suite);
   const text = JSON.stringify(packages) + (await readFile(SCRIPT, "utf8"));
   const build = (target: string) => debianTree(suite, target, packages, [SCRIPT]);
-  return cachedImage({ what: `the image of the hosts (${suite})`, prefix: `root-${suite}`, text, build }, onProgress);
+  return cachedImage(
+    { what: `the image of the hosts (${suite})`, prefix: `root-${suite}`, text, build },
+    onProgress,
+  );
 }

@@ -26,9 +26,9 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   let before: Map<Host, { files: string[]; running: Record<string, string> }>;
 
   beforeAll(async () => {
-    const names = ["gate", "nas", "pc"];
-    lab = await Lab.up({ name: "selinux", hosts: names, guests: ["gate", "nas"] });
-    [gate, nas, pc] = names.map((name) => lab.host(name)) as [Host, Host, Host];
+    const guests = ["gate", "nas"].map((name) => ({ name, guest: true }));
+    lab = await Lab.up({ name: "selinux", hosts: [...guests, "pc"] });
+    [gate, nas, pc] = lab.hostNames.map((name) => lab.host(name)) as [Host, Host, Host];
   }, 1_200_000); // the first time, this builds the image
 
   afterAll(() => Lab.clear("selinux"));
