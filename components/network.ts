@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
 
 /** What a network may look like, in words. */
 export const networkWords = "a network, '203.0.113.0/24' or '2001:db8::/32', or one address";
@@ -26,14 +27,10 @@ export function parseNetwork(text: string): Network | { mistake: string } {
   if (prefix === 0) {
     return { mistake: "must be smaller than all addresses: leave `sources` out where everyone may come" };
   }
-  const parts = version === 4 ? address.split(".").map(Number) : groupsOf(address);
-  const size = bits / parts.length;
-  const masked = parts.map((part, index) => {
-    const kept = Math.min(Math.max(prefix - index * size, 0), size);
-    return part - (part % 2 ** (size - kept));
-  });
-  const network = textOf(masked, version) + (prefix === bits ? "" : `/${prefix}`);
-  if (masked.some((part, index) => part !== parts[index])) {
+  const family = version === 4 ? ipaddr.IPv4 : ipaddr.IPv6;
+  const first = family.networkAddressFromCIDR(`${address}/${prefix}`).toString();
+  const network = first + (prefix === bits ? "" : `/${prefix}`);
+  if (first !== ipaddr.parse(address).toString()) {
     return { mistake: `must be a network without host bits: ${network}` };
   }
   if (network.startsWith("::")) {
@@ -51,23 +48,4 @@ export function networkText(text: string): string {
     throw new Error(`${JSON.stringify(text)} ${network.mistake}`);
   }
   return network.text;
-}
-
-/** The eight numbers of an IPv6 address. */
-function groupsOf(address: string): number[] {
-  const [head = [], tail] = address.split("::").map((half) =>
-    half
-      .split(":")
-      .filter((group) => group !== "")
-      .map((group) => parseInt(group, 16)),
-  );
-  return tail === undefined
-    ? head
-    : [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
-}
-
-/** As inet_ntop writes it, and RFC 5952 asks for: a URL's host is. */
-function textOf(parts: number[], version: number): string {
-  if (version === 4) return parts.join(".");
-  return new URL(`http://[${parts.map((part) => part.toString(16)).join(":")}]/`).hostname.slice(1, -1);
 }
