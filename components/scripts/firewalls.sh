@@ -11,7 +11,7 @@ parse() {
   done
 }
 
-# Asked once: each firewall-cmd takes a quarter of a second.
+# Asked once: each firewall-cmd is a Python that starts, half a second.
 FIREWALLD=
 firewalld_active() {
   [ -n "$FIREWALLD" ] || FIREWALLD=$(command -v firewall-cmd >/dev/null 2>&1 && firewall-cmd --state 2>/dev/null || echo not running)
@@ -20,9 +20,19 @@ firewalld_active() {
 
 ufw_active() { command -v ufw >/dev/null 2>&1 && ufw status 2>/dev/null | grep -q '^Status: active'; }
 
+zo_running='' zo_permanent='' zo_default='' zo_services=''
+
+# All zones, in both states.
 read_zones() {
-  zo_active=$(firewall-cmd --get-active-zones)
-  zo_default=$(firewall-cmd --get-default-zone)
+  zo_running=$(firewall-cmd --list-all-zones) && zo_permanent=$(firewall-cmd --permanent --list-all-zones) &&
+    zo_default=$(firewall-cmd --get-default-zone) ||
+    fail "cannot read the zones of firewalld; see the lines before this one"
+}
+
+# zone STATE ZONE — what firewalld says of it, as --info-zone does.
+zone() {
+  case $1 in --running) printf '%s\n' "$zo_running" ;; *) printf '%s\n' "$zo_permanent" ;; esac |
+    awk -v zone="$2" '/^[^ \t]/ { in_it = $1 == zone } in_it && NF'
 }
 
 # zones_of [ADDRESS] — firewalld's zones in which what others send there arrives: that of the address's interface, or that
@@ -36,35 +46,42 @@ zones_of() {
     zo_zones=${zo_zones:-$zo_default}
   fi
   for zo_zone in $(bound sources); do
-    firewall-cmd --info-zone "$zo_zone" | grep -qE '^ *target: (DROP|%%REJECT%%)$' || zo_zones="$zo_zones $zo_zone"
+    zone --running "$zo_zone" | grep -qE '^ *target: (DROP|%%REJECT%%)$' || zo_zones="$zo_zones $zo_zone"
   done
   # shellcheck disable=SC2086  # words
   printf '%s\n' $zo_zones | sort -u
 }
 
-# bound KIND [NAME] — the active zones that have interfaces or sources, or the one that has this.
+# bound KIND [NAME] — the zones that have interfaces or sources, or the one that has this.
 bound() {
-  printf '%s\n' "$zo_active" | awk -v kind="$1:" -v name="${2-}" '
-    /^[^ ]/ { zone = $1 }
+  printf '%s\n' "$zo_running" | awk -v kind="$1:" -v name="${2-}" '
+    /^[^ \t]/ { zone = $1 }
     $1 == kind { for (i = 2; i <= NF; i++) if (name == "" || $i == name) { print zone; next } }'
 }
 
-# firewalld VERB "STATE ZONE PORT…" — asks (query), adds or removes. Where it does not run, in its files.
+# firewalld STATE ZONE OPTION… — tells it. Where it does not run, its files. Of several options that it is given, it is
+# silent by its status about those that fail, and not in its messages.
 firewalld() {
-  fw_verb=$1
-  # shellcheck disable=SC2086  # words
-  set -- $2
+  zo_permanent= # is no longer so
   fw_state=$1
   fw_zone=$2
   shift 2
-  fw_option=$(firewalld_option "$fw_verb" "$@")
   if ! firewalld_active; then
-    [ "$fw_state" = --running ] || firewall-offline-cmd --quiet --zone "$fw_zone" "$fw_option"
-  elif [ "$fw_state" = --running ]; then
-    firewall-cmd --quiet --zone "$fw_zone" "$fw_option"
-  else
-    firewall-cmd --quiet --permanent --zone "$fw_zone" "$fw_option"
+    [ "$fw_state" = --running ] || firewall-offline-cmd --quiet --zone "$fw_zone" "$@"
+    return
   fi
+  [ "$fw_state" = --permanent ] || fw_state=
+  fw_said=$(firewall-cmd ${fw_state:+"$fw_state"} --zone "$fw_zone" "$@" 2>&1) || {
+    fw_status=$?
+    say "$fw_said"
+    return "$fw_status"
+  }
+  case $(printf '%s\n' "$fw_said" | grep -v -e ALREADY_ENABLED -e NOT_ENABLED) in
+    *Warning:*)
+      say "$fw_said"
+      return 1
+      ;;
+  esac
 }
 
 # firewalld_option VERB PORT… — a port where everyone may come to every address, else a rich rule
@@ -83,7 +100,68 @@ firewalld_option() {
   printf -- '--%s-rich-rule=%s port port="%s" protocol="tcp" accept' "$fo_verb" "$fo_rule" "$port"
 }
 
-is_open_firewalld() { firewalld query "$1"; }
+# is_open_firewalld "STATE ZONE PORT…" — by the same rule, or one for more ports.
+is_open_firewalld() {
+  # shellcheck disable=SC2086  # words
+  set -- $1
+  io_state=$1
+  io_zone=$2
+  shift 2
+  io_option=$(firewalld_option add "$@")
+  case $io_option in
+    --add-rich-rule=*) zone "$io_state" "$io_zone" | sed 's/^[[:space:]]*//' | grep -qxF -e "${io_option#*=}" ;;
+    *) zone "$io_state" "$io_zone" | awk '$1 == "ports:"' | has_port "$1" ;;
+  esac
+}
+
+# has_port PORT <text — whether this port is in one of "8080/tcp 8000-8100/tcp", or of ufw's "80,8000:8100/tcp".
+has_port() {
+  awk -v port="$1" '{
+      count = split($0, words, /[ ,]+/)
+      for (i = 1; i <= count; i++) {
+        if (!sub(/\/tcp$/, "", words[i]) && words[i] ~ /\//) continue
+        last = split(words[i], range, /[-:]/)
+        if (port >= range[1] + 0 && port <= range[last] + 0) found = 1
+      }
+    }
+    END { exit !found }'
+}
+
+# The services of these zones, "NAME PORT…" a line: asked for only where it matters.
+read_services() {
+  for rv_service in $(for rv_zone; do zone --running "$rv_zone" && zone --permanent "$rv_zone"; done | sed -n 's/^  services: //p'); do
+    case $NL$zo_services in *"$NL$rv_service "*) continue ;; esac
+    zo_services="$zo_services$rv_service $(firewall-cmd --info-service "$rv_service" | sed -n 's/^  ports: //p')$NL"
+  done
+}
+
+# stranger_of_firewalld "STATE ZONE PORT" — says by what else than an open port everyone may reach it, if at all.
+stranger_of_firewalld() {
+  # shellcheck disable=SC2086  # words
+  set -- $1
+  sf_zone=$(zone "$1" "$2")
+  if printf '%s\n' "$sf_zone" | grep -qx '  target: ACCEPT'; then
+    echo "the zone $2 of firewalld, which accepts everything"
+    return 0
+  fi
+  for sf_service in $(printf '%s\n' "$sf_zone" | sed -n 's/^  services: //p'); do
+    printf '%s' "$zo_services" | sed -n "s/^$sf_service //p" | has_port "$3" || continue
+    echo "the service $sf_service in firewalld's zone $2"
+    return 0
+  done
+  ! printf '%s\n' "$sf_zone" | grep -E '^[[:space:]]+rule .*accept' | grep -vE ' (source|destination) ' |
+    sed -n 's/.* port port="\([0-9-]*\)" protocol="tcp" .*/\1\/tcp/p' | has_port "$3" ||
+    echo "a rule of firewalld that is not ours"
+}
+
+# The same for ufw, "PORT".
+stranger_of_ufw() {
+  if ufw status verbose | grep -q '^Default: allow (incoming)'; then
+    echo "ufw, which allows by default what comes in"
+  elif ufw show added | sed -n 's/^ufw allow \([0-9,:]*\(\/tcp\)\{0,1\}\)\( comment .*\)\{0,1\}$/\1/p' | grep -vxF -e "$1/tcp" -e "$1" | has_port "$1"; then
+    echo "a rule of ufw that is not ours"
+  fi
+}
 
 # Shell text that closes it: as the host boots, when firewalld does not run yet, in its files.
 close_firewalld_text() {
