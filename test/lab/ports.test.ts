@@ -139,5 +139,16 @@ describe("ports of a forward in a host's firewall", () => {
       expect(await reachable()).toBe(false);
       expect(await rules()).toBe(before);
     });
+
+    it("is given back its rules while it is not enabled", async () => {
+      const before = await rules();
+      const stack = await firewall("ufw-off");
+      await stack.up();
+      await gate.run("ufw --force disable >/dev/null");
+      await stack.destroy();
+      await gate.run("ufw --force enable >/dev/null");
+      expect(await rules()).toBe(before);
+      expect(await reachable()).toBe(false);
+    });
   });
 });
