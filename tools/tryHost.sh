@@ -1,18 +1,47 @@
 #!/bin/sh
 # Tries ssh-reverse-tunnel on this host, which should be a fresh one: a tunnel from it to itself, made and removed by the
 # project's own scripts, without Pulumi. Prints a table, and leaves nothing behind. Written by `make try-host`.
-# shellcheck disable=SC1091,SC2317,SC2329  # what calls script and at_end is not seen here
+# shellcheck disable=SC1091,SC2016,SC2317,SC2329  # what calls script and at_end is not seen here
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 
+usage="usage: sh try-host.sh — as root, on a fresh host that you can throw away, with sshd on port 22
+It builds a tunnel from this host to itself, prints a table (pass, FAIL, skip, info), and removes all again, also when it
+is interrupted. Status: 0 where nothing failed, 1 where something did, 2 where it cannot run here."
+case ${1-} in
+  '') ;;
+  -h | --help)
+    printf '%s\n' "$usage"
+    exit 0
+    ;;
+  *)
+    printf '%s\n' "$usage" >&2
+    exit 2
+    ;;
+esac
+[ "$(id -u)" = 0 ] || { echo "run this as root" >&2 && exit 2; }
+[ ! -e /var/lib/ssh-reverse-tunnel ] || { echo "ssh-reverse-tunnel is in use on this host: take a fresh one" >&2 && exit 2; }
+
+# However it ends. What it is piped into (tee) may be gone by then, and a second Ctrl-C must not stop it.
+at_end() {
+  ae_status=$?
+  trap - EXIT
+  trap '' HUP INT PIPE TERM
+  [ -z "$APPLIED" ] || remove_all
+  rm -rf "$work"
+  exit "$ae_status"
+}
+
+APPLIED=
 work=$(mktemp -d) || exit 1
+trap at_end EXIT
+trap 'exit 1' HUP INT PIPE TERM
 : >"$work/names"
 : >"$work/keys.sed"
 : >"$work/table"
 started=$(date '+%Y-%m-%d %H:%M:%S')
-APPLIED=
 
 # script NAME KEY removes|stays <text — the text travels to the host as it is; KEY stands for a key that it prints.
 script() {
@@ -48,15 +77,24 @@ sentence() { grep -m 1 '^error: ' "$work/err" || tail -n 1 "$work/err"; }
 
 facts() {
   echo "== facts"
-  (. /etc/os-release && echo "system    $PRETTY_NAME")
-  echo "kernel    $(uname -srm)"
-  echo "sh        $(readlink -f /bin/sh)"
-  echo "OpenSSH   $(ssh -V 2>&1)"
-  echo "systemd   $(systemctl --version | head -n 1)"
-  echo "SELinux   $(getenforce 2>/dev/null || echo none) $(sed -n 's/^SELINUXTYPE=//p' /etc/selinux/config 2>/dev/null)"
-  echo "policy    $(rpm -q selinux-policy 2>/dev/null || echo unknown), $(command -v semanage || echo 'no semanage')"
-  echo "firewalld $(firewall-cmd --version 2>/dev/null || echo none) $(firewall-cmd --state 2>/dev/null)"
-  echo "ufw       $(ufw status 2>/dev/null | head -n 1)"
+  row info distribution "$(. /etc/os-release && echo "$PRETTY_NAME")"
+  row info kernel "$(uname -srm)"
+  row info sh "$(readlink -f /bin/sh)"
+  row info OpenSSH "$(ssh -V 2>&1)"
+  row info systemd "$(systemctl --version | head -n 1)"
+  row info "SELinux mode" "$(selinux_mode)"
+  row info "SELinux policy" "$(policy)"
+  row info firewalld "$(firewall-cmd --version 2>/dev/null || echo none) $(firewall-cmd --state 2>/dev/null)"
+  row info ufw "$(ufw status 2>/dev/null | head -n 1)"
+}
+
+selinux_mode() {
+  if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then getenforce; else echo "not enabled"; fi
+}
+
+policy() {
+  [ "$(selinux_mode)" != "not enabled" ] || { echo none && return; }
+  echo "$(sed -n 's/^SELINUXTYPE=//p' /etc/selinux/config), $(rpm -q selinux-policy 2>/dev/null || echo 'no package of that name')"
 }
 
 apply_all() {
@@ -105,6 +143,25 @@ works() {
   ssh-tunnel-status
 }
 
+# What holds on a host that enforces, while the tunnel runs. Elsewhere nothing of it is shown, and none of it passes.
+selinux() {
+  echo "== SELinux"
+  if [ "$(selinux_mode)" != Enforcing ]; then
+    for what in "it enforces" "the ports have their type" "the unit's program is of a type that systemd may start" \
+      "ssh runs in the unit" "it has denied nothing"; do row skip "SELinux: $what" "$(selinux_mode)"; done
+    return 0
+  fi
+  row pass "SELinux: it enforces"
+  check "SELinux: the ports have their type" sh -c 'for port in 20022 20023; do
+    semanage port -l -n | grep -E "^ssh_port_t +tcp " | grep -qw $port || { echo "port $port is not ssh_port_t"; exit 1; }
+  done'
+  se_program=$(systemctl show -P ExecStart ssh-tunnel-try | sed -n 's/.*path=\([^ ;]*\).*/\1/p')
+  check "SELinux: the unit's program is of a type that systemd may start" \
+    sh -c "stat -c %C '$se_program' | tee /dev/stderr | grep -q ':bin_t:'"
+  check "SELinux: ssh runs in the unit" sh -c 'ps -o label=,comm= -p "$(paste -sd, \
+    "/sys/fs/cgroup$(systemctl show -P ControlGroup ssh-tunnel-try)/cgroup.procs")" | tee /dev/stderr | grep -q " ssh$"'
+}
+
 remove_all() {
   echo "== destroy"
   for name in $APPLIED; do
@@ -122,38 +179,37 @@ denials() {
   journalctl -k -q --since "$started" | grep 'avc: *denied'
 }
 
-# Each file with mode, owner, link and content, but for what any change of accounts and policy writes anew.
-files() {
-  find /etc /root /usr/local /var/lib/ssh-reverse-tunnel* /var/lib/tunnel-* -xdev \
+# What must be as before: each file with mode, owner, link and content, but for what any change of accounts and policy
+# writes anew; firewall and port types as they run.
+state() {
+  find /etc /root /usr/local /var/lib/ssh-reverse-tunnel* /var/lib/tunnel-* /run/ssh-tunnel-* -xdev \
     ! -path '/etc/*-' ! -path '/etc/selinux/*/policy/*' ! -name .cache ! -name .bash_history \
     -printf '%p %M %u:%g %l ' \( -type f -exec sha256sum {} \; -o -print \) 2>/dev/null | sort
-}
-
-at_end() {
-  trap - EXIT INT TERM
-  [ -z "$APPLIED" ] || remove_all
-  rm -rf "$work"
+  systemctl list-units --all --plain --no-legend 'ssh-tunnel-*' 'ssh-reverse-tunnel-*'
+  firewall-cmd --list-all-zones 2>/dev/null
+  ufw show added 2>/dev/null
+  semanage port -l -n -C 2>/dev/null
 }
 
 main() {
-  [ "$(id -u)" = 0 ] || { echo "run this as root" >&2 && exit 2; }
-  [ ! -e /var/lib/ssh-reverse-tunnel ] || { echo "ssh-reverse-tunnel is in use on this host: take a fresh one" >&2 && exit 2; }
-  trap at_end EXIT
-  trap 'exit 1' INT TERM
   facts
-  files >"$work/before"
+  state >"$work/before"
   if apply_all; then
     apply_again
     works
+    selinux
   fi
   remove_all
-  files >"$work/after"
+  state >"$work/after"
   if diff "$work/before" "$work/after"; then row pass "nothing is left behind"; else row FAIL "nothing is left behind" "see the lines above"; fi
-  if denials >"$work/denied" && [ -s "$work/denied" ]; then
+  if [ "$(selinux_mode)" = Enforcing ]; then
+    denials >"$work/denied"
     cat "$work/denied"
-    row FAIL "SELinux has denied nothing" "see the lines above"
-  else
-    row pass "SELinux has denied nothing" "$(getenforce 2>/dev/null || echo 'there is none')"
+    if [ -s "$work/denied" ]; then
+      row FAIL "SELinux: it has denied nothing" "see the lines above"
+    else
+      row pass "SELinux: it has denied nothing"
+    fi
   fi
   echo "== $(grep -c ^pass "$work/table") passed, $(grep -c ^FAIL "$work/table") failed, $(grep -c ^skip "$work/table") skipped"
   grep ^FAIL "$work/table" && exit 1
