@@ -62,6 +62,8 @@ export const sandbox = [
   "SystemCallArchitectures=native",
   "SystemCallFilter=@system-service",
   "SystemCallFilter=~@privileged @resources",
+  // busybox, which may be /bin/sh, begins with becoming who it is already; nobody else can it become without capabilities.
+  "SystemCallFilter=@setuid",
   "UMask=0077",
 ];
 

@@ -25,6 +25,7 @@ MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+SystemCallFilter=@setuid
 UMask=0077`;
 
 const tunnel = {
