@@ -10,6 +10,7 @@
 #   KEPT     that text, for nothing but to have that run
 apply() {
   IDS=$(ids_of_user "$ACCOUNT")
+  refuse_locked
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     make_dirs "$(dirname "$FILE")"
@@ -23,6 +24,13 @@ apply() {
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
     authorize "$file" "$IDS" 600
   fi
+}
+
+# Where PAM does not look at accounts, sshd(8) does, and no key opens one that is locked.
+refuse_locked() {
+  case $(getent shadow "$ACCOUNT" | cut -d: -f2) in '!'*) ;; *) return 0 ;; esac
+  [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" != no ] ||
+    fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd lets it in by no key, since UsePAM is no; let it have no password without a lock, 'usermod --password '*' $ACCOUNT', or choose another account"
 }
 
 # authorize FILE UID:GID MODE

@@ -22,7 +22,10 @@ apply() {
   need_cmd ssh openssh-client
   need_cmd sshd openssh-server
   need_cmd setpriv util-linux
+  need_cmd flock util-linux
   need_cmd ss iproute2
+  # The checks open connections with it: there is no netcat everywhere.
+  need_cmd bash
   if [ "$NEEDS_SERVER" = yes ]; then
     version=$(ssh -V 2>&1 | sed -n 's/^OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
     [ -n "$version" ] || fail "ssh -V says '$(ssh -V 2>&1)'; the public host needs OpenSSH 7.8 or later"
