@@ -25,6 +25,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   checkPorts(settings, publicHosts, report);
   checkReturnPaths(settings, publicHosts, report);
   checkThroughTunnel(settings, publicHosts, report);
+  checkHowOftenChecksLook(settings, report);
   return errors;
 }
 
@@ -132,6 +133,32 @@ function checkThroughTunnel(settings: Settings, publicHosts: string[], report: R
         path,
         "must be left out where the public host is behind a bastion: there can be one host on the way only",
       );
+    }
+  }
+}
+
+/**
+ * Since OpenSSH 9.8, sshd counts a second for each connection that ends without a login, as those of the checks do, and
+ * refuses their address, through which everyone comes, where the seconds pile up (PerSourcePenalties).
+ */
+function checkHowOftenChecksLook({ internalHosts }: Settings, report: Report): void {
+  const looks = new Map<string, number>();
+  for (const [host, { address, forwards, watchdogIntervalSec, healthIntervalSec }] of Object.entries(
+    internalHosts,
+  )) {
+    for (const [name, args] of Object.entries(forwards)) {
+      const { protocol, targetHost, targetPort } = resolveForward(name, args);
+      if (protocol !== "ssh") continue;
+      const server = `${address} ${targetHost}:${targetPort}`;
+      const before = looks.get(server) ?? 0;
+      const now = before + 1 / watchdogIntervalSec + 1 / healthIntervalSec;
+      looks.set(server, now);
+      if (before < 1 && now >= 1) {
+        report(
+          ["internalHosts", host, "watchdogIntervalSec"],
+          `must be longer, or healthIntervalSec: all forwards to ${targetHost}:${targetPort} together are looked at once a second or more often, and sshd of OpenSSH 9.8 and later refuses everyone who comes through them then`,
+        );
+      }
     }
   }
 }

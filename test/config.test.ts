@@ -368,6 +368,43 @@ describe("the public host of a tunnel", () => {
   });
 });
 
+describe("checks that look at one sshd from many sides", () => {
+  const forwards = (count: number, target: string | number = 22) =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, i) => [`f${i}`, { remotePort: 2222 + i, target }] as const),
+    );
+  const nas = (count: number, watchdogIntervalSec: number, healthIntervalSec: number) =>
+    nasWith({ forwards: forwards(count), watchdogIntervalSec, healthIntervalSec });
+
+  test("may not look once a second, for which a newer sshd refuses whoever comes through the tunnel", () => {
+    expect(mistakes(nas(3, 5, 5))).toEqual([
+      "internalHosts.nas.watchdogIntervalSec: found 5; must be longer, or healthIntervalSec: all forwards to 127.0.0.1:22 together are looked at once a second or more often, and sshd of OpenSSH 9.8 and later refuses everyone who comes through them then",
+    ]);
+  });
+
+  test("count together where two tunnels come from one machine", () => {
+    const often = { watchdogIntervalSec: 5, healthIntervalSec: 5, address: "192.0.2.1" };
+    const two = (changes: Changes) =>
+      hosts({
+        nas: { ...often, forwards: forwards(2) },
+        till: { ...often, forwards: { g: { remotePort: 2300, target: 22 } }, ...changes },
+      });
+    expect(mistakes(two({}))).toEqual([expect.stringMatching(/^internalHosts\.till\.watchdogIntervalSec: /)]);
+    expect(mistakes(two({ address: "192.0.2.2" }))).toEqual([]);
+  });
+
+  test.each<[string, Changes]>([
+    ["two forwards every 5 s", nas(2, 5, 5)],
+    ["nine forwards as often as by default", nas(9, 15, 30)],
+    [
+      "three every 5 s to something that is no sshd",
+      nasWith({ forwards: forwards(3, 80), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
+    ],
+  ])("may look at %s", (_what, settings) => {
+    expect(mistakes(settings)).toEqual([]);
+  });
+});
+
 describe("two forwards on one port", () => {
   const two = (one: Changes, other: Changes) =>
     nasWith({
