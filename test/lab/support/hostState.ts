@@ -40,9 +40,9 @@ export const QUESTIONS: Record<string, string> = {
     grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R|/lib/systemd/systemd --user|\\(sd-pam\\))' |
     sed 's/listener\\] .*/listener]/' | sort`,
   // systemd's own notes of units and logins are named after both, and told above; /run/private is its, too, and ufw.lock
-  // is ufw's, which keeps it.
+  // is ufw's, which keeps it. motd.dynamic is of the first login by way of PAM.
   volatile: `find /run /tmp /var/tmp /dev/shm -not -path '/run/user*' -not -path '/run/systemd/*/*' |
-    grep -vE '^/(var/)?tmp/systemd-private-|^/run/(systemd|host)|^/run/(private|ufw.lock)$' | sort`,
+    grep -vE '^/(var/)?tmp/systemd-private-|^/run/(systemd|host)|^/run/(private|ufw.lock|motd.dynamic)$' | sort`,
   // xattrs and ACLs, which the overlay's list does not have.
   attributes: `python3 - <<'END'
 import os

@@ -22,6 +22,30 @@ export const KINDS: Record<string, Kind> = {
   // Where systemd listens, sshd's own Port is for nothing; and nobody must take it for a lock-out.
   socket: { suite: "bookworm", setUp: `echo 'Port 2200' >/etc/ssh/sshd_config.d/50-port.conf && ${SOCKET}` },
   socket13: { suite: "trixie", setUp: SOCKET },
+  // As on RHEL 8: no Include in sshd_config and no folder for drop-ins, the unit is sshd.service, and its reload is a
+  // bare signal.
+  rhel8: {
+    suite: "bookworm",
+    setUp: `
+      cd /etc/ssh && sed -i '/^Include/d' sshd_config && chmod 600 sshd_config && rmdir sshd_config.d
+      systemctl disable --quiet --now ssh.service && rm /lib/systemd/system/ssh.*
+      cat >/lib/systemd/system/sshd.service <<EOT
+[Unit]
+Description=OpenSSH server daemon
+After=network.target
+[Service]
+Type=notify
+ExecStart=/usr/sbin/sshd -D
+ExecReload=/bin/kill -HUP \\$MAINPID
+KillMode=process
+Restart=on-failure
+RestartSec=42s
+RuntimeDirectory=sshd
+[Install]
+WantedBy=multi-user.target
+EOT
+      systemctl daemon-reload && systemctl enable --quiet --now sshd.service`,
+  },
   // cloud-init's own drop-in, and an administrator's whose name sorts before ours.
   cloud: {
     suite: "bookworm",
@@ -36,5 +60,12 @@ PermitOpen none
 AuthenticationMethods publickey,password publickey
 EOT
       sshd -t && systemctl restart ssh`,
+  },
+  // The least that a host may have of these three; and where PAM does not look at accounts, sshd does.
+  small: {
+    suite: "bookworm",
+    setUp: `
+      for each in bin/sh bin/awk bin/ip sbin/ip; do ln -sf /bin/busybox /usr/$each; done
+      echo 'UsePAM no' >/etc/ssh/sshd_config.d/50-pam.conf && systemctl restart ssh`,
   },
 };

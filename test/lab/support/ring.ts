@@ -1,8 +1,15 @@
+import { shellQuote } from "../../../components/shell.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
 import { labAdmin } from "../../../lab/program.ts";
 import type { HostStatus } from "../../../tools/status.ts";
 import type { Part } from "./settings.ts";
+
+/** One of a ring's tunnels: the internal host, and the public host that it leads to. */
+export interface RingTunnel {
+  from: string;
+  to: string;
+}
 
 /**
  * Hosts in a ring, each of which is the public host of one tunnel and the internal host of the next: few of them have
@@ -14,22 +21,19 @@ export class Ring {
     private readonly names: string[],
   ) {}
 
+  /** All tunnels. */
+  public tunnels(): RingTunnel[] {
+    return this.names.map((from) => ({ from, to: this.publicHostOf(from) }));
+  }
+
+  /** The two tunnels of a host: first the one that leads to it. */
+  public tunnelsOf(name: string): RingTunnel[] {
+    return [this.neighbour(name, -1), name].map((from) => ({ from, to: this.publicHostOf(from) }));
+  }
+
   /** The host that the tunnel from this one leads to. */
   public publicHostOf(name: string): string {
     return this.neighbour(name, 1);
-  }
-
-  /** The host whose tunnel leads to this one. */
-  public internalHostOf(name: string): string {
-    return this.neighbour(name, -1);
-  }
-
-  /** The two ends of each of a host's two tunnels: first the one that leads to it. */
-  public tunnelsOf(name: string): { from: string; to: string }[] {
-    return [
-      { from: this.internalHostOf(name), to: name },
-      { from: name, to: this.publicHostOf(name) },
-    ];
   }
 
   /** Settings of a tunnel from each host, `from-<host>`, to the next. */
@@ -39,10 +43,8 @@ export class Ring {
       ...labAdmin(this.lab, host),
       publicHost: this.publicHostOf(host.name),
       forwards: { ssh: { remotePort: 2222, target: 22 } },
-      returnPath: [
-        { from: "root", to: "root" },
-        { from: "alice", to: "alice" },
-      ],
+      // Not root, whom another way may lead in.
+      returnPath: [{ from: "alice", to: "alice" }],
     });
     return {
       publicHosts: Object.fromEntries(hosts.map((host) => [host.name, labAdmin(this.lab, host)])),
@@ -50,11 +52,11 @@ export class Ring {
     };
   }
 
-  /** What comes back of a text that goes through the tunnel from this host and is turned round there; "" where it is cut. */
-  public async through(from: string): Promise<string> {
-    const login = `timeout 10 ssh -o ConnectTimeout=2 from-${from} hostname`;
+  /** Logs in through the tunnel from this host, as another account than root, and runs this; "" where it is cut. */
+  public async through(from: string, command: string): Promise<string> {
+    const login = `timeout 30 ssh -o ConnectTimeout=2 from-${from} ${shellQuote(command)}`;
     const publicHost = this.lab.host(this.publicHostOf(from));
-    return (await publicHost.run(login, { allowFailure: true })).stdout;
+    return (await publicHost.run(`su - alice -c ${shellQuote(login)}`, { allowFailure: true })).stdout;
   }
 
   /** What the checks have found of the tunnel from this host, on the side of that one. */
