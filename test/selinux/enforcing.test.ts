@@ -5,6 +5,7 @@ import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { runningState } from "../lab/support/hostState.ts";
+import { remoteScripts } from "../lab/support/remoteScripts.ts";
 import { tunnelSettings } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
 import { denialsSince, timeOf } from "./support/denials.ts";
@@ -53,15 +54,26 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect(one.stdout).not.toBe(other.stdout);
   });
 
+  const forward = () =>
+    sshAsUser(lab, "-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:2222:127.0.0.1:22", "gate", "true");
+
   it("refuse sshd a port without the type, and say so in the audit log", async () => {
     const since = await timeOf(gate);
-    const forward = ["-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:2222:127.0.0.1:22"];
-    const refused = await sshAsUser(lab, ...forward, "gate", "true");
-    expect(refused.stderr).toContain("remote port forwarding failed for listen port 2222");
+    expect((await forward()).stderr).toContain("remote port forwarding failed for listen port 2222");
     expect(await denialsSince(gate, since)).toEqual([
       expect.stringMatching(
         /avc: +denied +{ name_bind } .* src=2222 scontext=\S+:sshd_t:\S+ .*tclass=tcp_socket/,
       ),
+    ]);
+  });
+
+  it("let sshd have that port while they are permissive, and say so all the same", async () => {
+    await gate.run("setenforce 0");
+    const since = await timeOf(gate);
+    expect((await forward()).exitCode).toBe(0);
+    await gate.run("setenforce 1");
+    expect(await denialsSince(gate, since)).toEqual([
+      expect.stringMatching(/denied +{ name_bind } .* src=2222 .* permissive=1/),
     ]);
   });
 
@@ -99,11 +111,16 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     );
   });
 
-  const settings = () =>
+  /** What the other host gets at a port of the public host. */
+  const page = async (port: number) =>
+    (await pc.run(`busybox wget -q -T 10 -O - http://${gate.address}:${port}/`, { allowFailure: true }))
+      .stdout;
+
+  const settings = (web = 8080) =>
     tunnelSettings(lab, gate, nas, {
       forwards: {
         ssh: { remotePort: 10005, target: 22 }, // by policy in a range of http_cache_port_t
-        web: { remotePort: 8080, target: 8080, listen: "all" }, // by policy http_cache_port_t
+        web: { remotePort: web, target: 8080, listen: "all" }, // 8080 is by policy http_cache_port_t
       },
       returnPath: [
         { from: "root", to: "root" },
@@ -114,7 +131,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   it("let traffic through, for each account and from other hosts", async () => {
     expect(await banner()).toBe("through");
     expect((await gate.run("su - alice -c \"ssh my-nas 'hostname; id -un'\"")).stdout).toBe("nas\nalice");
-    expect((await pc.run(`busybox wget -q -O - http://${gate.address}:8080/`)).stdout).toBe("hello from nas");
+    expect(await page(8080)).toBe("hello from nas");
   });
 
   it("are not changed by a second up", async () => {
@@ -142,6 +159,8 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
       ).stdout;
     expect(await domainsOf(nas, "ssh -N -T -M", "ssh-tunnel-nas")).toBe("initrc_t");
     expect(await domainsOf(nas, "bin/network", "ssh-tunnel-nas")).toBe("initrc_t");
+    // Where it may not change its domain, it works all the same: it listens to the kernel.
+    expect(await domainsOf(nas, "ip monitor", "ssh-tunnel-nas")).toBe("initrc_t");
     expect(await domainsOf(nas, "bin/watchdog", "ssh-tunnel-nas-watchdog")).toBe("initrc_t");
     expect(await domainsOf(gate, "bin/health", "ssh-tunnel-nas-health")).toBe("initrc_t");
   });
@@ -153,6 +172,34 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas")).stdout).toMatch(
       /^ended the earlier session \(pid \d+\) of tunnel-nas$/m,
     );
+  });
+
+  it("restart a tunnel whose listener is gone while its connection lives", async () => {
+    const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+    const before = await pid();
+    await nas.run(
+      "runuser -u tunnel-nas -- ssh -S /run/ssh-tunnel-nas/control -O cancel -R '*:8080:127.0.0.1:8080' ssh-tunnel-nas",
+    );
+    expect(await page(8080)).toBe("");
+    await expect.poll(pid, { timeout: 120_000, interval: 1000 }).not.toBe(before);
+    expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas-watchdog")).stdout).toContain(
+      "forward 'web' on *:8080 is down (was up): nothing listens there; restarting the tunnel",
+    );
+    await expect.poll(() => page(8080), { timeout: 120_000, interval: 500 }).toBe("hello from nas");
+  });
+
+  it("take back a change of sshd that no new login confirms", async () => {
+    const alice = async () => (await sshAsUser(lab, "-l", "alice", "gate", "true")).exitCode;
+    const change = (await remoteScripts(stack)).find(({ name }) => name === "gate-server-change")!.stdin;
+    const others = change
+      .replace("\nMatch Group ", "\nAllowUsers root admin tunnel-*\nMatch Group ")
+      .replace("TRIAL_SECONDS='60'", "TRIAL_SECONDS='20'");
+    await gate.run("sh -s -- apply", { input: others });
+    expect(await alice()).toBe(255);
+    await expect.poll(alice, { timeout: 60_000, interval: 1000 }).toBe(0);
+    const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
+    expect((await gate.run(`grep -c AllowUsers ${dropIn}`, { allowFailure: true })).stdout).toBe("0");
+    expect(await wrongLabels(gate, [dropIn])).toEqual([]);
   });
 
   it("bring the tunnel back by themselves after a reboot of both", async () => {
@@ -175,6 +222,18 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
       };
       await expect.poll(state, { timeout: 120_000, interval: 1000 }).toBe("up");
     }
+  });
+
+  it("give a port its type while they are permissive, too, and take the old one's away", async () => {
+    await gate.run("setenforce 0");
+    await stack.setConfig(settings(2222));
+    await stack.up();
+    await gate.run("setenforce 1");
+    expect((await gate.run("semanage port -l -C -n")).stdout).toMatch(
+      /^ssh_port_t +tcp +(2222, 10005|10005, 2222)$/,
+    );
+    await nas.run("systemctl restart ssh-tunnel-nas");
+    await expect.poll(() => page(2222), { timeout: 120_000, interval: 500 }).toBe("hello from nas");
   });
 
   it("leave nothing of ours after destroy, and their policy and labels as before", async () => {

@@ -18,6 +18,9 @@ const OTHERS = [
 ];
 const STORE = ["/var/lib/selinux", "/etc/selinux/default/policy"];
 
+/** What semanage writes anew has the SELinux user of whoever called it, which no rule asks for. */
+const OWN_USER = /^(\/etc\/selinux\/default\/.* )\w+_u:/;
+
 /** Every file of a host: path, kind, mode, owner, SELinux label, and, where it may be ours, what is in it. */
 export async function filesOf(host: Host): Promise<string[]> {
   const prune = [...ALWAYS_CHANGING, ...OTHERS, ...STORE].map((path) => `-path ${path}`).join(" -o ");
@@ -25,5 +28,8 @@ export async function filesOf(host: Host): Promise<string[]> {
     `find / \\( ${prune} -o -path /usr/share -o -path /usr/lib -o -path /var/log \\) -prune -o -printf '%p %y %m %U:%G %Z %l\\n'
      find /etc /root /home /usr/local \\( ${prune} \\) -prune -o -type f -exec sha256sum {} +`,
   );
-  return stdout.split("\n").sort();
+  return stdout
+    .split("\n")
+    .map((line) => line.replace(OWN_USER, "$1"))
+    .sort();
 }
