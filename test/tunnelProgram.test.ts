@@ -82,8 +82,13 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
   /** How long it paused before it tried. */
   const pause = (down: number, last?: number) =>
     Number(/^sleep (\d+\.\d\d)$/.exec(start(down, last).said[0] ?? "")?.[1] ?? 0);
-  /** The time that the program itself takes counts, too. */
-  const about = (seconds: number) => expect.closeTo(seconds, 0.5) as number;
+  /** That it paused for so long, less what the program itself took, which counts, too. */
+  const expectPause = (seconds: number, down: number, last?: number) => {
+    const before = uptime();
+    const paused = pause(down, last);
+    expect(paused).toBeLessThanOrEqual(seconds + 0.1);
+    expect(paused).toBeGreaterThanOrEqual(seconds - (uptime() - before) / 100);
+  };
 
   test("ends its earlier session over its one connection, and then asks for the forwards", () => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
@@ -140,12 +145,17 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
   });
 
   test("pauses for a hundredth of the time that it has been down, hardly at all at first and no longer than it may", () => {
-    expect([0, 50, 1000, 100_000].map((down) => pause(down))).toEqual([0.3, 0.5, 10, 30].map(about));
-    expect(pause(0)).toBeGreaterThan(0);
+    expectPause(0.3, 0);
+    expectPause(0.5, 50);
+    expectPause(10, 1000);
+    expectPause(30, 100_000);
+    // On a busy machine the program itself may take as long.
+    expect(Math.max(...Array.from({ length: 5 }, () => pause(0)))).toBeGreaterThan(0);
   });
 
   test("counts the time of the last attempt as part of the pause", () => {
-    expect([4, 10, 20].map((last) => pause(1000, last))).toEqual([about(6), 0, 0]);
+    expectPause(6, 1000, 4);
+    expect([10, 20].map((last) => pause(1000, last))).toEqual([0, 0]);
   });
 
   test("is as old for its watchdog as its attempt, not as its pause", () => {
