@@ -1,4 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import type { ForwardArgs } from "../components/index.ts";
 import { RemotePorts } from "../components/index.ts";
 import { resolveForward } from "../components/forward.ts";
@@ -6,6 +9,7 @@ import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
+import { ourScript, runScript, shells } from "./support/shells.ts";
 
 const ssh = resolveForward("ssh", { remotePort: 2222, target: 22 });
 const auto = (args: Partial<ForwardArgs> = {}) =>
@@ -62,5 +66,35 @@ describe("remote ports", () => {
     const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards }), true);
     expect(await promiseOf(result.portOf(ssh))).toBe(2222);
     expect(await promiseOf(result.portOf(auto()))).toBeUndefined();
+  });
+});
+
+describe.each(shells)("the check of a port in %s", (_name, shell) => {
+  const state = mkdtempSync(join(tmpdir(), "ports-"));
+  afterAll(() => rmSync(state, { recursive: true }));
+
+  /** With a listener as ss tells of it behind its addresses; the tunnel's account has the user id 999. */
+  const check = (listener: string) => {
+    const values = { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222" };
+    const told = `id() { echo 999; }\nss() { echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}'; }\n`;
+    return runScript(shell, told + ourScript("remotePorts", state, values), "apply");
+  };
+
+  test("takes a listener of the tunnel's account for its own, whether or not a process is seen to have it", () => {
+    for (const seen of ['users:(("sshd",pid=999999999,fd=7)) ', ""]) {
+      const { stdout, stderr } = check(`${seen}uid:999 ino:26868444 sk:baa cgroup:/ <->`);
+      expect(stdout, stderr).toContain("ssh=2222");
+    }
+  });
+
+  test("refuses a port of anybody else, root too, and of one who cannot be told", () => {
+    const refused = (by: string) => `port 2222 of the forward 'ssh' is in use by ${by}; end that, or choose`;
+    expect(check('users:(("nginx",pid=812,fd=6)) ino:1 sk:2 <->').stderr).toContain(
+      refused("nginx (pid 812)"),
+    );
+    expect(check('users:(("nc",pid=813,fd=6)) uid:9990 ino:1 sk:2 <->').stderr).toContain(
+      refused("nc (pid 813)"),
+    );
+    expect(check("ino:1 sk:2 <->").stderr).toContain(refused("a program that cannot be told (pid unknown)"));
   });
 });

@@ -61,12 +61,15 @@ obstacle() {
       ;;
   esac
   ob_uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
-  ss -Hltnp "sport = :$2" | while read -r ob_state ob_recv ob_send ob_local ob_peer ob_users; do
+  # The kernel says whose a listener is. A look into its process would come too late, or too early, where the tunnel
+  # connects just now: there is none that has it then.
+  ss -Hltnpe "sport = :$2" | while read -r ob_state ob_recv ob_send ob_local ob_peer ob_users; do
     : "$ob_state$ob_recv$ob_send$ob_peer"
     overlaps "${ob_local%:*}" "$1" || continue
+    case " $ob_users " in *" uid:$ob_uid "*) continue ;; esac
     ob_pid=$(printf '%s' "$ob_users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
-    [ -z "$ob_pid" ] || [ "$(stat -c %u "/proc/$ob_pid" 2>/dev/null)" != "$ob_uid" ] || continue
-    printf 'is in use by %s (pid %s)' "$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p')" "${ob_pid:-unknown}"
+    ob_name=$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p')
+    printf 'is in use by %s (pid %s)' "${ob_name:-a program that cannot be told}" "${ob_pid:-unknown}"
     break
   done
 }
