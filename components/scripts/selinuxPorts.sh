@@ -20,7 +20,10 @@ apply() {
 # The administrator's own, and ours. Once, since a look at the policy takes longer than all else here; a port is changed
 # once in a run.
 own_entries=unread
-read_own_entries() { [ "$own_entries" != unread ] || own_entries=$(semanage port -l -n -C) || own_entries=; }
+read_own_entries() {
+  [ "$own_entries" != unread ] || own_entries=$(semanage port -l -n -C) ||
+    fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
+}
 
 # What an earlier run typed while SELinux was enabled stays on record until it is enabled again or removed.
 keep_recorded() {
