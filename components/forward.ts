@@ -116,7 +116,7 @@ function isRemotePort(port: number | "auto"): boolean {
 
 /** Whether a forward may listen there. A zone, `%eth0`, is none of an address that `-R` and permitlisten could name. */
 export function isListener(listen: string): boolean {
-  return ["loopback", "all"].includes(listen) || (isIP(listen) !== 0 && !listen.includes("%"));
+  return ["loopback", "all"].includes(listen) || (isIP(listen) !== 0 && !/%|:.*\./.test(listen));
 }
 
 /** Whether that is every address of the public host. */

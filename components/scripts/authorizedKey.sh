@@ -29,7 +29,7 @@ apply() {
 # Where PAM does not look at accounts, sshd(8) does, and no key opens one that is locked.
 refuse_locked() {
   case $(getent shadow "$ACCOUNT" | cut -d: -f2) in '!'*) ;; *) return 0 ;; esac
-  [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" != no ] ||
+  [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" = yes ] || # one without PAM does not say
     fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd lets it in by no key, since UsePAM is no; let it have no password without a lock, 'usermod --password '*' $ACCOUNT', or choose another account"
 }
 
