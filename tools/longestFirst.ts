@@ -2,7 +2,7 @@ import type { TestSpecification } from "vitest/node";
 import { BaseSequencer } from "vitest/node";
 
 /** Of the files that boot hosts, those that take minutes, the longest first. */
-const LONG = ["crash", "cleanUp", "soak", "distributions", "throughTunnel"];
+const LONG = ["crash", "cleanUp", "soak", "throughTunnel", "distributions", "firewall"];
 
 /** A few files run at a time: a long one that begins last would run for minutes alone. vitest goes by their size. */
 export default class LongestFirst extends BaseSequencer {
