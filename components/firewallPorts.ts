@@ -26,7 +26,7 @@ export interface FirewallPortsArgs {
  * Opens ports where firewalld (its running and its permanent state, in each zone that such connections arrive in) or ufw is
  * active, and closes on destroy what it opened, not what was open before. Elsewhere does nothing and says so: what to add
  * to an nftables ruleset that refuses by default, for example. Fails there where a port has `sources`, which nothing would
- * see to. On trial: the host closes the ports again by itself unless a new login shows that it can still be reached.
+ * see to; firewalld (0.7 and later) and ufw (0.36) keep all others out, whatever other rules they have. On trial: the host closes the ports again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -50,7 +50,10 @@ export class FirewallPorts extends RemoteComponent {
   }
 }
 
-/** A line for each network: "8080 to 192.0.2.1 from 203.0.113.0/24", of which either may be missing. */
+/**
+ * "8080 to 192.0.2.1", of which the address may be missing; where there are sources, that with " from 203.0.113.0/24" for
+ * each, and before them that with " from others", which is refused.
+ */
 function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
   if (address !== undefined && isIP(address) === 0) {
     throw new Error(`${JSON.stringify(address)} must be an IP address of the host`);
@@ -59,7 +62,7 @@ function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string>
     throw new Error("sources must be a list with at least one network; leave it out where everyone may come");
   }
   const to = address === undefined ? "" : ` to ${networkText(address)}`;
-  const froms = sources?.map((source) => ` from ${networkText(source)}`) ?? [""];
+  const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];
   return pulumi
     .output(port)
     .apply((number) => froms.map((from) => `${checked("number", number)}${to}${from}`).join("\n"));

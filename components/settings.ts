@@ -194,10 +194,12 @@ const forward = settings({
     .describe(
       "Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host.",
     ),
+  // ufw takes each by itself, all of them within the minute of the trial.
   sources: list(network, "networks")
+    .max(30, must("a list of 30 networks at most"))
     .optional()
     .describe(
-      "Only these networks may reach the port, by the public host's firewalld or ufw; where neither is active, `pulumi up` says so and fails. Absent: whoever `listen` lets.",
+      "Only these networks, 30 at most, may reach the port, by the public host's firewalld or ufw; where neither is active, `pulumi up` says so and fails. Absent: whoever `listen` lets.",
     ),
   protocol: z
     .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))

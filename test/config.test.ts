@@ -181,6 +181,11 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "internalHosts.nas.forwards.ssh.sources: found []; must be a list of networks with at least one entry",
     ],
     [
+      "more sources than a firewall takes within the minute of a trial",
+      forwardWith({ listen: "all", sources: Array.from({ length: 31 }, (_, i) => `203.0.113.${i}`) }),
+      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0","203.0.113.1","203.0.113.2","203.0.113.3",…; must be a list of 30 networks at most',
+    ],
+    [
       "sources of a forward that nobody else reaches",
       forwardWith({ sources: ["203.0.113.0/24"] }),
       'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: nobody but the public host itself reaches a forward that listens on its loopback',

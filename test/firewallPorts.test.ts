@@ -25,7 +25,7 @@ test("the firewall's ports are one script on trial with a port a line, known or 
   });
 });
 
-test("a port is one line for each network that may reach it, at the address that it is reached at", async () => {
+test("a port is one line for each network that may reach it and one for all others, at the address that it is reached at", async () => {
   const recording = await record(
     () =>
       new FirewallPorts("nas-firewall", {
@@ -38,9 +38,11 @@ test("a port is one line for each network that may reach it, at the address that
       }),
   );
   expect(recording.command("nas-firewall-change").values.PORTS?.split("\n")).toEqual([
+    "8080 from others",
     "8080 from 203.0.113.0/24",
     "8080 from 2001:db8::/32",
     "8081 to fd00::2",
+    "8082 to 198.18.0.2 from others",
     "8082 to 198.18.0.2 from 198.51.100.7",
   ]);
 });

@@ -86,6 +86,7 @@ describe("a tunnel's parts", () => {
       forwards: { ...forwards, web, api },
     });
     expect(values.PORTS?.split("\n")).toEqual([
+      "8080 from others",
       "8080 from 203.0.113.0/24",
       "8080 from fd00::/8",
       "8081 to 198.18.0.2",

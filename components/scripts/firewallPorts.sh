@@ -2,15 +2,17 @@
 # needs: record files trial firewalls nftables
 # Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw. On trial (trial.sh):
 # the host closes them again unless a *new* login confirms that it can still be reached.
-#   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line
+#   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line;
+#          "8080 from others" before the networks of a port, for all others
 apply() {
-  ! firewalld_active || read_zones
+  if firewalld_active; then read_zones; else keep_recorded firewalld; fi
+  ufw_active || keep_recorded ufw
   openings=$(all_openings)
-  if [ -z "$openings" ]; then
+  if ! firewalld_active && ! ufw_active; then
     say_nft_rules
     return 0
   fi
-  refuse_strangers
+  refuse_likenesses
   closed=$NL$(each_opening print_closed)$NL
   undo=$(each_opening undo_text)
   if [ -n "$undo" ]; then begin_trial "$undo"; fi
@@ -27,6 +29,15 @@ apply() {
   fi
 }
 
+# What was opened in a firewall that does not run now is on record for when it does again.
+keep_recorded() {
+  while IFS= read -r kr_entry <&4; do
+    [ -z "$kr_entry" ] || own "${kr_entry%%"$TAB"*}" "${kr_entry#*"$TAB"}"
+  done 4<<EOF
+$(printf '%s' "$RECORDED" | grep -e "^$1$TAB" -e "^settings$TAB$1")
+EOF
+}
+
 # "firewalld STATE ZONE PORT…", for its running and its permanent state, and "ufw PORT…": where both are active, what
 # comes in must pass both.
 all_openings() {
@@ -35,11 +46,17 @@ all_openings() {
       # shellcheck disable=SC2086  # words
       parse $ao_port
       for ao_zone in $(zones_of "$to"); do
+        [ -n "$from" ] || [ "$(target_of "$ao_zone")" != accepted ] || continue # it is open
         printf 'firewalld %s\n' "--permanent $ao_zone $ao_port" "--running $ao_zone $ao_port"
       done
     done
   fi
-  ! ufw_active || printf '%s\n' "$PORTS" | sed 's/^/ufw /'
+  ! ufw_active || printf '%s\n' "$PORTS" | without_ipv6_in_ufw | sed 's/^/ufw /'
+}
+
+# ufw refuses all that is IPv6 where it is told to leave it alone, and takes no rule about it.
+without_ipv6_in_ufw() {
+  if grep -qi '^IPV6="\{0,1\}no' /etc/default/ufw 2>/dev/null; then grep -v :; else cat; fi
 }
 
 # each_opening FUNCTION — with the firewall, and what is to be opened in it.
@@ -49,22 +66,15 @@ $openings
 EOF
 }
 
-# Where everyone may come by what somebody else has set, 'sources' would keep nobody out.
-refuse_strangers() {
-  rs_openings=$(printf '%s\n' "$openings" | sed -n 's/ from .*//p' | sort -u)
-  # shellcheck disable=SC2046  # words
-  read_services $(printf '%s\n' "$rs_openings" | sed -n 's/^firewalld [^ ]* \([^ ]*\) .*/\1/p' | sort -u)
-  while read -r firewall rs_all <&4; do
-    [ -n "$rs_all" ] || continue
-    rs_everywhere=${rs_all%% to *}
-    rs_stranger=$("stranger_of_$firewall" "$rs_everywhere")
-    for rs_rule in "$rs_all" "$rs_everywhere"; do
-      ! "is_open_$firewall" "$rs_rule" || ours "$firewall" "$rs_rule" yes || rs_stranger="a rule of $firewall that is not ours"
-    done
-    [ -z "$rs_stranger" ] ||
-      fail "everyone may reach port ${rs_everywhere##* } by $rs_stranger, so that 'sources' would keep nobody out; take that away, or leave 'sources' out"
+# A rule of the administrator's would be gone, or of no use.
+refuse_likenesses() {
+  while read -r firewall rl_opening <&4; do
+    [ "$firewall" = ufw ] && ! recorded ufw "$rl_opening" && ! recorded_elsewhere ufw "$rl_opening" || continue
+    rl_likeness=$(likeness_in_ufw "$rl_opening")
+    [ -z "$rl_likeness" ] ||
+      fail "ufw has the rule '$rl_likeness' already, which ours would take the place of; take it away, 'ufw delete $rl_likeness', or choose another port"
   done 4<<EOF
-$rs_openings
+$openings
 EOF
 }
 
@@ -98,12 +108,25 @@ open_it() {
   elif [ "$1" = firewalld ]; then
     # shellcheck disable=SC2086  # words
     note_down $2
-    said_later="$said_later$(in_words "$2")$NL"
+    said_later="$said_later$(in_zone_words "$2")$NL"
   else
-    # shellcheck disable=SC2046,SC2086  # words
-    ufw allow $(ufw_rule $2) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $2"
-    changed "opened port $2 in ufw"
+    open_ufw "$2"
+    changed "$(in_words "$2") in ufw"
   fi
+}
+
+# Of two rules about the same, ufw would not take the second: that everyone may come ends before that others may not.
+# shellcheck disable=SC2046,SC2086  # words
+open_ufw() {
+  ou_verb=
+  case $1 in
+    *" from others")
+      ou_verb=prepend
+      if recorded ufw "${1% from others}"; then ufw delete $(ufw_rule ${1% from others}) >/dev/null; fi
+      ;;
+    *" from "*) ou_verb=prepend ;;
+  esac
+  ufw $ou_verb $(ufw_rule $1) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
 }
 
 noted=
@@ -130,7 +153,7 @@ open_firewalld() {
 $(printf '%s' "$noted" | sed 's/=.*//' | sort -u)
 EOF
   while IFS= read -r of_words <&4; do
-    [ -z "$of_words" ] || changed "opened port $of_words"
+    [ -z "$of_words" ] || changed "$of_words"
   done 4<<EOF
 $said_later
 EOF
@@ -138,29 +161,43 @@ EOF
 
 undo_firewalld() {
   command -v firewall-cmd >/dev/null 2>&1 || return 0
-  uf_words=$(in_words "$1")
+  uf_words=$(in_zone_words "$1")
   # shellcheck disable=SC2086  # words
   set -- $1
+  [ $# -gt 3 ] || is_port_alone "$@" || return 0
   uf_state=$1
   uf_zone=$2
   shift 2
   # 112: there is no such zone any more.
-  firewalld "$uf_state" "$uf_zone" "$(firewalld_option remove "$@")" || [ $? = 112 ] || fail "firewall-cmd cannot close port $uf_words"
-  changed "closed port $uf_words"
-}
-
-# in_words "STATE ZONE PORT…"
-in_words() {
-  iw_port=${1#* }
-  iw_state=${1%% *}
-  printf "%s in firewalld's zone %s (%s)" "${iw_port#* }" "${iw_port%% *}" "${iw_state#--}"
+  firewalld "$uf_state" "$uf_zone" "$(firewalld_option remove "$@")" || [ $? = 112 ] || fail "firewall-cmd cannot take back that it ${uf_words}"
+  changed "took back: $uf_words"
 }
 
 undo_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
   # shellcheck disable=SC2046,SC2086  # words
-  ufw delete allow $(ufw_rule $1) >/dev/null || fail "ufw cannot close port $1"
-  changed "closed port $1 in ufw"
+  set -- "$1" $(ufw_rule $1)
+  # shellcheck disable=SC2086  # words
+  ufw_rules | grep -qxF -e "ufw $2 $(ufw_match $1)" || return 0
+  uu_opening=$1
+  shift
+  ufw delete "$@" >/dev/null || fail "ufw cannot take back that it $(in_words "$uu_opening")"
+  changed "took back: $(in_words "$uu_opening") in ufw"
+}
+
+# in_words PORT…
+in_words() {
+  case $1 in
+    *" from others") printf 'keeps all others from port %s' "${1% from others}" ;;
+    *) printf 'opened port %s' "$1" ;;
+  esac
+}
+
+# in_zone_words "STATE ZONE PORT…"
+in_zone_words() {
+  iw_port=${1#* }
+  iw_state=${1%% *}
+  printf "%s in firewalld's zone %s (%s)" "$(in_words "${iw_port#* }")" "${iw_port%% *}" "${iw_state#--}"
 }
 
 # keep_settings FIREWALL — "ufw" or "firewalld ZONE". At each change either writes its files anew: a zone that

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # How firewalld and ufw are asked and told about a port that others may reach: "8080 to 192.0.2.1 from 203.0.113.0/24", of
-# which either may be missing; for firewalld with its state and zone before it: "--permanent public 8080".
+# which either may be missing; for firewalld with its state and zone before it: "--permanent public 8080". Its rule for
+# "from others" refuses all whom none of ours lets in, whatever other rules say: so all of these come before all others.
 
-# parse PORT [to ADDRESS] [from NETWORK] — into port, to and from.
+# parse PORT [to ADDRESS] [from NETWORK|others] — into port, to and from.
 parse() {
   port=$1 to='' from=''
   while [ $# -gt 1 ]; do
@@ -20,7 +21,7 @@ firewalld_active() {
 
 ufw_active() { command -v ufw >/dev/null 2>&1 && ufw status 2>/dev/null | grep -q '^Status: active'; }
 
-zo_running='' zo_permanent='' zo_default='' zo_services=''
+zo_running='' zo_permanent='' zo_default=''
 
 # All zones, in both states.
 read_zones() {
@@ -42,14 +43,24 @@ zones_of() {
     zo_zones="$zo_default $(bound interfaces)" # the default zone has interfaces that come later, too
   else
     zo_link=$(ip -o address show to "$1" | awk '{ print $2; exit }')
+    [ -n "$zo_link" ] || say "note: $HOST: no interface has the address $1 now; firewalld's default zone is taken for its"
     zo_zones=$(bound interfaces "${zo_link:-none}")
     zo_zones=${zo_zones:-$zo_default}
   fi
   for zo_zone in $(bound sources); do
-    zone --running "$zo_zone" | grep -qE '^ *target: (DROP|%%REJECT%%)$' || zo_zones="$zo_zones $zo_zone"
+    [ "$(target_of "$zo_zone")" = refused ] || zo_zones="$zo_zones $zo_zone"
   done
   # shellcheck disable=SC2086  # words
   printf '%s\n' $zo_zones | sort -u
+}
+
+# target_of ZONE — what becomes of what no rule is about: "accepted" and "refused" by the zone's own word, else "default".
+target_of() {
+  case $(zone --running "$1" | sed -n 's/^ *target: //p') in
+    ACCEPT) echo accepted ;;
+    DROP | %%REJECT%%) echo refused ;;
+    *) echo default ;;
+  esac
 }
 
 # bound KIND [NAME] — the zones that have interfaces or sources, or the one that has this.
@@ -85,7 +96,7 @@ firewalld() {
 }
 
 # firewalld_option VERB PORT… — a port where everyone may come to every address, else a rich rule
-# (firewalld.richlanguage(5)).
+# (firewalld.richlanguage(5)). Those with a priority below zero come before all else in the zone, the lowest first.
 firewalld_option() {
   fo_verb=$1
   shift
@@ -94,10 +105,22 @@ firewalld_option() {
     printf -- '--%s-port=%s/tcp' "$fo_verb" "$port"
     return 0
   fi
-  case $from$to in *:*) fo_rule='rule family="ipv6"' ;; *) fo_rule='rule family="ipv4"' ;; esac
+  fo_then=accept
+  case $from in
+    '') fo_rule=rule ;;
+    others)
+      fo_rule='rule priority="-100"' fo_then=drop from=
+      ;;
+    *) fo_rule='rule priority="-200"' ;;
+  esac
+  case $from$to in
+    '') ;;
+    *:*) fo_rule="$fo_rule family=\"ipv6\"" ;;
+    *) fo_rule="$fo_rule family=\"ipv4\"" ;;
+  esac
   [ -z "$from" ] || fo_rule="$fo_rule source address=\"$from\""
   [ -z "$to" ] || fo_rule="$fo_rule destination address=\"$to\""
-  printf -- '--%s-rich-rule=%s port port="%s" protocol="tcp" accept' "$fo_verb" "$fo_rule" "$port"
+  printf -- '--%s-rich-rule=%s port port="%s" protocol="tcp" %s' "$fo_verb" "$fo_rule" "$port" "$fo_then"
 }
 
 # is_open_firewalld "STATE ZONE PORT…" — by the same rule, or one for more ports.
@@ -114,53 +137,28 @@ is_open_firewalld() {
   esac
 }
 
-# has_port PORT <text — whether this port is in one of "8080/tcp 8000-8100/tcp", or of ufw's "80,8000:8100/tcp".
+# has_port PORT <text — whether this port is in one of "8080/tcp 8000-8100/tcp".
 has_port() {
   awk -v port="$1" '{
-      count = split($0, words, /[ ,]+/)
-      for (i = 1; i <= count; i++) {
-        if (!sub(/\/tcp$/, "", words[i]) && words[i] ~ /\//) continue
-        last = split(words[i], range, /[-:]/)
+      for (i = 1; i <= NF; i++) {
+        if (!sub(/\/tcp$/, "", $i)) continue
+        last = split($i, range, "-")
         if (port >= range[1] + 0 && port <= range[last] + 0) found = 1
       }
     }
     END { exit !found }'
 }
 
-# The services of these zones, "NAME PORT…" a line: asked for only where it matters.
-read_services() {
-  for rv_service in $(for rv_zone; do zone --running "$rv_zone" && zone --permanent "$rv_zone"; done | sed -n 's/^  services: //p'); do
-    case $NL$zo_services in *"$NL$rv_service "*) continue ;; esac
-    zo_services="$zo_services$rv_service $(firewall-cmd --info-service "$rv_service" | sed -n 's/^  ports: //p')$NL"
-  done
-}
-
-# stranger_of_firewalld "STATE ZONE PORT" — says by what else than an open port everyone may reach it, if at all.
-stranger_of_firewalld() {
-  # shellcheck disable=SC2086  # words
-  set -- $1
-  sf_zone=$(zone "$1" "$2")
-  if printf '%s\n' "$sf_zone" | grep -qx '  target: ACCEPT'; then
-    echo "the zone $2 of firewalld, which accepts everything"
-    return 0
-  fi
-  for sf_service in $(printf '%s\n' "$sf_zone" | sed -n 's/^  services: //p'); do
-    printf '%s' "$zo_services" | sed -n "s/^$sf_service //p" | has_port "$3" || continue
-    echo "the service $sf_service in firewalld's zone $2"
-    return 0
-  done
-  ! printf '%s\n' "$sf_zone" | grep -E '^[[:space:]]+rule .*accept' | grep -vE ' (source|destination) ' |
-    sed -n 's/.* port port="\([0-9-]*\)" protocol="tcp" .*/\1\/tcp/p' | has_port "$3" ||
-    echo "a rule of firewalld that is not ours"
-}
-
-# The same for ufw, "PORT".
-stranger_of_ufw() {
-  if ufw status verbose | grep -q '^Default: allow (incoming)'; then
-    echo "ufw, which allows by default what comes in"
-  elif ufw show added | sed -n 's/^ufw allow \([0-9,:]*\(\/tcp\)\{0,1\}\)\( comment .*\)\{0,1\}$/\1/p' | grep -vxF -e "$1/tcp" -e "$1" | has_port "$1"; then
-    echo "a rule of ufw that is not ours"
-  fi
+# is_port_alone STATE ZONE PORT — firewalld makes one range of ports beside each other, whoever opened them: to take one
+# out would be to cut a hole into the administrator's.
+is_port_alone() {
+  if firewalld_active; then
+    [ "$1" = --permanent ] || set -- "" "$2" "$3"
+    ia_ports=$(firewall-cmd ${1:+"$1"} --zone "$2" --list-ports)
+  else
+    ia_ports=$(firewall-offline-cmd --zone "$2" --list-ports)
+  fi 2>/dev/null
+  case " $ia_ports " in *" $3/tcp "*) ;; *) return 1 ;; esac
 }
 
 # Shell text that closes it: as the host boots, when firewalld does not run yet, in its files.
@@ -178,24 +176,59 @@ close_firewalld_text() {
   fi
 }
 
-# ufw_rule PORT… — as ufw(8) takes it. Its shorter form, "8080/tcp", comes to the same.
+# ufw_rule PORT… — as ufw(8) takes it. Its shorter form, "deny 8080/tcp", comes to the same.
 ufw_rule() {
   parse "$@"
-  printf 'proto tcp from %s to %s port %s' "${from:-any}" "${to:-any}" "$port"
+  ur_action=allow
+  if [ "$from" = others ]; then ur_action=deny from=; fi
+  printf '%s proto tcp from %s to %s port %s' "$ur_action" "${from:-any}" "${to:-any}" "$port"
 }
 
-# As "ufw show added" has it.
+# What it is about, as "ufw show added" has it behind the word for what is done.
+ufw_match() {
+  parse "$@"
+  [ "$from" != others ] || from=
+  if [ -z "$from$to" ]; then printf '%s/tcp' "$port"; else printf '%sto %s port %s proto tcp' "${from:+from $from }" "${to:-any}" "$port"; fi
+}
+
+# Asked once: ufw is a Python that starts, too.
+uf_rules=
+ufw_rules() {
+  [ -n "$uf_rules" ] || uf_rules=$(ufw show added | sed "s/ comment '.*'\$//") || fail "cannot read the rules of ufw; see the lines before this one"
+  printf '%s\n' "$uf_rules"
+}
+
+# shellcheck disable=SC2086  # words
 is_open_ufw() {
-  # shellcheck disable=SC2086  # words
-  parse $1
-  if [ -z "$from$to" ]; then
-    iu_rules="ufw allow $port/tcp${NL}ufw allow $port"
-  else
-    iu_rules="ufw allow${from:+ from $from} to ${to:-any} port $port"
-    iu_rules="$iu_rules proto tcp$NL$iu_rules"
-  fi
-  ufw show added | sed "s/ comment '.*'\$//" | grep -qxF -e "$iu_rules"
+  iu_rule=$(ufw_rule $1)
+  ufw_rules | grep -qxF -e "ufw ${iu_rule%% *} $(ufw_match $1)" || { [ "$iu_rule" = "allow proto tcp from any to any port $1" ] && ufw_rules | grep -qxF -e "ufw allow $1"; }
+}
+
+# likeness_in_ufw PORT… — somebody else's rule about the same. ufw has one such rule only: it would put ours in its place; or
+# leave it where it is, behind ours that refuses all others.
+# shellcheck disable=SC2086  # words
+likeness_in_ufw() {
+  lu_match=$(ufw_match $1)
+  ufw_rules | sed -nE 's/^ufw ((allow|deny|reject|limit)( log| log-all)?) (.*)$/\1|\4/p' |
+    while IFS='|' read -r lu_how lu_what; do
+      [ "$lu_what" = "$lu_match" ] || continue
+      case "$lu_how|$1" in
+        "allow|"*" from others") ! recorded ufw "${1% from others}" || continue ;;
+        *" from "*) ;;
+        "allow|"*) continue ;; # it is open
+        "deny|"*) ! recorded ufw "$1 from others" || continue ;;
+      esac
+      echo "$lu_how $lu_what"
+      break
+    done
 }
 
 # shellcheck disable=SC2046,SC2086  # words
-close_ufw_text() { printf 'ufw delete allow %s >/dev/null' "$(ufw_rule $1)"; }
+close_ufw_text() {
+  printf 'ufw delete %s >/dev/null' "$(ufw_rule $1)"
+  case $1 in *" from others")
+    # Everyone might come until then.
+    ! is_open_ufw "${1% from others}" || ! recorded ufw "${1% from others}" || printf '; ufw %s comment ssh-reverse-tunnel >/dev/null' "$(ufw_rule ${1% from others})"
+    ;;
+  esac
+}

@@ -2,19 +2,16 @@
 # nftables without firewalld or ufw, and iptables on top of it. Such a ruleset is somebody's own text, and nothing is
 # written to it. Where it refuses what none of its rules accepts, the rule that a port needs is said.
 
-# For each of PORTS. Ends the script where nothing would keep out whom 'sources' leave out.
+# For each of PORTS. Ends the script where nothing would keep out whom 'sources' leave out: which rules of such a ruleset let
+# whom in is not looked at.
 say_nft_rules() {
   chains=$(refusing_chains)
   while IFS= read -r sn_port <&4; do
     # shellcheck disable=SC2086  # words
     parse $sn_port
-    if [ -n "$from" ]; then
-      for sn_family in $(families_of "$to"); do
-        printf '%s\n' "$chains" | grep -qE "^(inet|$sn_family) " ||
-          fail "neither firewalld nor ufw is active here, so that nothing would keep others than 'sources' from port $port; start one, or leave 'sources' out"
-      done
-    fi
-    say_rules_of "$from$to"
+    [ -z "$from" ] ||
+      fail "neither firewalld nor ufw is active here, so that nothing would keep others than 'sources' from port $port; start one, or leave 'sources' out"
+    [ -z "$chains" ] || say_rules
   done 4<<EOF
 $PORTS
 EOF
@@ -35,21 +32,17 @@ refusing_chains() {
     }'
 }
 
-# families_of ADDRESS… — nft's families of what is sent there; both where it is empty.
-families_of() {
-  case $1 in '') echo ip ip6 ;; *:*) echo ip6 ;; *) echo ip ;; esac
-}
-
-# say_rules_of ADDRESS — a rule for each chain that would refuse the port, and has none like it.
-say_rules_of() {
+# A rule for each chain that would refuse $port, sent to $to, and has none like it.
+say_rules() {
+  case $to in '') sr_families="ip ip6 inet" ;; *:*) sr_families="ip6 inet" ;; *) sr_families="ip inet" ;; esac
   while read -r sr_family sr_table sr_chain <&5; do
-    case "$(families_of "$1") inet" in *"$sr_family "* | *" $sr_family") ;; *) continue ;; esac
+    case " $sr_families " in *" $sr_family "*) ;; *) continue ;; esac
     sr_where="$sr_family $sr_table $sr_chain"
-    case $1 in *:*) sr_ip=ip6 ;; *) sr_ip=ip ;; esac
-    sr_rule="${from:+$sr_ip saddr $from }${to:+$sr_ip daddr $to }tcp dport $port accept"
+    case $to in '') sr_to= ;; *:*) sr_to="ip6 daddr $to " ;; *) sr_to="ip daddr $to " ;; esac
+    sr_rule="${sr_to}tcp dport $port accept"
     case $sr_where in
-      "ip filter INPUT") sr_add="iptables -I INPUT${from:+ -s $from}${to:+ -d $to} -p tcp --dport $port -j ACCEPT" ;;
-      "ip6 filter INPUT") sr_add="ip6tables -I INPUT${from:+ -s $from}${to:+ -d $to} -p tcp --dport $port -j ACCEPT" ;;
+      "ip filter INPUT") sr_add="iptables -I INPUT${to:+ -d $to} -p tcp --dport $port -j ACCEPT" ;;
+      "ip6 filter INPUT") sr_add="ip6tables -I INPUT${to:+ -d $to} -p tcp --dport $port -j ACCEPT" ;;
       *) sr_add="nft insert rule $sr_where $sr_rule" ;;
     esac
     # shellcheck disable=SC2086  # words

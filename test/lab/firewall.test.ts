@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { OpenPort } from "../../components/firewallPorts.ts";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
 import type { Host } from "../../lab/host.ts";
@@ -51,7 +51,9 @@ describe("a port that others may reach", () => {
 
   /** A page of gate's own at that port, until its next boot. */
   const serve = (port = 8080) =>
-    gate.run(`systemd-run --quiet --unit web-${port} busybox httpd -f -p ${port} -h /srv/www`);
+    gate.run(
+      `systemctl is-active --quiet web-${port} || systemd-run --quiet --unit web-${port} busybox httpd -f -p ${port} -h /srv/www`,
+    );
 
   const open = (page: string) => ({
     "in, IPv4": page,
@@ -71,28 +73,21 @@ describe("a port that others may reach", () => {
       reload: "firewall-cmd --quiet --reload",
       restart: `systemctl restart firewalld && ${awaited}`,
       // A restart puts them in another order.
-      rules: "firewall-cmd --list-all | sort; firewall-cmd --permanent --list-all | sort",
+      rules: "firewall-cmd --list-all-zones | sort; firewall-cmd --permanent --list-all-zones | sort",
       admit: (network: string, noMore = false) => `for state in '' --permanent; do
         firewall-cmd --quiet $state --${noMore ? "remove" : "add"}-rich-rule='rule family=ipv4 source address=${network} port port=8080 protocol=tcp accept'
       done`,
+      // By a port, a rule, a protocol, and the zone itself.
       lettingAllIn: [
-        ["--add-port 8000-8100/tcp", 8080, "a rule of firewalld that is not ours"],
-        [
-          "--add-rich-rule 'rule port port=8000-8100 protocol=tcp accept'",
-          8080,
-          "a rule of firewalld that is not ours",
-        ],
-        ["--add-service http", 80, "the service http in firewalld's zone public"],
-        [
-          "--zone trusted --change-interface eth0",
-          8080,
-          "the zone trusted of firewalld, which accepts everything",
-        ],
-      ].map(([option, ...expected]) => [
-        `firewall-cmd --quiet ${option}`,
-        "firewall-cmd --quiet --reload",
-        ...expected,
-      ]),
+        "--change-interface eth0",
+        "--add-port 8000-8100/tcp",
+        "--add-rich-rule 'rule port port=8000-8100 protocol=tcp accept'",
+        "--add-rich-rule 'rule priority=-1 protocol value=tcp accept'",
+        "--add-protocol tcp",
+      ]
+        .map((option) => `firewall-cmd --quiet --zone trusted ${option}`)
+        .join(" && "),
+      lettingNoneIn: "firewall-cmd --quiet --reload",
       page: "nas",
       open: (sources: string[]) => tunnel(sources),
     },
@@ -103,17 +98,11 @@ describe("a port that others may reach", () => {
       restart: "ufw --force disable >/dev/null && ufw --force enable >/dev/null",
       rules: "ufw show added",
       admit: (network: string, noMore = false) =>
-        `ufw ${noMore ? "delete " : ""}allow from ${network} to any port 8080 proto tcp >/dev/null`,
-      lettingAllIn: [
-        ["ufw allow 8080/tcp", "ufw delete allow 8080/tcp", 8080, "a rule of ufw that is not ours"],
-        [
-          "ufw allow 70:90,8000:8100/tcp",
-          "ufw delete allow 70:90,8000:8100/tcp",
-          8080,
-          "a rule of ufw that is not ours",
-        ],
-        ["ufw default allow", "ufw default deny", 8080, "ufw, which allows by default what comes in"],
-      ],
+        `ufw ${noMore ? "delete " : ""}allow from ${network} to any port 8080 >/dev/null`,
+      lettingAllIn:
+        "{ ufw allow 70:90,8000:8100/tcp && ufw allow in on eth0 && ufw allow 8080 && ufw default allow; } >/dev/null",
+      lettingNoneIn:
+        "{ ufw delete allow 70:90,8000:8100/tcp && ufw delete allow in on eth0 && ufw delete allow 8080 && ufw default deny; } >/dev/null",
       page: "gate",
       open: (sources: string[]) => ports("ufw", [{ port: 8080, sources }]),
     },
@@ -121,7 +110,7 @@ describe("a port that others may reach", () => {
 
   describe.each(Object.entries(walls))(
     "with %s, from some networks",
-    (_, { begin, end, reload, restart, rules, admit, lettingAllIn, page, open: openFor }) => {
+    (_, { begin, end, reload, restart, rules, admit, lettingAllIn, lettingNoneIn, page, open: openFor }) => {
       let stack: LabStack;
       let before: { files: Snapshot; rules: string };
       const rulesNow = async () => (await gate.run(rules)).stdout;
@@ -187,20 +176,71 @@ describe("a port that others may reach", () => {
         await gate.run(`${admit(four, true)}; ${admit("192.0.2.0/24", true)}`);
       });
 
-      it("is refused where everyone may reach it by what the administrator has set", async () => {
-        for (const [make, unmake, port, by] of lettingAllIn) {
-          await gate.run(String(make));
-          const theirs = await rulesNow();
-          const stranger = await ports("stranger", [{ port: Number(port), sources: visitor.networks("in") }]);
-          expect(await failedUp(stranger)).toContain(
-            `everyone may reach port ${port} by ${by}, so that 'sources' would keep nobody out; take that away, or leave 'sources' out`,
-          );
-          expect(await rulesNow()).toBe(theirs);
-          await gate.run(String(unmake));
-        }
+      it("is reached from nowhere else, whatever the administrator lets in, and that is as before after destroy", async () => {
+        await serve();
+        await gate.run(lettingAllIn);
+        await becomes(everyone);
+        const theirs = await rulesNow();
+        const some = await ports("some", [{ port: 8080, sources: visitor.networks("in") }]);
+        await some.up();
+        await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
+        await some.destroy();
+        expect(await rulesNow()).toBe(theirs);
+        await becomes(everyone);
+        await gate.run(`${lettingNoneIn}`);
+      });
+
+      it("is kept from all but some who were everyone before, and is everyone's again", async () => {
+        await serve();
+        const [all, some] = [[{ port: 8080 }], [{ port: 8080, sources: visitor.networks("in") }]];
+        await (await ports("all", all)).up();
+        await becomes(everyone);
+        await (await ports("all", some)).up();
+        await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
+        const stack = await ports("all", all);
+        await stack.up();
+        await becomes(everyone);
+        await stack.destroy();
+        await becomes(nobody);
       });
     },
   );
+
+  it("is refused where ufw has a rule about the very same, which ours would take the place of", async () => {
+    const { begin, end, rules } = walls.ufw;
+    await gate.run(begin);
+    const [four] = visitor.networks("in");
+    for (const [theirs, port] of [
+      ["limit 8080/tcp", { port: 8080 }],
+      ["allow 8080/tcp", { port: 8080, sources: [four] }],
+      [`allow from ${four} to any port 8080 proto tcp`, { port: 8080, sources: [four] }],
+    ] as const) {
+      await gate.run(`ufw ${theirs}`);
+      const before = (await gate.run(rules)).stdout;
+      expect(await failedUp(await ports("same", [port as OpenPort]))).toContain(
+        `ufw has the rule '${theirs}' already, which ours would take the place of; take it away, 'ufw delete ${theirs}', or choose another port`,
+      );
+      expect((await gate.run(rules)).stdout).toBe(before);
+      await gate.run(`ufw delete ${theirs}`);
+    }
+    await gate.run(end);
+  });
+
+  it("is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses", async () => {
+    const { begin, end, rules } = walls.ufw;
+    await gate.run("cp -a /etc/default/ufw /tmp/ && sed -i s/^IPV6=yes/IPV6=no/ /etc/default/ufw");
+    onTestFinished(async () => {
+      await gate.run(`${end}; cp -a /tmp/ufw /etc/default/ufw`);
+    });
+    await gate.run(begin);
+    await serve();
+    const before = (await gate.run(rules)).stdout;
+    const stack = await ports("four", [{ port: 8080, sources: visitor.networks("in") }]);
+    await stack.up();
+    await becomes({ ...nobody, "in, IPv4": "gate" });
+    await stack.destroy();
+    expect((await gate.run(rules)).stdout).toBe(before);
+  });
 
   describe("on the host itself", () => {
     beforeAll(async () => {
@@ -328,31 +368,25 @@ counter log prefix "no: " reject with icmpx admin-prohibited
         await gate.run(IPTABLES);
         try {
           const before = await ruleset();
-          const [four, six] = visitor.networks("in");
           const commands = (port: number) => [
-            `nft insert rule inet mine by-policy ip saddr ${four} tcp dport ${port} accept`,
-            `nft insert rule inet mine by-policy ip6 saddr ${six} tcp dport ${port} accept`,
-            `nft insert rule inet mine by-last-rule ip saddr ${four} tcp dport ${port} accept`,
-            `nft insert rule inet mine by-last-rule ip6 saddr ${six} tcp dport ${port} accept`,
-            `iptables -I INPUT -s ${four} -p tcp --dport ${port} -j ACCEPT`,
-            `ip6tables -I INPUT -s ${six} -p tcp --dport ${port} -j ACCEPT`,
+            `nft insert rule inet mine by-policy tcp dport ${port} accept`,
+            `nft insert rule inet mine by-last-rule tcp dport ${port} accept`,
+            `iptables -I INPUT -p tcp --dport ${port} -j ACCEPT`,
+            `ip6tables -I INPUT -p tcp --dport ${port} -j ACCEPT`,
           ];
           const said = (port: number, command: string) =>
             `refuses what no rule of it accepts, and is left alone; unless one accepts port ${port} already: '${command}', and the same in the file that it is loaded from`;
-          const { stdout } = await (await ports("nft", [{ port: 8080, sources: [four, six] }])).up();
+          const { stdout } = await (await ports("nft", [{ port: 8080 }])).up();
           for (const command of commands(8080)) expect(stdout).toContain(said(8080, command));
           expect(await ruleset()).toBe(before);
           expect(await visitor.reaches(8080)).toEqual(nobody);
           // One chain's alone open nothing.
-          await gate.run(commands(8080).slice(0, 2).join(" && "));
+          await gate.run(commands(8080)[0]!);
           expect(await visitor.reaches(8080)).toEqual(nobody);
-          await gate.run(commands(8080).slice(2).join(" && "));
-          expect(await visitor.reaches(8080)).toEqual({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
+          await gate.run(commands(8080).slice(1).join(" && "));
+          expect(await visitor.reaches(8080)).toEqual(everyone);
           const theirs = await ruleset();
-          const stack = await ports("nft", [
-            { port: 8080, sources: [four, six] },
-            { port: 8081, sources: [four, six] },
-          ]);
+          const stack = await ports("nft", [{ port: 8080 }, { port: 8081 }]);
           const again = (await stack.up()).stdout;
           expect(again).toContain(said(8081, commands(8081)[0] ?? ""));
           expect(again, "what is there").not.toContain(said(8080, commands(8080)[0] ?? ""));

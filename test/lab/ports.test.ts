@@ -42,13 +42,17 @@ describe("ports of a forward in a host's firewall", () => {
       () => false,
     );
 
-  const firewall = (stack: string) =>
-    open(stack, () => void new FirewallPorts("web", { host: host(), ports: [{ port: 8080 }] }));
+  const firewall = (stack: string, ...more: number[]) =>
+    open(
+      stack,
+      () => void new FirewallPorts("web", { host: host(), ports: [8080, ...more].map((port) => ({ port })) }),
+    );
 
   it("does nothing, and says so, where no firewall is active", async () => {
     const stack = await firewall("none");
     const { stdout } = await stack.up();
-    expect(stdout).toContain("neither firewalld nor ufw is active here");
+    expect(stdout).toContain("neither firewalld nor ufw is active here; no port needs opening");
+    expect(stdout).not.toMatch(/nft|syntax error/);
     expect(await reachable()).toBe(true);
     await stack.destroy();
   });
@@ -114,6 +118,17 @@ describe("ports of a forward in a host's firewall", () => {
       expect((await gate.run("firewall-cmd --state")).stdout).toBe("running");
     });
 
+    it("leaves a range alone that the administrator has opened around it", async () => {
+      const stack = await firewall("firewalld-range");
+      await stack.up();
+      // firewalld puts both into one.
+      await gate.run("firewall-cmd --quiet --add-port 8000-8100/tcp");
+      expect(await ports()).toEqual(["8000-8100/tcp", "8080/tcp"]);
+      await stack.destroy();
+      expect(await ports()).toEqual(["8000-8100/tcp", ""]);
+      await gate.run("firewall-cmd --quiet --remove-port 8000-8100/tcp");
+    });
+
     it("keeps a port open that the administrator had opened", async () => {
       await gate.run("firewall-cmd --quiet --add-port 8080/tcp");
       const stack = await firewall("firewalld-kept");
@@ -127,6 +142,18 @@ describe("ports of a forward in a host's firewall", () => {
     beforeAll(() => gate.run("ufw allow 22/tcp >/dev/null; ufw --force enable >/dev/null"));
     afterAll(() => gate.run("ufw --force disable >/dev/null"));
     const rules = async () => (await gate.run("ufw show added")).stdout;
+
+    it("stays open in a firewall that does not run while the script does", async () => {
+      const before = await rules();
+      await (await firewall("ufw-off")).up();
+      await gate.run("ufw --force disable >/dev/null");
+      await (await firewall("ufw-off", 8081)).up();
+      await gate.run("ufw --force enable >/dev/null");
+      expect(await reachable()).toBe(true);
+      await (await firewall("ufw-off")).destroy();
+      expect(await reachable()).toBe(false);
+      expect(await rules()).toBe(before);
+    });
 
     it("is opened, and closed again on destroy", async () => {
       expect(await reachable()).toBe(false);
