@@ -76,7 +76,7 @@ describe("the state of a tunnel", () => {
   const news = async (host: Host) => {
     const check = host === gate ? "health" : "watchdog";
     const { stdout } = await host.run(
-      `journalctl -q -o cat -t ${check} -u ssh-tunnel-nas-${check}.service; true`,
+      `journalctl --sync; journalctl -q -o cat -t ${check} -u ssh-tunnel-nas-${check}.service; true`,
     );
     const lines = stdout.split("\n").filter(Boolean);
     const fresh = lines.slice(heard[host.name] ?? 0);
@@ -219,8 +219,12 @@ describe("the state of a tunnel", () => {
     ]);
     const next = await until("the tunnel to have its forwards again", 20, async () => {
       const now = await pidOf("nas");
-      const ready = await nas.run("test -e /run/ssh-tunnel-nas/forwarding", { allowFailure: true });
-      return now !== pid && now !== "0" && ready.exitCode === 0 && now;
+      // The same process has its forwards: the file of the one before may still be there.
+      const ready = await nas.run(
+        `cd /run/ssh-tunnel-nas && [ "$(cat pid)" = '${now}' ] && [ -e forwarding ]`,
+        { allowFailure: true },
+      );
+      return now !== pid && ready.exitCode === 0 && now;
     });
     await look(nas, nas);
     expect(await pidOf("nas")).toBe(next);
@@ -231,6 +235,7 @@ describe("the state of a tunnel", () => {
   });
 
   it("is left alone where a target is down or hangs, and another forward loses no byte meanwhile", async () => {
+    await comesBack();
     await news(nas);
     const pid = await pidOf("nas");
     await gate.run("head -c 3000000 /dev/urandom >/tmp/there");
@@ -271,6 +276,7 @@ describe("the state of a tunnel", () => {
   });
 
   it("is mended where ssh hangs, and does not even hear that it is to end", async () => {
+    await comesBack();
     await news(nas);
     const pid = await pidOf("nas");
     await nas.run(`touch -d '1 minute ago' /run/ssh-tunnel-nas/pid && kill -STOP ${pid}`);

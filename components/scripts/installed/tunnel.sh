@@ -28,8 +28,8 @@ else
   next=$((last + delay))
 fi 2>/dev/null
 
+rm -f control forwarding # of the attempt before; whoever reads our pid takes them for ours
 echo $$ >pid
-rm -f control forwarding
 "${0%/*}/network" "$alias" "$RUNTIME_DIRECTORY" &
 
 if [ "$next" -gt "$now" ]; then
