@@ -18,6 +18,7 @@ apply() {
   if [ -n "$undo" ]; then begin_trial "$undo"; fi
   each_opening open_it
   open_firewalld
+  put_sources_first
   if [ -n "$undo" ]; then
     SWEEP=no
     activated
@@ -51,17 +52,12 @@ all_openings() {
       done
     done
   fi
-  ! ufw_active || printf '%s\n' "$PORTS" | without_ipv6_in_ufw | sed 's/^/ufw /'
-}
-
-# ufw refuses all that is IPv6 where it is told to leave it alone, and takes no rule about it.
-without_ipv6_in_ufw() {
-  if grep -qi '^IPV6="\{0,1\}no' /etc/default/ufw 2>/dev/null; then grep -v :; else cat; fi
+  ! ufw_active || others_in_ufw "$PORTS" | if ufw_has_ipv6; then cat; else grep -v :; fi | sed 's/^/ufw /'
 }
 
 # each_opening FUNCTION — with the firewall, and what is to be opened in it.
 each_opening() {
-  while read -r firewall opening <&4; do "$1" "$firewall" "$opening"; done 4<<EOF
+  while read -r firewall opening <&4; do [ -z "$firewall" ] || "$1" "$firewall" "$opening"; done 4<<EOF
 $openings
 EOF
 }
@@ -115,18 +111,30 @@ open_it() {
   fi
 }
 
-# Of two rules about the same, ufw would not take the second: that everyone may come ends before that others may not.
-# shellcheck disable=SC2046,SC2086  # words
+kept_from_others=
 open_ufw() {
-  ou_verb=
   case $1 in
-    *" from others")
+    *" from others "*)
       ou_verb=prepend
-      if recorded ufw "${1% from others}"; then ufw delete $(ufw_rule ${1% from others}) >/dev/null; fi
+      kept_from_others="$kept_from_others${1%% from *}$NL"
       ;;
     *" from "*) ou_verb=prepend ;;
+    *) ou_verb= ;;
   esac
+  # shellcheck disable=SC2046,SC2086  # words
   ufw $ou_verb $(ufw_rule $1) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
+}
+
+# Where others are kept out from now on, the rules that were there already for some, ours and those of other tunnels, are
+# behind that: they are put before it again.
+put_sources_first() {
+  [ -n "$kept_from_others" ] || return 0
+  printf '%s%s' "$RECORDED" "$OTHERS" | sed -n "s/^ufw$TAB//p" | grep ' from ' | grep -v ' from others' | sort -u | while IFS= read -r ps_opening; do
+    case $NL$kept_from_others in *"$NL${ps_opening%% from *}$NL"*) ;; *) continue ;; esac
+    is_open_ufw "$ps_opening" || continue
+    # shellcheck disable=SC2046,SC2086  # words
+    { ufw delete $(ufw_rule $ps_opening) && ufw prepend $(ufw_rule $ps_opening) comment ssh-reverse-tunnel; } >/dev/null </dev/null || fail "ufw cannot put the rule for port $ps_opening first"
+  done || exit "$?"
 }
 
 noted=
@@ -188,7 +196,7 @@ undo_ufw() {
 # in_words PORT…
 in_words() {
   case $1 in
-    *" from others") printf 'keeps all others from port %s' "${1% from others}" ;;
+    *" from others"*) printf 'keeps all others%s from port %s' "${1##* from others}" "${1%% from others*}" ;;
     *) printf 'opened port %s' "$1" ;;
   esac
 }

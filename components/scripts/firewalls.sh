@@ -3,11 +3,11 @@
 # which either may be missing; for firewalld with its state and zone before it: "--permanent public 8080". Its rule for
 # "from others" refuses all whom none of ours lets in, whatever other rules say: so all of these come before all others.
 
-# parse PORT [to ADDRESS] [from NETWORK|others] — into port, to and from.
+# parse PORT [to ADDRESS] [from NETWORK|others [within NETWORK]] — into port, to, from and within.
 parse() {
-  port=$1 to='' from=''
+  port=$1 to='' from='' within=''
   while [ $# -gt 1 ]; do
-    case $2 in to) to=$3 ;; from) from=$3 ;; esac
+    case $2 in to) to=$3 ;; from) from=$3 ;; within) within=$3 ;; esac
     shift 2
   done
 }
@@ -157,7 +157,7 @@ is_port_alone() {
     ia_ports=$(firewall-cmd ${1:+"$1"} --zone "$2" --list-ports)
   else
     ia_ports=$(firewall-offline-cmd --zone "$2" --list-ports)
-  fi 2>/dev/null
+  fi 2>/dev/null || return 0 # who removes it will find out why
   case " $ia_ports " in *" $3/tcp "*) ;; *) return 1 ;; esac
 }
 
@@ -176,18 +176,43 @@ close_firewalld_text() {
   fi
 }
 
-# ufw_rule PORT… — as ufw(8) takes it. Its shorter form, "deny 8080/tcp", comes to the same.
+# ufw looks at its rules one after the other, and has one only about the same: a second would take the first one's place, or
+# not be taken. So all others are refused by two rules for each family, of which none is about the same as what somebody
+# has for everyone.
+others_in_ufw() {
+  while IFS= read -r oi_port <&5; do
+    # shellcheck disable=SC2086  # words
+    parse $oi_port
+    case $from$to in
+      others) oi_halves="0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1" ;;
+      others*:*) oi_halves="::/1 8000::/1" ;;
+      others*) oi_halves="0.0.0.0/1 128.0.0.0/1" ;;
+      *)
+        printf '%s\n' "$oi_port"
+        continue
+        ;;
+    esac
+    for oi_half in $oi_halves; do printf '%s within %s\n' "$oi_port" "$oi_half"; done
+  done 5<<EOF
+$1
+EOF
+}
+
+# Without IPv6 ufw refuses all of it, and takes no rule about it.
+ufw_has_ipv6() { [ -e /proc/sys/net/ipv6 ] && grep -qi "^IPV6=[\"']\{0,1\}yes" /etc/default/ufw 2>/dev/null; }
+
+# ufw_rule PORT… — as ufw(8) takes it. Its shorter form, "allow 8080/tcp", comes to the same.
 ufw_rule() {
   parse "$@"
   ur_action=allow
-  if [ "$from" = others ]; then ur_action=deny from=; fi
+  if [ "$from" = others ]; then ur_action=deny from=$within; fi
   printf '%s proto tcp from %s to %s port %s' "$ur_action" "${from:-any}" "${to:-any}" "$port"
 }
 
 # What it is about, as "ufw show added" has it behind the word for what is done.
 ufw_match() {
   parse "$@"
-  [ "$from" != others ] || from=
+  [ "$from" != others ] || from=$within
   if [ -z "$from$to" ]; then printf '%s/tcp' "$port"; else printf '%sto %s port %s proto tcp' "${from:+from $from }" "${to:-any}" "$port"; fi
 }
 
@@ -204,31 +229,28 @@ is_open_ufw() {
   ufw_rules | grep -qxF -e "ufw ${iu_rule%% *} $(ufw_match $1)" || { [ "$iu_rule" = "allow proto tcp from any to any port $1" ] && ufw_rules | grep -qxF -e "ufw allow $1"; }
 }
 
-# likeness_in_ufw PORT… — somebody else's rule about the same. ufw has one such rule only: it would put ours in its place; or
-# leave it where it is, behind ours that refuses all others.
-# shellcheck disable=SC2086  # words
+# likeness_in_ufw PORT… — somebody else's rule about the same, which ours would take the place of; or which would stay where
+# it is, behind ours that refuses all others.
 likeness_in_ufw() {
+  # shellcheck disable=SC2086  # words
   lu_match=$(ufw_match $1)
   ufw_rules | sed -nE 's/^ufw ((allow|deny|reject|limit)( log| log-all)?) (.*)$/\1|\4/p' |
     while IFS='|' read -r lu_how lu_what; do
       [ "$lu_what" = "$lu_match" ] || continue
       case "$lu_how|$1" in
-        "allow|"*" from others") ! recorded ufw "${1% from others}" || continue ;;
         *" from "*) ;;
         "allow|"*) continue ;; # it is open
-        "deny|"*) ! recorded ufw "$1 from others" || continue ;;
       esac
       echo "$lu_how $lu_what"
       break
     done
 }
 
-# shellcheck disable=SC2046,SC2086  # words
+# Where ufw's own rules are not there yet, as the host boots, it writes to its first file and fails, and to its second the
+# second time.
 close_ufw_text() {
-  printf 'ufw delete %s >/dev/null' "$(ufw_rule $1)"
-  case $1 in *" from others")
-    # Everyone might come until then.
-    ! is_open_ufw "${1% from others}" || ! recorded ufw "${1% from others}" || printf '; ufw %s comment ssh-reverse-tunnel >/dev/null' "$(ufw_rule ${1% from others})"
-    ;;
-  esac
+  # shellcheck disable=SC2086  # words
+  cu_rule=$(ufw_rule $1)
+  # shellcheck disable=SC2016  # what comes of the rollback is in its own variable
+  printf 'ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$cu_rule" "$cu_rule"
 }

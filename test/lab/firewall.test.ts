@@ -212,7 +212,6 @@ describe("a port that others may reach", () => {
     const [four] = visitor.networks("in");
     for (const [theirs, port] of [
       ["limit 8080/tcp", { port: 8080 }],
-      ["allow 8080/tcp", { port: 8080, sources: [four] }],
       [`allow from ${four} to any port 8080 proto tcp`, { port: 8080, sources: [four] }],
     ] as const) {
       await gate.run(`ufw ${theirs}`);
@@ -224,6 +223,32 @@ describe("a port that others may reach", () => {
       await gate.run(`ufw delete ${theirs}`);
     }
     await gate.run(end);
+  });
+
+  it("is kept from others again, and from none of its sources, where somebody took away ufw's rule", async () => {
+    const { begin, end, rules } = walls.ufw;
+    await gate.run(`${begin} && ufw default allow >/dev/null`);
+    onTestFinished(async () => {
+      await gate.run(`ufw default deny >/dev/null; ${end}`);
+    });
+    await serve();
+    const before = (await gate.run(rules)).stdout;
+    const [four, six] = visitor.networks("in");
+    const other = await ports("other", [{ port: 8080, sources: [six] }]);
+    await other.up();
+    await (await ports("some", [{ port: 8080, sources: [four] }])).up();
+    const inside = { ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" };
+    await becomes(inside);
+    for (const half of ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]) {
+      await gate.run(`ufw delete deny from ${half} to any port 8080 proto tcp`);
+    }
+    await becomes(everyone);
+    const stack = await ports("some", [{ port: 8080, sources: [four, "192.0.2.0/24"] }]);
+    await stack.up();
+    await becomes(inside);
+    await other.destroy();
+    await stack.destroy();
+    expect((await gate.run(rules)).stdout).toBe(before);
   });
 
   it("is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses", async () => {

@@ -129,6 +129,17 @@ describe("ports of a forward in a host's firewall", () => {
       await gate.run("firewall-cmd --quiet --remove-port 8000-8100/tcp");
     });
 
+    it("is left to a zone that accepts everything", async () => {
+      await gate.run("firewall-cmd --quiet --set-default-zone trusted");
+      const before = await gate.snapshot();
+      const stack = await firewall("firewalld-trusted");
+      await stack.up();
+      expect(await reachable()).toBe(true);
+      await stack.destroy();
+      expect(await leftovers(gate, before)).toEqual([]);
+      await gate.run("firewall-cmd --quiet --set-default-zone public");
+    });
+
     it("keeps a port open that the administrator had opened", async () => {
       await gate.run("firewall-cmd --quiet --add-port 8080/tcp");
       const stack = await firewall("firewalld-kept");
