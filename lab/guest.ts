@@ -90,5 +90,10 @@ export async function noGuests(): Promise<string | undefined> {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  return (await works("tcg", 20)) ? undefined : "QEMU does not run here";
+  if (!(await works("tcg", 20))) return "QEMU does not run here";
+  const tap = `srt-tap${process.pid}`;
+  const made = await exec("ip", ["tuntap", "add", "dev", tap, "mode", "tap"], { allowFailure: true });
+  if (made.exitCode !== 0) return `a guest's network card cannot be made here: ${made.stderr}`;
+  await exec("ip", ["link", "del", tap]);
+  return undefined;
 }
