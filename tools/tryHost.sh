@@ -69,8 +69,12 @@ check() {
   row pass "$ch_what"
 }
 
-# run NAME VERB — a script, as Pulumi runs it.
-run() { sed -f "$work/keys.sed" "$work/$1.sh" | sh -s -- "$2" >"$work/out" 2>"$work/err"; }
+# run NAME VERB — a script, as Pulumi runs it. A Ctrl-C waits until it is over: a useradd that is cut off would leave
+# /etc/passwd.lock.
+run() (
+  trap '' HUP INT TERM
+  sed -f "$work/keys.sed" "$work/$1.sh" | sh -s -- "$2" >"$work/out" 2>"$work/err"
+)
 
 # The error of the script that ran last.
 sentence() { grep -m 1 '^error: ' "$work/err" || tail -n 1 "$work/err"; }

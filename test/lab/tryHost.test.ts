@@ -61,17 +61,25 @@ describe("the trial of a host without Pulumi", () => {
     });
   });
 
+  // The group has the reader in it, as at a terminal; the log is where the reader has got to.
+  const start = () =>
+    gate.run(
+      `cat >/root/try.sh; cd /; setsid env --default-signal=INT sh -c 'echo $$ >/run/try.pid; sh /root/try.sh 2>&1 | tee /run/try.log >/dev/null' </dev/null >/dev/null 2>&1 &`,
+      { input: text },
+    );
+
+  const over = () =>
+    until(
+      "the trial to be over",
+      100,
+      async () => (await gate.run("pgrep -f '[/]root/try.sh'", { allowFailure: true })).exitCode !== 0,
+    );
+
   it.each(["INT", "TERM", "HUP"])(
     "leaves nothing behind where %s ends it, and whatever reads it, in the middle",
     async (signal) => {
       const before = await gate.snapshot();
-      // The group has the reader in it, as at a terminal; the log is where the reader has got to.
-      await gate.run(
-        `cat >/root/try.sh; cd /; setsid env --default-signal=INT sh -c 'echo $$ >/run/try.pid; sh /root/try.sh 2>&1 | tee /run/try.log >/dev/null' </dev/null >/dev/null 2>&1 &`,
-        {
-          input: text,
-        },
-      );
+      await start();
       await until(
         "the trial to be in the middle",
         100,
@@ -80,15 +88,32 @@ describe("the trial of a host without Pulumi", () => {
       );
       expect((await gate.changesSince(before)).join()).toContain("/var/lib/ssh-reverse-tunnel");
       await gate.run(`kill -s ${signal} -- -$(cat /run/try.pid)`);
-      await until(
-        "the trial to be over",
-        100,
-        async () => (await gate.run("pgrep -f '[/]root/try.sh'", { allowFailure: true })).exitCode !== 0,
-      );
+      await over();
       await gate.run("rm /root/try.sh /run/try.*");
       expect(await leftovers(gate, before)).toEqual([]);
     },
   );
+
+  it("lets the script that runs come to its end, so that no useradd leaves its lock behind", async () => {
+    const before = await gate.snapshot();
+    await gate.run("cat >/usr/local/sbin/useradd && chmod +x /usr/local/sbin/useradd", {
+      input: `#!/bin/sh
+kill -s INT -- -$(cat /run/try.pid)
+/usr/sbin/useradd "$@"
+echo $? >>/run/try.useradd
+`,
+    });
+    await start();
+    await until(
+      "the first useradd",
+      100,
+      async () => (await gate.run("test -e /run/try.useradd", { allowFailure: true })).exitCode === 0,
+    );
+    await over();
+    expect((await gate.run("cat /run/try.useradd")).stdout).toBe("0");
+    await gate.run("rm /root/try.sh /run/try.* /usr/local/sbin/useradd");
+    expect(await leftovers(gate, before)).toEqual([]);
+  });
 
   it("says what it has found left behind", async () => {
     const { exitCode, rows } = await run(text.replaceAll(/^ {2}remove_all$/gm, "  :"));
