@@ -12,7 +12,7 @@ describe("sshd's drop-in beside those of the administrator", () => {
   let stack: LabStack;
 
   beforeAll(async () => {
-    lab = await Lab.up({ name: "hostile", hosts: ["gate"] });
+    lab = await Lab.up({ name: "dropins", hosts: ["gate"] });
     gate = lab.host("gate");
     stack = await openStack({
       project: "p",
@@ -22,7 +22,7 @@ describe("sshd's drop-in beside those of the administrator", () => {
     });
   });
 
-  afterAll(() => Lab.clear("hostile"));
+  afterAll(() => Lab.clear("dropins"));
 
   const folder = "/etc/ssh/sshd_config.d";
 

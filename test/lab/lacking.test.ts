@@ -17,7 +17,7 @@ describe("a host that lacks what a tunnel needs", () => {
   let before: Snapshot[];
 
   beforeAll(async () => {
-    lab = await Lab.up({ name: "distros2", hosts: ["gate", "nas"] });
+    lab = await Lab.up({ name: "lacking", hosts: ["gate", "nas"] });
     [gate, nas] = [lab.host("gate"), lab.host("nas")];
     // Else root could not even log in where bash is missing.
     for (const host of [gate, nas]) await host.run("usermod --shell /bin/sh root");
@@ -27,7 +27,7 @@ describe("a host that lacks what a tunnel needs", () => {
     stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
   });
 
-  afterAll(() => Lab.clear("distros2"));
+  afterAll(() => Lab.clear("lacking"));
 
   it.each([
     ["ss", "iproute2"],
