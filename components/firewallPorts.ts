@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
-import { networkText } from "./network.ts";
+import { networkText, noNetworks } from "./network.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
 import { checked } from "./render/checks.ts";
 
@@ -26,7 +26,8 @@ export interface FirewallPortsArgs {
  * Opens ports where firewalld (its running and its permanent state, in each zone that such connections arrive in) or ufw is
  * active, and closes on destroy what it opened, not what was open before. Elsewhere does nothing and says so: what to add
  * to an nftables ruleset that refuses by default, for example. Fails there where a port has `sources`, which nothing would
- * see to; firewalld (0.7 and later) and ufw (0.36) keep all others out, whatever other rules they have. On trial: the host closes the ports again by itself unless a new login shows that it can still be reached.
+ * see to; firewalld (0.7 and later) and ufw (0.36) keep all others out, whatever other rules they have. On trial: the host
+ * closes the ports again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -59,7 +60,7 @@ function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string>
     throw new Error(`${JSON.stringify(address)} must be an IP address of the host`);
   }
   if (sources?.length === 0) {
-    throw new Error("sources must be a list with at least one network; leave it out where everyone may come");
+    throw new Error(`sources ${noNetworks}`);
   }
   const to = address === undefined ? "" : ` to ${networkText(address)}`;
   const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { networkText, parseNetwork } from "./network.ts";
+import { networkText, noNetworks, parseNetwork } from "./network.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
@@ -82,9 +82,7 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
 
 /** What is wrong with sources by themselves, "must be …"; undefined where nothing is. */
 function networksMistake(sources: string[]): string | undefined {
-  if (sources.length === 0) {
-    return "must be a list with at least one network; leave it out where everyone may come";
-  }
+  if (sources.length === 0) return noNetworks;
   return sources.map(parseNetwork).flatMap((network) => ("mistake" in network ? [network.mistake] : []))[0];
 }
 

@@ -4,6 +4,9 @@ import ipaddr from "ipaddr.js";
 /** What a network may look like, in words. */
 export const networkWords = "a network, '203.0.113.0/24' or '2001:db8::/32', or one address";
 
+/** What is wrong with a list of none. */
+export const noNetworks = "must be a list with at least one network; leave it out where everyone may come";
+
 /** A network as firewalld, ufw and nft print it, by which they find their own rules again. */
 export interface Network {
   /** @example "203.0.113.0/24"; a network of one address is that address */
