@@ -183,14 +183,10 @@ undo_firewalld() {
 
 undo_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
+  is_in_ufw "$1" || return 0
   # shellcheck disable=SC2046,SC2086  # words
-  set -- "$1" $(ufw_rule $1)
-  # shellcheck disable=SC2086  # words
-  ufw_rules | grep -qxF -e "ufw $2 $(ufw_match $1)" || return 0
-  uu_opening=$1
-  shift
-  ufw delete "$@" >/dev/null || fail "ufw cannot take back that it $(in_words "$uu_opening")"
-  changed "took back: $(in_words "$uu_opening") in ufw"
+  ufw delete $(ufw_rule $1) >/dev/null || fail "ufw cannot take back that it $(in_words "$1")"
+  changed "took back: $(in_words "$1") in ufw"
 }
 
 # in_words PORT…

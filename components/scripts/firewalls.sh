@@ -223,11 +223,15 @@ ufw_rules() {
   printf '%s\n' "$uf_rules"
 }
 
+# Whether ufw has this very rule.
 # shellcheck disable=SC2086  # words
-is_open_ufw() {
+is_in_ufw() {
   iu_rule=$(ufw_rule $1)
-  ufw_rules | grep -qxF -e "ufw ${iu_rule%% *} $(ufw_match $1)" || { [ "$iu_rule" = "allow proto tcp from any to any port $1" ] && ufw_rules | grep -qxF -e "ufw allow $1"; }
+  ufw_rules | grep -qxF -e "ufw ${iu_rule%% *} $(ufw_match $1)"
 }
+
+# By this rule or, a port of everyone's, by one for udp as well.
+is_open_ufw() { is_in_ufw "$1" || ufw_rules | grep -qxF -e "ufw allow $1"; }
 
 # likeness_in_ufw PORT… — somebody else's rule about the same, which ours would take the place of; or which would stay where
 # it is, behind ours that refuses all others.
