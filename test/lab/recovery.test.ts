@@ -54,26 +54,26 @@ describe("a tunnel whose network changes", () => {
     expect(await tunnelPid()).toBe(pid); // that was not the address of its connection
     const [address, other] = await addresses();
     await renumber(address, other);
-    await until("the tunnel to come back", 10, works);
+    await until("the tunnel to come back", 20, works);
     expect(await said()).toMatch(
       /the network has changed: the address \S+ of the tunnel's connection is gone/,
     );
     await renumber(other, address);
-    await until("the tunnel to come back", 10, works);
+    await until("the tunnel to come back", 20, works);
   });
 
   it("connects from its new address, too, where some other link has no carrier, as a bridge without containers", async () => {
     await nas.run(`ip link add spare type veth peer name other && ip address add 172.18.0.1/16 dev spare
       ip link set spare up && ip route | grep -q linkdown
       systemctl restart ssh-tunnel-nas`);
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
     const pid = await tunnelPid();
     const [address, other] = await addresses();
     await renumber(address, other);
-    await until("another tunnel", 5, async () => (await tunnelPid()) !== pid);
+    await until("another tunnel", 20, async () => (await tunnelPid()) !== pid);
     await renumber(other, address);
     await nas.run("ip link del spare");
-    await until("the tunnel to come back", 10, works);
+    await until("the tunnel to come back", 20, works);
   });
 
   it("connects anew where the default route moves and the connection is dead", async () => {
@@ -81,7 +81,7 @@ describe("a tunnel whose network changes", () => {
     const pid = await tunnelPid();
     await nas.run(`ip route add default via ${gate.address}`);
     await until("another tunnel", 20, async () => (await tunnelPid()) !== pid); // it asks for 10 s
-    await until("the tunnel to come back", 10, works);
+    await until("the tunnel to come back", 20, works);
     expect(await said()).toContain("the network has changed: the tunnel's connection is dead");
     await gate.run("nft delete table inet forget");
   });
@@ -93,7 +93,7 @@ describe("a tunnel whose network changes", () => {
       Number((await gate.run("journalctl -q -o cat -t sshd | grep -c '127.0.0.1 port 1,' || :")).stdout);
     const earlier = await refusals();
     await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
-    await until("the question to be answered", 10, async () => (await refusals()) > earlier);
+    await until("the question to be answered", 20, async () => (await refusals()) > earlier);
     expect(await tunnelPid()).toBe(pid);
     expect(await works()).toBe(true);
   });
@@ -101,7 +101,7 @@ describe("a tunnel whose network changes", () => {
   it("keeps its connection where a cable is out for a moment", async () => {
     const pid = await tunnelPid();
     await nas.run("ip link set eth0 down && sleep 0.5 && ip link set eth0 up");
-    await until("the tunnel to work", 10, works);
+    await until("the tunnel to work", 20, works);
     expect(await tunnelPid()).toBe(pid);
   });
 
@@ -110,18 +110,18 @@ describe("a tunnel whose network changes", () => {
     const waits = async () =>
       (await nas.run("test -e /run/ssh-tunnel-nas/waiting", { allowFailure: true })).exitCode === 0;
     await longDown();
-    await until("the tunnel to pause", 5, waits);
+    await until("the tunnel to pause", 20, waits);
     await nas.run("ip address add 198.18.255.77/32 dev eth0");
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
     await longDown();
-    await until("the tunnel to pause", 5, waits);
+    await until("the tunnel to pause", 20, waits);
     await nas.run("systemctl restart ssh-tunnel-nas");
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
   });
 
   it("forgets how long it was down where somebody stops it", async () => {
     await nas.run(`${downForHours}; systemctl restart ssh-tunnel-nas`);
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
   });
 
   it("stays up, with its own keep-alive, on a link that loses every fifth packet", async () => {
@@ -149,7 +149,7 @@ Host *
   RemoteCommand false
 EOT
       systemctl restart ssh-tunnel-nas`);
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
     expect((await nas.run("systemctl show -P NRestarts ssh-tunnel-nas")).stdout).toBe("0");
     await nas.run("rm /etc/ssh/ssh_config.d/all.conf");
   });
@@ -157,26 +157,26 @@ EOT
   it("says last of all why it does not come up, where its port is taken", async () => {
     await nas.run("systemctl stop ssh-tunnel-nas");
     const isFree = async () => (await gate.run("ss -Htln 'sport = :2222'")).stdout === "";
-    await until("the port to be free", 5, isFree);
+    await until("the port to be free", 20, isFree);
     await gate.run(
       `systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '
         IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 2222, Listen => 1, ReuseAddr => 1) && sleep'`,
     );
-    await until("the port to be taken", 5, async () => !(await isFree()));
+    await until("the port to be taken", 20, async () => !(await isFree()));
     await nas.run("systemctl start ssh-tunnel-nas");
     // As the confirmation of a change looks for it.
     const last = () => nas.run("journalctl -q -o cat -n 1 _SYSTEMD_UNIT=ssh-tunnel-nas.service _COMM=ssh");
     const refused = "remote port forwarding failed for listen port 2222";
-    await until("the reason", 5, async () => (await last()).stdout.includes(refused));
+    await until("the reason", 20, async () => (await last()).stdout.includes(refused));
     await gate.run("systemctl stop taken");
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
   });
 
   it("watches nothing where there is no ip command, and works", async () => {
     await nas.run(
       "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",
     );
-    await until("the tunnel to come back", 5, works);
+    await until("the tunnel to come back", 20, works);
     expect((await nas.run("pgrep -c -u tunnel-nas")).stdout).toBe("1");
   });
 });
