@@ -24,6 +24,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "lab",
+          globalSetup: "test/lab/support/prepare.ts",
           include: ["test/lab/**/*.test.ts"],
           // Each file has labs of its own, and waits for its hosts most of the time.
           fileParallelism: true,
@@ -37,6 +38,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "selinux",
+          globalSetup: "test/lab/support/prepare.ts",
           include: ["test/selinux/**/*.test.ts"],
           // Emulated processors take all that there is: nothing that is measured runs beside them.
           fileParallelism: false,
