@@ -83,19 +83,20 @@ c, _ = s.accept()
 while True:
     c.send(b"x"); time.sleep(0.02)`;
   /** Counts on standard output; speaks when it gets SIGUSR1. */
-  const client = (address: string) => `import signal, socket
+  const client = (address: string) => `import os, signal, socket
 c = socket.create_connection(("${address}", ${PORT}))
 signal.signal(signal.SIGUSR1, lambda *_: c.send(b"x"))
 n = 0
 while c.recv(1):
     n += 1
-    open("/run/count", "w").write(str(n))`;
+    open("/run/count.new", "w").write(str(n))
+    os.replace("/run/count.new", "/run/count")`;
 
   async function connect(): Promise<void> {
     await gate.run("cat >/run/server.py", { input: server });
     await gate.run("systemd-run --quiet --collect --unit=server python3 /run/server.py");
     await until("the server", 20, async () => (await gate.run(`ss -Hltn sport = :${PORT}`)).stdout !== "");
-    await nas.run("cat >/run/client.py", { input: client(gate.address) });
+    await nas.run("rm -f /run/count; cat >/run/client.py", { input: client(gate.address) });
     await nas.run("systemd-run --quiet --collect --unit=client python3 /run/client.py");
     await moreThan(5);
     // Whatever could tell nas of the other end's death.
