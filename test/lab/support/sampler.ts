@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { exec } from "../../../lab/exec.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
@@ -18,7 +18,7 @@ export interface Found {
   rounds: number;
 }
 
-/** Looks, as fast as it can, until it is stopped. */
+/** Looks, as fast as it can, until it is stopped, or its lab is gone. */
 export interface Sampler {
   stop(): Promise<Found>;
 }
@@ -39,7 +39,7 @@ $texts
 EOF
 }
 {
-  while [ ! -e ${stop} ]; do
+  while [ -d ${dirname(stop)} ] && [ ! -e ${stop} ]; do
     rounds=$((rounds + 1))
     look /proc/[0-9]*/cmdline /proc/[0-9]*/environ | while read -r hit; do
       path=\${hit%%:*}
