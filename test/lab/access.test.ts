@@ -109,11 +109,12 @@ describe("with two tunnels to one public host", () => {
 
     it("listens on no other port, no other address, no socket and not twice", async () => {
       await nas.run("systemctl stop ssh-tunnel-shop"); // what it may have is free now
-      const listen = (...listeners: string[]) =>
+      const listenFor = (seconds: number, ...listeners: string[]) =>
         asTunnel(
           "shop",
-          `timeout 3 ssh -N -S none ${listeners.map((each) => `-R ${each}:127.0.0.1:22`).join(" ")} ssh-tunnel-shop`,
+          `timeout ${seconds} ssh -N -S none ${listeners.map((each) => `-R ${each}:127.0.0.1:22`).join(" ")} ssh-tunnel-shop`,
         );
+      const listen = (...listeners: string[]) => listenFor(15, ...listeners);
       const refused = await Promise.all([
         listen("127.0.0.1:2224"),
         listen("127.0.0.1:2222"),
@@ -129,7 +130,7 @@ describe("with two tunnels to one public host", () => {
         expect(stderr).toMatch(/remote port forwarding failed for listen (port|path)/);
         expect(exitCode).toBe(255);
       }
-      expect((await listen("127.0.0.1:2223")).exitCode).toBe(124); // the one that it may have stays until we end it
+      expect((await listenFor(3, "127.0.0.1:2223")).exitCode).toBe(124); // the one that it may have stays until we end it
       await nas.run("systemctl start ssh-tunnel-shop");
       await until("the tunnel shop", 20, async () => (await banner("shop")) === "through");
     });
