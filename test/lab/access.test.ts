@@ -9,6 +9,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
 
 let lab: Lab;
@@ -292,9 +293,7 @@ describe("with an admin who is not root, an agent, an encrypted key, a bastion, 
   });
 
   it("the bastion was on the way: nas has seen nobody but gate", async () => {
-    const logins = (
-      await nas.run("journalctl -q -o cat -u ssh | grep -o 'Accepted publickey for admin from [^ ]*'")
-    ).stdout;
+    const logins = await journal(nas, "-u ssh | grep -o 'Accepted publickey for admin from [^ ]*'");
     const from = new Set(logins.split("\n").map((line) => line.split(" ").pop()));
     // The lab's own look at the booted host comes from outside.
     from.delete(nas.address.replace(/\d+$/, "1"));

@@ -7,6 +7,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
+import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 import { type Changes, tunnelSettings } from "./support/settings.ts";
@@ -278,7 +279,7 @@ describe("a fault", () => {
       await gate.run(`systemctl start ${rollback}.service`);
       await until("the rollback", 20, async () => !(await there(gate, dropIn)));
       await until("the host to say so", 10, async () =>
-        (await gate.run(`journalctl -q -o cat -u ${rollback}.service`)).stdout.includes(
+        (await journal(gate, `-u ${rollback}.service`)).includes(
           "no new login confirmed the change to sshd; the old configuration is back",
         ),
       );

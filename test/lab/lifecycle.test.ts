@@ -4,6 +4,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 
@@ -56,8 +57,7 @@ describe("one tunnel from the first up to destroy", () => {
   });
 
   /** How many logins over SSH a host has had. */
-  const logins = async (host: Host) =>
-    Number((await host.run("journalctl -q -o cat | grep -c '^Accepted ' || :")).stdout);
+  const logins = async (host: Host) => Number(await journal(host, "| grep -c '^Accepted '"));
   const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
   const banner = async () =>
     (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
@@ -192,7 +192,7 @@ describe("one tunnel from the first up to destroy", () => {
   });
 
   it("reports in the public host's journal when a forward goes down, and when it is up again", async () => {
-    const said = async () => (await gate.run("journalctl -q -o cat -u ssh-tunnel-nas-health.service")).stdout;
+    const said = () => journal(gate, "-u ssh-tunnel-nas-health.service");
     await nas.run("systemctl stop ssh-tunnel-nas");
     await gate.run("systemctl start ssh-tunnel-nas-health.service");
     expect(await said()).toContain("tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down");
@@ -210,7 +210,7 @@ describe("one tunnel from the first up to destroy", () => {
     );
     await nas.run("systemctl start ssh-tunnel-nas-watchdog.service");
     await expect.poll(tunnelPid, { timeout: 30_000 }).not.toBe(pid);
-    expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas-watchdog.service")).stdout).toMatch(
+    expect(await journal(nas, "-u ssh-tunnel-nas-watchdog.service")).toMatch(
       /^tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down .*: nothing listens there; restarting the tunnel$/m,
     );
     await gate.run("nft delete table inet t");

@@ -4,6 +4,7 @@ import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { journal } from "./support/journal.ts";
 import { tunnelSettings } from "./support/settings.ts";
 
 /** A tunnel that has been cut by something that its host can know of is there again before keep-alives find out. */
@@ -28,7 +29,7 @@ describe("a tunnel whose network changes", () => {
   });
 
   const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
-  const said = async () => (await nas.run("journalctl -q -o cat -u ssh-tunnel-nas.service")).stdout;
+  const said = () => journal(nas, "-u ssh-tunnel-nas.service");
   const works = async () =>
     (await gate.run("timeout 5 ssh -o ConnectTimeout=2 nas hostname", { allowFailure: true })).stdout ===
     "nas";
@@ -89,8 +90,7 @@ describe("a tunnel whose network changes", () => {
   it("keeps a connection that a change of routes does not harm", async () => {
     const pid = await tunnelPid();
     // That it has looked, and asked, tells the refusal in the public host's journal.
-    const refusals = async () =>
-      Number((await gate.run("journalctl -q -o cat -t sshd | grep -c '127.0.0.1 port 1,' || :")).stdout);
+    const refusals = async () => Number(await journal(gate, "-t sshd | grep -c '127.0.0.1 port 1,'"));
     const earlier = await refusals();
     await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
     await until("the question to be answered", 20, async () => (await refusals()) > earlier);
@@ -165,9 +165,9 @@ EOT
     await until("the port to be taken", 20, async () => !(await isFree()));
     await nas.run("systemctl start ssh-tunnel-nas");
     // As the confirmation of a change looks for it.
-    const last = () => nas.run("journalctl -q -o cat -n 1 _SYSTEMD_UNIT=ssh-tunnel-nas.service _COMM=ssh");
+    const last = () => journal(nas, "-n 1 _SYSTEMD_UNIT=ssh-tunnel-nas.service _COMM=ssh");
     const refused = "remote port forwarding failed for listen port 2222";
-    await until("the reason", 20, async () => (await last()).stdout.includes(refused));
+    await until("the reason", 20, async () => (await last()).includes(refused));
     await gate.run("systemctl stop taken");
     await until("the tunnel to come back", 20, works);
   });

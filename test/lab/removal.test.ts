@@ -6,6 +6,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import { type LabStack } from "../../lab/stack.ts";
 import { fillHost } from "./support/fullHost.ts";
 import { type HostState, expectAsBefore, hostState } from "./support/hostState.ts";
+import { journal } from "./support/journal.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
 let lab: Lab;
@@ -118,7 +119,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
     ).stdout.replace(/^ESTAB +\d+ +\d+ +/, ""), // what waits to be sent, on which the columns' width depends
     session: (await gate.run("pgrep -u tunnel-nas sshd")).stdout,
     sshd: (await gate.run("systemctl show -P MainPID -P ActiveEnterTimestampMonotonic ssh")).stdout,
-    reloads: (await gate.run("journalctl -q -o cat -u ssh | grep -c SIGHUP || :")).stdout,
+    reloads: await journal(gate, "-u ssh | grep -c SIGHUP"),
   });
 
   beforeAll(async () => {

@@ -166,7 +166,7 @@ rm /tmp/canary`,
 
   /** What the journal says, cut to what is looked for. */
   const journalOf = async (host: Host) =>
-    (await host.run("journalctl -q -o export --no-pager", { allowFailure: true })).stdout;
+    (await host.run("journalctl --sync; journalctl -q -o export --no-pager", { allowFailure: true })).stdout;
 
   const secrets = () => [...given, ...made, passphrase];
   const without = (text: string) => secrets().filter((each) => text.includes(each));

@@ -10,6 +10,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import type { HostStatus } from "../../tools/status.ts";
 import { expectAsBefore, type HostState, hostState } from "./support/hostState.ts";
+import { journal } from "./support/journal.ts";
 
 const tool = fileURLToPath(new URL("../../tools/status.ts", import.meta.url));
 const textfiles = "/var/lib/prometheus/node-exporter";
@@ -75,10 +76,9 @@ describe("the state of a tunnel", () => {
   const heard: Record<string, number> = {};
   const news = async (host: Host) => {
     const check = host === gate ? "health" : "watchdog";
-    const { stdout } = await host.run(
-      `journalctl --sync; journalctl -q -o cat -t ${check} -u ssh-tunnel-nas-${check}.service; true`,
-    );
-    const lines = stdout.split("\n").filter(Boolean);
+    const lines = (await journal(host, `-t ${check} -u ssh-tunnel-nas-${check}.service`))
+      .split("\n")
+      .filter(Boolean);
     const fresh = lines.slice(heard[host.name] ?? 0);
     heard[host.name] = lines.length;
     return fresh;

@@ -6,6 +6,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
+import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
@@ -107,8 +108,7 @@ describe("an internal host that is reached through its own tunnel", () => {
   });
 
   it("runs as another account, and as its own again, with another key each time", async () => {
-    const restarts = async () =>
-      (await nas.run("journalctl -q -o cat -u ssh-tunnel-nas | grep -c ^Started")).stdout;
+    const restarts = () => journal(nas, "-u ssh-tunnel-nas | grep -c ^Started");
     const before = Number(await restarts());
     await configure({ account: "alice" });
     await stack.up();

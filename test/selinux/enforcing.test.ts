@@ -4,6 +4,7 @@ import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { journal } from "../lab/support/journal.ts";
 import { remoteScripts } from "../lab/support/remoteScripts.ts";
 import { tunnelSettings } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
@@ -170,7 +171,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     await gate.run("pkill -STOP -u tunnel-nas -x sshd");
     await nas.run("systemctl restart ssh-tunnel-nas");
     await comesBack();
-    expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas")).stdout).toMatch(
+    expect(await journal(nas, "-u ssh-tunnel-nas")).toMatch(
       /^ended the earlier session \(pid \d+\) of tunnel-nas$/m,
     );
   });
@@ -197,7 +198,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
       "runuser -u tunnel-nas -- ssh -S /run/ssh-tunnel-nas/control -O cancel -R '*:8080:127.0.0.1:8080' ssh-tunnel-nas",
     );
     await expect.poll(pid, { timeout: 120_000, interval: 1000 }).not.toBe(before);
-    expect((await nas.run("journalctl -q -o cat -u ssh-tunnel-nas-watchdog")).stdout).toContain(
+    expect(await journal(nas, "-u ssh-tunnel-nas-watchdog")).toContain(
       "forward 'web' on *:8080 is down (was up): nothing listens there; restarting the tunnel",
     );
     await expect.poll(page, { timeout: 120_000, interval: 500 }).toBe("hello from nas");
