@@ -293,8 +293,8 @@ describe("with an admin who is not root, an agent, an encrypted key, a bastion, 
   });
 
   it("the bastion was on the way: nas has seen nobody but gate", async () => {
-    const logins = await journal(nas, "-u ssh | grep -o 'Accepted publickey for admin from [^ ]*'");
-    const from = new Set(logins.split("\n").map((line) => line.split(" ").pop()));
+    const logins = (await journal(nas, "-u ssh")).matchAll(/Accepted publickey for admin from (\S*)/g);
+    const from = new Set([...logins].map(([, address]) => address));
     // The lab's own look at the booted host comes from outside.
     from.delete(nas.address.replace(/\d+$/, "1"));
     expect([...from]).toEqual(expect.arrayContaining([gate.address]));

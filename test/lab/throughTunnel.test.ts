@@ -108,15 +108,15 @@ describe("an internal host that is reached through its own tunnel", () => {
   });
 
   it("runs as another account, and as its own again, with another key each time", async () => {
-    const restarts = () => journal(nas, "-u ssh-tunnel-nas | grep -c ^Started");
-    const before = Number(await restarts());
+    const restarts = async () => (await journal(nas, "-u ssh-tunnel-nas")).match(/^Started/gm)!.length;
+    const before = await restarts();
     await configure({ account: "alice" });
     await stack.up();
     expect((await nas.run("systemctl show -P User ssh-tunnel-nas")).stdout).toBe("alice");
     expect(await banner()).toBe("through");
     expect((await nas.run("getent passwd tunnel-nas", { allowFailure: true })).stdout).toBe("");
     // Once, and not under the feet of the script that changed it.
-    expect(Number(await restarts())).toBe(before + 1);
+    expect(await restarts()).toBe(before + 1);
     await configure();
     await stack.up();
     expect(await banner()).toBe("through");
