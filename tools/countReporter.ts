@@ -18,6 +18,7 @@ export default class CountReporter implements Reporter {
       const { moduleId } = task.type === "module" ? task : task.module;
       return found.map(({ message }) => `FAILED ${relative(".", moduleId)}${name}: ${shortened(message)}`);
     });
+    for (const { message } of errors) failures.push(`FAILED outside of any test: ${shortened(message)}`);
     for (const line of failures) console.log(line);
     console.log(
       `${count("passed")} passed, ${count("failed") + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
