@@ -13,6 +13,14 @@ export default tseslint.config(
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "@typescript-eslint/consistent-type-imports": "error",
+      "no-restricted-properties": [
+        "error",
+        {
+          property: "generateKeyPairSync",
+          message:
+            "ssh2's makes an ed25519 key that nobody can read, once in 256 (mscdex/ssh2#1390): use newSshKey.",
+        },
+      ],
     },
   },
   { files: ["eslint.config.js"], ...tseslint.configs.disableTypeChecked },

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -9,6 +9,7 @@ import { adminConnection, throughTunnel } from "../components/adminConnection.ts
 import { hostKey } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
+import { newSshKey } from "./support/sshKey.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "admin-connection-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -19,17 +20,10 @@ const file = (name: string, text: string): string => {
 };
 
 /** Real keys, since ssh-keygen passes over a line that has none. */
-const makeKey = (name: string, type: string): string => {
-  execFileSync("ssh-keygen", ["-q", "-t", type, "-N", "", "-f", join(folder, name)]);
-  return readFileSync(join(folder, `${name}.pub`), "utf8")
-    .split(" ")
-    .slice(0, 2)
-    .join(" ");
-};
-const ed25519 = makeKey("ed25519", "ed25519");
-const otherEd25519 = makeKey("other", "ed25519");
-const ecdsa = makeKey("ecdsa", "ecdsa");
-const rsa = makeKey("rsa", "rsa");
+const ed25519 = newSshKey().publicLine;
+const otherEd25519 = newSshKey().publicLine;
+const ecdsa = newSshKey("ecdsa").publicLine;
+const rsa = newSshKey("rsa").publicLine;
 
 /** The connection with its secrets in the clear, and which of its parts are secret. */
 async function connect(admin: Omit<AdminConnection, "address">) {

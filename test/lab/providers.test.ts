@@ -8,7 +8,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { RandomId, RandomInteger } from "@pulumi/random";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type LabStack, openStack } from "../../lab/stack.ts";
-import { newKey, type SshServer, startSshServer } from "./sshServer.ts";
+import { newSshKey } from "../support/sshKey.ts";
+import { type SshServer, startSshServer } from "./sshServer.ts";
 
 type Connection = types.input.remote.ConnectionArgs;
 type Program = () => Record<string, unknown> | void;
@@ -178,7 +179,7 @@ describe("remote.Command", () => {
 
   it("refuses a host with another key than the pinned one", async () => {
     const logins = server.logins.accepted + server.logins.refused;
-    program = () => void noting({ connection: connection({ hostKey: newKey().publicLine }) });
+    program = () => void noting({ connection: connection({ hostKey: newSshKey().publicLine }) });
     const message = await failure(stack.up());
     expect(message).toContain("one: after 1 failed attempts: ssh: handshake failed: ssh: host key mismatch");
     expect(server.logins.accepted + server.logins.refused).toBe(logins);
@@ -187,7 +188,7 @@ describe("remote.Command", () => {
   it("gives up a refused login after the limit of failed dials", async () => {
     const refused = server.logins.refused;
     program = () =>
-      void noting({ connection: connection({ privateKey: newKey().privateKey, dialErrorLimit: 2 }) });
+      void noting({ connection: connection({ privateKey: newSshKey().privateKey, dialErrorLimit: 2 }) });
     const message = await failure(stack.up());
     expect(message).toContain(
       "one: after 2 failed attempts: ssh: handshake failed: ssh: unable to authenticate, " +
@@ -293,13 +294,13 @@ describe("remote.Command", () => {
         dialErrorLimit: 0,
       };
       program = () =>
-        void noting({ connection: connection({ proxy: { ...hop, hostKey: newKey().publicLine } }) });
+        void noting({ connection: connection({ proxy: { ...hop, hostKey: newSshKey().publicLine } }) });
       expect(await failure(stack.up())).toContain(
         "one: proxy: after 0 failed attempts: ssh: handshake failed: ssh: host key mismatch",
       );
       program = () =>
         void noting({
-          connection: connection({ hostKey: newKey().publicLine, dialErrorLimit: 0, proxy: hop }),
+          connection: connection({ hostKey: newSshKey().publicLine, dialErrorLimit: 0, proxy: hop }),
         });
       expect(await failure(stack.up())).toContain(
         "one: proxy: after 0 failed attempts: ssh: handshake failed: ssh: host key mismatch",

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
 import ssh2, { type Connection, type Session } from "ssh2";
+import { newSshKey } from "../support/sshKey.ts";
 
 /** An SSH server on loopback that needs no root: it runs commands as whoever runs the test. */
 export interface SshServer {
@@ -19,15 +20,9 @@ export interface SshServer {
   close: () => Promise<void>;
 }
 
-/** A new private key, as OpenSSH writes it, with its public line. */
-export function newKey(): { privateKey: string; publicLine: string } {
-  const { private: privateKey, public: publicLine } = ssh2.utils.generateKeyPairSync("ed25519");
-  return { privateKey, publicLine };
-}
-
 /** Starts a server of its own on a free port. */
 export async function startSshServer(): Promise<SshServer> {
-  const [host, login] = [newKey(), newKey()];
+  const [host, login] = [newSshKey(), newSshKey()];
   const allowed = ssh2.utils.parseKey(login.publicLine);
   if (allowed instanceof Error) throw allowed;
   const open = new Set<Connection>();
