@@ -34,6 +34,11 @@ export function publicHostOf(named: string | undefined, publicHosts: string[]): 
   return named ?? (publicHosts.length === 1 ? publicHosts[0] : undefined);
 }
 
+/** What has this name, which may be "constructor" and then finds nothing that the settings do not have. */
+export function lookUp<T>(all: Record<string, T>, name: string): T | undefined {
+  return Object.hasOwn(all, name) ? all[name] : undefined;
+}
+
 function checkAllowUsers(settings: Settings, report: Report): void {
   for (const [name, host] of Object.entries(settings.publicHosts)) {
     if (host.allowUsers && !host.allowUsers.includes(host.admin.user)) {
@@ -128,7 +133,7 @@ function checkThroughTunnel(settings: Settings, publicHosts: string[], report: R
           : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
       );
     }
-    if (settings.publicHosts[publicHostOf(publicHost, publicHosts) ?? ""]?.admin.bastion) {
+    if (lookUp(settings.publicHosts, publicHostOf(publicHost, publicHosts) ?? "")?.admin.bastion) {
       report(
         path,
         "must be left out where the public host is behind a bastion: there can be one host on the way only",

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
-import { checkSettings, publicHostOf } from "./checkSettings.ts";
+import { checkSettings, lookUp, publicHostOf } from "./checkSettings.ts";
 import type { ForwardArgs } from "./forward.ts";
 import { checkAddress, resolveForward } from "./forward.ts";
 import type { Host } from "./host.ts";
@@ -82,7 +82,12 @@ function checkAndConnect(
         ...rest,
         publicHost,
         connection: forward
-          ? connectThrough(connection, publicHosts[publicHost]?.connection, forward, rest.forwards[forward])
+          ? connectThrough(
+              connection,
+              lookUp(publicHosts, publicHost)?.connection,
+              forward,
+              lookUp(rest.forwards, forward),
+            )
           : connection,
         throughTunnel: forward && publicHost,
       };

@@ -227,6 +227,26 @@ test("a hostile text is refused with its path as the forward that an admin comes
   }
 });
 
+test("'constructor', which every object of JavaScript has, is the name of no public host and of no forward", () => {
+  const { nas } = everything.internalHosts;
+  const name = "constructor";
+  const { lines } = parsed({
+    publicHosts: everything.publicHosts,
+    internalHosts: {
+      one: { ...nas, publicHost: name, admin: { ...nas.admin, throughTunnel: "ssh" } },
+      two: { ...nas, publicHost: "gate", admin: { ...nas.admin, throughTunnel: name } },
+      three: { ...nas, publicHost: "gate", returnPath: [{ from: "alice", to: "backup", via: name }] },
+    },
+  });
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      `  internalHosts.one.publicHost: found "${name}"; must be one of the public hosts: gate`,
+      `  internalHosts.two.admin.throughTunnel: found "${name}"; must be a forward to its sshd with a fixed port: ssh`,
+      `  internalHosts.three.returnPath.0.via: found "${name}"; must be a forward to an SSH port: ssh`,
+    ]),
+  );
+});
+
 /** A map with this one name, as JSON makes it: an object literal takes __proto__ for something else. */
 function named(name: string, value: unknown): Record<string, unknown> {
   return JSON.parse(`{${JSON.stringify(name)}: ${JSON.stringify(value)}}`) as Record<string, unknown>;
