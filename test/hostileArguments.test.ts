@@ -36,7 +36,7 @@ const said = ({ commands, resources }: Recording) =>
 
 /** Our own words, and not those of something that fell over. */
 const refusal =
-  /must (be|not)|is no (name|remote port|listener|target|protocol|account|alias)|has no forward|no such file|NUL/;
+  /must (be|not)|is no (name|remote port|listener|target|protocol|account|alias)|has no forward|no such file|NUL|^nas answered "/;
 
 describe("a hostile text among the arguments is refused, or adds nothing beside itself, of", () => {
   test.each(Object.keys(samples))("%s", { timeout: 60_000 }, async (type) => {
@@ -44,9 +44,9 @@ describe("a hostile text among the arguments is refused, or adds nothing beside 
     const leaves: Leaf[] = [];
     await record(() => void leaves.push(...texts(type, samples[type]!.args())));
     let refused = 0;
-    for (const { path, text } of leaves) {
+    for (const { path, text: usualText } of leaves) {
       const place = [type, ...path].join(".");
-      for (const value of fc.sample(hostile(text), {
+      for (const value of fc.sample(hostile(usualText), {
         seed,
         numRuns: Math.ceil(runs / usual.commands.length),
       })) {
@@ -58,7 +58,9 @@ describe("a hostile text among the arguments is refused, or adds nothing beside 
           continue;
         }
         expect(shapeOf(outcome), where).toEqual(shapeOf(usual));
-        const isThere = said(outcome).includes(value.trimEnd()) || handedOn.test(place);
+        // The comment behind a key is ours.
+        const text = path.at(-1) === "publicKey" ? value.trim().split(/\s+/, 2).join(" ") : value.trimEnd();
+        const isThere = said(outcome).includes(text) || handedOn.test(place);
         expect(isThere, `${where} is there`).toBe(true);
       }
     }

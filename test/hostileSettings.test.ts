@@ -168,7 +168,9 @@ describe("a hostile text is refused with its path, or carried through as it is, 
           continue;
         }
         // A rule between settings may be what is broken.
-        const blamed = /(user|allowUsers\.\d)$/.test(name) ? [name, "publicHosts.gate.allowUsers"] : [name];
+        const blamed = [name];
+        if (/(user|allowUsers\.\d)$/.test(name)) blamed.push("publicHosts.gate.allowUsers");
+        if (name.endsWith(".listen")) blamed.push(name.replace(/listen$/, "sources"));
         const begins = lines.slice(1, -1).map((line) => line.slice(2, line.indexOf(": found ")));
         expect(
           begins.filter((begin) => blamed.includes(begin)),
