@@ -39,6 +39,7 @@ export function loadConfig(): Config {
 export function parseConfig(raw: Record<string, unknown>): Config {
   const parsed = settingsSchema.safeParse(raw);
   const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
+  errors.push(...findPrototypes(raw).map(noSuchSetting));
   // What is wrong elsewhere is no reason to be silent about rules between the settings that are right.
   const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
   const found = checkAndConnect(settings, raw);
@@ -179,11 +180,20 @@ function settingsError(lines: string[]): pulumi.RunError {
 function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
   const path = issue.path as (string | number)[];
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map(
-      (key) => `${[...path, key].join(".")}: there is no such setting; remove it, or correct its name`,
-    );
+    return issue.keys.map((key) => noSuchSetting([...path, key]));
   }
   return [describe(path, valueAt(raw, path), issue.message)];
+}
+
+function noSuchSetting(path: (string | number)[]): string {
+  return `${path.join(".")}: there is no such setting; remove it, or correct its name`;
+}
+
+/** Where something is called `__proto__`, which JSON may have and which zod passes over without a word. */
+function findPrototypes(value: unknown, path: string[] = []): string[][] {
+  return Object.entries(typeof value === "object" ? (value ?? {}) : {}).flatMap(([key, inner]) =>
+    key === "__proto__" ? [[...path, key]] : findPrototypes(inner, [...path, key]),
+  );
 }
 
 /** Settings whose values are not shown. */

@@ -249,6 +249,25 @@ test("'constructor', which every object of JavaScript has, is the name of no pub
   );
 });
 
+test("'__proto__' beside other names is refused with its path, which zod alone would not do", () => {
+  const { publicHosts, internalHosts } = everything;
+  const { nas } = internalHosts;
+  const beside = (names: object, value: unknown) =>
+    JSON.parse(JSON.stringify(names).replace(/}$/, `,"__proto__":${JSON.stringify(value)}}`)) as object;
+  const { lines } = parsed({
+    publicHosts: beside(publicHosts, publicHosts.gate),
+    internalHosts: beside(
+      { nas: { ...nas, publicHost: "__proto__", forwards: beside(nas.forwards, nas.forwards.ssh) } },
+      5,
+    ),
+  });
+  expect(lines.slice(1, -1)).toEqual(
+    ["publicHosts.__proto__", "internalHosts.nas.forwards.__proto__", "internalHosts.__proto__"].map(
+      (path) => `  ${path}: there is no such setting; remove it, or correct its name`,
+    ),
+  );
+});
+
 /** A map with this one name, as JSON makes it: an object literal takes __proto__ for something else. */
 function named(name: string, value: unknown): Record<string, unknown> {
   return JSON.parse(`{${JSON.stringify(name)}: ${JSON.stringify(value)}}`) as Record<string, unknown>;
