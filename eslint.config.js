@@ -15,11 +15,11 @@ export default tseslint.config(
       "@typescript-eslint/consistent-type-imports": "error",
       "no-restricted-properties": [
         "error",
-        {
-          property: "generateKeyPairSync",
+        ...["generateKeyPair", "generateKeyPairSync"].map((property) => ({
+          property,
           message:
-            "ssh2's makes an ed25519 key that nobody can read, once in 256 (mscdex/ssh2#1390): use newSshKey.",
-        },
+            "That of ssh2 makes an unreadable ed25519 key once in 256 (mscdex/ssh2#1390): use newSshKey.",
+        })),
       ],
     },
   },

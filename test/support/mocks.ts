@@ -142,7 +142,7 @@ type Inputs = Record<string, unknown>;
 /** What the host would have answered. */
 function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
   if (type === "random:index/randomInteger:RandomInteger") {
-    return { result: (inputs.min as number) + 345 };
+    return { result: Number(inputs.min) + 345 };
   }
   if (type === "random:index/randomId:RandomId") {
     return { hex: "0123456789abcdef" };
