@@ -34,6 +34,11 @@ export class RemotePorts extends RemoteComponent {
     super("RemotePorts", name, opts);
     const { first, last } = args.portRange ?? { first: 20000, last: 29999 };
     [first, last].forEach((port) => checked("number", port));
+    if (Number(first) > Number(last)) {
+      throw new Error(
+        `the portRange of ${args.host.name} must not end at ${last}, before its first port ${first}`,
+      );
+    }
     const lines = args.forwards.map(checkForward).map((forward) => {
       const what = `${forward.name} ${bindAddress(forward)}`;
       if (forward.remotePort !== "auto") {

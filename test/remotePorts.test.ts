@@ -55,6 +55,13 @@ describe("remote ports", () => {
     });
   });
 
+  test("are chosen from no range that ends before it begins", async () => {
+    const portRange = { first: 3000, last: 2999 };
+    await expect(
+      record(() => new RemotePorts("nas-ports", { ...args, forwards: [auto()], portRange })),
+    ).rejects.toThrow("the portRange of gate must not end at 2999, before its first port 3000");
+  });
+
   test("are what the host answered, or what the settings say", async () => {
     const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, auto()] }));
     expect(await promiseOf(result.portOf(ssh))).toBe(2222);
