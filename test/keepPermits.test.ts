@@ -88,11 +88,18 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect(lines()).toEqual([line([listen(2222)], "BBBB")]);
   });
 
-  test("takes nothing from the lines of others, and leaves these as they are", () => {
-    const others = [line([listen(7000)], "AAAA", "alice@home"), line([listen(7001)], "AAAA", `${marker}2`)];
+  test("takes nothing from the lines of other keys, and leaves these as they are", () => {
+    const others = [line([listen(7000)], "BBBB", "alice@home"), line([listen(7001)], "CCCC", `${marker}2`)];
     writeFileSync(file, others.map((each) => `${each}\n`).join(""));
     apply(line([listen(8080)]), true);
     apply(line([listen(2222)]), true);
     expect(lines()).toEqual([...others, line([listen(2222), listen(8080)])]);
+  });
+
+  test("permits nothing that a copy of its line with another comment does, and is the only one with its key", () => {
+    apply(line([listen(8080)]), true);
+    writeFileSync(file, `${line([listen(7000)], "AAAA", "alice@home")}\n${lines()[0]}\n`);
+    apply(line([listen(2222)]), true);
+    expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
   });
 });

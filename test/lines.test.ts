@@ -32,30 +32,30 @@ interface Line {
   /** The resource that it belongs to. */
   resource: string;
   text: string;
-  /** What it is found again by; empty: by being the same. */
-  end: string;
-  where: "top" | "bottom";
+  /** Of a line of authorized_keys; empty: the line is found again by being the same. */
+  key: string;
+  marker: string;
 }
 
-/** A line of authorized_keys, which is found again by its comment. */
-const key = (resource: string, options = "restrict"): Line => ({
+/** A line of authorized_keys, which is found again by its key and by its comment. */
+const key = (resource: string, options = "restrict", blob = `AAAA${resource}`): Line => ({
   resource,
-  text: `${options},permitlisten="127.0.0.1:2222" ssh-ed25519 AAAA ssh-reverse-tunnel:dev/${resource}`,
-  end: ` ssh-reverse-tunnel:dev/${resource}`,
-  where: "bottom",
+  text: `${options},permitlisten="127.0.0.1:2222" ssh-ed25519 ${blob} ssh-reverse-tunnel:dev/${resource}`,
+  key: blob,
+  marker: `ssh-reverse-tunnel:dev/${resource}`,
 });
 
 /** A line of ~/.ssh/config, which several resources need. */
 const include = (resource: string): Line => ({
   resource,
   text: "Include ssh-reverse-tunnel/*.conf",
-  end: "",
-  where: "top",
+  key: "",
+  marker: "",
 });
 
 /** Runs the script, and returns what it said. Fails the test where it fails. */
-function run(verb: "apply" | "remove", { resource, text, end, where }: Line): string {
-  const values = { RESOURCE: resource, FILE: file, LINE: text, END: end, WHERE: where };
+function run(verb: "apply" | "remove", { resource, text, key, marker }: Line): string {
+  const values = { RESOURCE: resource, FILE: file, LINE: text, KEY: key, MARKER: marker };
   const script = testScript("addLine", join(folder, "state"), values);
   const { stderr, status } = runScript(["sh"], script, verb);
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining("error") as string });
@@ -259,6 +259,48 @@ describe("a key in authorized_keys", () => {
     expect(lstatSync(file).isSymbolicLink()).toBe(true);
   });
 
+  const edits: [string, (line: string) => string][] = [
+    ["its comment was edited", (line) => line.replace(/ssh-reverse-tunnel:.*/, "the NAS")],
+    ["its comment was removed", (line) => line.replace(/ ssh-reverse-tunnel:.*/, "")],
+    ["its options were changed", (line) => line.replace(/^\S+/, 'from="10.0.0.0/8",environment="A=b c"')],
+    ["its options were removed", (line) => line.replace(/^\S+ /, "")],
+    ["it was copied", (line) => `${line}\n${line}`],
+    ["it was copied above itself without options", (line) => `${line.replace(/^\S+ /, "")}\n${line}`],
+    ["the file was saved with CRLF", (line) => `${line}\r`],
+    ["it was indented, and got spaces at its end", (line) => `\t ${line} \t`],
+    ["it lost its comment in a file with CRLF", (line) => `${line.replace(/ ssh-reverse-tunnel:.*/, "")}\r`],
+  ];
+
+  test.each(edits)("lets nobody in after a removal where %s, and what else is there stays", (_how, edit) => {
+    const others = "# ssh-ed25519 AAAAa is theirs\nssh-ed25519 AAAAab bob\n";
+    put(others);
+    run("apply", key("a"));
+    writeFileSync(file, `${bytes()!.replace(key("a").text, edit)}ssh-ed25519 AAAAb carol\n`, "latin1");
+    run("remove", key("a"));
+    expect(bytes()).toBe(`${others}ssh-ed25519 AAAAb carol\n`);
+    expectNoTrace();
+  });
+
+  test.each(edits)("is the only one with its key after an apply where %s", (_how, edit) => {
+    put("ssh-ed25519 AAAAab bob\n");
+    run("apply", key("a"));
+    writeFileSync(file, bytes()!.replace(key("a").text, edit), "latin1");
+    run("apply", key("a"));
+    expect(bytes()).toBe(withLines("ssh-ed25519 AAAAab bob\n", key("a")));
+    expect(run("apply", key("a"))).toBe(unchanged);
+  });
+
+  test("takes the place of an earlier key, of which no copy stays", () => {
+    put(undefined);
+    run("apply", key("a", "restrict", "AAAAold"));
+    writeFileSync(file, `ssh-ed25519 AAAAold copied\n${bytes()}`, "latin1");
+    run("apply", key("a", "restrict", "AAAAnew"));
+    expect(bytes()).toBe(withLines("", key("a", "restrict", "AAAAnew")));
+    run("remove", key("a", "restrict", "AAAAnew"));
+    expect(bytes()).toBeUndefined();
+    expectNoTrace();
+  });
+
   test("has nothing to remove where it never was", () => {
     put("old");
     expect(run("remove", key("a"))).toBe(unchanged);
@@ -302,8 +344,8 @@ describe("a file whose name the record cannot hold", () => {
   test.each(["a\nb", "\nfile\t/etc/passwd", "a\t", "a\tb"])("is refused and left alone: %j", (name) => {
     const path = join(folder, name.replaceAll("/", "_"));
     writeFileSync(path, "old");
-    const { resource, text, end, where } = key("a");
-    const values = { RESOURCE: resource, FILE: path, LINE: text, END: end, WHERE: where };
+    const { resource, text, key: blob, marker } = key("a");
+    const values = { RESOURCE: resource, FILE: path, LINE: text, KEY: blob, MARKER: marker };
     const script = testScript("addLine", join(folder, "state"), values);
     const { stderr, status } = runScript(["sh"], script, "apply");
     expect({ status, stderr }).toEqual({

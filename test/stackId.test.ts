@@ -31,7 +31,7 @@ const id = () => (existsSync(idFile()) ? readFileSync(idFile(), "utf8") : undefi
 
 /** A resource whose line is its name, in a file that all share. */
 function run(verb: "apply" | "remove", stackId: string, resource = "a", change = (script: string) => script) {
-  const values = { RESOURCE: resource, FILE: file(), LINE: resource, END: "", WHERE: "bottom" };
+  const values = { RESOURCE: resource, FILE: file(), LINE: resource, KEY: "", MARKER: "" };
   const script = testScript("addLine", join(folder, "state"), { ...values, STACK_ID: stackId });
   const { stderr, status } = runScript(["sh"], change(script), verb);
   return status === 0 ? stderr.replace(/: .*/s, "") : stderr;
@@ -107,7 +107,7 @@ describe("the id of a stack on a host", () => {
   });
 
   test("is not asked for by stacks of other names", () => {
-    mkdirSync(join(folder, "state/other"), { recursive: true });
+    mkdirSync(join(folder, "state/other"), { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, "state/other/.stack-id"), "two\n");
     expect(run("apply", "one")).toBe("changed");
     expect(run("remove", "one")).toBe("changed");

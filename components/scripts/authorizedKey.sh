@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record files lines
+# needs: record files lines sshFolder
 # One line in an account's authorized_keys; everything else in the file stays byte for byte.
 #   ACCOUNT  who may be logged in to
 #   LINE     options, key and, last, MARKER
@@ -9,20 +9,21 @@
 #            text whenever there is something that a run without it must take away
 #   KEPT     that text, for nothing but to have that run
 apply() {
-  IDS=$(ids_of_user "$ACCOUNT")
   refuse_locked
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     make_dirs "$(dirname "$FILE")"
-    authorize "$FILE" 0:0 644
+    authorize "$FILE"
   else
     file=$(keys_file_of "$ACCOUNT")
     case $file in
-      "$(home_of_user "$ACCOUNT")/.ssh/"*) make_dir "$(dirname "$file")" 700 "$IDS" ;;
+      "~$ACCOUNT/.ssh/"*)
+        own_ssh_dir "$ACCOUNT"
+        ;;
     esac
-    [ -d "$(dirname "$file")" ] ||
+    at "$(dirname "$file")" test -d ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
-    authorize "$file" "$IDS" 600
+    authorize "$file"
   fi
 }
 
@@ -33,22 +34,27 @@ refuse_locked() {
     fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd lets it in by no key, since UsePAM is no; let it have no password without a lock, 'usermod --password '*' $ACCOUNT', or choose another account"
 }
 
-# authorize FILE UID:GID MODE
+# authorize PLACE — sshd reads a file of root's as the account; one that we make there stays root's, or the account could
+# add keys of its own.
 authorize() {
-  au_line=$(line_for "$1")
-  add_line "$1" "$2" "$3" bottom "$au_line" " $MARKER"
+  au_key=${LINE%" $MARKER"}
+  au_key=${au_key##* }
+  fetch "$1"
+  au_line=$(own_line)
+  case "$AT_IDS $1" in 0:*" /"*) au_mode=644 ;; *) au_mode=600 ;; esac
+  add_key "$1" "$au_mode" "$au_line" "$au_key" "$MARKER"
   [ "$au_line" = "$LINE" ] || printf 'kept at %s\n' "$(date +%s)"
 }
 
-# line_for FILE — the line, and with KEEP what the one there permits the same key besides. One line of both, since sshd
+# own_line — the line, and with KEEP what the one there permits the same key besides. One line of both, since sshd
 # takes the first that has the key. No option of ours has a space or a comma in it.
-line_for() {
-  lf_number=$(line_number "$1" " $MARKER" end)
-  if [ "$KEEP" != yes ] || [ -z "$lf_number" ]; then
+own_line() {
+  ol_number=$(key_lines "$FETCHED" "" "$MARKER" | head -n 1)
+  if [ "$KEEP" != yes ] || [ -z "$ol_number" ]; then
     printf '%s' "$LINE"
     return 0
   fi
-  printf '%s\n' "$(tail -n "+$lf_number" "$1" | head -n 1)" "$LINE" | awk '
+  printf '%s\n' "$(tail -n "+$ol_number" "$FETCHED" | head -n 1)" "$LINE" | awk '
     NR == 1 { n = split($1, before, ","); key = $3; next }
     $3 == key {
       for (i = 1; i <= n; i++)
@@ -57,7 +63,7 @@ line_for() {
     { print }'
 }
 
-# sshd_config(5), AuthorizedKeysFile: the first of them, with its tokens replaced.
+# sshd_config(5), AuthorizedKeysFile: the PLACE of the first of them, with its tokens replaced.
 keys_file_of() {
   kf_name=$(sshd_effective "$1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
   case $kf_name in
@@ -75,8 +81,9 @@ keys_file_of() {
     printf "%s", out $0
   }')
   case $kf_name in
+    "$kf_home/"*) printf '~%s/%s' "$1" "${kf_name#"$kf_home/"}" ;;
     /*) printf '%s' "$kf_name" ;;
-    *) printf '%s/%s' "$kf_home" "$kf_name" ;;
+    *) printf '~%s/%s' "$1" "$kf_name" ;;
   esac
 }
 

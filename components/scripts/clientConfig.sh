@@ -5,8 +5,8 @@
 #   ACCOUNT FILE ENTRY
 apply() {
   ssh_folder "$ACCOUNT"
-  write_file "$FOLDER/$FILE" 600 "$IDS" "$ENTRY"
-  add_line "$SSH_DIR/config" "$IDS" 600 top "Include ssh-reverse-tunnel/*.conf"
+  write_file "$FOLDER/$FILE" 600 "$ENTRY"
+  add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
 }
 
 main "$@"

@@ -1,15 +1,19 @@
 # shellcheck shell=sh
-# Files and folders: compared before they are written, written beside the target and renamed, labelled for
-# SELinux, and recorded. Inside a folder that an account owns we act as that account: root that writes where
-# somebody else may place links can be led astray.
+# Files and folders: compared before they are written, written beside the target and renamed, labelled for SELinux, and
+# recorded.
+#
+# A PLACE is a path, "/etc/ssh/x", or a path below the home of an account, "~alice/.ssh/x". Whoever can rename a folder
+# on the way to a file decides where its name leads, so root never takes a step there: below a home the account takes
+# it, elsewhere the first owner on the way down who is not root.
 
-# as UID:GID COMMAND…
+# as UID:GID COMMAND… — an account can stop its own processes, hence the limit; and it can read what they have open,
+# hence none of our lists and locks.
 as() {
   as_ids=$1
   shift
   case $as_ids in
-    0:*) "$@" ;;
-    *) setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups "$@" ;;
+    "$SELF":*) "$@" ;;
+    *) timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups "$@" 3<&- 4<&- 5<&- 9<&- ;;
   esac
 }
 
@@ -28,105 +32,200 @@ home_of_user() {
   printf '%s' "$hu_home"
 }
 
-time_of() { stat -c %y -- "$1"; }
+# locate PLACE — sets AT_PATH, and AT_IDS of whoever acts there.
+locate() {
+  case $1 in
+    "~"*)
+      locate_home "${1%%/*}"
+      AT_PATH=$home_path/${1#*/}
+      AT_IDS=$home_ids
+      # In a home that root keeps for itself, say that of a service, the account cannot make a folder.
+      case ${1#*/} in */*) ;; *) [ "$home_keeper" != 0:0 ] || AT_IDS=0:0 ;; esac
+      ;;
+    *)
+      AT_PATH=$1
+      lo_folder=$(dirname -- "$1")
+      [ "$lo_folder" = "$folder_located" ] || folder_keeper=$(keeper_of "$lo_folder") || exit 3
+      folder_located=$lo_folder
+      AT_IDS=$folder_keeper
+      ;;
+  esac
+}
 
-owner_of() { stat -c '%u:%g' -- "$1"; }
+# locate_target PLACE — the same for the file that a link in that place leads to.
+locate_target() {
+  locate "$1"
+  [ "${AT_IDS%:*}" != "$SELF" ] || [ ! -L "$AT_PATH" ] || AT_IDS=$(keeper_of "$AT_PATH") || exit 3
+}
+
+folder_located=''
+home_located=''
+# locate_home "~ACCOUNT"
+locate_home() {
+  [ "$1" != "$home_located" ] || return 0
+  home_path=$(home_of_user "${1#"~"}") && home_ids=$(ids_of_user "${1#"~"}") && home_keeper=$(keeper_of "$home_path") || exit 3
+  home_located=$1
+}
+
+# keeper_of PATH — the "uid:gid" of the first owner on the way to it who is not root, or root's: nobody else can change
+# where the way leads up to there. namei(1) lists the folders and links in the order in which the kernel follows them.
+keeper_of() {
+  ke_owner=$(namei -om -- "$1" 2>/dev/null | awk -v root="$(id -un)" '
+    $1 ~ /^[dl]/ && $2 != root { print $2; exit }
+    $1 ~ /^d.......w[^tT]/ { print "*"; exit }')
+  case $ke_owner in
+    "") printf '%s:%s' "$SELF" "$(id -g)" ;;
+    "*") fail "everyone may write in a folder on the way to $1, so root does not act there; take that right away" ;;
+    *) ids_of_user "$ke_owner" ;;
+  esac
+}
+
+# at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
+at() {
+  locate "$1"
+  shift
+  as "$AT_IDS" "$@" "$AT_PATH"
+}
+
+# is_there PLACE — a link that leads nowhere is there, too.
+# shellcheck disable=SC2016
+is_there() { at "$1" sh -c '[ -e "$1" ] || [ -L "$1" ]' sh; }
+
+# A folder of ours on the way that is a link would put our files, or a removal, elsewhere.
+is_behind_link() {
+  case $1 in "~"*) ;; *) return 1 ;; esac
+  locate "$1"
+  # shellcheck disable=SC2016
+  ! as "$home_ids" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
+    "$home_path" "$(dirname "${1#*/}" | sed 's/^\.$//')"
+}
+
+# replaces that of lib.sh
+is_gone() {
+  case $1 in
+    "~"*) ! getent passwd "$(printf '%s' "${1#"~"}" | cut -d/ -f1)" >/dev/null ;;
+    *) return 1 ;;
+  esac
+}
+
+time_of() { at "$1" stat -Lc %y --; }
+
+# cannot_at WHAT PLACE — as cannot, for what an account could not do.
+# shellcheck disable=SC2016
+cannot_at() {
+  locate "$2"
+  case $AT_IDS in "$SELF":*) cannot "$1" "$AT_PATH" ;; esac
+  ca_why=$(as "$AT_IDS" sh -c '
+    dir=$1
+    until [ -d "$dir" ]; do dir=$(dirname -- "$dir"); done
+    if [ -L "$1" ]; then
+      echo "it is a link to $(readlink -- "$1"), where $(id -un) may not write; make it a file of its own"
+    elif [ -e "$1" ] && [ ! -O "$1" ]; then
+      echo "it belongs to somebody else than its account, $(id -un); give it to that account"
+    elif [ ! -w "$dir" ] || [ ! -x "$dir" ]; then
+      echo "$(id -un) may not write in $dir; give the folder to that account"
+    elif [ "$(df -P -- "$dir" | awk "END { print \$4 }")" = 0 ] || [ "$(df -Pi -- "$dir" | awk "END { print \$4 }")" = 0 ]; then
+      echo "the disk at $dir is full; make room"
+    fi' sh "$AT_PATH" 2>/dev/null) || :
+  [ -z "$ca_why" ] || fail "cannot $1: $ca_why and run 'pulumi up' again"
+  fail "cannot $1; see the lines before this one"
+}
 
 # SELinux gives a new file its folder's label, which is not always the one that the policy wants there.
 label() {
   if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then
-    restorecon -- "$1" || warn "restorecon could not label $1"
+    at "$1" restorecon -- || warn "restorecon could not label $1"
   fi
 }
 
-# make_dir PATH MODE UID:GID — one level; its parent must exist.
+# make_dir PLACE MODE — one level; its parent must exist.
 make_dir() {
-  if [ -d "$1" ]; then
+  if at "$1" test -d; then
     share dir "$1" yes
-    ! recorded dir "$1" || own_dir "$1" "$3"
     return 0
   fi
   share dir "$1" no
-  md_parent=$(owner_of "$(dirname "$1")")
-  if [ "${md_parent%:*}" = 0 ]; then
-    mkdir -m "$2" -- "$1" && chown "$3" -- "$1"
-  else
-    as "$md_parent" mkdir -m "$2" -- "$1"
-  fi || cannot "create the folder $1" "$1"
+  at "$1" mkdir -m "$2" -- || cannot_at "create the folder $1" "$1"
   label "$1"
   changed "created the folder $1"
 }
 
-# own_dir PATH UID:GID — a run that was killed right after it made the folder has left it to root.
-own_dir() {
-  case $2 in 0:*) return 0 ;; esac
-  case $(owner_of "$1") in 0:*) ;; *) return 0 ;; esac
-  chown -h "$2" -- "$1" || cannot "change the owner of $1" "$1"
-  changed "gave the folder $1 to its account"
-}
-
-# make_dirs PATH — a folder of root's and all above it, readable by everyone.
+# make_dirs PATH — and all above it, readable by everyone.
 make_dirs() {
   mds_parent=$(dirname "$1")
   if [ ! -d "$mds_parent" ] || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
     make_dirs "$mds_parent"
   fi
-  make_dir "$1" 755 0:0
+  make_dir "$1" 755
 }
 
-# put PATH MODE UID:GID [TIME] <content — writes and renames; an existing file keeps mode, owner and attributes.
-# The temporary name is always the same, so that a run that was killed leaves nothing that the next does not clear.
-# Redirections are in a shell of that account, since this shell's own would open the file as root.
+# put PLACE MODE <content — a file that is wholly ours: writes it beside the target, and renames it.
+put() { write_beside "$1" "$2" ours ''; }
+
+# rewrite PLACE MODE [TIME] <content — a file of somebody else's, which keeps mode, owner and attributes, and stays a link
+# where it is one. MODE is for one that is not there yet.
+rewrite() { write_beside "$1" "$2" theirs "${3-}"; }
+
+# Sets $file and, where it is written first, $new. The name is always the same, so that a run that was killed leaves
+# nothing that the next one does not clear.
 # shellcheck disable=SC2016
-put() {
-  pu_dir=$(owner_of "$(dirname "$1")")
-  pu_new=$(temporary_of "$1")
-  as "$pu_dir" rm -f -- "$pu_new" &&
-    if [ -e "$1" ]; then
-      pu_ids=$(owner_of "$1")
-      as "$pu_dir" cp -a -- "$1" "$pu_new"
-    else
-      pu_ids=$3
-      as "$pu_dir" sh -c 'umask 077 && : >"$1" && chmod "$2" "$1"' sh "$pu_new" "$2"
-    fi &&
-    as "$pu_dir" sh -c 'cat >"$1"' sh "$pu_new" &&
-    { [ -z "${4-}" ] || as "$pu_dir" touch -d "$4" -- "$pu_new" 2>/dev/null || :; } &&
-    { [ "$(owner_of "$pu_new")" = "$pu_ids" ] || chown -h "$pu_ids" -- "$pu_new"; } &&
-    as "$pu_dir" mv -f -- "$pu_new" "$1" || {
-    as "$pu_dir" rm -f -- "$pu_new" || :
-    cannot "write $1" "$1"
-  }
+beside='
+  file=$1
+  [ "$2" = ours ] || [ ! -L "$file" ] || file=$(readlink -f -- "$file") || exit 1
+  new=${file%/*}/.${file##*/}.ssh-reverse-tunnel'
+
+# Redirections are in a shell of that account, since this shell's own would open the file as root. After a power cut the
+# file is the old one or the new one, hence the sync.
+# shellcheck disable=SC2016
+write_beside() {
+  if [ "$3" = theirs ]; then locate_target "$1"; else locate "$1"; fi
+  as "$AT_IDS" sh -c "$beside"'
+    umask 077
+    mode=$3
+    rm -f -- "$new" &&
+      if [ "$2" = theirs ] && [ -f "$file" ]; then
+        { [ "$(id -u)" = 0 ] || [ -O "$file" ]; } && cp -a -- "$file" "$new" && mode=$(stat -c %a -- "$new") && chmod u+w -- "$new"
+      else
+        : >"$new"
+      fi &&
+      cat >"$new" && chmod "$mode" -- "$new" &&
+      { [ -z "$4" ] || touch -d "$4" -- "$new" 2>/dev/null || :; } &&
+      { sync -- "$new" 2>/dev/null || sync; } &&
+      mv -fT -- "$new" "$file" && exit 0
+    rm -f -- "$new"
+    exit 1' sh "$AT_PATH" "$3" "$2" "$4" || cannot_at "write $1" "$1"
   label "$1"
 }
 
-temporary_of() { printf '%s/.%s.ssh-reverse-tunnel' "${1%/*}" "${1##*/}"; }
-
 # A run that was killed may have left what it was writing, beside a file on its record.
+# shellcheck disable=SC2016
 clear_temporaries() {
-  while IFS=$TAB read -r ct_kind ct_path <&3; do
+  while IFS=$TAB read -r ct_kind ct_place <&3; do
     case $ct_kind in
-      file | line | drop_in) ;;
-      newline) ct_path=${ct_path#* } ;;
+      file | drop_in) ct_whose=ours ;;
+      line | key) ct_whose=theirs ;;
       *) continue ;;
     esac
-    ct_new=$(temporary_of "${ct_path%%"$TAB"*}")
-    [ -e "$ct_new" ] || [ -L "$ct_new" ] || continue
-    as "$(owner_of "${ct_new%/*}")" rm -f -- "$ct_new" || cannot "remove $ct_new" "$ct_new"
+    ct_place=${ct_place%%"$TAB"*}
+    ! is_gone "$ct_place" || continue
+    locate_target "$ct_place"
+    as "$AT_IDS" sh -c "$beside"'
+      ! [ -e "$new" ] && ! [ -L "$new" ] || rm -f -- "$new"' sh "$AT_PATH" "$ct_whose" || cannot_at "remove what was written beside $ct_place" "$ct_place"
   done 3<<EOF
 $RECORDED
 EOF
 }
 
-# write_file PATH MODE UID:GID CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
+# write_file PLACE MODE CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
 write_file() {
-  own_alone file "$1" "$([ ! -e "$1" ] || echo yes)"
+  own_alone file "$1" "$(! is_there "$1" || echo yes)"
   write_content "$@"
 }
 
-# write_shared PATH MODE UID:GID CONTENT — the same, for what several resources, and stacks, have in common: the last of
-# them takes it away.
+# write_shared PLACE MODE CONTENT — the same, for what several resources, and stacks, have in common: the last of them
+# takes it away.
 write_shared() {
-  ours file "$1" "$([ ! -e "$1" ] || echo yes)" ||
+  ours file "$1" "$(! is_there "$1" || echo yes)" ||
     fail "$1 exists already and is not ours; move it away and run 'pulumi up' again"
   own file "$1"
   write_content "$@"
@@ -134,19 +233,24 @@ write_shared() {
 
 write_content() {
   WRITTEN=
-  if [ -f "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && printf '%s\n' "$4" | cmp -s - "$1"; then
-    return 0
-  fi
-  [ ! -e "$1" ] || as "$(owner_of "$(dirname "$1")")" chmod "$2" -- "$1" || cannot "write $1" "$1"
-  printf '%s\n' "$4" | put "$1" "$2" "$3"
+  ! is_written "$@" || return 0
+  printf '%s\n' "$3" | put "$1" "$2"
   # shellcheck disable=SC2034  # for the script that called
   WRITTEN=yes
   changed "wrote $1"
 }
 
+# is_written PLACE MODE CONTENT
+# shellcheck disable=SC2016
+is_written() {
+  locate "$1"
+  printf '%s\n' "$3" | as "$AT_IDS" sh -c \
+    '[ -f "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && cmp -s - "$1"' sh "$AT_PATH" "$2"
+}
+
 undo_dir() {
-  [ -d "$1" ] || return 0
-  if rmdir -- "$1" 2>/dev/null; then
+  at "$1" test -d || return 0
+  if ! is_behind_link "$1" && at "$1" rmdir -- 2>/dev/null; then
     changed "removed the folder $1"
   else
     say "note: $HOST: the folder $1 stays, since there is more in it than we wrote"
@@ -154,7 +258,11 @@ undo_dir() {
 }
 
 undo_file() {
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  rm -f -- "$1" || fail "cannot remove $1"
+  is_there "$1" || return 0
+  if is_behind_link "$1"; then
+    warn "$1 stays, since a folder on the way to it is a link now; remove it by hand"
+    return 0
+  fi
+  at "$1" rm -f -- || fail "cannot remove $1; see the lines before this one"
   changed "removed $1"
 }

@@ -264,7 +264,7 @@ give_back() {
     rm -f -- "$1"
   else
     gb_rest=${2#* }
-    printf '%s' "${gb_rest%% *}" | base64 -d | put "$1" 600 0:0 "${gb_rest#* }"
+    printf '%s' "${gb_rest%% *}" | base64 -d | rewrite "$1" 600 "${gb_rest#* }"
     chmod "${2%% *}" -- "$1"
   fi
   changed "gave $1 back as it was"

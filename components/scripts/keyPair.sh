@@ -8,27 +8,28 @@ apply() {
   need_cmd ssh-keygen openssh-client
   ssh_folder "$ACCOUNT"
   key=$FOLDER/$FILE
-  own_alone file "$key" "$([ ! -e "$key" ] || echo yes)"
-  own_alone file "$key.pub" "$([ ! -e "$key.pub" ] || echo yes)"
-  if [ -s "$key" ]; then
-    public=$(as "$IDS" ssh-keygen -y -P '' -f "$key") ||
+  own_alone file "$key" "$(! is_there "$key" || echo yes)"
+  own_alone file "$key.pub" "$(! is_there "$key.pub" || echo yes)"
+  if at "$key" test -s; then
+    public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"
   else
     # On record until the sweep: what a killed run leaves of it goes with the next, or with a remove.
     write_record "${RECORDED}file$TAB$key.new${NL}file$TAB$key.new.pub$NL"
-    as "$IDS" rm -f -- "$key.new" "$key.new.pub"
-    as "$IDS" ssh-keygen -q -t ed25519 -N '' -C "$COMMENT" -f "$key.new" || {
-      as "$IDS" rm -f -- "$key.new" "$key.new.pub"
-      cannot "make the key $key" "$key"
-    }
-    public=$(as "$IDS" cat -- "$key.new.pub")
-    as "$IDS" rm -f -- "$key.new.pub"
-    as "$IDS" mv -f -- "$key.new" "$key"
+    # shellcheck disable=SC2016
+    public=$(
+      at "$key" sh -c '
+        rm -f -- "$2.new" "$2.new.pub"
+        ssh-keygen -q -t ed25519 -N "" -C "$1" -f "$2.new" && cat -- "$2.new.pub" &&
+          { sync -- "$2.new" 2>/dev/null || sync; } && rm -f -- "$2.new.pub" && mv -fT -- "$2.new" "$2" && exit 0
+        rm -f -- "$2.new" "$2.new.pub"
+        exit 1' sh "$COMMENT"
+    ) || cannot_at "make the key $key" "$key"
     label "$key"
     changed "made the key $key"
   fi
-  write_file "$key.pub" 644 "$IDS" "$public"
+  write_file "$key.pub" 644 "$public"
   printf '%s\n' "$public"
 }
 

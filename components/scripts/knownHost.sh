@@ -5,7 +5,7 @@
 #   ACCOUNT FILE KEYS
 apply() {
   ssh_folder "$ACCOUNT"
-  write_file "$FOLDER/$FILE" 644 "$IDS" "$KEYS"
+  write_file "$FOLDER/$FILE" 644 "$KEYS"
 }
 
 main "$@"

@@ -3,116 +3,184 @@
 # Everything else in the file stays as it is, byte for byte. head and tail cut it: unlike sed, awk and grep
 # they neither add a missing newline at the end nor trip over odd bytes.
 
-# line_number FILE TEXT — of the line that is TEXT, or that ends with it where $3 is "end"; empty where there is none.
-line_number() {
-  if [ -f "$1" ]; then
-    TEXT=$2 HOW=${3-whole} awk '
-      BEGIN { text = ENVIRON["TEXT"]; n = length(text) }
-      $0 == text || (ENVIRON["HOW"] == "end" && length($0) > n && substr($0, length($0) - n + 1) == text) {
-        print NR; exit
-      }' "$1"
+# Where root keeps its copy of an account's file, for as long as this script runs.
+WORK=/run/ssh-reverse-tunnel.work
+work_is_ours=
+
+# fetch PLACE — sets FETCHED to a file with that content that nobody can exchange any more; empty where there is none.
+# Its account reads it, once: root would follow a link, and could be shown another file at each look.
+# shellcheck disable=SC2016
+fetch() {
+  locate_target "$1"
+  FETCHED=
+  if [ "${AT_IDS%:*}" = "$SELF" ]; then
+    [ ! -f "$AT_PATH" ] || FETCHED=$AT_PATH
+    return 0
   fi
+  as "$AT_IDS" test -e "$AT_PATH" || return 0
+  rm -rf -- "$WORK" && mkdir -m 700 -- "$WORK" || cannot "create $WORK" "$WORK"
+  work_is_ours=yes
+  {
+    as "$AT_IDS" sh -c '[ -f "$1" ] && exec cat -- "$1"' sh "$AT_PATH" || : >"$WORK/failed"
+  } | head -c 8388609 >"$WORK/file"
+  if [ -e "$WORK/failed" ] || [ "$(wc -c <"$WORK/file")" -gt 8388608 ]; then
+    fail "$1 cannot be read by its account, or is no regular file of 8 MiB at most; repair that and run 'pulumi up' again"
+  fi
+  FETCHED=$WORK/file
+}
+
+# line_number FILE TEXT — of the line that is TEXT; empty where there is none.
+line_number() {
+  [ ! -f "$1" ] || TEXT=$2 awk '$0 == ENVIRON["TEXT"] { print NR; exit }' "$1"
+}
+
+# key_lines FILE KEY MARKER — the numbers of all lines that let this key in, whatever a person has made of ours: changed its
+# options or its comment, copied it, or saved the file with CRLF. And of those with our MARKER as comment, whatever key they have.
+key_lines() {
+  [ ! -f "$1" ] || KEY=$2 MARKER=$3 awk '
+    { sub(/[ \t\r]+$/, "") }
+    /^[ \t]*#/ { next }
+    {
+      for (i = 1; i <= NF; i++)
+        if ($i == ENVIRON["KEY"] || (i == NF && $i == ENVIRON["MARKER"])) { print NR; next }
+    }' "$1"
+}
+
+# cut_lines FILE LINE NUMBER… — the file without the lines of these numbers, which rise; LINE, where not empty, in place of
+# the first.
+cut_lines() {
+  cl_file=$1 cl_line=$2
+  shift 2
+  cl_from=1
+  for cl_number; do
+    [ "$cl_number" = "$cl_from" ] || tail -n "+$cl_from" "$cl_file" | head -n $((cl_number - cl_from))
+    [ -z "$cl_line" ] || printf '%s\n' "$cl_line"
+    cl_line=
+    cl_from=$((cl_number + 1))
+  done
+  tail -n "+$cl_from" "$cl_file"
 }
 
 ends_without_newline() { [ -s "$1" ] && [ -n "$(tail -c 1 -- "$1" | tr -d '\n' | od -An -c)" ]; }
 
-# A symbolic link is followed, so that the link itself stays one.
+# A symbolic link of root's is followed, so that the link itself stays one.
 real_path() {
   if [ -L "$1" ]; then readlink -f -- "$1"; else printf '%s' "$1"; fi
 }
 
-# add_line FILE UID:GID MODE WHERE LINE [END] — WHERE is top or bottom. The line is found again by END, with
-# which it ends, or by being the same. MODE and owner are for a file that is not there yet.
-add_line() {
-  al_file=$(real_path "$1")
-  # An account could have root write wherever it likes.
-  if [ -L "$1" ] && al_folder=$(owner_of "$(dirname "$al_file")") && [ "${al_folder%:*}" != "${2%:*}" ]; then
-    fail "$1 is a link to $al_file, whose folder belongs to somebody else than its account; make it a file of its own"
-  fi
-  al_key=${6-$5}
-  keep_time "$al_file"
-  share created "$al_file" "$([ ! -e "$al_file" ] || echo yes)"
-  if [ "$4" = bottom ]; then
-    # The bytes that a file without a final newline had: the newline that we add goes again with our line.
-    al_size=$(newline_size "$al_file")
-    if [ -n "$al_size" ]; then
-      share newline "$al_size $al_file" yes
-    elif [ -f "$al_file" ] && ends_without_newline "$al_file"; then
-      share newline "$(wc -c <"$al_file" | tr -d ' ') $al_file" no
-    fi
-  fi
-  al_number=$(line_number "$al_file" "$al_key" "${6:+end}")
-  if [ -n "${6-}" ]; then
-    own line "$al_file${TAB}end$TAB$al_key"
-  else
-    share line "$al_file${TAB}whole$TAB$al_key" "${al_number:+yes}"
-  fi
-  if [ -n "$al_number" ] && [ "$(tail -n "+$al_number" "$al_file" | head -n 1)" = "$5" ]; then
-    return 0
-  fi
-  {
-    if [ -n "$al_number" ]; then # ours, with other options: in its place
-      head -n $((al_number - 1)) "$al_file"
-      printf '%s\n' "$5"
-      tail -n "+$((al_number + 1))" "$al_file"
-    elif [ "$4" = top ]; then
-      printf '%s\n' "$5"
-      [ ! -f "$al_file" ] || cat "$al_file"
-    else
-      [ ! -f "$al_file" ] || cat "$al_file"
-      [ ! -f "$al_file" ] || ! ends_without_newline "$al_file" || echo
-      printf '%s\n' "$5"
-    fi
-  } | put "$al_file" "$3" "$2"
-  changed "added a line to $al_file"
+# begin_edit PLACE — fetches it, and records how it was.
+begin_edit() {
+  fetch "$1"
+  keep_time "$1"
+  share created "$1" "${FETCHED:+yes}"
 }
 
-# keep_time FILE — a file that is again what it was, byte for byte, also gets the time back that it had. One that we made
+# add_line PLACE MODE LINE — at the top. MODE is for a file that is not there yet.
+add_line() {
+  begin_edit "$1"
+  al_number=$(line_number "$FETCHED" "$3")
+  share line "$1$TAB$3" "${al_number:+yes}"
+  [ -z "$al_number" ] || return 0
+  {
+    printf '%s\n' "$3"
+    [ -z "$FETCHED" ] || cat -- "$FETCHED"
+  } | rewrite "$1" "$2"
+  changed "added a line to $1"
+}
+
+# add_key PLACE MODE LINE KEY MARKER — a line of authorized_keys, at the bottom: options, type, KEY and, as comment, MARKER.
+# It is the only one with this key, since sshd takes the first that it finds.
+add_key() {
+  begin_edit "$1"
+  # The bytes that a file without a final newline had: the newline that we add goes again with our line.
+  ak_size=$(newline_size "$1")
+  if [ -n "$ak_size" ]; then
+    share newline "$1$TAB$ak_size" yes
+  elif [ -n "$FETCHED" ] && ends_without_newline "$FETCHED"; then
+    share newline "$1$TAB$(wc -c <"$FETCHED" | tr -d ' ')" no
+  fi
+  own key "$1$TAB$5$TAB$4"
+  ak_numbers=$(key_lines "$FETCHED" "$4" "$5")
+  case $ak_numbers in
+    "")
+      {
+        [ -z "$FETCHED" ] || cat -- "$FETCHED"
+        [ -z "$FETCHED" ] || ! ends_without_newline "$FETCHED" || echo
+        printf '%s\n' "$3"
+      } | rewrite "$1" "$2"
+      ;;
+    *)
+      [ "$(tail -n "+${ak_numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$ak_numbers" | wc -l)")" != "$3" ] || return 0
+      # shellcheck disable=SC2086  # numbers
+      cut_lines "$FETCHED" "$3" $ak_numbers | rewrite "$1" "$2"
+      ;;
+  esac
+  changed "added a line to $1"
+}
+
+# keep_time PLACE — a file that is again what it was, byte for byte, also gets the time back that it had. One that we made
 # was nothing before.
 keep_time() {
-  if [ ! -f "$1" ] || recorded created "$1" || recorded_elsewhere created "$1"; then return 0; fi
-  remember time "$1" "$(hash_of "$1")$TAB$(time_of "$1")"
+  if [ -z "$FETCHED" ] || recorded created "$1" || recorded_elsewhere created "$1"; then return 0; fi
+  remember time "$1" "$(hash_of "$FETCHED")$TAB$(time_of "$1")"
 }
 
 hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
 # The size that the file had before one of us gave it a final newline; nothing where none of us did.
 newline_size() {
-  printf '%s' "$RECORDED$OTHERS" | FILE=$1 awk -F "$TAB" '
-    $1 == "newline" && substr($2, index($2, " ") + 1) == ENVIRON["FILE"] { split($2, p, " "); print p[1]; exit }'
+  printf '%s' "$RECORDED$OTHERS" | PLACE=$1 awk -F "$TAB" '$1 == "newline" && $2 == ENVIRON["PLACE"] { print $3; exit }'
 }
 
 undo_line() {
-  ul_file=${1%%"$TAB"*}
-  ul_rest=${1#*"$TAB"}
-  ul_number=$(line_number "$ul_file" "${ul_rest#*"$TAB"}" "${ul_rest%%"$TAB"*}")
+  ul_place=${1%%"$TAB"*}
+  fetch "$ul_place"
+  ul_number=$(line_number "$FETCHED" "${1#*"$TAB"}")
   [ -n "$ul_number" ] || return 0
-  {
-    head -n $((ul_number - 1)) "$ul_file"
-    tail -n "+$((ul_number + 1))" "$ul_file"
-  } | put "$ul_file" 600 0:0
-  changed "removed our line from $ul_file"
+  cut_lines "$FETCHED" '' "$ul_number" | rewrite "$ul_place" 600
+  changed "removed our line from $ul_place"
+}
+
+# Where the key was replaced, its line has our marker still, and is another entry's now.
+undo_key() {
+  uk_place=${1%%"$TAB"*}
+  uk_key=${1##*"$TAB"}
+  uk_marker=${1#*"$TAB"}
+  uk_marker=${uk_marker%"$TAB"*}
+  case $MARKED in *"${NL}key$TAB$uk_place$TAB$uk_marker$TAB"*) uk_marker= ;; esac
+  fetch "$uk_place"
+  uk_numbers=$(key_lines "$FETCHED" "$uk_key" "$uk_marker")
+  [ -n "$uk_numbers" ] || return 0
+  # shellcheck disable=SC2086  # numbers
+  cut_lines "$FETCHED" '' $uk_numbers | rewrite "$uk_place" 600
+  changed "removed our line from $uk_place"
 }
 
 # The newline goes only where the file is again what it was: the old bytes and that newline.
 undo_newline() {
-  un_size=${1%% *}
-  un_file=${1#* }
-  [ -f "$un_file" ] && [ "$(wc -c <"$un_file")" -eq $((un_size + 1)) ] && ! ends_without_newline "$un_file" || return 0
-  head -c "$un_size" "$un_file" | put "$un_file" 600 0:0
+  un_size=${1#*"$TAB"}
+  un_place=${1%%"$TAB"*}
+  fetch "$un_place"
+  [ -n "$FETCHED" ] && [ "$(wc -c <"$FETCHED")" -eq $((un_size + 1)) ] && ! ends_without_newline "$FETCHED" || return 0
+  head -c "$un_size" -- "$FETCHED" | rewrite "$un_place" 600
 }
 
 undo_time() {
-  ut_file=${1%%"$TAB"*}
+  ut_place=${1%%"$TAB"*}
   ut_rest=${1#*"$TAB"}
   ut_time=${ut_rest#*"$TAB"}
-  [ -f "$ut_file" ] && [ "$(hash_of "$ut_file")" = "${ut_rest%%"$TAB"*}" ] &&
-    [ "$(time_of "$ut_file")" != "$ut_time" ] || return 0
-  as "$(owner_of "$(dirname "$ut_file")")" cat -- "$ut_file" | put "$ut_file" 600 0:0 "$ut_time"
+  fetch "$ut_place"
+  [ -n "$FETCHED" ] && [ "$(hash_of "$FETCHED")" = "${ut_rest%%"$TAB"*}" ] &&
+    [ "$(time_of "$ut_place")" != "$ut_time" ] || return 0
+  rewrite "$ut_place" 600 "$ut_time" <"$FETCHED"
 }
 
 undo_created() {
-  [ -f "$1" ] && [ ! -s "$1" ] || return 0
-  rm -f -- "$1" || fail "cannot remove $1"
+  fetch "$1"
+  [ -n "$FETCHED" ] && [ ! -s "$FETCHED" ] || return 0
+  at "$1" rm -f -- || fail "cannot remove $1; see the lines before this one"
   changed "removed $1"
 }
+
+# replaces that of lib.sh
+clear_work() { [ -z "$work_is_ours" ] || rm -rf -- "$WORK"; }

@@ -16,11 +16,19 @@ OTHERS=$NL
 
 read_records() {
   [ -d "$STATE" ] || return 0
+  refuse_foreign_records
   # A run that was killed while it wrote the record has left the new one; what it was to add is added anew.
   [ ! -e "$RECORD.new" ] || rm -f -- "$RECORD.new" || cannot "remove $RECORD.new" "$RECORD.new"
   [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
   OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
   clear_temporaries
+}
+
+# What is on record is undone as root, so nobody else may have written it.
+refuse_foreign_records() {
+  rf_foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print | head -n 1)
+  [ -z "$rf_foreign" ] ||
+    fail "somebody else than root may have written the records of what was done here, since $rf_foreign is not root's alone ($(stat -c '%U, mode %a' -- "$rf_foreign")); nothing was changed: look at what is in $STATE, then 'chown -R root:root $STATE && chmod -R go= $STATE', and run it again"
 }
 
 # find_records TEST… — all that are whole, of every stack.
@@ -89,9 +97,9 @@ own() {
 own_fits() {
   case "$1 $2" in
     *"$NL"* | *"$TAB") ;;
-    # These have tabs of their own: two, and as many as there are files.
-    "line "*"$TAB"*"$TAB"*"$TAB"* | "time "*"$TAB"*"$TAB"*"$TAB"*) ;;
-    "line "* | "time "* | "settings "*) return 0 ;;
+    # These have tabs of their own: one, one, two, two, and as many as there are files.
+    "line "*"$TAB"*"$TAB"* | "newline "*"$TAB"*"$TAB"* | "key "*"$TAB"*"$TAB"*"$TAB"* | "time "*"$TAB"*"$TAB"*"$TAB"*) ;;
+    "line "* | "newline "* | "key "* | "time "* | "settings "*) return 0 ;;
     *"$TAB"*) ;;
     *) return 0 ;;
   esac
@@ -159,7 +167,11 @@ sweep() {
   while IFS=$TAB read -r sw_kind sw_value <&3; do
     [ -n "$sw_kind" ] || continue
     case $MARKED in *"$NL$sw_kind$TAB$sw_value$NL"*) continue ;; esac
-    recorded_elsewhere "$sw_kind" "$sw_value" || "undo_$sw_kind" "$sw_value"
+    if is_gone "$sw_value"; then
+      say "note: $HOST: ${sw_value%%"$TAB"*} is left alone, since its account is gone"
+    elif ! recorded_elsewhere "$sw_kind" "$sw_value"; then
+      "undo_$sw_kind" "$sw_value"
+    fi
     forget "$sw_kind" "$sw_value"
   done 3<<EOF
 $(printf '%s' "$RECORDED" | awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }')

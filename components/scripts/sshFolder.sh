@@ -1,15 +1,38 @@
 # shellcheck shell=sh
 # Where everything of ours below an account's ~/.ssh lies.
 
-# ssh_folder ACCOUNT — makes ~/.ssh and ~/.ssh/ssh-reverse-tunnel; sets IDS (uid:gid), SSH_DIR and FOLDER.
+# ssh_folder ACCOUNT — makes ~/.ssh and ~/.ssh/ssh-reverse-tunnel; sets SSH_DIR and FOLDER, both PLACEs.
 ssh_folder() {
-  IDS=$(ids_of_user "$1")
-  SSH_DIR=$(home_of_user "$1")/.ssh
+  SSH_DIR="~$1/.ssh"
   FOLDER=$SSH_DIR/ssh-reverse-tunnel
+  locate "$SSH_DIR"
   # ssh_config(5), TOKENS: ssh replaces them in the names of its files after it has put the home there.
-  case $SSH_DIR in
-    *%* | *"\${"*) fail "ssh cannot read keys from $SSH_DIR, since it takes what follows '%' and '\${' in it for a token; rename that home, or let another account do this" ;;
+  case $AT_PATH in
+    *%* | *"\${"*) fail "ssh cannot read keys from $AT_PATH, since it takes what follows '%' and '\${' in it for a token; rename that home, or let another account do this" ;;
   esac
-  make_dir "$SSH_DIR" 700 "$IDS"
-  make_dir "$FOLDER" 700 "$IDS"
+  own_ssh_dir "$1"
+  make_dir "$FOLDER" 700
+  refuse_link "$FOLDER"
+}
+
+# own_ssh_dir ACCOUNT — ~/.ssh, which is the account's own also where root keeps the home.
+own_ssh_dir() {
+  locate "~$1/.ssh"
+  if [ "$AT_IDS" = "$home_ids" ] || [ -d "$AT_PATH" ]; then
+    make_dir "~$1/.ssh" 700
+  else
+    share dir "~$1/.ssh" no
+    # Under another name until it is the account's, since that can go in and out from then on.
+    rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null
+    mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&
+      chown "$home_ids" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
+      cannot "create the folder $AT_PATH" "$AT_PATH"
+    label "~$1/.ssh"
+    changed "created the folder ~$1/.ssh"
+  fi
+  refuse_link "~$1/.ssh"
+}
+
+refuse_link() {
+  ! is_behind_link "$1/." || fail "$1 is a link, or lies behind one, and keys are kept in a folder of the account's own only; put a folder in its place, or choose another account"
 }

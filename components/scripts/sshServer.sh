@@ -18,7 +18,7 @@ apply() {
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
   sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); mend that first"
   make_dirs "$(dirname "$TAKEOVER")"
-  write_file "$TAKEOVER" 755 0:0 "$TAKEOVER_TEXT"
+  write_file "$TAKEOVER" 755 "$TAKEOVER_TEXT"
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
   text=$(drop_in_text)
@@ -29,8 +29,8 @@ apply() {
   fi
   before=$(effective_for_admin)
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
-  included || add_line "$MAIN" 0:0 644 top "$INCLUDE"
-  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 0:0 || { roll_back files && exit 3; } # put has said why
+  included || add_line "$MAIN" 644 "$INCLUDE"
+  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; } # put has said why
   changed "wrote $DROP_IN_FILE"
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
@@ -70,9 +70,8 @@ EOT
 # Whether the drop-in is as wanted, and sshd has loaded it: an earlier run may have been killed before that.
 in_place() {
   if included_by_line; then # where it is ours, keep it on record
-    keep_time "$MAIN"
-    share created "$MAIN" yes
-    share line "$MAIN${TAB}whole${TAB}$INCLUDE" yes
+    begin_edit "$MAIN"
+    share line "$MAIN$TAB$INCLUDE" yes
   fi
   [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$text" | cmp -s - "$DROP_IN_FILE" && included &&
     { ! on_trial || trial_is_active; }

@@ -8,7 +8,7 @@ STATUS_FOLDER=/usr/local/bin
 
 write_status() {
   make_dirs "$STATUS_FOLDER"
-  write_shared "$STATUS_FOLDER/ssh-tunnel-status" 755 0:0 "$STATUS_PROGRAM"
+  write_shared "$STATUS_FOLDER/ssh-tunnel-status" 755 "$STATUS_PROGRAM"
   [ -z "$METRICS_FOLDER" ] || link_metrics "$METRICS_FOLDER/${METRICS##*/}"
 }
 
@@ -17,8 +17,8 @@ write_status() {
 link_metrics() {
   make_dirs "$METRICS_FOLDER"
   lm_target=$(realpath -m --relative-to="$METRICS_FOLDER" -- "$METRICS")
-  own_alone file "$1" "$([ ! -e "$1" ] && [ ! -L "$1" ] || echo yes)"
-  [ "$(readlink -- "$1")" != "$lm_target" ] || return 0
-  as "$(owner_of "$METRICS_FOLDER")" ln -sfn -- "$lm_target" "$1" || cannot "write $1" "$1"
+  own_alone file "$1" "$(! is_there "$1" || echo yes)"
+  [ "$(at "$1" readlink --)" != "$lm_target" ] || return 0
+  at "$1" ln -sfn -- "$lm_target" || cannot_at "write $1" "$1"
   changed "linked $1 to $METRICS"
 }

@@ -10,7 +10,7 @@ apply() {
   need_cmd systemctl systemd
   must_run "$START"
   make_dirs "$(dirname "$PROGRAM")"
-  write_file "$PROGRAM" 755 0:0 "$PROGRAM_TEXT"
+  write_file "$PROGRAM" 755 "$PROGRAM_TEXT"
   RESTART=$RESTART$WRITTEN
   [ -z "$STATUS_PROGRAM" ] || write_status
   n=0

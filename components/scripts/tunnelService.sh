@@ -53,19 +53,19 @@ go_on_with_trial() {
   fi
 }
 
-# each_file ACTION — with path, mode, owner and text of each.
+# each_file ACTION — with place, mode and text of each.
 each_file() {
-  "$1" "$FOLDER/$FILE.known_hosts" 644 "$IDS" "$KEYS"
-  "$1" "$FOLDER/$FILE.conf" 600 "$IDS" "$ENTRY"
-  "$1" "$PROGRAMS/tunnel" 755 0:0 "$TUNNEL_PROGRAM"
-  "$1" "$PROGRAMS/network" 755 0:0 "$NETWORK_PROGRAM"
-  "$1" "$PROGRAMS/watchdog" 755 0:0 "$WATCHDOG_PROGRAM"
-  "$1" "$UNIT_DIR/$SERVICE.service" 644 0:0 "$SERVICE_UNIT"
-  "$1" "$UNIT_DIR/$WATCHDOG.service" 644 0:0 "$CHECK_UNIT"
-  "$1" "$UNIT_DIR/$WATCHDOG.timer" 644 0:0 "$TIMER_UNIT"
+  "$1" "$FOLDER/$FILE.known_hosts" 644 "$KEYS"
+  "$1" "$FOLDER/$FILE.conf" 600 "$ENTRY"
+  "$1" "$PROGRAMS/tunnel" 755 "$TUNNEL_PROGRAM"
+  "$1" "$PROGRAMS/network" 755 "$NETWORK_PROGRAM"
+  "$1" "$PROGRAMS/watchdog" 755 "$WATCHDOG_PROGRAM"
+  "$1" "$UNIT_DIR/$SERVICE.service" 644 "$SERVICE_UNIT"
+  "$1" "$UNIT_DIR/$WATCHDOG.service" 644 "$CHECK_UNIT"
+  "$1" "$UNIT_DIR/$WATCHDOG.timer" 644 "$TIMER_UNIT"
 }
 
-print_if_other() { [ -f "$1" ] && printf '%s\n' "$4" | cmp -s - "$1" || printf '%s\n' "$1"; }
+print_if_other() { is_written "$@" || printf '%s\n' "$1"; }
 
 print_path() { printf '%s\n' "$1"; }
 
@@ -74,7 +74,7 @@ restart_tunnel=
 restart_watchdog=
 
 write_all() {
-  add_line "$SSH_DIR/config" "$IDS" 600 top "Include ssh-reverse-tunnel/*.conf"
+  add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
   make_dirs "$PROGRAMS"
   each_file write_one
   write_status
@@ -82,7 +82,7 @@ write_all() {
 
 write_one() {
   case $1 in
-    "$UNIT_DIR/"*) write_unit "${1##*/}" "$4" ;;
+    "$UNIT_DIR/"*) write_unit "${1##*/}" "$3" ;;
     *) write_file "$@" ;;
   esac
   case $1 in
@@ -161,7 +161,7 @@ confirm() {
 
 works() {
   # shellcheck disable=SC2086  # forwards without spaces
-  as "$IDS" "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS
+  as "$(ids_of_user "$ACCOUNT")" "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS
 }
 
 remove_later() { comes_through_service "$SERVICE.service"; }

@@ -12,7 +12,7 @@ must_run() {
 # write_unit UNIT TEXT — succeeds with WRITTEN=yes where the file changed.
 write_unit() {
   recorded file "$UNIT_DIR/$1" || foreign_unit "$1"
-  write_file "$UNIT_DIR/$1" 644 0:0 "$2"
+  write_file "$UNIT_DIR/$1" 644 "$2"
   own unit "$1"
 }
 

@@ -170,7 +170,7 @@ describe("a host's admin", () => {
       directory: `${lab.directory}/stacks/keys`,
     });
     await expect(keys.up()).rejects.toThrow(
-      "/home/alice/.ssh/authorized_keys is a link to /etc/cron.d/evil, whose folder belongs to somebody else than its account",
+      "cannot write ~alice/.ssh/authorized_keys: it is a link to /etc/cron.d/evil, where alice may not write; make it a file of its own",
     );
     expect((await gate.run("ls /etc/cron.d/evil", { allowFailure: true })).exitCode).not.toBe(0);
     await gate.run("su alice -c 'mv ~/.ssh/kept ~/.ssh/authorized_keys'");

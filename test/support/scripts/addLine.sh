@@ -1,18 +1,13 @@
 # shellcheck shell=sh
 # needs: record files lines
-# One line in a file, as an account's script does it, but as whoever runs the test.
-#   FILE LINE WHERE
-#   END  what the line is found again by; empty: by being the same
-as() {
-  shift
-  "$@"
-}
-
+# One line in a file, as an account's script does it.
+#   FILE LINE
+#   KEY MARKER  of a line of authorized_keys; empty: the line is found again by being the same
 apply() {
-  if [ -n "$END" ]; then
-    add_line "$FILE" "$(id -u):$(id -g)" 600 "$WHERE" "$LINE" "$END"
+  if [ -n "$KEY" ]; then
+    add_key "$FILE" 600 "$LINE" "$KEY" "$MARKER"
   else
-    add_line "$FILE" "$(id -u):$(id -g)" 600 "$WHERE" "$LINE"
+    add_line "$FILE" 600 "$LINE"
   fi
 }
 
