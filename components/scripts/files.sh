@@ -167,11 +167,11 @@ put() { write_beside "$1" "$2" ours ''; }
 rewrite() { write_beside "$1" "$2" theirs "${3-}"; }
 
 # Sets $file and, where it is written first, $new. The name is always the same, so that a run that was killed leaves
-# nothing that the next one does not clear.
+# nothing that the next one does not clear. Ends with 9 where a link leads to where the account may not look.
 # shellcheck disable=SC2016
 beside='
   file=$1
-  [ "$2" = ours ] || [ ! -L "$file" ] || file=$(readlink -f -- "$file") || exit 1
+  [ "$2" = ours ] || [ ! -L "$file" ] || file=$(readlink -f -- "$file") || exit 9
   new=${file%/*}/.${file##*/}.ssh-reverse-tunnel'
 
 # Redirections are in a shell of that account, since this shell's own would open the file as root. After a power cut the
@@ -210,7 +210,7 @@ clear_temporaries() {
     ! is_gone "$ct_place" || continue
     locate_target "$ct_place"
     as "$AT_IDS" sh -c "$beside"'
-      ! [ -e "$new" ] && ! [ -L "$new" ] || rm -f -- "$new"' sh "$AT_PATH" "$ct_whose" || cannot_at "remove what was written beside $ct_place" "$ct_place"
+      ! [ -e "$new" ] && ! [ -L "$new" ] || rm -f -- "$new"' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove what was written beside $ct_place" "$ct_place"
   done 3<<EOF
 $RECORDED
 EOF

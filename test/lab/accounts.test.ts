@@ -1,0 +1,194 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { scriptText } from "../../components/remoteScript.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+
+/**
+ * An account that our scripts work for may lay its home out as it likes: folders, links and pipes in any place. Root must
+ * not act where such a link leads, whatever verb runs. These are the scripts as they travel, run on a host by hand.
+ */
+describe("an account of a login", () => {
+  let lab: Lab;
+  let gate: Host;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "accounts", hosts: ["gate"] });
+    gate = lab.host("gate");
+    await gate.run(
+      `cp -a /home/alice /root/alice
+      install -m 600 /dev/null /root/secret; echo 'the secret of root' >/root/secret`,
+    );
+  });
+  afterAll(async () => {
+    await lab?.down();
+  });
+
+  const parts = {
+    key: ["keyPair", { FILE: "nas.key", COMMENT: "alice@gate" }],
+    known: ["knownHost", { FILE: "nas.known_hosts", KEYS: "nas ssh-ed25519 AAAA" }],
+    config: ["clientConfig", { FILE: "nas.conf", ENTRY: "Host nas\n    HostName 127.0.0.1" }],
+    authorized: [
+      "authorizedKey",
+      {
+        LINE: "restrict ssh-ed25519 AAAAours ssh-reverse-tunnel:p-s/a",
+        MARKER: "ssh-reverse-tunnel:p-s/a",
+        FILE: "",
+        KEEP: "no",
+      },
+    ],
+  } as const satisfies Record<string, [string, Record<string, string>]>;
+  type Part = keyof typeof parts;
+
+  const run = async (verb: "apply" | "remove", part: Part, changes: Record<string, string> = {}) => {
+    const [script, values] = parts[part];
+    const header = { HOST: "gate", OWNER: "p-s", STACK_ID: "", RESOURCE: part, WHAT: `the ${part}` };
+    return gate.run(`timeout -s KILL 100 sh -s -- ${verb}`, {
+      input: scriptText(script, { ...header, ACCOUNT: "alice", ...values, ...changes }),
+      allowFailure: true,
+    });
+  };
+  const all = Object.keys(parts) as Part[];
+  const applyAll = async () => {
+    for (const part of all) expect(await run("apply", part)).toMatchObject({ exitCode: 0 });
+  };
+  const asAlice = (command: string) => gate.run(`su alice -c '${command}'`);
+
+  /** All that root's folders hold, but for what its programs keep anew all the time. */
+  const roots = async (but = "/var/lib/systemd") => {
+    const places = `/etc /root /var/lib /usr/local -path /var/lib/systemd -prune -o -path ${but} -prune -o`;
+    return (
+      await gate.run(
+        `find ${places} -printf '%p %y %m %U:%G %l\\n'; find ${places} -type f -exec sha256sum {} +`,
+      )
+    ).stdout;
+  };
+
+  beforeEach(applyAll);
+  afterEach(async () => {
+    await gate.run("rm -rf /home/alice /var/lib/ssh-reverse-tunnel && cp -a /root/alice /home/alice");
+  });
+
+  it.each(["/var/lib", "/etc/ssh", "/root", "/etc"])(
+    "gets nothing of root's by putting a link to %s in place of ~/.ssh, and is refused with a sentence",
+    async (target) => {
+      await asAlice(`mv ~/.ssh ~/old && ln -s ${target} ~/.ssh`);
+      const before = await roots();
+      for (const part of all) {
+        const { stderr, exitCode } = await run("apply", part);
+        expect({ stderr, exitCode }).toEqual({
+          stderr: expect.stringContaining("error: gate: ~alice/.ssh is a link") as string,
+          exitCode: 3,
+        });
+      }
+      expect(await roots()).toBe(before);
+    },
+  );
+
+  it("gets nothing of root's by putting a link in place of our folder below ~/.ssh", async () => {
+    await asAlice("cd ~/.ssh && mv ssh-reverse-tunnel old && ln -s /etc/ssh/ssh_config.d ssh-reverse-tunnel");
+    const before = await roots();
+    for (const part of ["key", "known", "config"] as const) {
+      expect((await run("apply", part)).stderr).toContain("~alice/.ssh/ssh-reverse-tunnel is a link");
+    }
+    expect(await roots()).toBe(before);
+  });
+
+  it("has nothing removed through its links, and is told what stays", async () => {
+    await gate.run("echo '# of root' >/etc/ssh/ssh_config.d/nas.conf");
+    await asAlice("cd ~/.ssh && mv ssh-reverse-tunnel old && ln -s /etc/ssh/ssh_config.d ssh-reverse-tunnel");
+    const removed = await run("remove", "config");
+    expect(removed).toMatchObject({ exitCode: 0 });
+    expect(removed.stderr).toContain(
+      "~alice/.ssh/ssh-reverse-tunnel/nas.conf stays, since a folder on the way to it is a link now",
+    );
+    expect((await gate.run("cat /etc/ssh/ssh_config.d/nas.conf")).stdout).toBe("# of root");
+    await gate.run("rm /etc/ssh/ssh_config.d/nas.conf");
+  });
+
+  it.each(["config", "authorized_keys"])(
+    "does not learn root's secrets by a link in place of its %s, and is refused with a sentence",
+    async (file) => {
+      await asAlice(`cd ~/.ssh && mv ${file} old; ln -s /root/secret ${file}`);
+      const before = await roots("/var/lib/ssh-reverse-tunnel");
+      const { stderr, stdout, exitCode } = await run("apply", file === "config" ? "config" : "authorized");
+      expect(exitCode).toBe(3);
+      expect(stderr).toContain(`error: gate: cannot write ~alice/.ssh/${file}: it is a link to /root/secret`);
+      expect(stderr + stdout).not.toContain("the secret");
+      expect((await gate.run("grep -rs 'the secret' /home/alice", { allowFailure: true })).stdout).toBe("");
+      expect(await roots("/var/lib/ssh-reverse-tunnel")).toBe(before);
+    },
+  );
+
+  it.each(["config", "authorized_keys"])(
+    "does not hang a script by a pipe in place of its %s",
+    async (file) => {
+      await asAlice(`cd ~/.ssh && rm -f ${file} && mkfifo ${file}`);
+      for (const verb of ["apply", "remove"] as const) {
+        const { stderr, exitCode } = await run(verb, file === "config" ? "config" : "authorized");
+        expect({ stderr, exitCode }).toEqual({
+          stderr: expect.stringContaining(`~alice/.ssh/${file} cannot be read by its account`) as string,
+          exitCode: 3,
+        });
+      }
+    },
+  );
+
+  it("is refused with a sentence where its file belongs to somebody else", async () => {
+    await gate.run(
+      "chown root: /home/alice/.ssh/config && chmod 644 /home/alice/.ssh/config && sed -i 1d /home/alice/.ssh/config",
+    );
+    expect((await run("apply", "config")).stderr).toContain(
+      "cannot write ~alice/.ssh/config: it belongs to somebody else than its account, alice; give it to that account",
+    );
+  });
+
+  it("has a key of its own in a home that root keeps for itself, and nothing is left of it", async () => {
+    await gate.run(
+      "chown root: /home/alice && rm -rf /home/alice/.ssh && rm -rf /var/lib/ssh-reverse-tunnel",
+    );
+    await applyAll();
+    expect(
+      (await gate.run("stat -c '%U %a' /home/alice/.ssh /home/alice/.ssh/ssh-reverse-tunnel/nas.key")).stdout,
+    ).toBe("alice 700\nalice 600");
+    for (const part of all.toReversed()) expect(await run("remove", part)).toMatchObject({ exitCode: 0 });
+    expect(
+      (await gate.run("ls -A /home/alice | grep ssh || :; ls -d /var/lib/ssh-reverse-tunnel || :")).stdout,
+    ).toBe("");
+  });
+
+  it("cannot add keys to a file that sshd reads from a folder of root's", async () => {
+    await gate.run(
+      `mkdir -p /etc/ssh/keys && echo 'AuthorizedKeysFile /etc/ssh/keys/%u' >/etc/ssh/sshd_config.d/50-own.conf && sshd -t`,
+    );
+    expect(await run("apply", "authorized", { RESOURCE: "central" })).toMatchObject({ exitCode: 0 });
+    expect((await gate.run("stat -c '%U:%G %a' /etc/ssh/keys/alice && cat /etc/ssh/keys/alice")).stdout).toBe(
+      `root:root 644\n${parts.authorized[1].LINE}`,
+    );
+    expect(await run("remove", "authorized", { RESOURCE: "central" })).toMatchObject({ exitCode: 0 });
+    await gate.run("rmdir /etc/ssh/keys && rm /etc/ssh/sshd_config.d/50-own.conf");
+  });
+
+  it.each([
+    ["belong to it", "chown alice /var/lib/ssh-reverse-tunnel/p-s"],
+    ["are in a folder that others may read", "chmod 755 /var/lib/ssh-reverse-tunnel"],
+    ["others may write", "chmod 666 /var/lib/ssh-reverse-tunnel/p-s/config"],
+    ["are a link", "cd /var/lib/ssh-reverse-tunnel/p-s && ln -s /home/alice/record x"],
+  ])("has no records undone that %s", async (_how, command) => {
+    await gate.run(command);
+    const before = await roots();
+    for (const verb of ["apply", "remove"] as const) {
+      const { stderr, exitCode } = await run(verb, "config");
+      expect(exitCode).toBe(3);
+      expect(stderr).toContain("somebody else than root may have written the records of what was done here");
+    }
+    expect(await roots()).toBe(before);
+  });
+
+  it("whose user is gone has its things forgotten, with a note", async () => {
+    await gate.run("usermod -l bob alice");
+    const removed = await run("remove", "config");
+    await gate.run("usermod -l alice bob");
+    expect(removed).toMatchObject({ exitCode: 0 });
+    expect(removed.stderr).toContain("~alice/.ssh/config is left alone, since its account is gone");
+  });
+});
