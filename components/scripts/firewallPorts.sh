@@ -15,7 +15,7 @@ apply() {
   refuse_likenesses
   closed=$NL$(each_opening print_closed)$NL
   undo=$(each_opening undo_text)
-  if [ -n "$undo" ]; then begin_trial "$undo"; fi
+  if [ -n "$undo" ]; then begin_trial "$closing_text$NL$undo"; fi
   each_opening open_it
   open_firewalld
   put_sources_first

@@ -170,9 +170,9 @@ close_firewalld_text() {
   shift 2
   cf_close="$cf_close '$(firewalld_option remove "$@")'"
   if [ "$cf_state" = --running ]; then
-    printf '%s' "[ \"\$how\" = boot ] || firewall-cmd --quiet $cf_close"
+    printf '%s' "! firewalld_runs || close firewall-cmd --quiet $cf_close"
   else
-    printf '%s' "if [ \"\$how\" = boot ]; then firewall-offline-cmd $cf_close; else firewall-cmd --quiet --permanent $cf_close; fi"
+    printf '%s' "if firewalld_runs; then close firewall-cmd --quiet --permanent $cf_close; else close firewall-offline-cmd $cf_close; fi"
   fi
 }
 
@@ -250,11 +250,22 @@ likeness_in_ufw() {
     done
 }
 
+# For the rollback, before what close_*_text says. What was closed meanwhile, or whose zone is gone, is closed.
+# shellcheck disable=SC2016  # it is for that shell
+closing_text='firewalld_runs() { [ "$how" != boot ] && firewall-cmd --state >/dev/null 2>&1; }
+close() {
+  "$@"
+  case $? in
+    0 | 12 | 112) ;;
+    *) complain "no new login confirmed the change to the firewall, and it cannot be taken back yet: $*" ;;
+  esac
+}'
+
 # Where ufw's own rules are not there yet, as the host boots, it writes to its first file and fails, and to its second the
 # second time.
 close_ufw_text() {
   # shellcheck disable=SC2086  # words
   cu_rule=$(ufw_rule $1)
-  # shellcheck disable=SC2016  # what comes of the rollback is in its own variable
-  printf 'ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$cu_rule" "$cu_rule"
+  # shellcheck disable=SC2016  # how it is rolled back is in its own variable
+  printf 'if [ "$how" != boot ] || ! ufw delete %s >/dev/null; then close ufw delete %s >/dev/null; fi' "$cu_rule" "$cu_rule"
 }

@@ -67,7 +67,7 @@ each_file() {
 
 print_if_other() { is_written "$@" || printf '%s\n' "$1"; }
 
-print_path() { printf '%s\n' "$1"; }
+print_place() { printf '%s\n' "$1"; }
 
 # restart_tunnel and restart_watchdog are not empty where it must be restarted.
 restart_tunnel=
@@ -102,8 +102,11 @@ change_on_trial() {
   if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_service "$SERVICE.service"; then
     fail "the tunnel did not come up with its new settings, or no new login came through it in ${TRIAL_SECONDS}s, and the old ones are back; correct the settings, or run 'pulumi up' again to try once more"
   fi
-  # shellcheck disable=SC2046  # paths without spaces, one a line
-  begin_trial "$(undo_text)" $(each_file print_path)
+  set --
+  while IFS= read -r ch_place <&4; do set -- "$@" "$ch_place"; done 4<<EOF
+$(each_file print_place)
+EOF
+  begin_trial "$(undo_text)" "$@"
   write_all
   activate
   confirm_later "the change to the tunnel"
@@ -112,10 +115,15 @@ change_on_trial() {
 # For the rollback, which has put the files back.
 undo_text() {
   cat <<EOT
-if [ "\$how" != files ]; then systemctl daemon-reload; fi
+if [ "\$how" != files ]; then
+  systemctl daemon-reload || complain 'systemd does not read the old units of $SERVICE'
+fi
 if [ "\$how" != files ] && [ "\$how" != boot ]; then
-  systemctl restart $SERVICE.service $WATCHDOG.timer
-  echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
+  if systemctl restart $SERVICE.service $WATCHDOG.timer; then
+    echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
+  else
+    complain 'the change to $SERVICE was not confirmed, and the old one does not start yet'
+  fi
 fi
 EOT
 }

@@ -17,32 +17,39 @@ if [ "$how" = timer ]; then
 fi
 [ -f kept ] || exit 0 # confirmed while we waited
 
-# put_back COPY FILE — in a folder that an account owns we act as that account, which could place links there.
-# shellcheck disable=SC2016
-put_back() {
-  folder=$(dirname -- "$2")
-  new=$folder/.$(basename -- "$2").ssh-reverse-tunnel
-  ids=$(stat -c %u:%g -- "$folder" 2>/dev/null) || return 0
-  case $ids in
-    0:*) as= ;;
-    *) as="setpriv --reuid ${ids%:*} --regid ${ids#*:} --init-groups" ;;
-  esac
-  if [ ! -e "$1" ]; then
-    $as rm -f -- "$2" || failed=yes
-  elif [ -z "$as" ]; then
-    rm -f -- "$new" && cp -a -- "$1" "$new" && mv -f -- "$new" "$2" || failed=yes
-  else
-    mode=$(stat -c %a -- "$1")
-    $as sh -c 'rm -f -- "$1" && umask 077 && cat >"$1" && chmod "$2" "$1" && mv -f -- "$1" "$3"' \
-      sh "$new" "$mode" "$2" <"$1" || failed=yes
-  fi
-  if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null; fi
+complain() {
+  echo "ssh-reverse-tunnel: $*" >&2
+  failed=yes
 }
 
+# put_back NUMBER UID:GID PATH — where an account can change a folder on the way, that account does it: root would follow
+# its links. After a power cut the file is the old one or the new one, hence the sync.
+# shellcheck disable=SC2016
+put_back() {
+  case $2 in
+    0:*) as= ;;
+    *) as="timeout -s KILL 60 setpriv --reuid ${2%:*} --regid ${2#*:} --clear-groups" ;;
+  esac
+  new=$(dirname -- "$3")/.$(basename -- "$3").ssh-reverse-tunnel
+  if [ ! -e "$1" ]; then
+    $as rm -f -- "$3"
+  elif [ -z "$as" ]; then
+    rm -f -- "$new" && cp -a -- "$1" "$new" && { sync -- "$new" 2>/dev/null || sync; } && mv -fT -- "$new" "$3"
+  else
+    $as sh -c 'rm -f -- "$1" && umask 077 && cat >"$1" && chmod "$2" "$1" && { sync -- "$1" 2>/dev/null || sync; } && mv -fT -- "$1" "$3"' \
+      sh "$new" "$(stat -c %a -- "$1")" "$3" <"$1"
+  fi || complain "cannot put $3 back as it was"
+  ! command -v restorecon >/dev/null 2>&1 || $as restorecon -- "$3" 2>/dev/null
+}
+
+if [ "$(tail -n 1 kept)" != whole ]; then
+  echo "ssh-reverse-tunnel: $here/kept is damaged, and nothing was put back; the next 'pulumi up' tries the change once more" >&2
+  exit 0
+fi
 failed=
-list=$(cat kept)
-while IFS='	' read -r copy file; do
-  put_back "$copy" "$file"
+list=$(sed '$d' kept)
+while IFS='	' read -r number ids file; do
+  [ -z "$number" ] || put_back "$number" "$ids" "$file"
 done <<EOF
 $list
 EOF
@@ -50,10 +57,15 @@ EOF
 [ -z "$failed" ] || exit 1
 # shellcheck source=/dev/null
 . ./undo
+[ -z "$failed" ] || exit 1
 
-at_boot=$(basename "$here")-at-boot.service
-wants=/etc/systemd/system/sysinit.target.wants
-rm -f -- kept "$wants/$at_boot" "/etc/systemd/system/$at_boot"
-[ ! -f wants-is-ours ] || rmdir -- "$wants" 2>/dev/null
+# What was put back is on the disk before the rollback goes.
+units=/etc/systemd/system
+sync -f -- "$here" "$units" 2>/dev/null || sync
+unit=$(basename "$here")
+wants=$units/sysinit.target.wants
 case $how in timer | boot) : >"$here.taken-back" ;; esac
+rm -f -- kept "$wants/$unit-at-boot.service" "$units/$unit-at-boot.service" \
+  "$units/multi-user.target.wants/$unit-after-boot.service" "$units/$unit-after-boot.service"
+[ ! -f wants-is-ours ] || rmdir -- "$wants" 2>/dev/null
 rm -rf -- "$here"
