@@ -314,7 +314,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           port: via.port,
           account: path.to,
           hostKeys: args.internalHost.hostKeys,
-          options: { ServerAliveInterval: 15, ServerAliveCountMax: 3 },
+          options: returnClientOptions,
         },
         keyOptions: returnKeyOptions(via.forward.targetHost),
         after: [remotePorts],
@@ -366,16 +366,35 @@ function setOf(forwards: Forward[]): string {
   return [...new Set(forwards.map(({ remotePort }) => `.${remotePort}`))].sort().join("");
 }
 
-/** The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. */
+/**
+ * The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. How the host gets out
+ * (a proxy, an address of its own) and what its cryptography must be stays its administrator's to say.
+ */
 function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | number> {
   return {
     BatchMode: "yes",
     ConnectTimeout: keepAlive.connectTimeoutSec,
+    ConnectionAttempts: 1, // the pauses between attempts are ours
     ServerAliveInterval: keepAlive.serverAliveIntervalSec,
     ServerAliveCountMax: keepAlive.serverAliveCountMax,
     ExitOnForwardFailure: "yes",
+    ChannelTimeout: "none", // connections through a forward may be idle
+    LogLevel: "INFO", // the journal says why a tunnel does not come up
   };
 }
+
+/** The client's side of a return path, which goes to this very host. */
+const returnClientOptions = {
+  ServerAliveInterval: 15,
+  ServerAliveCountMax: 3,
+  // The internal host may ask for more than the key, say a one-time password.
+  PreferredAuthentications: "publickey,keyboard-interactive,password",
+  // Its key permits none, and those of every host are for neither.
+  ClearAllForwardings: "yes",
+  // A way out of this host would lead to somebody else's port of that number.
+  ProxyCommand: "none",
+  AddressFamily: "any",
+};
 
 /** A forward as the checks on the hosts take it. */
 function checkFields(forward: Forward, port: pulumi.Output<number>): pulumi.Output<string> {

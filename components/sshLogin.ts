@@ -24,21 +24,56 @@ export interface ClientSide {
   options: Record<string, string | number>;
 }
 
-/** The options of the Host entry: the key and the host keys that are ours, and no others. */
+/**
+ * The options of the Host entry: the key and the host keys that are ours, and no others. ssh takes the first value that it
+ * finds, and finds ours first: so whatever else the host's own configuration says of every host (`Host *`) and would let
+ * somebody else be trusted, run something or end the connection is set here, even where ssh's default is the same.
+ */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
   const files = `~/.ssh/ssh-reverse-tunnel/${checked("file", login.file)}`;
   const known = pulumi.all([login.address, login.port, login.account]);
   return known.apply(([address, port, account]): Record<string, string | number> => ({
+    // An ssh that does not know one of these has nothing to be told about it.
+    IgnoreUnknown: "*",
     HostName: checked("plain", address),
     Port: checked("number", port),
     User: checked("account", account),
+
+    // Who we are.
     IdentityFile: `${files}.key`,
     IdentitiesOnly: "yes",
+    IdentityAgent: "none",
+    AddKeysToAgent: "no",
+    PKCS11Provider: "none",
+    PubkeyAuthentication: "yes",
+    PreferredAuthentications: "publickey",
+
+    // Who the other side is.
     HostKeyAlias: login.aliases[0] ?? login.file,
     UserKnownHostsFile: `${files}.known_hosts`,
     GlobalKnownHostsFile: "/dev/null",
+    KnownHostsCommand: "none",
+    VerifyHostKeyDNS: "no",
+    NoHostAuthenticationForLocalhost: "no",
+    GSSAPIKeyExchange: "no", // Kerberos would vouch for the other side, in place of its host key
     StrictHostKeyChecking: "yes",
     UpdateHostKeys: "no",
+    CheckHostIP: "no", // would write into our known_hosts file
+    CanonicalizeHostname: "no",
+
+    // What the connection does: nothing but what the command line asks for.
+    ControlMaster: "no",
+    ControlPath: "none", // whoever listens on such a socket would be taken for the other side
+    ControlPersist: "no",
+    ForwardAgent: "no",
+    ForwardX11: "no",
+    Tunnel: "no",
+    PermitLocalCommand: "no",
+    RemoteCommand: "none",
+    RequestTTY: "auto",
+    SessionType: "default",
+    StdinNull: "no",
+    ForkAfterAuthentication: "no",
     ...login.options,
   }));
 }

@@ -373,25 +373,30 @@ describe("a tunnel's client", () => {
     (await valuesOf("nas-service-change", changes)).ENTRY!.split("\n");
 
   test("finds out within seconds that the tunnel is dead", async () => {
-    expect((await entry()).slice(1, 5)).toEqual([
+    expect((await entry()).slice(1, 6)).toEqual([
       "Host gate ssh-tunnel-nas",
+      "    IgnoreUnknown *",
       "    HostName 198.18.0.2",
       "    Port 22",
       "    User tunnel-nas",
     ]);
-    expect((await entry()).slice(-5)).toEqual([
+    expect((await entry()).slice(-8)).toEqual([
       "    BatchMode yes",
       "    ConnectTimeout 5",
+      "    ConnectionAttempts 1",
       "    ServerAliveInterval 3",
       "    ServerAliveCountMax 2",
       "    ExitOnForwardFailure yes",
+      "    ChannelTimeout none",
+      "    LogLevel INFO",
     ]);
   });
 
   test("takes the settings of the guide just as well", async () => {
     const keepAlive = { preset: "conservative", connectTimeoutSec: 20 } as const;
-    expect((await entry({ keepAlive })).slice(-4)).toEqual([
+    expect((await entry({ keepAlive })).slice(-7, -2)).toEqual([
       "    ConnectTimeout 20",
+      "    ConnectionAttempts 1",
       "    ServerAliveInterval 60",
       "    ServerAliveCountMax 3",
       "    ExitOnForwardFailure yes",
@@ -460,18 +465,45 @@ describe("a return path", () => {
       [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host nas",
+        "    IgnoreUnknown *",
         "    HostName 127.0.0.1",
         "    Port 2222",
         "    User bob",
         "    IdentityFile ~/.ssh/ssh-reverse-tunnel/nas.key",
         "    IdentitiesOnly yes",
+        "    IdentityAgent none",
+        "    AddKeysToAgent no",
+        "    PKCS11Provider none",
+        "    PubkeyAuthentication yes",
+        "    PreferredAuthentications publickey,keyboard-interactive,password",
         "    HostKeyAlias nas",
         "    UserKnownHostsFile ~/.ssh/ssh-reverse-tunnel/nas.known_hosts",
         "    GlobalKnownHostsFile /dev/null",
+        "    KnownHostsCommand none",
+        "    VerifyHostKeyDNS no",
+        "    NoHostAuthenticationForLocalhost no",
+        "    GSSAPIKeyExchange no",
         "    StrictHostKeyChecking yes",
         "    UpdateHostKeys no",
+        "    CheckHostIP no",
+        "    CanonicalizeHostname no",
+        "    ControlMaster no",
+        "    ControlPath none",
+        "    ControlPersist no",
+        "    ForwardAgent no",
+        "    ForwardX11 no",
+        "    Tunnel no",
+        "    PermitLocalCommand no",
+        "    RemoteCommand none",
+        "    RequestTTY auto",
+        "    SessionType default",
+        "    StdinNull no",
+        "    ForkAfterAuthentication no",
         "    ServerAliveInterval 15",
         "    ServerAliveCountMax 3",
+        "    ClearAllForwardings yes",
+        "    ProxyCommand none",
+        "    AddressFamily any",
       ].join("\n"),
     );
   });

@@ -87,7 +87,10 @@ describe("with two tunnels to one public host", () => {
       const keys = "/etc/ssh/ssh-reverse-tunnel/tunnel-shop.keys";
       // The same key with the same options shows what a session of it would have.
       await gate.run(`cp -a ${keys} /root/keys && sed -i 's/command="[^"]*"/command="env"/' ${keys}`);
-      const asked = await asTunnel("shop", `env DISPLAY=:0 ssh-agent ssh -A -X ${quiet} ssh-tunnel-shop`);
+      const asked = await asTunnel(
+        "shop",
+        `env DISPLAY=:0 ssh-agent ssh -A -X -o IdentityAgent=SSH_AUTH_SOCK ${quiet} ssh-tunnel-shop`,
+      );
       await gate.run(`mv /root/keys ${keys}`);
       expect(asked.stdout).toContain("USER=tunnel-shop");
       expect(asked.stdout).not.toMatch(/SSH_AUTH_SOCK|DISPLAY|SSH_TTY/);
