@@ -45,5 +45,5 @@ clean: ## remove what the lab and the tests left, the cached image and engine to
 
 node_modules: package.json package-lock.json
 	@echo "Installing the npm packages …"
-	@npm ci --no-fund --no-audit --loglevel=error
+	@npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch node_modules

@@ -1,0 +1,84 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+
+// What runs on GitHub, as text: whoever can change a package that we depend on must not see a secret there.
+
+interface Step {
+  name?: string;
+  uses?: string;
+  run?: string;
+  env?: Record<string, string>;
+  with?: Record<string, string>;
+}
+interface Job {
+  steps: Step[];
+  env?: Record<string, string>;
+}
+interface Workflow {
+  env?: Record<string, string>;
+  jobs: Record<string, Job>;
+}
+
+const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
+const folder = ".github/workflows";
+const workflows = readdirSync(folder).map((name) => [name, read(`${folder}/${name}`) as Workflow] as const);
+const action = read(".github/actions/pulumi/action.yml") as {
+  inputs: Record<string, unknown>;
+  runs: { steps: Step[] };
+};
+
+const secret = /\$\{\{[^}]*\b(secrets|inputs\.(access-token|passphrase))\b(?! != '' \}\})/;
+const withSecret = (values: Record<string, string> = {}) =>
+  Object.entries(values)
+    .filter(([, value]) => secret.test(value))
+    .map(([name]) => name);
+
+describe.each(workflows)("the workflow %s", (_name, workflow) => {
+  const jobs = Object.values(workflow.jobs);
+
+  test("has no secret in the environment of a job or of all jobs, where each step would see it", () => {
+    expect([workflow, ...jobs].flatMap(({ env }) => withSecret(env))).toEqual([]);
+  });
+
+  test("gives secrets to our own action only, and to no command", () => {
+    const steps = jobs.flatMap((job) => job.steps);
+    const given = steps.filter(
+      (step) => withSecret({ ...step.env, ...step.with, run: step.run ?? "" }).length,
+    );
+    expect(given.filter(({ uses }) => uses !== "./.github/actions/pulumi")).toEqual([]);
+  });
+
+  test("takes actions of others by their commit", () => {
+    const others = jobs.flatMap((job) => job.steps.flatMap(({ uses }) => uses ?? []));
+    expect(others.filter((uses) => !/^\.\/|@[0-9a-f]{40}$/.test(uses))).toEqual([]);
+  });
+});
+
+describe("the action that runs Pulumi", () => {
+  const { steps } = action.runs;
+
+  test("gives its secrets to Pulumi's own step and to no other", () => {
+    expect(Object.keys(action.inputs)).toEqual(expect.arrayContaining(["access-token", "passphrase"]));
+    const given = steps.filter(
+      (step) => withSecret({ ...step.env, ...step.with, run: step.run ?? "" }).length,
+    );
+    expect(given.map(({ uses }) => uses?.split("@")[0])).toEqual(["pulumi/actions"]);
+    expect(withSecret(given[0]!.env).sort()).toEqual(["PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"]);
+    expect(withSecret(given[0]!.with)).toEqual([]);
+  });
+
+  test("takes actions of others by their commit", () => {
+    const others = steps.flatMap(({ uses }) => uses ?? []);
+    expect(others.filter((uses) => !/@[0-9a-f]{40}$/.test(uses))).toEqual([]);
+  });
+});
+
+test.each([
+  ".github/actions/pulumi/action.yml",
+  ...workflows.map(([name]) => `${folder}/${name}`),
+  "Makefile",
+])("no npm package runs a script of its own when it is installed: %s", (file) => {
+  const installs = readFileSync(file, "utf8").match(/\bnpm (ci|i|install|add)\b.*/g) ?? [];
+  expect(installs.filter((line) => !line.includes("--ignore-scripts"))).toEqual([]);
+});
