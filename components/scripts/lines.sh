@@ -9,7 +9,6 @@ work_is_ours=
 
 # fetch PLACE — sets FETCHED to a file with that content that nobody can exchange any more; empty where there is none.
 # Its account reads it, once: root would follow a link, and could be shown another file at each look.
-# shellcheck disable=SC2016
 fetch() {
   locate_target "$1"
   FETCHED=
@@ -20,12 +19,8 @@ fetch() {
   as "$AT_IDS" test -e "$AT_PATH" || return 0
   rm -rf -- "$WORK" && mkdir -m 700 -- "$WORK" || cannot "create $WORK" "$WORK"
   work_is_ours=yes
-  {
-    as "$AT_IDS" sh -c '[ -f "$1" ] && exec cat -- "$1"' sh "$AT_PATH" || : >"$WORK/failed"
-  } | head -c 8388609 >"$WORK/file"
-  if [ -e "$WORK/failed" ] || [ "$(wc -c <"$WORK/file")" -gt 8388608 ]; then
+  copy_as_account "$AT_PATH" "$WORK/file" ||
     fail "$1 cannot be read by its account, or is no regular file of 8 MiB at most; repair that and run 'pulumi up' again"
-  fi
   FETCHED=$WORK/file
 }
 

@@ -98,7 +98,8 @@ keep_file() {
   case $ke_mode in
     *[!0-7]* | "" | ????*) fail "$1 is no regular file; put one in its place, or remove it, and run 'pulumi up' again" ;;
   esac
-  as "$AT_IDS" cat -- "$AT_PATH" | head -c 8388608 >"$2" && chmod "$ke_mode" -- "$2"
+  copy_as_account "$AT_PATH" "$2" || fail "$1 cannot be read by its account; repair that, or remove it, and run 'pulumi up' again"
+  chmod "$ke_mode" -- "$2"
 }
 
 arm() {

@@ -24,7 +24,7 @@ complain() {
 
 # put_back NUMBER UID:GID PATH — where an account can change a folder on the way, that account does it: root would follow
 # its links. After a power cut the file is the old one or the new one, hence the sync.
-# shellcheck disable=SC2016
+# shellcheck disable=SC2016,SC2094
 put_back() {
   case $2 in
     0:*) as= ;;
