@@ -17,7 +17,13 @@ NL='
 CHANGED=
 FIRST=
 
-say() { printf '%s\n' "$*" >&2; }
+# say MESSAGE — one line, and nothing in it that a terminal, or who reads a log, takes for more than a text.
+say() {
+  case $* in
+    *[!\ -~]*) printf '%s' "$*" | tr -c ' -~' '?' >&2 && echo >&2 ;;
+    *) printf '%s\n' "$*" >&2 ;;
+  esac
+}
 
 # Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.
 fail() {
@@ -55,6 +61,7 @@ at_exit() {
     drop_empty_state
   fi
   clear_work
+  unlock
   exit "$ae_status"
 }
 
@@ -88,14 +95,88 @@ is_gone() { return 1; }
 sweep() { :; }
 remove_later() { return 1; }
 
-# One script of ours at a time edits this host, whatever stack it comes from. The lock is on a folder
-# that is always there, so that no lock file is left behind.
+# One script of ours at a time changes this host, whatever stack it comes from. The lock is on a file in a folder that only
+# root can write in, and for root alone to open: whoever can open a file can hold its lock. It says who holds it, and goes
+# with the holder; that of one that was killed is taken over.
+LOCK_FILE=/run/ssh-reverse-tunnel.lock
+LOCKED=
+# One and the same run may hold it for so many seconds, and what a run has left behind when it was killed for so many.
+LOCK_PATIENCE=600
+LOCK_PATIENCE_DEAD=5
+
 lock() {
   need_cmd flock util-linux
-  exec 9</etc
-  flock -n 9 && return 0
-  hold_trial
-  flock -w 120 9 || fail "another run has been changing this host for two minutes; try again when it is done"
+  lo_holder=
+  lo_begin=$(uptime_seconds)
+  lo_next=$((lo_begin + 2))
+  try_lock 0 || {
+    hold_trial
+    lo_held=$lo_begin
+    until try_lock 1; do
+      lo_now=$(uptime_seconds)
+      watch_holder
+      # All scripts of a host come one after the other: it takes as long as it takes, as long as it goes on.
+      [ "$lo_now" -lt "$lo_next" ] || {
+        say "note: $HOST: $WHAT waits for another run$(holder_in_words)"
+        hold_trial
+        lo_next=$((lo_now + 60))
+      }
+    done
+  }
+  LOCKED=yes
+  read -r lo_pid _ </proc/self/stat # of a subshell, too
+  : >"$LOCK_FILE"
+  printf '%s\t%s\t%s\t%s\t%s\n' "$lo_pid" "$(uptime_seconds)" "$OWNER" "$RESOURCE" "$WHAT" >&9
+}
+
+# try_lock SECONDS — a holder takes the file away with it, and what we have waited for may be one that is gone.
+try_lock() {
+  (umask 077 && true >>"$LOCK_FILE") 2>/dev/null || cannot "write $LOCK_FILE" "$LOCK_FILE"
+  exec 9<>"$LOCK_FILE"
+  flock -w "$1" 9 || return 1
+  [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || try_lock "$1"
+}
+
+unlock() {
+  [ -z "$LOCKED" ] || rm -f -- "$LOCK_FILE"
+  LOCKED=
+}
+
+# Whatever the clock says.
+uptime_seconds() { sed 's/\..*//' /proc/uptime; }
+
+# Ends the script where there is nothing to wait for. The clock starts anew whenever another run has the lock.
+watch_holder() {
+  wh_line=$(head -n 1 -- "$LOCK_FILE" 2>/dev/null) || :
+  # A new holder has not written its name yet.
+  [ -n "$wh_line" ] || return 0
+  if [ "$wh_line" != "$lo_holder" ]; then
+    lo_holder=$wh_line
+    lo_held=$lo_now
+    IFS=$TAB read -r ho_pid ho_since ho_owner ho_resource ho_what <<EOT
+$wh_line
+EOT
+    [ "$ho_since" -le "$lo_now" ] 2>/dev/null || ho_since=$lo_now
+    ho_alive=$lo_now
+  fi
+  [ ! -d "/proc/$ho_pid" ] || ho_alive=$lo_now
+  [ $((lo_now - ho_alive)) -lt "$LOCK_PATIENCE_DEAD" ] ||
+    fail "another run$(holder_in_words) was killed, and what it had started still runs$(heirs); wait until that has ended, or end it, and run 'pulumi up' again"
+  [ $((lo_now - lo_held)) -lt "$LOCK_PATIENCE" ] ||
+    fail "another run$(holder_in_words) has been changing this host for $(((lo_now - ho_since) / 60)) minutes; wait for it, or end it with 'kill $ho_pid' there, and run 'pulumi up' again"
+}
+
+holder_in_words() { [ -z "$lo_holder" ] || printf ' (%s, stack %s, pid %s)' "$ho_what" "$ho_owner" "$ho_pid"; }
+
+# ": apt-get (pid 12), …" — those that have the lock from one that is gone: the kernel shows it in each that has it open.
+heirs() {
+  he_inode=$(stat -c %i -- "$LOCK_FILE")
+  grep -lE "^lock:.* FLOCK .*:$he_inode 0 EOF" /proc/[0-9]*/fdinfo/9 2>/dev/null | while read -r he_file; do
+    he_pid=${he_file#/proc/}
+    he_pid=${he_pid%%/*}
+    he_name=$(tr -c 'A-Za-z0-9_.+\n-' '?' <"/proc/$he_pid/comm")
+    printf ', %s (pid %s)' "$he_name" "$he_pid"
+  done | sed 's/^,/:/'
 }
 
 main() {

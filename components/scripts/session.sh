@@ -72,6 +72,8 @@ sweep_when_session_ends() {
       [ "$attempt" -le 900 ] || break
       sleep 1
     done
+    LOCKED=
+    trap unlock EXIT
     lock
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     RECORDED=$NL

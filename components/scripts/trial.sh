@@ -141,7 +141,8 @@ write_trial_unit() {
     put "$UNITS/$1" 644
 }
 
-# Another script has the lock, and this one has come over a new login: time enough to wait for it.
+# Another script has the lock, and this one has come over a new login: time enough to wait for it. Called again and again
+# while it waits, at least once a minute.
 hold_trial() {
   [ "${CONFIRM-}" != yes ] || [ ! -d "$TRIAL_DIR" ] || arm 240 || :
 }

@@ -25,7 +25,7 @@ export function runScript(
 
 /**
  * A script of test/support/scripts as it travels: behind the header and the very library that ours have, but with its
- * records in a folder of the test's own.
+ * records in a folder of the test's own, and its lock beside that.
  */
 export function testScript(script: string, state: string, values: Record<string, string>): string {
   return withState(`../../test/support/scripts/${script}`, state, values);
@@ -39,7 +39,11 @@ export function ourScript(script: string, state: string, values: Record<string, 
 
 function withState(script: string, state: string, values: Record<string, string>): string {
   const header = { HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: "resource", WHAT: "the test" };
-  const text = scriptText(script, { ...header, ...values });
+  const text = replaceOnce(
+    scriptText(script, { ...header, ...values }),
+    "\nLOCK_FILE=/run/ssh-reverse-tunnel.lock\n",
+    `\nLOCK_FILE=${shellQuote(`${state}.lock`)}\n`,
+  );
   return replaceOnce(text, "\nSTATE=/var/lib/ssh-reverse-tunnel\n", `\nSTATE=${shellQuote(state)}\n`);
 }
 

@@ -11,10 +11,25 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 how=$1
 cd "$(dirname "$0")" || exit 1
 here=$PWD
-if [ "$how" = timer ]; then
-  exec 9</etc
-  flock -w 10 9
-fi
+LOCK_FILE=/run/ssh-reverse-tunnel.lock # as in lib.sh
+
+# Where somebody has the lock and does not give it back, the change must go all the same.
+lock() {
+  lo_until=$(($(sed 's/\..*//' /proc/uptime) + 10))
+  until lo_left=$((lo_until - $(sed 's/\..*//' /proc/uptime))) && [ "$lo_left" -le 0 ]; do
+    (umask 077 && true >>"$LOCK_FILE") || return 0
+    exec 9<>"$LOCK_FILE"
+    flock -w "$lo_left" 9 || return 0
+    # Who had it takes the file away.
+    [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || continue
+    trap 'rm -f -- "$LOCK_FILE"' EXIT
+    : >"$LOCK_FILE"
+    printf '%s\t0\t%s\trollback\ta rollback\n' "$$" "$(basename "$here")" >&9
+    return 0
+  done
+}
+
+[ "$how" != timer ] || lock
 [ -f kept ] || exit 0 # confirmed while we waited
 
 complain() {
@@ -50,7 +65,7 @@ failed=
 list=$(sed '$d' kept)
 while IFS='	' read -r number ids file; do
   [ -z "$number" ] || put_back "$number" "$ids" "$file"
-done <<EOF
+done 9>&- <<EOF
 $list
 EOF
 # On a full disk, for example: nothing of half a rollback becomes active, and systemd tries again.
