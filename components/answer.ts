@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /**
  * A line that a host printed as the result of a script, and that goes on into files of the other host. A host in
  * somebody else's hands answers what it likes: what is not as expected ends the run.
@@ -8,7 +10,7 @@
 export function answerOf(host: string, line: string, fits: boolean, what: string): string {
   if (!fits) {
     throw new Error(
-      `${host} answered ${JSON.stringify(line.slice(0, 200))} where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
+      `${host} answered '${printable(line, 200)}' where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
     );
   }
   return line;

@@ -5,6 +5,7 @@ import { checkSettings, lookUp, publicHostOf } from "./checkSettings.ts";
 import type { ForwardArgs } from "./forward.ts";
 import { checkAddress, resolveForward } from "./forward.ts";
 import type { Host } from "./host.ts";
+import { printable } from "./printable.ts";
 import type { Settings } from "./settings.ts";
 import { internalHostSchema, publicHostSchema, settingsSchema } from "./settings.ts";
 
@@ -170,7 +171,7 @@ function readSetting(config: pulumi.Config, key: string): unknown {
 function settingsError(lines: string[]): pulumi.RunError {
   const count = lines.length === 1 ? "one mistake" : `${lines.length} mistakes`;
   const error = new pulumi.RunError(
-    `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${printable(line)}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
+    `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${printable(line, 2000)}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
   );
   // A RunError is shown without its stack, which Node 20 nevertheless takes half a minute to colour.
   error.stack = error.message;
@@ -208,12 +209,6 @@ function describe(path: (string | number)[], found: unknown, message: string): s
 function show(found: unknown): string {
   const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
   return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
-
-/** A line that stays one, whatever the settings or their names hold, and does nothing to a terminal. */
-function printable(line: string): string {
-  const escape = (odd: string) => `\\u${odd.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return line.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, escape);
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
 import { hostLabel } from "./host.ts";
 import type { Host } from "./host.ts";
+import { printable } from "./printable.ts";
 
 /**
  * A hook that explains what the provider says when it cannot log in: its errors are Go's, and name neither the host nor
@@ -60,7 +61,7 @@ export function warningsOf(name: string): pulumi.ResourceHook {
   const warn = inProgram((text: string) => pulumi.log.warn(text));
   return new pulumi.ResourceHook(`${name}-warnings`, async ({ newOutputs }) => {
     const { stderr = "" } = (newOutputs ?? {}) as { stderr?: string };
-    for (const [, text = ""] of stderr.matchAll(/^warning: (.*)$/gm)) await warn(text);
+    for (const [, text = ""] of stderr.matchAll(/^warning: (.*)$/gm)) await warn(printable(text, 1000));
   });
 }
 

@@ -121,7 +121,7 @@ export function installedProgram(name: string): string {
     .replace(/^# needs: (.*)\n/m, (_, parts: string) =>
       parts
         .split(" ")
-        .map((part) => readScript(`installed/${part}`))
+        .map((part) => readScript(isShared(part) ? part : `installed/${part}`))
         .join("\n"),
     )
     .trimEnd();
@@ -130,6 +130,7 @@ export function installedProgram(name: string): string {
 /** What scripts have in common, in the order in which it travels. `lib` goes before every script. */
 export const scriptLibrary = [
   "lib",
+  "printable",
   "record",
   "files",
   "lines",
@@ -142,6 +143,8 @@ export const scriptLibrary = [
   "firewalls",
   "nftables",
 ] as const;
+
+const isShared = (part: string) => (scriptLibrary as readonly string[]).includes(part);
 
 /** The parts of the library that a script names in its line "# needs: …", and `lib`. */
 export function libraryOf(script: string): string[] {

@@ -2,6 +2,7 @@
  * `make demo`: boots two hosts, runs the program on them as the stack dev, and logs in to the one behind the tunnel.
  * Run again, it uses what is there and shows that nothing changes.
  */
+import { printable } from "../components/printable.ts";
 import { findEngine } from "./engine.ts";
 import { Lab } from "./lab.ts";
 import { DEV_STACK, openProgram } from "./program.ts";
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
     },
   });
   const result = await stack.up();
-  for (const line of result.diagnostics) if (/warning|error/.test(line)) say(`   ${line}`);
+  for (const line of result.diagnostics) if (/warning|error/.test(line)) say(`   ${printable(line, 2000)}`);
   say(`   ${summary(result)} in ${result.seconds.toFixed(1)} s`);
 
   report(result.outputs as unknown as Outputs);
@@ -79,7 +80,7 @@ async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
   const { stdout } = await lab
     .host(login.on)
     .run(`${login.command} 'echo "this is $(hostname), reached from $SSH_CONNECTION"; uptime -p'`);
-  for (const line of stdout.split("\n")) say(`   ${line}`);
+  for (const line of stdout.split("\n")) say(`   ${printable(line)}`);
 }
 
 /** The other proof: the forward that is open to all, read from this machine. */

@@ -51,7 +51,7 @@ describe("what a host answers", () => {
     ["is older", 127, "", "not found", "does not have ssh-tunnel-status yet: run 'pulumi up'"],
     ["is silent", null, "", "", "did not answer in 30 s"],
     ["lacks a tunnel", 2, printed([]), "", "does not have nas: run 'pulumi up'"],
-    ["prints something else", 0, "hello\u001b[31m", "", "did not answer as it should: hello [31m"],
+    ["prints something else", 0, "hello\u001b[31m", "", "did not answer as it should: hello\\u001b[31m"],
     [
       "prints what a terminal would obey",
       0,

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readScript } from "../components/remoteScript.ts";
+import { installedProgram } from "../components/remoteScript.ts";
 import { shells } from "./support/shells.ts";
 
 // The very program that systemd starts as the tunnel, with an ssh and a sleep that only write down what they are called with.
@@ -27,7 +27,7 @@ beforeEach(() => {
   );
   program("ssh", ssh());
   program("network", "#!/bin/sh\n");
-  program("tunnel", readScript("installed/tunnel"));
+  program("tunnel", installedProgram("tunnel"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -92,7 +92,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
 
   test("ends its earlier session over its one connection, and then asks for the forwards", () => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
-      `ssh -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
+      `ssh -y -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
       "ssh -F /dev/null -T -S control ssh-tunnel-nas takeover",
       "ssh -q -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
     ]);

@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { Config } from "../components/config.ts";
 import { parseConfig } from "../components/config.ts";
 import type { Host } from "../components/host.ts";
+import { printable } from "../components/printable.ts";
 import { sshCommand } from "./sshCommand.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
@@ -27,7 +28,7 @@ export interface AskedHost {
 }
 
 /** What is printed on a host goes to a terminal: nothing but plain text. */
-const plain = z.string().regex(/^\P{Cc}*$/u);
+const plain = z.string().refine((text) => text === printable(text));
 const time = z.iso.datetime().nullable();
 const state = z.enum(["up", "down", "unknown"]);
 const forward = z.object({
@@ -106,8 +107,6 @@ function json(text: string): unknown {
     return undefined;
   }
 }
-
-const printable = (text: string) => text.replaceAll(/\p{Cc}/gu, " ");
 
 /** The table, and a sentence for each host that could not be asked. */
 export function tableOf(hosts: HostStatus[], now = Date.now()): string {

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: printable
 # Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
@@ -18,7 +19,7 @@ apply() {
     printf 'root-shell %s\n' "$root_shell"
   fi
   [ -d /run/systemd/system ] ||
-    fail "systemd is not running here (PID 1 is '$(cat /proc/1/comm)'); a host of a tunnel needs systemd"
+    fail "systemd is not running here (PID 1 is '$(printable 1 </proc/1/comm)'); a host of a tunnel needs systemd"
   need_cmd ssh openssh-client
   need_cmd sshd openssh-server
   need_cmd setpriv util-linux
@@ -28,12 +29,12 @@ apply() {
   need_cmd bash
   if [ "$NEEDS_SERVER" = yes ]; then
     version=$(ssh -V 2>&1 | sed -n 's/^OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
-    [ -n "$version" ] || fail "ssh -V says '$(ssh -V 2>&1)'; the public host needs OpenSSH 7.8 or later"
+    [ -n "$version" ] || fail "ssh -V says '$(ssh -V 2>&1 | printable 1)'; the public host needs OpenSSH 7.8 or later"
     [ $((${version% *} * 100 + ${version#* })) -ge 708 ] ||
       fail "this is OpenSSH ${version% *}.${version#* }; the public host needs 7.8 or later, which knows permitlisten"
   fi
   settings=$(sshd_settings 2>/dev/null) ||
-    fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | head -n 1); mend that first ('sshd -t' checks it)"
+    fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | printable 1); mend that first ('sshd -t' checks it)"
   printf '%s\n' "$settings" | with_lower_keywords | sed -n 's/^hostkey //p' | while IFS= read -r key; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done
@@ -69,7 +70,7 @@ EOF
 no_root_shell() {
   nr_admin=$(id -un)
   nr_do="add '$nr_admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin"
-  nr_rules=$(sudo -n -l 2>/dev/null | sed -n '/NOPASSWD: / { s/^ *//; s/NOPASSWD: //; p; }' | paste -sd , -)
+  nr_rules=$(sudo -n -l 2>/dev/null | sed -n '/NOPASSWD: / { s/^ *//; s/NOPASSWD: //; p; }' | paste -sd , - | printable 1)
   if [ -n "$nr_rules" ]; then
     fail "the admin '$nr_admin' may not start a shell as root with sudo, which allows without a password only $nr_rules; $nr_do"
   fi
@@ -81,7 +82,7 @@ no_root_shell() {
       fail "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:$nr_admin !requiretty' to a file in /etc/sudoers.d"
       ;;
   esac
-  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | head -n 1)'; mend that, or let root be the admin"
+  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; mend that, or let root be the admin"
 }
 
 main "$@"

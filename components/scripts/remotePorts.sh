@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record
+# needs: printable record
 # The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
 # Prints name=port for each.
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
@@ -68,7 +68,8 @@ obstacle() {
     overlaps "${ob_local%:*}" "$1" || continue
     case " $ob_users " in *" uid:$ob_uid "*) continue ;; esac
     ob_pid=$(printf '%s' "$ob_users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
-    ob_name=$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p')
+    # Whoever runs it gives it its name.
+    ob_name=$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
     printf 'is in use by %s (pid %s)' "${ob_name:-a program that cannot be told}" "${ob_pid:-unknown}"
     break
   done

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# needs: printable
 # Succeeds only when each forward works from here: the internal host's SSH banner comes back through it, or, for
 # another protocol, its listener accepts. Changes nothing.
 #   FORWARDS  "name address port protocol target", one a line
@@ -31,8 +32,8 @@ good() {
   }
   if [ "$protocol" = ssh ]; then
     trouble="$address:$port accepts, but no SSH banner comes back from $target"
-    found=$answer
     case $answer in SSH-*) ;; *) return 1 ;; esac
+    found=$(printf '%s\n' "$answer" | printable 1)
   elif [ "$answer" = closed ]; then
     found="the listener accepts"
     warn "the forward '$name' closes each connection at once: $target does not answer on the internal host"
@@ -42,13 +43,14 @@ good() {
 }
 
 # bash opens the connection: there is no netcat everywhere, and bash is. It would read root's .bashrc, since sshd has
-# started all this, and print whatever that prints.
+# started all this, and print whatever that prints. Any local user can be what answers where the tunnel is down: it may send
+# anything, for ever.
 # shellcheck disable=SC2016
 through() {
   timeout 5 bash --norc -c '
     exec 3<>"/dev/tcp/$1/$2" || exit 1
     if [ "$3" = ssh ]; then
-      IFS= read -r -t 3 line <&3
+      IFS= read -r -t 3 -n 255 line <&3
       printf %s "${line%$'"'\\r'"'}"
     elif IFS= read -r -t 0.5 -n 1 _ <&3; then
       echo open

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record files lines sshFolder units status trial session
+# needs: printable record files lines sshFolder units status trial session
 # The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
 # watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works and
 # a new login has shown it. That login may come through this very tunnel; then the restart waits until this script is gone.
@@ -153,7 +153,7 @@ confirm() {
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until works; do
     if [ "$(date +%s)" -ge "$until_time" ]; then
-      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null) || reason=
+      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
       # A rollback at once could end this session before it could report.
       arm 2 || roll_back script
       fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; the old ones are back: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"

@@ -60,7 +60,7 @@ look() {
       return 0
     fi
   fi
-  echo "<5>the network has changed: $why"
+  echo "the network has changed: $why"
   kill "$pid"
 }
 

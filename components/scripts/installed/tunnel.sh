@@ -3,6 +3,7 @@
 #   tunnel HOST_ALIAS MAX_DELAY -R … [-R …]
 # MAX_DELAY is the longest pause between two attempts, in seconds. The working folder is $RUNTIME_DIRECTORY.
 # systemd starts this and not ssh, since RHEL's SELinux policy does not let it execute ssh.
+# needs: printable
 set -u
 alias=$1
 max_delay=$2
@@ -44,12 +45,13 @@ echo "$since $now" >down-since
 # One login does all: as soon as the connection is there, we end our own earlier session over it, which may hold the ports
 # for hours after a power cut here, and then ask for the forwards. What this host's configuration says of every host, say
 # RemoteForward or RemoteCommand, is for neither. The connection's own ssh says why a forward is refused, and as the last.
+# What the takeover prints is the public host's to choose: a few lines of it are enough, and what it does needs none.
 open_forwards() {
   until [ -e control ]; do
     kill -0 $$ 2>/dev/null || exit 0
     sleep 0.05
   done
-  timeout 30 ssh -F /dev/null -T -S control "$alias" takeover
+  timeout 30 ssh -F /dev/null -T -S control "$alias" takeover 2>&1 | printable 3 "the public host says: "
   # The file tells the watchdog that from now on something must listen.
   timeout 30 ssh -q -F /dev/null -S control -O forward "$@" "$alias" && : >forwarding || kill $$
 }
@@ -57,13 +59,16 @@ open_forwards "$@" &
 
 # AES-GCM first where the CPU has instructions for AES: 1.5 times as fast as ssh's own first choice (docs/benchmarks.md), and
 # no less safe. All else that this host's administrator allows stays behind it.
+# This look at the configuration also says what is wrong with ssh itself, for all to see.
 ciphers=
+allowed=$(ssh -G -T "$alias" | sed -n 's/^ciphers //p')
 if grep -qw aes /proc/cpuinfo; then
-  allowed=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^ciphers //p')
   fast=$(printf '%s\n' "$allowed" | tr , '\n' | grep -e -gcm@ | paste -sd , -)
   ciphers=${fast:+$fast,$allowed}
 fi
 
 # With ControlPersist it would go to the background, and systemd would take it for ended.
-exec ssh -N -T -M -S "$RUNTIME_DIRECTORY/control" -o ControlPersist=no -o ClearAllForwardings=yes \
-  ${ciphers:+-o "Ciphers=$ciphers"} "$alias"
+# What ssh has to say itself it says to the journal (-y), a line that it has made printable at a time. On standard error
+# would be the public host's banner, of any length.
+exec ssh -y -N -T -M -S "$RUNTIME_DIRECTORY/control" -o ControlPersist=no -o ClearAllForwardings=yes \
+  ${ciphers:+-o "Ciphers=$ciphers"} "$alias" 2>/dev/null
