@@ -47,7 +47,7 @@ export class HealthCheck extends pulumi.ComponentResource {
           account,
           runtimeDirectory: base,
           intervalSec,
-          command: [program, args.tunnel, ...forwards.map((forward) => checked("unitWord", forward))],
+          command: [program, "keep", args.tunnel, ...forwards.map((forward) => checked("unitWord", forward))],
           needsHome: false,
         }),
         timer: renderTimer({ description, service: `${base}.service`, intervalSec }),

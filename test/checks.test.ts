@@ -15,7 +15,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "checks-"));
   [runtime, state] = [join(folder, "runtime"), join(folder, "state")];
   for (const each of [runtime, state, join(folder, "bin")]) mkdirSync(each);
-  writeFileSync(join(folder, "watchdog"), installedProgram("watchdog"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -51,10 +50,18 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
   /** What the tunnel writes once it has its forwards. */
   let forwarding = "forwarding";
   beforeEach(() => {
+    // It calls itself, in the shell that its first line names.
+    const [program, ...options] = shell;
+    const { stdout } = spawnSync("sh", ["-c", 'command -v "$1"', "sh", program!], { encoding: "utf8" });
+    const text = installedProgram("watchdog").replace(
+      "#!/bin/sh",
+      `#!${[stdout.trim(), ...options].join(" ")}`,
+    );
+    writeFileSync(join(folder, "watchdog"), text, { mode: 0o755 });
     forwarding = "forwarding";
   });
   const watchdog = (mode: string, ...forwards: string[]) => {
-    const args = [...shell, join(folder, "watchdog"), mode, "ssh-tunnel-nas", runtime, ...forwards];
+    const args = [join(folder, "watchdog"), mode, "ssh-tunnel-nas", runtime, ...forwards];
     const { stdout, status } = spawnSync("sh", ["-c", script, "sh", folder, ...args], {
       encoding: "utf8",
       env: {

@@ -50,12 +50,12 @@ describe("the check of a tunnel from the public host", () => {
     const unit = (await valuesOf()).UNIT_1!.split("\n");
     expect(unit).toEqual(
       expect.arrayContaining([
-        "User=tunnel-nas",
+        "User=root",
         "ProtectHome=yes",
         "RuntimeDirectory=ssh-tunnel-nas-health",
         "RuntimeDirectoryPreserve=yes",
-        "Environment=CHECK_INTERVAL=30",
-        "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
+        "Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas",
+        "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
       ]),
     );
     // Only root may look into the folder of a dynamic account.

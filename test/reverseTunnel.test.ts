@@ -115,7 +115,7 @@ describe("a tunnel's parts", () => {
     const { values } = recording.command("nas-service-change");
     expect(values.ACCOUNT).toBe("robot");
     expect(values.SERVICE_UNIT).toContain("\nUser=robot\n");
-    expect(values.CHECK_UNIT).toContain("\nUser=robot\n");
+    expect(values.CHECK_UNIT).toContain(" ACCOUNT=robot\n");
     expect(recording.command("nas-on.gate-account-script").values.ACCOUNT).toBe("tunnel-nas");
   });
 });
@@ -416,7 +416,7 @@ describe("the checks", () => {
       "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
     );
     expect(recording.command("nas-on.gate-health-units-script").values.UNIT_1).toContain(
-      "/bin/health nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
+      "/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
     );
     expect(recording.command("nas-service-change").values.CHECK_UNIT).toContain(
       "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",

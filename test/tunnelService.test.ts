@@ -190,10 +190,10 @@ describe("the watchdog", () => {
     expect(lines).toEqual(
       expect.arrayContaining([
         `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
-        "User=tunnel-nas",
+        "User=root",
         "RuntimeDirectory=ssh-tunnel-nas-watchdog",
         "RuntimeDirectoryPreserve=yes",
-        "Environment=CHECK_INTERVAL=15",
+        "Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas",
       ]),
     );
   });

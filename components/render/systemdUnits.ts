@@ -76,9 +76,13 @@ export function renderTunnelUnit(args: {
   restartSec: number;
   /** Another text restarts the tunnel, for example since its key or its client configuration changed. */
   fingerprint: string;
-  /** Whether the account's home is under /home or /root, which the sandbox otherwise hides. */
+  /**
+   * Whether the account is one that others use, too: its home may be under /home or /root, which the sandbox otherwise
+   * hides, and what it can write below /run has a bound. A full /run would keep systemd from reading its units.
+   */
   needsHome: boolean;
 }): string {
+  const folder = `/run/${word(args.runtimeDirectory)}`;
   return renderUnit(
     {
       Unit: [
@@ -96,13 +100,23 @@ export function renderTunnelUnit(args: {
         "RuntimeDirectoryMode=0700",
         // How long it has been down is remembered from one attempt to the next.
         "RuntimeDirectoryPreserve=restart",
-        `WorkingDirectory=/run/${word(args.runtimeDirectory)}`,
+        // systemd gives it to the account. Even this begins in a mount namespace of its own. It stays where the tunnel is stopped; removing the unit takes it away (units.sh).
+        ...(args.needsHome
+          ? [
+              `ExecStartPre=+/bin/sh -c 'exec nsenter -t 1 -m sh -c "mountpoint -q ${folder} || exec mount -t tmpfs -o size=1m,nr_inodes=64,mode=0700,nosuid,nodev,noexec tmpfs ${folder}"'`,
+            ]
+          : []),
+        `WorkingDirectory=${folder}`,
         execStart(args.command),
         // Somebody who stops it does not want to wait when they start it again; $MAINPID is empty where it ended by itself.
         `ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'`,
         "Restart=always",
         `RestartSec=${checked("seconds", args.restartSec)}`,
         "TimeoutStopSec=5",
+        // A public host in somebody else's hands can have it print lines, a few at each attempt and one for each connection.
+        "SyslogLevelPrefix=no",
+        "LogRateLimitIntervalSec=30",
+        "LogRateLimitBurst=200",
         `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
         ...sandbox,
         // The kernel tells of changes of the network by it; ip(8) begins with giving up all capabilities.
@@ -115,7 +129,7 @@ export function renderTunnelUnit(args: {
   );
 }
 
-/** A check that a timer starts. */
+/** A check that a timer starts. It begins as root, which keeps what the account finds: see scripts/installed/state.sh. */
 export function renderCheckUnit(args: {
   description: string;
   account: string;
@@ -136,17 +150,21 @@ export function renderCheckUnit(args: {
     ],
     Service: [
       "Type=oneshot",
-      `User=${checked("account", args.account)}`,
+      // Said outright, so that systemd takes the folder back that an earlier version gave to the account.
+      "User=root",
       `RuntimeDirectory=${word(args.runtimeDirectory)}`,
       "RuntimeDirectoryPreserve=yes",
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
-      `Environment=CHECK_INTERVAL=${checked("number", args.intervalSec)}`,
+      `Environment=CHECK_INTERVAL=${checked("number", args.intervalSec)} ACCOUNT=${checked("account", args.account)}`,
       execStart(args.command),
       "TimeoutStartSec=70",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
       // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
       "LogLevelMax=notice",
       ...sandbox,
+      // To become the account, and for nothing else; setpriv(1) ends with setting its capabilities.
+      "CapabilityBoundingSet=CAP_SETUID CAP_SETGID",
+      "SystemCallFilter=capset",
     ],
   });
 }

@@ -48,6 +48,8 @@ undo_unit() {
   [ -e "$UNIT_DIR/$1" ] || return 0
   systemctl disable --quiet --now "$1" 2>/dev/null || systemctl stop "$1" 2>/dev/null || :
   systemctl reset-failed "$1" 2>/dev/null || :
+  un_mounted=/run/${1%.service}
+  ! mountpoint -q "$un_mounted" || umount "$un_mounted" || umount -l "$un_mounted"
   systemctl clean --what=runtime "$1" 2>/dev/null || : # of a unit that is not failed: a check may just have been ended
   UNITS_REMOVED=yes
 }

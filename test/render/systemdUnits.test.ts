@@ -72,6 +72,9 @@ ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'
 Restart=always
 RestartSec=1
 TimeoutStopSec=5
+SyslogLevelPrefix=no
+LogRateLimitIntervalSec=30
+LogRateLimitBurst=200
 ProtectHome=yes
 ${sandbox}
 RestrictAddressFamilies=AF_NETLINK
@@ -84,6 +87,12 @@ WantedBy=multi-user.target`,
 
   test("sees homes where the key lies in one, but cannot write there", () => {
     expect(renderTunnelUnit({ ...tunnel, needsHome: true }).split("\n")).toContain("ProtectHome=read-only");
+  });
+
+  test("gives an account that others use no more than 1 MB and 64 files below /run", () => {
+    const mount = `ExecStartPre=+/bin/sh -c 'exec nsenter -t 1 -m sh -c "mountpoint -q /run/ssh-tunnel-nas || exec mount -t tmpfs -o size=1m,nr_inodes=64,mode=0700,nosuid,nodev,noexec tmpfs /run/ssh-tunnel-nas"'`;
+    expect(renderTunnelUnit({ ...tunnel, needsHome: true }).split("\n")).toContain(mount);
+    expect(renderTunnelUnit(tunnel)).not.toContain("mount");
   });
 });
 
@@ -98,15 +107,17 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-User=tunnel-nas
+User=root
 RuntimeDirectory=ssh-tunnel-nas-health
 RuntimeDirectoryPreserve=yes
-Environment=CHECK_INTERVAL=30
+Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas
 ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas
 TimeoutStartSec=70
 ProtectHome=yes
 LogLevelMax=notice
-${sandbox}`,
+${sandbox}
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID
+SystemCallFilter=capset`,
     );
   });
 

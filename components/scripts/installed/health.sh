@@ -1,10 +1,12 @@
 #!/bin/sh
 # Looks at each forward of a tunnel from the public host, and keeps what it finds; the journal hears of changes.
-#   health TUNNEL NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
+#   health keep TUNNEL NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
+#   health look …       only prints it: as the account
 # needs: state
 set -u
-tunnel=$1
-shift
+mode=$1
+tunnel=$2
+shift 2
 
 # A listener whose target is down accepts, and closes at once.
 # shellcheck disable=SC2016
@@ -25,8 +27,11 @@ look() {
   esac
 }
 
+if [ "$mode" = keep ]; then
+  as_account "$0" look "$tunnel" "$@" | keep_state "$tunnel" public - "$@"
+  exit
+fi
+
 # All at once: one that hangs holds up no other.
-{
-  for forward; do look "$forward" & done
-  wait
-} | keep_state "$tunnel" public -
+for forward; do look "$forward" & done
+wait

@@ -2,10 +2,24 @@
 # What the checks of a tunnel have in common: the fields that tell them of a forward, and what they keep of it in
 # $RUNTIME_DIRECTORY for ssh-tunnel-status and for a node_exporter. Everyone may read it; nothing in it is secret.
 #
+# A check begins as root, in a sandbox, and looks as the tunnel's account ($ACCOUNT). Root's part is only to keep what that
+# finds, in a folder of root's: of an account that somebody else may use, what root and others read there must be neither a
+# FIFO nor a link, and no more than a state and a reason for each forward that root knows of.
+#
 # The file "state" has a line for each forward, its fields with a tab between them, "-" where there is nothing:
 #   tunnel side interval checked connected name listens leads-to state since last-good reason
 # side is "internal" or "public", state "up" or "down"; times are in seconds since 1970, the interval is in seconds.
 TAB=$(printf '\t')
+
+# as_account COMMAND… — as the one that the check looks as; as whoever we are, where none is named. It may be stopped, or
+# write for ever: systemd ends a check that takes too long, and we read no more than we need.
+as_account() {
+  if [ -z "${ACCOUNT-}" ]; then
+    "$@"
+  else
+    setpriv --reuid "$(id -u "$ACCOUNT")" --regid "$(id -g "$ACCOUNT")" --init-groups "$@"
+  fi | head -c 65536
+}
 
 # split FORWARD — NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN into variables; LISTEN is "all", or as ADDRESS.
 split() {
@@ -26,42 +40,65 @@ EOT
 }
 
 # finding STATE REASON — of the forward that was split, a line for keep_state.
-finding() { printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$listens" "$leads_to" "$1" "$2"; }
+finding() { printf '%s\t%s\t%s\n' "$name" "$1" "$2"; }
 
 # What is wrong with a forward ends with this where the tunnel is to blame.
 ours="; restarting the tunnel"
 
-# keep_state TUNNEL SIDE CONNECTED <findings — CONNECTED is the time since when. Prints for the journal what has gone up or
-# down and what is done about it, and nothing else. Both files are replaced in one piece.
+# keep_state TUNNEL SIDE CONNECTED FORWARD… <findings — CONNECTED is the time since when. Prints for the journal what has
+# gone up or down and what is done about it, and nothing else. Both files are replaced in one piece. What the findings say
+# of a forward that is not among ours, or more than once, is left out.
 keep_state() {
   cd "$RUNTIME_DIRECTORY" || exit 1
   umask 022
-  [ -f state ] || : >state
+  ks_tunnel=$1
+  ks_side=$2
+  ks_connected=$3
+  shift 3
+  # The folder was the account's once, in earlier versions.
+  [ -f state ] && [ ! -L state ] || { rm -rf state && : >state; }
+  rm -rf state.new "ssh-tunnel-$ks_tunnel.prom.new"
   : >state.new
-  sort | awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v interval="$CHECK_INTERVAL" \
-    -v tunnel="$1" -v side="$2" -v connected="$3" -v metrics="ssh-tunnel-$1.prom.new" -v ours="$ours" '
+  {
+    for forward; do
+      split "$forward"
+      printf '%s\t%s\t%s\n' "$name" "$listens" "$leads_to"
+    done | sort
+    echo
+    cat
+  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v interval="$CHECK_INTERVAL" \
+    -v tunnel="$ks_tunnel" -v side="$ks_side" -v connected="$ks_connected" \
+    -v metrics="ssh-tunnel-$ks_tunnel.prom.new" -v ours="$ours" '
     FILENAME == "state" { was[$6] = $9; since[$6] = $10; good[$6] = $11; why[$6] = $12; next }
-    {
-      before = $1 in was ? was[$1] : "unknown"
-      if (before != $4) since[$1] = now
-      if ($4 == "up") good[$1] = now
-      else if (!($1 in good)) good[$1] = "-"
-      print tunnel, side, interval, now, connected, $1, $2, $3, $4, since[$1], good[$1], $5 >"state.new"
-      if (before != $4 || (why[$1] != $5 && index($5, ours)))
-        printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s\n", ($4 == "up" ? 5 : 4), \
-          tunnel, $1, $2, $4, before, ($5 == "-" ? "" : ": " $5)
-      labels = "{tunnel=\"" tunnel "\",forward=\"" $1 "\",side=\"" side "\"} "
-      up = up "ssh_tunnel_up" labels ($4 == "up") "\n"
-      change = change "ssh_tunnel_state_change_timestamp_seconds" labels since[$1] "\n"
-      if (good[$1] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[$1] "\n"
+    !theirs && $0 == "" { theirs = 1; next }
+    !theirs { name[++n] = $1; listens[$1] = $2; leads[$1] = $3; next }
+    $1 in listens && !($1 in state) && ($2 == "up" || $2 == "down") {
+      state[$1] = $2
+      gsub(/[^ -~]/, "?", $3)
+      reason[$1] = $3 == "" ? "-" : substr($3, 1, 200)
     }
-    function family(name, help, samples) {
-      if (samples) printf "# HELP %s %s\n# TYPE %s gauge\n%s", name, help, name, samples >metrics
+    function keep(f,   before, labels) {
+      before = f in was ? was[f] : "unknown"
+      if (before != state[f]) since[f] = now
+      if (state[f] == "up") good[f] = now
+      else if (!(f in good)) good[f] = "-"
+      print tunnel, side, interval, now, connected, f, listens[f], leads[f], state[f], since[f], good[f], reason[f] >"state.new"
+      if (before != state[f] || (why[f] != reason[f] && index(reason[f], ours)))
+        printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s\n", (state[f] == "up" ? 5 : 4), \
+          tunnel, f, listens[f], state[f], before, (reason[f] == "-" ? "" : ": " reason[f])
+      labels = "{tunnel=\"" tunnel "\",forward=\"" f "\",side=\"" side "\"} "
+      up = up "ssh_tunnel_up" labels (state[f] == "up") "\n"
+      change = change "ssh_tunnel_state_change_timestamp_seconds" labels since[f] "\n"
+      if (good[f] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[f] "\n"
+    }
+    function family(metric, help, samples) {
+      if (samples) printf "# HELP %s %s\n# TYPE %s gauge\n%s", metric, help, metric, samples >metrics
     }
     END {
+      for (i = 1; i <= n; i++) if (name[i] in state) keep(name[i])
       printf "" >metrics
       family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up)
       family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change)
       family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last)
-    }' state - && mv -f state.new state && mv -f "ssh-tunnel-$1.prom.new" "ssh-tunnel-$1.prom"
+    }' state - && mv -f state.new state && mv -f "ssh-tunnel-$ks_tunnel.prom.new" "ssh-tunnel-$ks_tunnel.prom"
 }

@@ -38,7 +38,7 @@ for argument; do
 done
 
 # Of every check that is installed, the lines that it has kept, or one that says so; with the state of the service behind
-# them. What a check has written is another account's: nothing in it that a terminal or JSON would take amiss.
+# them. What a check has found is another account's to say: nothing in it that a terminal or JSON would take amiss.
 gather() {
   for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer "$UNITS"/ssh-tunnel-*-health.timer; do
     [ -e "$timer" ] || continue
@@ -57,8 +57,8 @@ gather() {
         ;;
     esac
     {
-      if [ -s "$RUN/$check/state" ]; then
-        tr -d '\000-\010\013-\037\177-\377' <"$RUN/$check/state"
+      if [ -f "$RUN/$check/state" ] && [ ! -L "$RUN/$check/state" ] && [ -s "$RUN/$check/state" ]; then
+        head -c 65536 "$RUN/$check/state" | tr -d '\000-\010\013-\037\177-\377'
       else
         echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}its check has not run yet"
       fi

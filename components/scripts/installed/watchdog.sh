@@ -4,6 +4,9 @@
 # only it, is ended; systemd starts it again. A target that is down is no fault of the tunnel, which may carry others.
 #   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
+#   watchdog look …     what mend does as the account: prints what it finds, and of the connection, behind a tab, its
+#                       process, since when it is there and how long ago it began
+#   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   mend's last step, as the account
 # needs: state
 set -u
 mode=$1
@@ -70,7 +73,7 @@ fault_of() {
 
 # Whether all that was wrong was the target, when this very connection was last looked at.
 target_was_down() {
-  [ "$mode" = mend ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}its target" "$RUNTIME_DIRECTORY/state" 2>/dev/null
+  [ "$mode" = look ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}its target" "$RUNTIME_DIRECTORY/state" 2>/dev/null
 }
 
 look() {
@@ -92,34 +95,54 @@ look() {
 is_ours() { case $1 in *"$ours"*) ;; *) return 1 ;; esac }
 
 restart() {
-  kill "$pid" 2>/dev/null || return 0
+  kill "$1" 2>/dev/null || return 0
   # One that hangs does not hear it.
-  timeout 5 sh -c "while [ -d /proc/$pid ]; do sleep 0.1; done" || kill -KILL "$pid"
+  timeout 5 sh -c "while [ -d /proc/$1 ]; do sleep 0.1; done" || kill -KILL "$1"
 }
 
-look_at_connection
-# All at once: one that hangs holds up no other.
-findings=$(
-  for forward; do look "$forward" & done
-  wait
-)
-case $fault$findings in
-  *"$ours"* | *"no connection"*) whole=no ;;
-  *) whole=yes ;;
-esac
+look_at_all() {
+  look_at_connection
+  # All at once: one that hangs holds up no other.
+  findings=$(
+    for forward; do look "$forward" & done
+    wait
+  )
+  case $fault$findings in
+    *"$ours"* | *"no connection"*) whole=no ;;
+    *) whole=yes ;;
+  esac
+}
 
-if [ "$mode" != mend ]; then
-  [ "$whole" = yes ]
-  exit
-fi
-# The back-off of the tunnel's restarts ends where the whole tunnel has been seen to work.
-[ "$whole" = no ] || rm -f "$runtime/down-since"
-[ -n "$findings" ] || exit 0
-news=$(printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$connected")
-[ -z "$news" ] || printf '%s\n' "$news"
-if is_ours "$news"; then
-  restart
-elif is_ours "$findings" && [ "$(age)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
-  echo "<4>tunnel ${alias#ssh-tunnel-}: it is still not whole; restarting the tunnel again"
-  restart
-fi
+number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
+
+mend() {
+  findings=$(as_account "$0" look "$alias" "$runtime" "$@")
+  IFS=: read -r pid connected age <<EOT
+$(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
+EOT
+  news=$(printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$(number "$connected" -)" "$@")
+  [ -z "$news" ] || printf '%s\n' "$news"
+  if is_ours "$news"; then
+    :
+  elif is_ours "$findings" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
+    echo "<4>tunnel ${alias#ssh-tunnel-}: it is still not whole; restarting the tunnel again"
+  else
+    return 0
+  fi
+  [ "$(number "$pid" 0)" = 0 ] || as_account "$0" restart "$alias" "$runtime" "$pid"
+}
+
+case $mode in
+  mend) mend "$@" ;;
+  restart) restart "$1" ;;
+  check)
+    look_at_all "$@"
+    [ "$whole" = yes ]
+    ;;
+  look)
+    look_at_all "$@"
+    # The back-off of the tunnel's restarts ends where the whole tunnel has been seen to work.
+    [ "$whole" = no ] || rm -f "$runtime/down-since"
+    printf '%s\n\t%s\t%s\t%s\n' "$findings" "$pid" "$connected" "$(age)"
+    ;;
+esac
