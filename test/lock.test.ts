@@ -156,7 +156,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
         .replace("LOCK_FILE=/run/ssh-reverse-tunnel.lock", `LOCK_FILE=${lockFile}`)
         .replace("+ 10))", `+ ${patience}))`);
       writeFileSync(join(trial, "roll-back"), program);
-      writeFileSync(join(trial, "kept"), "");
+      writeFileSync(join(trial, "kept"), "whole\n");
       writeFileSync(join(trial, "undo"), `cat ${lockFile} >${folder}/seen\n`);
       chmodSync(trial, 0o700);
       return spawnSync(shell[0]!, [...shell.slice(1), join(trial, "roll-back"), "timer"]).status;

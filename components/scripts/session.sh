@@ -73,7 +73,7 @@ sweep_when_session_ends() {
       sleep 1
     done
     LOCKED=
-    trap unlock EXIT
+    trap 'clear_work; unlock' EXIT
     lock
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     RECORDED=$NL

@@ -172,7 +172,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     await nas.run("systemctl restart ssh-tunnel-nas");
     await comesBack();
     expect(await journal(nas, "-u ssh-tunnel-nas")).toMatch(
-      /^ended the earlier session \(pid \d+\) of tunnel-nas$/m,
+      /^the public host says: ended the earlier session \(pid \d+\) of tunnel-nas$/m,
     );
   });
 
