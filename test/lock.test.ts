@@ -141,6 +141,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
 
   test("is waited for with the rollback of the change on trial armed again", async () => {
     mkdirSync(join(folder, "trial"));
+    for (const file of ["undo", "roll-back", "kept"]) writeFileSync(join(folder, "trial", file), "whole\n");
     start("first");
     await hasIt("first");
     const waiter = start("waiter", { confirm: "yes" });

@@ -7,9 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  readdirSync,
   rmSync,
-  rmdirSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -17,38 +15,51 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readScript } from "../components/remoteScript.ts";
+import { libraryOf, readScript } from "../components/remoteScript.ts";
 import { shells } from "./support/shells.ts";
 
-// The very program that a host runs, in a temporary folder of this machine.
+// What a trial keeps, and the very program that a host runs to put it back, in a temporary folder of this machine.
+
+const ALICE = 54321;
 
 let folder: string;
 let trial: string;
+let home: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "roll-back-"));
+  chmodSync(folder, 0o755);
   trial = join(folder, "trial");
-  mkdirSync(trial);
+  mkdirSync(trial, { mode: 0o700 });
   writeFileSync(join(trial, "roll-back"), readScript("installed/rollBack"));
   writeFileSync(join(trial, "undo"), `echo "$how" >${folder}/undone\n`);
+  home = join(folder, "home of *");
+  mkdirSync(join(home, ".ssh"), { recursive: true });
+  for (const path of [home, join(home, ".ssh")]) chownSync(path, ALICE, ALICE);
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Keeps files as they were; undefined: there was none. They are put back by this user and group. */
+/** Keeps files as they were, of an account or of root; undefined: there was none. */
 const keep = (files: Record<string, string | undefined>, ids = "0:0") => {
   const lines = Object.entries(files).map(([file, text], index) => {
-    if (text !== undefined) writeFileSync(join(trial, String(index + 1)), text);
+    if (text !== undefined) writeFileSync(join(trial, String(index + 1)), text, { mode: 0o640 });
     return `${index + 1}\t${ids}\t${file}\n`;
   });
   writeFileSync(join(trial, "kept"), `${lines.join("")}whole\n`);
 };
 
-const root = process.getuid?.() === 0; // it acts as the owner of a folder
+const alices = `${ALICE}:${ALICE}`;
+const aliceWrites = (path: string, text: string) => {
+  writeFileSync(path, text);
+  chownSync(path, ALICE, ALICE);
+};
+
+const root = process.getuid?.() === 0; // it acts as the account
 
 describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
   const run = (how: string) =>
     spawnSync(shell[0]!, [...shell.slice(1), join(trial, "roll-back"), how], {
       encoding: "utf8",
-      timeout: 30_000,
+      timeout: 60_000,
     });
   const rollBack = (how: string) => run(how).status;
 
@@ -61,6 +72,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(added)).toBe(false);
     expect(readFileSync(join(folder, "undone"), "utf8")).toBe("script\n");
     expect(existsSync(trial)).toBe(false);
+    expect(existsSync(`${trial}.ended`)).toBe(false);
     expect(existsSync(`${trial}.taken-back`)).toBe(false);
   });
 
@@ -83,91 +95,150 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(join(folder, "undone"))).toBe(false);
   });
 
-  test("keeps all of it and fails where what it undoes besides files complains, so that it is tried again", () => {
-    const changed = join(folder, "changed");
-    writeFileSync(changed, "new");
-    keep({ [changed]: "old\n" });
-    writeFileSync(join(trial, "undo"), "[ -e ../healed ] || complain 'sshd cannot be reloaded'\n");
+  test("stays, and fails, while what it has put back does not become active, and says why", () => {
+    const file = join(folder, "changed");
+    keep({ [file]: "old\n" });
+    writeFileSync(join(trial, "active"), "");
+    writeFileSync(join(trial, "undo"), `[ -e ${folder}/mended ] || not_done "sshd does not load it"\n`);
     const { status, stderr } = run("timer");
-    expect({ status, stderr }).toEqual({
-      status: 1,
-      stderr: "ssh-reverse-tunnel: sshd cannot be reloaded\n",
-    });
+    expect(status).toBe(1);
+    expect(stderr).toContain("sshd does not load it; this is tried again until it succeeds");
     expect(existsSync(join(trial, "kept"))).toBe(true);
+    expect(existsSync(join(trial, "active"))).toBe(false);
     expect(existsSync(`${trial}.taken-back`)).toBe(false);
-    writeFileSync(join(folder, "healed"), "");
+    writeFileSync(join(folder, "mended"), "");
     expect(rollBack("timer")).toBe(0);
-    expect(readFileSync(changed, "utf8")).toBe("old\n");
     expect(existsSync(trial)).toBe(false);
   });
 
-  test("puts nothing back by a list that is not whole, since nothing was changed under it", () => {
-    const [changed, odd] = [join(folder, "changed"), join(folder, "odd")];
-    for (const file of [changed, odd]) writeFileSync(file, "new");
-    for (const torn of ["", `1\t0:0\t${changed}\n`, `1\t0:0\t${changed}\n2\t0:0\t${odd.slice(0, -1)}`]) {
-      writeFileSync(join(trial, "1"), "");
+  test("puts nothing back of what is not whole, and lets it be seen", () => {
+    const [changed, added] = [join(folder, "changed"), join(folder, "added")];
+    for (const file of [changed, added]) writeFileSync(file, "new");
+    keep({ [changed]: "old\n", [added]: undefined });
+    for (const torn of ["", `1\t0:0\t${changed}\n`]) {
       writeFileSync(join(trial, "kept"), torn);
       const { status, stderr } = run("boot");
-      expect({ status, stderr }).toEqual({
-        status: 0,
-        stderr: expect.stringContaining("kept is damaged") as string,
-      });
+      expect(status).toBe(0);
+      expect(stderr).toContain("is not whole, and nothing was put back");
       expect(readFileSync(changed, "utf8")).toBe("new");
+      expect(existsSync(join(trial, "kept"))).toBe(true);
     }
   });
 
-  test("puts back a file whose path has spaces and what a shell takes for a pattern, and no other", () => {
-    const home = join(folder, "John Doe * [x]");
-    mkdirSync(home);
-    mkdirSync(join(folder, "John"));
-    writeFileSync(join(home, "nas.conf"), "new");
-    writeFileSync(join(folder, "John", "mail"), "John's");
-    keep({ [join(home, "nas.conf")]: "old\n" });
+  test("gives an account its file back, with its mode, in a home with a space and an asterisk", () => {
+    const file = join(home, ".ssh/config");
+    aliceWrites(file, "new");
+    keep({ [file]: "old\n" }, alices);
     expect(rollBack("timer")).toBe(0);
-    expect(readFileSync(join(home, "nas.conf"), "utf8")).toBe("old\n");
-    expect(readdirSync(folder).sort()).toEqual(["John", "John Doe * [x]", "trial.taken-back", "undone"]);
-    expect(readdirSync(join(folder, "John"))).toEqual(["mail"]);
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+    const { uid, mode } = statSync(file);
+    expect([uid, mode & 0o7777]).toEqual([ALICE, 0o640]);
   });
 
-  describe("of an account's file", () => {
-    const nobody = 65534;
-    let home: string;
-    beforeEach(() => {
-      chmodSync(folder, 0o755);
-      home = join(folder, "home");
-      mkdirSync(home);
-      chownSync(home, nobody, nobody);
-    });
+  test("takes an account's link or pipe in the place of a file away, and goes nowhere by it", () => {
+    const secret = join(folder, "secret");
+    writeFileSync(secret, "root's", { mode: 0o600 });
+    const [link, pipe, gone] = ["link", "pipe", "gone"].map((name) => join(home, ".ssh", name)) as [
+      string,
+      string,
+      string,
+    ];
+    symlinkSync(secret, link);
+    symlinkSync(secret, gone);
+    spawnSync("mkfifo", [pipe]);
+    keep({ [link]: "old", [pipe]: "old", [gone]: undefined }, alices);
+    expect(rollBack("timer")).toBe(0);
+    for (const path of [link, pipe]) {
+      expect(lstatSync(path).isFile()).toBe(true);
+      expect(readFileSync(path, "utf8")).toBe("old");
+    }
+    expect(existsSync(gone)).toBe(false);
+    expect(readFileSync(secret, "utf8")).toBe("root's");
+  });
 
-    test("is the account's own act, with the mode that the file had", () => {
-      const file = join(home, "nas.conf");
-      keep({ [file]: "old\n" }, `${nobody}:${nobody}`);
-      chmodSync(join(trial, "1"), 0o600);
-      expect(rollBack("timer")).toBe(0);
-      const { uid, gid, mode } = statSync(file);
-      expect({ uid, gid, mode: mode & 0o7777 }).toEqual({ uid: nobody, gid: nobody, mode: 0o600 });
-    });
+  test("refuses a folder that an account has put a link in the place of", () => {
+    const elsewhere = join(folder, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o777 });
+    chmodSync(elsewhere, 0o777);
+    rmSync(join(home, ".ssh"), { recursive: true });
+    symlinkSync(elsewhere, join(home, ".ssh"));
+    spawnSync("chown", ["-h", alices, join(home, ".ssh")]);
+    keep({ [join(home, ".ssh/config")]: "old" }, alices);
+    const { status, stderr } = run("timer");
+    expect(status).toBe(1);
+    expect(stderr).toContain("/.ssh is a link");
+    expect(existsSync(join(elsewhere, "config"))).toBe(false);
+  });
+});
 
-    test("writes nowhere that the account could not write, whatever it has put in the way", () => {
-      mkdirSync(join(folder, "roots"), { mode: 0o755 });
-      rmdirSync(home);
-      symlinkSync(join(folder, "roots"), home);
-      keep({ [join(home, "nas.conf")]: "old\n" }, `${nobody}:${nobody}`);
-      expect(rollBack("timer")).toBe(1);
-      expect(readdirSync(join(folder, "roots"))).toEqual([]);
-      expect(existsSync(join(trial, "kept"))).toBe(true);
+describe.skipIf(!root).each(shells)("what a trial keeps, in %s", (_name, shell) => {
+  /** keep_files as it travels, with places that are known here. */
+  const keepFiles = (...places: string[]) => {
+    const library = libraryOf("tunnelService").map(readScript).join("");
+    const body = `
+locate() { case $1 in "~alice/"*) AT_PATH='${home}'/\${1#*/} AT_IDS=${alices} ;; *) AT_PATH=$1 AT_IDS=0:0 ;; esac; }
+set -eu
+kf_refusal=
+keep_files '${trial}' "$@" || { echo "refused: $kf_refusal" >&2; exit 1; }
+mv '${trial}/kept.new' '${trial}/kept'
+`;
+    const header = "HOST=gate OWNER=owner RESOURCE=r WHAT=w TRIAL=t ROLL_BACK=x SERVICE=s\n";
+    return spawnSync(shell[0]!, [...shell.slice(1), "-s", "--", ...places], {
+      input: header + library + body,
+      encoding: "utf8",
+      timeout: 60_000,
     });
+  };
+  const kept = () => readFileSync(join(trial, "kept"), "utf8").split("\n");
 
-    test("replaces a pipe and a link in its place, and follows neither", () => {
-      const [pipe, link] = [join(home, "pipe.conf"), join(home, "link.conf")];
-      spawnSync("mkfifo", [pipe]);
-      writeFileSync(join(folder, "secret"), "secret", { mode: 0o600 });
-      symlinkSync(join(folder, "secret"), link);
-      keep({ [pipe]: "one\n", [link]: "two\n" }, `${nobody}:${nobody}`);
-      expect(rollBack("timer")).toBe(0);
-      expect([readFileSync(pipe, "utf8"), readFileSync(link, "utf8")]).toEqual(["one\n", "two\n"]);
-      expect(lstatSync(link).isFile()).toBe(true);
-      expect(readFileSync(join(folder, "secret"), "utf8")).toBe("secret");
-    });
+  test("is a number, who acts there, and the path for each, and a last line that says that it is whole", () => {
+    const own = join(folder, "own");
+    writeFileSync(own, "root's own", { mode: 0o604 });
+    aliceWrites(join(home, ".ssh/config"), "hers\n\n");
+    chmodSync(join(home, ".ssh/config"), 0o4640);
+    const places = [own, "~alice/.ssh/config", "~alice/.ssh/none"];
+    expect(keepFiles(...places)).toMatchObject({ status: 0, stderr: "" });
+    expect(keepFiles(...places, "/nowhere")).toMatchObject({ status: 0, stderr: "" });
+    expect(kept()).toEqual([
+      `1\t0:0\t${own}`,
+      `2\t${alices}\t${home}/.ssh/config`,
+      `3\t${alices}\t${home}/.ssh/none`,
+      "4\t0:0\t/nowhere",
+      "whole",
+      "",
+    ]);
+    expect(readFileSync(join(trial, "1"), "utf8")).toBe("root's own");
+    expect(readFileSync(join(trial, "2"), "utf8")).toBe("hers\n\n");
+    const { uid, mode } = statSync(join(trial, "2"));
+    expect([uid, mode & 0o7777]).toEqual([0, 0o640]);
+    expect(existsSync(join(trial, "3"))).toBe(false);
+  });
+
+  test("is nothing of root's that an account has put a link to in the place of its file", () => {
+    const secret = join(folder, "secret");
+    writeFileSync(secret, "root's", { mode: 0o644 });
+    symlinkSync(secret, join(home, ".ssh/config"));
+    expect(keepFiles("~alice/.ssh/config").stderr).toContain(
+      "/.ssh/config is not a file of its account's own, but a link",
+    );
+    expect(existsSync(join(trial, "kept"))).toBe(false);
+    rmSync(join(home, ".ssh"), { recursive: true });
+    symlinkSync(folder, join(home, ".ssh"));
+    spawnSync("chown", ["-h", alices, join(home, ".ssh")]);
+    expect(keepFiles("~alice/.ssh/secret").stderr).toContain("or a folder above it is a link");
+  });
+
+  test("does not wait for an account's pipe, nor for a file that has no end", () => {
+    spawnSync("mkfifo", ["-m", "666", join(home, ".ssh/config")]);
+    expect(keepFiles("~alice/.ssh/config").stderr).toContain("is not a file of its account's own");
+    const large = join(home, ".ssh/large");
+    aliceWrites(large, "x".repeat(1_100_000));
+    expect(keepFiles("~alice/.ssh/large").stderr).toContain("is larger than a megabyte");
+  });
+
+  test("is not a file that its account alone may read, where that account may not", () => {
+    writeFileSync(join(home, ".ssh/config"), "root's, in her folder", { mode: 0o600 });
+    expect(keepFiles("~alice/.ssh/config").status).toBe(1);
+    expect(existsSync(join(trial, "kept"))).toBe(false);
   });
 });

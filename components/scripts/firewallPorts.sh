@@ -15,7 +15,7 @@ apply() {
   refuse_likenesses
   closed=$NL$(each_opening print_closed)$NL
   undo=$(each_opening undo_text)
-  if [ -n "$undo" ]; then begin_trial "$closing_text$NL$undo"; fi
+  if [ -n "$undo" ]; then begin_trial "$undo"; fi
   each_opening open_it
   open_firewalld
   put_sources_first
@@ -83,7 +83,7 @@ was_open() { case $closed in *"$NL$1 $2$NL"*) ;; *) echo yes ;; esac }
 # then another tunnel may have it on its record.
 undo_text() {
   [ -n "$(was_open "$1" "$2")" ] ||
-    printf "[ \"\$(grep -rlxF -e '%s' %s 2>/dev/null | wc -l)\" -gt 1 ] || { %s; }\n" \
+    printf "[ \"\$(grep -rlxF -e '%s' %s 2>/dev/null | wc -l)\" -gt 1 ] || { %s; } || not_done 'the firewall does not close the port'\n" \
       "$1$TAB$2" "$STATE" "$("close_${1}_text" "$2")"
 }
 

@@ -161,7 +161,9 @@ is_port_alone() {
   case " $ia_ports " in *" $3/tcp "*) ;; *) return 1 ;; esac
 }
 
-# Shell text that closes it: as the host boots, when firewalld does not run yet, in its files.
+# Shell text that closes it: as the host boots, when firewalld does not run yet, in its files. It fails where the port may
+# still be open. 112: there is no such zone
+# any more; 127: nor such a firewall; 252: firewalld does not run.
 close_firewalld_text() {
   # shellcheck disable=SC2086  # words
   set -- $1
@@ -170,9 +172,9 @@ close_firewalld_text() {
   shift 2
   cf_close="$cf_close '$(firewalld_option remove "$@")'"
   if [ "$cf_state" = --running ]; then
-    printf '%s' "! firewalld_runs || close firewall-cmd --quiet $cf_close"
+    printf '%s' "[ \"\$how\" = boot ] || firewall-cmd --quiet $cf_close || case \$? in 112 | 127 | 252) ;; *) false ;; esac"
   else
-    printf '%s' "if firewalld_runs; then close firewall-cmd --quiet --permanent $cf_close; else close firewall-offline-cmd $cf_close; fi"
+    printf '%s' "if [ \"\$how\" = boot ]; then firewall-offline-cmd --quiet $cf_close; else firewall-cmd --quiet --permanent $cf_close; fi || case \$? in 112 | 127) ;; 252) firewall-offline-cmd --quiet $cf_close ;; *) false ;; esac"
   fi
 }
 
@@ -250,22 +252,11 @@ likeness_in_ufw() {
     done
 }
 
-# For the rollback, before what close_*_text says. What was closed meanwhile, or whose zone is gone, is closed.
-# shellcheck disable=SC2016  # it is for that shell
-closing_text='firewalld_runs() { [ "$how" != boot ] && firewall-cmd --state >/dev/null 2>&1; }
-close() {
-  "$@"
-  case $? in
-    0 | 12 | 112) ;;
-    *) complain "no new login confirmed the change to the firewall, and it cannot be taken back yet: $*" ;;
-  esac
-}'
-
 # Where ufw's own rules are not there yet, as the host boots, it writes to its first file and fails, and to its second the
 # second time.
 close_ufw_text() {
   # shellcheck disable=SC2086  # words
   cu_rule=$(ufw_rule $1)
-  # shellcheck disable=SC2016  # how it is rolled back is in its own variable
-  printf 'if [ "$how" != boot ] || ! ufw delete %s >/dev/null; then close ufw delete %s >/dev/null; fi' "$cu_rule" "$cu_rule"
+  # shellcheck disable=SC2016  # what comes of the rollback is in its own variable
+  printf '! command -v ufw >/dev/null || ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$cu_rule" "$cu_rule"
 }

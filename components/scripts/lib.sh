@@ -77,6 +77,10 @@ need_cmd() {
     fail "the command '$1' is missing; install ${2:-it} and run 'pulumi up' again"
 }
 
+# sync_file PATH… — returns when these files and folders would survive a power cut. A sync that takes no names does it for
+# the whole machine.
+sync_file() { sync -- "$@" 2>/dev/null || sync; }
+
 # sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each.
 sshd_effective() {
   se_settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1

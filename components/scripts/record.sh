@@ -72,7 +72,7 @@ begin_apply() {
 
 keep_stack_id() {
   [ -n "$STACK_ID" ] && [ ! -s "$ID_FILE" ] || return 0
-  printf '%s\n' "$STACK_ID" >"$ID_FILE.new" && mv -f -- "$ID_FILE.new" "$ID_FILE" || {
+  printf '%s\n' "$STACK_ID" >"$ID_FILE.new" && sync_file "$ID_FILE.new" && mv -f -- "$ID_FILE.new" "$ID_FILE" || {
     rm -f -- "$ID_FILE.new"
     cannot "write $ID_FILE" "$ID_FILE"
   }
@@ -152,7 +152,7 @@ write_record() {
       (umask 077 && mkdir -p "$STATE/$OWNER") || cannot "create $STATE/$OWNER" "$STATE/$OWNER"
     fi
     keep_stack_id
-    printf '%s' "${1#"$NL"}" >"$RECORD.new" && mv -f -- "$RECORD.new" "$RECORD" ||
+    printf '%s' "${1#"$NL"}" >"$RECORD.new" && sync_file "$RECORD.new" && mv -f -- "$RECORD.new" "$RECORD" ||
       cannot "write $RECORD" "$RECORD"
   fi
   RECORDED=$1

@@ -53,31 +53,22 @@ changed_for_admin() {
 # For the rollback, which has put the drop-in back, or taken it away. Where ExecReload is a bare signal, a mistake in
 # sshd's configuration would end sshd.
 undo_text() {
-  included || printf "sed -i '\\|^%s\$|d' %s || complain 'cannot write %s'\n" "$INCLUDE" "$(real_path "$MAIN")" "$MAIN"
+  included || printf "take_line '%s' '%s'\n" "$(real_path "$MAIN")" "$INCLUDE"
   cat <<'EOT'
-load_old_sshd() {
-  mistake=$(sshd -t 2>&1) || {
-    complain "no new login confirmed the change to sshd, and the old configuration cannot be loaded yet, since sshd -t says: $(printf '%s\n' "$mistake" | head -n 1 | tr -cd ' -~')"
-    return 0
-  }
+if [ "$how" != files ] && [ "$how" != boot ]; then
   for unit in ssh sshd; do
-    # Not is-active, whose answer is the same where systemd does not answer.
-    state=$(systemctl show --property ActiveState --value $unit.service) || {
-      complain "no new login confirmed the change to sshd, and the old configuration cannot be loaded yet, since systemd does not answer"
-      return 0
-    }
-    case $state in active | reloading) ;; *) continue ;; esac
+    case $(systemctl show --property ActiveState $unit.service) in
+      ActiveState=inactive | ActiveState=failed) continue ;;
+      ActiveState=*) ;;
+      *) not_done "systemd does not say whether sshd runs" && break ;;
+    esac
     verb=reload-or-restart
     ! systemctl is-active --quiet $unit.socket || verb=restart
-    systemctl $verb $unit.service || {
-      complain "no new login confirmed the change to sshd, and $unit.service does not load the old configuration yet"
-      return 0
-    }
+    sshd -t && systemctl $verb $unit.service && systemctl is-active --quiet $unit.service || not_done "sshd does not load the old configuration"
     break
   done
-  echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
-}
-[ "$how" = files ] || [ "$how" = boot ] || load_old_sshd
+  [ -n "$failed" ] || echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
+fi
 EOT
 }
 
@@ -88,7 +79,7 @@ in_place() {
     share line "$MAIN$TAB$INCLUDE" yes
   fi
   [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$text" | cmp -s - "$DROP_IN_FILE" && included &&
-    [ -z "$trial_was_damaged" ] && { ! on_trial || trial_is_active; }
+    { ! on_trial || trial_is_active; }
 }
 
 # Whether the main file includes the drop-ins' folder, or our drop-in.

@@ -10,42 +10,51 @@ TRIAL=${TRIAL-}
 TRIAL_UNIT=$OWNER-$TRIAL-rollback
 TRIAL_DIR=/var/lib/$TRIAL_UNIT
 TRIAL_AT_BOOT=$TRIAL_UNIT-at-boot.service
-TRIAL_AFTER_BOOT=$TRIAL_UNIT-after-boot.service
-UNITS=/etc/systemd/system
-TRIAL_WANTS=$UNITS/sysinit.target.wants
+# What could not be taken back as the host booted is tried again by this one.
+TRIAL_AGAIN=$TRIAL_UNIT-again.service
+TRIAL_WANTS=/etc/systemd/system/sysinit.target.wants
+# A trial that has ended, while it is cleared away.
+TRIAL_ENDED=$TRIAL_DIR.ended
 # Left by the rollback, for the next run to say so.
 TAKEN_BACK=$TRIAL_DIR.taken-back
 
 # begin_trial UNDO PLACE… — keeps the files as they are, and arms the rollback. UNDO is shell text for what else it does.
 # What an earlier trial kept, which nobody confirmed, is what last worked: that stays, and is what comes back.
-#
-# A power cut may come at any moment, and what was not synced is then gone, or empty. So all that the rollback consists of
-# is on the disk before "kept", which lists it, and all of that before the first change. Under a folder without a whole
-# "kept", nothing was changed.
+# When this returns, all of it is on the disk: a change never gets there before its rollback.
 begin_trial() {
   need_cmd systemd-run systemd
+  need_cmd timeout coreutils
   bt_undo=$1
   shift
+  ! is_torn ||
+    fail "this host lost its power during a change that nobody had confirmed, and what it had kept of the configuration before, in $TRIAL_DIR, is not whole; look at what is configured now, run 'rm -r $TRIAL_DIR' there if that is right, and run 'pulumi up' again"
   bt_folder=$TRIAL_DIR
   # In one piece: a folder of that name is a whole one, even where this run is killed.
   on_trial || bt_folder=$TRIAL_DIR.new
+  kf_refusal=
   {
     rm -rf -- "$TRIAL_DIR.new" &&
-      { [ "$bt_folder" = "$TRIAL_DIR" ] || mkdir -m 700 -- "$bt_folder"; } &&
+      { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
       rm -f -- "$bt_folder/active" &&
-      printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" && mv -f -- "$bt_folder/roll-back.new" "$bt_folder/roll-back" &&
-      add_undo "$bt_folder" "$bt_undo" && keep_files "$bt_folder" "$@" &&
-      sync_disks "$bt_folder" && mv -f -- "$bt_folder/kept.new" "$bt_folder/kept" &&
-      { [ "$bt_folder" = "$TRIAL_DIR" ] || { rm -rf -- "$TRIAL_DIR" && mv -T -- "$bt_folder" "$TRIAL_DIR"; }; }
+      printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" &&
+      keep_undo "$bt_folder" &&
+      keep_files "$bt_folder" "$@" &&
+      sync_file "$bt_folder"/* &&
+      mv -f -- "$bt_folder/roll-back.new" "$bt_folder/roll-back" &&
+      mv -f -- "$bt_folder/undo.new" "$bt_folder/undo" &&
+      mv -f -- "$bt_folder/kept.new" "$bt_folder/kept" &&
+      sync_file "$bt_folder" &&
+      { [ "$bt_folder" = "$TRIAL_DIR" ] || mv -- "$bt_folder" "$TRIAL_DIR"; }
   } || {
     rm -rf -- "$TRIAL_DIR.new"
+    [ -z "$kf_refusal" ] || fail "$kf_refusal"
     cannot "write $TRIAL_DIR" "$TRIAL_DIR"
   }
   # One whose time is up waits for our lock: the trial begins anew in its place.
-  systemctl stop "$TRIAL_UNIT.service" 2>/dev/null || :
-  roll_back_at_boot && sync_disks "$TRIAL_DIR" "$UNITS" || {
+  systemctl stop "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  roll_back_at_boot || {
     give_up_trial
-    cannot "write $UNITS/$TRIAL_AT_BOOT" "$UNITS"
+    cannot "write /etc/systemd/system/$TRIAL_AT_BOOT" /etc/systemd/system
   }
   arm "$TRIAL_SECONDS" || {
     give_up_trial
@@ -56,50 +65,90 @@ begin_trial() {
 # What an earlier trial has changed and nobody confirmed may not stay without a rollback.
 give_up_trial() { if [ "$bt_folder" = "$TRIAL_DIR" ]; then roll_back script; else end_trial; fi; }
 
-# sync_disks PATH… — writes out all of the file systems that these are on. Older versions of sync(1) have no "-f".
-sync_disks() { sync -f -- "$@" 2>/dev/null || sync; }
-
-# add_undo FOLDER TEXT — to what is to be undone already.
-add_undo() {
-  au_mark="# $(printf '%s' "$2" | sha256sum | cut -d' ' -f1)"
-  [ ! -f "$1/undo" ] || ! grep -qxF -- "$au_mark" "$1/undo" || return 0
+# keep_undo FOLDER — what an earlier trial is to undo comes first.
+keep_undo() {
   {
     [ ! -f "$1/undo" ] || cat -- "$1/undo"
-    printf '%s\n%s\n' "$au_mark" "$2"
-  } >"$1/undo.new" && mv -f -- "$1/undo.new" "$1/undo"
+    printf '%s\n' "$bt_undo" | cmp -s - "$1/undo" || printf '%s\n' "$bt_undo"
+  } >"$1/undo.new"
 }
 
-# keep_files FOLDER PLACE… — writes kept.new: for each the number of its copy, the "uid:gid" of who puts it back, since
-# nobody may know names yet as the host boots, and the path. A file that is not there is kept as such: the rollback removes
-# it. The last line says that the list is whole.
+# keep_files FOLDER PLACE… — lists them in "kept": "NUMBER<TAB>UID:GID<TAB>PATH", with who acts there, and "whole" at the end.
+# The rollback asks nobody about accounts, since they may not be known yet as the host boots. A file that is not there is
+# kept as such: the rollback removes it.
 keep_files() {
   kf_folder=$1
   shift
-  { [ ! -f "$kf_folder/kept" ] || sed '$d' "$kf_folder/kept"; } >"$kf_folder/kept.new" || return 1
+  { [ ! -f "$kf_folder/kept" ] || grep -vxF whole "$kf_folder/kept" || :; } >"$kf_folder/kept.new" || return 1
   for kf_place; do
     locate "$kf_place"
     ! cut -f3- "$kf_folder/kept.new" | grep -qxF -- "$AT_PATH" || continue
     kf_number=$(($(wc -l <"$kf_folder/kept.new") + 1))
-    rm -f -- "$kf_folder/$kf_number"
-    ! is_there "$kf_place" || keep_file "$kf_place" "$kf_folder/$kf_number" || return 1
+    case $AT_IDS in
+      0:*) keep_file_of_root "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
+      *) keep_file_of_account "$AT_IDS" "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
+    esac
     printf '%s\t%s\t%s\n' "$kf_number" "$AT_IDS" "$AT_PATH" >>"$kf_folder/kept.new" || return 1
   done
   echo whole >>"$kf_folder/kept.new"
 }
 
-# keep_file PLACE COPY — an account's file is read by that account: root would follow a link.
-# shellcheck disable=SC2016
-keep_file() {
-  if [ "${AT_IDS%:*}" = "$SELF" ]; then
-    cp -a -- "$AT_PATH" "$2"
-    return
+# keep_file_of_root PATH COPY — a link of root's stays one.
+keep_file_of_root() {
+  rm -f -- "$2"
+  if [ -f "$1" ] || [ -L "$1" ]; then
+    cp -a -- "$1" "$2"
+  elif [ -e "$1" ]; then
+    kf_refusal="$1 is not a file; move it away and run 'pulumi up' again"
+    return 1
   fi
-  ke_mode=$(as "$AT_IDS" sh -c '[ -f "$1" ] && [ ! -L "$1" ] && stat -c %a -- "$1"' sh "$AT_PATH") || ke_mode=
-  case $ke_mode in
-    *[!0-7]* | "" | ????*) fail "$1 is no regular file; put one in its place, or remove it, and run 'pulumi up' again" ;;
+}
+
+# What an account says of a file of its own: mode and size, and then what is in it. A folder of an account's on the way is one
+# that it could lead elsewhere. This runs as the account.
+# shellcheck disable=SC2016
+KEEP_AS_ACCOUNT='
+  folder=${1%/*}
+  while [ -n "$folder" ]; do
+    if [ -L "$folder" ] && [ "$(stat -c %u -- "$folder")" != 0 ]; then echo link && exit; fi
+    folder=${folder%/*}
+  done
+  if [ -L "$1" ]; then
+    echo link
+  elif [ -f "$1" ]; then
+    stat -c "%a %s" -- "$1" && cat -- "$1"
+  elif [ -e "$1" ]; then
+    echo other
+  else
+    echo absent
+  fi'
+
+# keep_file_of_account UID:GID PATH COPY — read as that account, a megabyte at most and in ten seconds: it may put a link, a
+# pipe or a process of its own there at any time. Only we write the copy.
+keep_file_of_account() {
+  rm -f -- "$3" "$3.new"
+  # shellcheck disable=SC2016
+  timeout -s KILL 10 sh -c 'setpriv --reuid "${1%:*}" --regid "${1#*:}" --clear-groups sh -c "$2" sh "$3" | head -c 1048577 >"$4"' \
+    sh "$1" "$KEEP_AS_ACCOUNT" "$2" "$3.new" </dev/null 3>&- 4>&- 5>&- 9>&- 2>/dev/null || [ $? = 137 ] || return 1
+  ka_mode=$(head -n 1 -- "$3.new" | head -c 24)
+  ka_size=${ka_mode#* }
+  ka_mode=${ka_mode%% *}
+  case $ka_mode in
+    absent)
+      rm -f -- "$3.new"
+      return 0
+      ;;
+    link | other) kf_refusal="$2 is not a file of its account's own, but a link or something else, or a folder above it is a link; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    '' | *[!0-7]*) kf_refusal="$2 cannot be read as its account within ten seconds; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    *) [ "$(wc -c <"$3.new")" -le 1048576 ] || kf_refusal="$2 is larger than a megabyte; move it away and run 'pulumi up' again" ;;
   esac
-  copy_as_account "$AT_PATH" "$2" || fail "$1 cannot be read by its account; repair that, or remove it, and run 'pulumi up' again"
-  chmod "$ke_mode" -- "$2"
+  [ -z "$kf_refusal" ] || return 1
+  while [ "${#ka_mode}" -gt 3 ]; do ka_mode=${ka_mode#?}; done
+  tail -n +2 -- "$3.new" >"$3" && chmod "$ka_mode" -- "$3" && rm -f -- "$3.new" || return 1
+  [ "$(wc -c <"$3")" = "$ka_size" ] || {
+    kf_refusal="$2 changed while it was read; run 'pulumi up' again"
+    return 1
+  }
 }
 
 arm() {
@@ -108,59 +157,75 @@ arm() {
     --property Restart=on-failure --property RestartSec=10 /bin/sh "$TRIAL_DIR/roll-back" timer
 }
 
-# Before sshd, firewall and tunnel start; ufw is earlier than all others. Where that fails, say since the disk is full, a
-# second unit tries again until it has succeeded. systemd reads both at the next boot and not before.
+# Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
+# before. Where that fails, those start with the change, and are told about the old configuration as soon as it is back:
+# systemd before 244 starts no oneshot unit again, so another unit does that.
 roll_back_at_boot() {
-  write_trial_unit "$TRIAL_AT_BOOT" "DefaultDependencies=no
+  cat >"/etc/systemd/system/$TRIAL_AT_BOOT.new" <<EOT || return 1
+# Managed by ssh-reverse-tunnel, for a minute.
+[Unit]
+Description=Take back a change on trial of ssh-reverse-tunnel
+DefaultDependencies=no
+ConditionPathExists=$TRIAL_DIR/kept
 RequiresMountsFor=/var/lib /etc
 After=local-fs.target
 Before=sysinit.target ufw.service
+OnFailure=$TRIAL_AGAIN
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh $TRIAL_DIR/roll-back boot" || return 1
-  write_trial_unit "$TRIAL_AFTER_BOOT" "After=multi-user.target
-StartLimitIntervalSec=0
+ExecStart=/bin/sh $TRIAL_DIR/roll-back boot
+TimeoutStartSec=90
+EOT
+  cat >"/etc/systemd/system/$TRIAL_AGAIN.new" <<EOT || return 1
+# Managed by ssh-reverse-tunnel, for a minute.
+[Unit]
+Description=Take back a change on trial of ssh-reverse-tunnel, which could not be taken back before
+ConditionPathExists=$TRIAL_DIR/kept
+After=ssh.service sshd.service ufw.service firewalld.service
 
 [Service]
 ExecStart=/bin/sh $TRIAL_DIR/roll-back timer
 Restart=on-failure
-RestartSec=10" || return 1
+RestartSec=10
+EOT
   if [ ! -d "$TRIAL_WANTS" ]; then
-    mkdir -m 755 -- "$TRIAL_WANTS" || return 1
-    : >"$TRIAL_DIR/wants-is-ours"
+    : >"$TRIAL_DIR/wants-is-ours" && mkdir -m 755 -- "$TRIAL_WANTS" || return 1
   fi
-  ln -sf "../$TRIAL_AT_BOOT" "$TRIAL_WANTS/$TRIAL_AT_BOOT" &&
-    ln -sf "../$TRIAL_AFTER_BOOT" "$UNITS/multi-user.target.wants/$TRIAL_AFTER_BOOT"
+  ln -sf "../$TRIAL_AT_BOOT" "$TRIAL_WANTS/$TRIAL_AT_BOOT" || return 1
+  set -- "/etc/systemd/system/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AGAIN"
+  sync_file "$1.new" "$2.new" && mv -f -- "$1.new" "$1" && mv -f -- "$2.new" "$2" || return 1
+  sync_file "$TRIAL_DIR" "${TRIAL_DIR%/*}" "$TRIAL_WANTS" "${1%/*}"
 }
 
-# write_trial_unit NAME TEXT
-write_trial_unit() {
-  printf '%s\n' "# Managed by ssh-reverse-tunnel, for a minute." "[Unit]" \
-    "Description=Take back a change on trial of ssh-reverse-tunnel" "ConditionPathExists=$TRIAL_DIR/kept" "$2" |
-    put "$UNITS/$1" 644
-}
-
-# Another script has the lock, and this one has come over a new login: time enough to wait for it. Called again and again
-# while it waits, at least once a minute.
+# Another script has the lock, and this one has come over a new login: time enough to wait for it.
 hold_trial() {
-  [ "${CONFIRM-}" != yes ] || [ ! -d "$TRIAL_DIR" ] || arm 240 || :
+  [ "${CONFIRM-}" != yes ] || ! on_trial || arm 240 || :
 }
 
 # clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
-  # Not by a power cut: see begin_trial. Nobody knows any more which file was the one that worked.
-  if [ -e "$TRIAL_DIR/kept" ] && ! on_trial; then
-    warn "the rollback of an earlier change is damaged ($TRIAL_DIR/kept is not whole); the change is tried once more"
-    trial_was_damaged=yes
-  fi
   [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
-  { [ "$1" = apply ] && on_trial; } || { [ ! -e "$TRIAL_DIR" ] && [ ! -e "$TRIAL_DIR.new" ]; } || end_trial
+  if [ "$1" = apply ] && on_trial; then return 0; fi
+  # One that is torn ends in the second run: where the first did not stop at it, all was in place, and a new login shows that
+  # it works.
+  if [ "$1" = apply ] && is_torn && [ "${CONFIRM-}" != yes ]; then return 0; fi
+  for cl_path in "$TRIAL_DIR" "$TRIAL_DIR.new" "$TRIAL_ENDED" "/etc/systemd/system/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AGAIN"; do
+    if [ -e "$cl_path" ]; then
+      end_trial
+      return 0
+    fi
+  done
 }
 
-trial_was_damaged=
+# A trial is one that can be taken back. The last line of "kept" is written when all else is on the disk.
+on_trial() {
+  [ -s "$TRIAL_DIR/undo" ] && [ -s "$TRIAL_DIR/roll-back" ] && [ -f "$TRIAL_DIR/kept" ] &&
+    [ "$(tail -n 1 -- "$TRIAL_DIR/kept")" = whole ]
+}
 
-on_trial() { [ "$(tail -n 1 -- "$TRIAL_DIR/kept" 2>/dev/null)" = whole ]; }
+# What is left of a trial whose disk lost a part of it.
+is_torn() { [ -d "$TRIAL_DIR" ] && ! on_trial; }
 
 # Whether what is on trial is what runs, and not only what is written.
 trial_is_active() { [ -f "$TRIAL_DIR/active" ]; }
@@ -180,31 +245,71 @@ confirm_later() {
     fail "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
 }
 
-# Keeps the change, which is on the disk before its rollback goes. That goes with "kept", at once; all else is clearing up.
+# Keeps the change. With the folder's name goes the rollback, at once, and not before the disk has what it keeps; all else
+# is clearing up. That name is on the disk, as gone, before the units are.
 end_trial() {
-  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
-  sync_disks /var/lib "$UNITS"
-  rm -f -- "$TRIAL_DIR/kept"
-  rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT" "$UNITS/$TRIAL_AT_BOOT" \
-    "$UNITS/multi-user.target.wants/$TRIAL_AFTER_BOOT" "$UNITS/$TRIAL_AFTER_BOOT"
-  [ ! -f "$TRIAL_DIR/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
-  rm -rf -- "$TRIAL_DIR" "$TRIAL_DIR.new" "$TAKEN_BACK"
+  systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  if [ -d "$TRIAL_DIR" ]; then
+    sync_changes
+    rm -rf -- "$TRIAL_ENDED" && mv -- "$TRIAL_DIR" "$TRIAL_ENDED" || cannot "end the trial in $TRIAL_DIR" "$TRIAL_DIR"
+    sync_file "${TRIAL_DIR%/*}"
+  fi
+  rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT"
+  for et_unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$et_unit" "/etc/systemd/system/$et_unit.new"; done
+  [ ! -f "$TRIAL_ENDED/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
+  rm -rf -- "$TRIAL_ENDED" "$TRIAL_DIR.new" "$TAKEN_BACK"
+}
+
+# The files were written whole; where they are on other disks than the trial, their names may be later than its end. A
+# firewall writes files of its own.
+sync_changes() {
+  sync -f /etc /usr/local 2>/dev/null || sync
+  [ -f "$TRIAL_DIR/kept" ] || return 0
+  while IFS=$TAB read -r sc_number sc_ids sc_path <&3; do
+    case ${sc_ids:-0:0} in 0:*) continue ;; esac
+    timeout -s KILL 10 setpriv --reuid "${sc_ids%:*}" --regid "${sc_ids#*:}" --clear-groups \
+      sync -f -- "${sc_path%/*}" </dev/null 3>&- 4>&- 5>&- 9>&- 2>/dev/null || :
+  done 3<"$TRIAL_DIR/kept"
 }
 
 # was_taken_back — once: the run after the one that says so may try again.
 was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
-# roll_back HOW — script, or files where what runs has not been touched yet.
+# roll_back HOW — script, or files where what runs has not been touched yet. Succeeds; "back" says what came of it.
 roll_back() {
-  [ ! -f "$TRIAL_DIR/roll-back" ] || sh "$TRIAL_DIR/roll-back" "$1" >&2 || {
-    arm 10 # it could not write; the timer tries again
+  back="the old configuration is back"
+  if on_trial && ! sh "$TRIAL_DIR/roll-back" "$1" >&2; then
+    back="the old configuration could not be put back yet, and this host tries again every 10 seconds; see the lines before this one, and 'journalctl -u $TRIAL_UNIT' there"
+    arm 10 || :
     return 0
-  }
+  fi
   systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
 }
 
 # roll_back_and_fail SENTENCE HOW
 roll_back_and_fail() {
   roll_back "$2"
-  fail "$1; the old configuration is back"
+  fail "$1; $back"
+}
+
+# place_path PLACE — "~alice/.ssh/config" is below alice's home, "/etc/ssh" is root's.
+place_path() {
+  case $1 in
+    "~"*)
+      pp_account=${1#"~"}
+      printf '%s/%s' "$(home_of_user "${pp_account%%/*}")" "${pp_account#*/}"
+      ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+# place_ids PLACE — who acts there, "uid:gid".
+place_ids() {
+  case $1 in
+    "~"*)
+      pi_account=${1#"~"}
+      ids_of_user "${pi_account%%/*}"
+      ;;
+    *) printf 0:0 ;;
+  esac
 }

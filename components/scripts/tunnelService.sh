@@ -115,15 +115,12 @@ EOF
 # For the rollback, which has put the files back.
 undo_text() {
   cat <<EOT
-if [ "\$how" != files ]; then
-  systemctl daemon-reload || complain 'systemd does not read the old units of $SERVICE'
-fi
-if [ "\$how" != files ] && [ "\$how" != boot ]; then
-  if systemctl restart $SERVICE.service $WATCHDOG.timer; then
-    echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
-  else
-    complain 'the change to $SERVICE was not confirmed, and the old one does not start yet'
-  fi
+if [ "\$how" != files ]; then systemctl daemon-reload || not_done "systemd does not load the old units of $SERVICE"; fi
+if [ "\$how" != files ] && [ "\$how" != boot ] && [ -z "\$failed" ]; then
+  for unit in $SERVICE.service $WATCHDOG.timer; do
+    [ ! -e $UNIT_DIR/\$unit ] || systemctl restart \$unit || not_done "\$unit does not start again"
+  done
+  [ -n "\$failed" ] || echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
 fi
 EOT
 }

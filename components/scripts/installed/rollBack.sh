@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts back what a change on trial has replaced. It lies in the trial's folder, with the files as they were ("1", "2" …,
-# listed in "kept") and "undo", what else is to be done.
+# listed in "kept") and "undo", what else is to be done. It fails, and is tried again, until all of that is done.
 #   roll-back HOW
 #     timer   the time is up
 #     boot    the host was switched off in the meantime, and nothing has started yet
@@ -31,56 +31,98 @@ lock() {
 
 [ "$how" != timer ] || lock
 [ -f kept ] || exit 0 # confirmed while we waited
+if [ "$(tail -n 1 kept)" != whole ] || [ ! -s undo ]; then
+  echo "ssh-reverse-tunnel: what was kept in $here before a change is not whole, and nothing was put back" >&2
+  exit 0 # it will not be whole the next time either; the next 'pulumi up' says so
+fi
 
-complain() {
-  echo "ssh-reverse-tunnel: $*" >&2
+# flush PATH… — what is written there survives a power cut from now on.
+flush() { sync -- "$@" 2>/dev/null || sync; }
+
+# undo says so of what it cannot do.
+not_done() {
   failed=yes
+  echo "ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: $*; this is tried again until it succeeds" >&2
 }
 
-# put_back NUMBER UID:GID PATH — where an account can change a folder on the way, that account does it: root would follow
-# its links. After a power cut the file is the old one or the new one, hence the sync.
-# shellcheck disable=SC2016,SC2094
+# As the account, to which the file belongs: on standard input is what was in it, $2 is its mode, or empty where there was no
+# file. A folder of an account's on the way, which it may lead elsewhere, is refused.
+# shellcheck disable=SC2016
+as_account='
+  folder=${1%/*}
+  while [ -n "$folder" ]; do
+    if [ -L "$folder" ] && [ "$(stat -c %u -- "$folder")" != 0 ]; then
+      echo "$folder is a link" >&2
+      exit 1
+    fi
+    folder=${folder%/*}
+  done
+  new=${1%/*}/.${1##*/}.ssh-reverse-tunnel
+  if [ -z "$2" ]; then
+    rm -f -- "$1" || exit 1
+  else
+    [ ! -d "$1" ] || [ -L "$1" ] || exit 1
+    rm -f -- "$new" && umask 077 && cat >"$new" && chmod "$2" "$new" && { sync -- "$new" 2>/dev/null || sync; } && mv -f -- "$new" "$1" || exit 1
+    if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
+  fi
+  [ ! -d "${1%/*}" ] || sync -- "${1%/*}" 2>/dev/null || sync'
+
+# put_back COPY UID:GID FILE — the account in whose home it is acts there, in ten seconds: it may place links and pipes.
 put_back() {
   case $2 in
-    0:*) as= ;;
-    *) as="timeout -s KILL 60 setpriv --reuid ${2%:*} --regid ${2#*:} --clear-groups" ;;
-  esac
-  new=$(dirname -- "$3")/.$(basename -- "$3").ssh-reverse-tunnel
-  if [ ! -e "$1" ]; then
-    $as rm -f -- "$3"
-  elif [ -z "$as" ]; then
-    rm -f -- "$new" && cp -a -- "$1" "$new" && { sync -- "$new" 2>/dev/null || sync; } && mv -fT -- "$new" "$3"
-  else
-    $as sh -c 'rm -f -- "$1" && umask 077 && cat >"$1" && chmod "$2" "$1" && { sync -- "$1" 2>/dev/null || sync; } && mv -fT -- "$1" "$3"' \
-      sh "$new" "$(stat -c %a -- "$1")" "$3" <"$1"
-  fi || complain "cannot put $3 back as it was"
-  ! command -v restorecon >/dev/null 2>&1 || $as restorecon -- "$3" 2>/dev/null
+    0:*) put_back_of_root "$1" "$3" ;;
+    *)
+      mode='' copy=/dev/null
+      if [ -f "$1" ]; then mode=$(stat -c %a -- "$1") copy=$1; fi
+      timeout -s KILL 10 setpriv --reuid "${2%:*}" --regid "${2#*:}" --clear-groups sh -c "$as_account" sh "$3" "$mode" <"$copy" 3>&- 9>&-
+      ;;
+  esac || not_done "$3 cannot be written"
 }
 
-if [ "$(tail -n 1 kept)" != whole ]; then
-  echo "ssh-reverse-tunnel: $here/kept is damaged, and nothing was put back; the next 'pulumi up' tries the change once more" >&2
-  exit 0
-fi
+put_back_of_root() {
+  folder=$(dirname -- "$2")
+  new=$folder/.$(basename -- "$2").ssh-reverse-tunnel
+  if [ ! -e "$1" ] && [ ! -L "$1" ]; then
+    rm -f -- "$2" || return 1
+    [ -d "$folder" ] || return 0
+  else
+    rm -f -- "$new" && cp -a -- "$1" "$new" && { [ -L "$new" ] || flush "$new"; } && mv -f -- "$new" "$2" || return 1
+    if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null; fi
+  fi
+  flush "$folder"
+}
+
+# take_line FILE TEXT — for undo: takes away a line that we added to a file of root's.
+# shellcheck disable=SC2317
+take_line() {
+  grep -qxF -e "$2" -- "$1" || return 0
+  new=$(dirname -- "$1")/.$(basename -- "$1").ssh-reverse-tunnel
+  if rm -f -- "$new" && cp -a -- "$1" "$new" && { grep -vxF -e "$2" -- "$1" >"$new" || [ $? = 1 ]; } && flush "$new" && mv -f -- "$new" "$1"; then
+    flush "$(dirname -- "$1")"
+  else
+    not_done "$1 cannot be written"
+  fi
+}
+
 failed=
-list=$(sed '$d' kept)
-while IFS='	' read -r number ids file; do
-  [ -z "$number" ] || put_back "$number" "$ids" "$file"
-done 9>&- <<EOF
-$list
-EOF
+rm -f active # what is half put back is not what anybody has confirmed
+while IFS='	' read -r number ids file <&3; do
+  [ "$number" = whole ] || put_back "$number" "$ids" "$file"
+done 3<kept
 # On a full disk, for example: nothing of half a rollback becomes active, and systemd tries again.
 [ -z "$failed" ] || exit 1
 # shellcheck source=/dev/null
 . ./undo
 [ -z "$failed" ] || exit 1
 
-# What was put back is on the disk before the rollback goes.
-units=/etc/systemd/system
-sync -f -- "$here" "$units" 2>/dev/null || sync
-unit=$(basename "$here")
-wants=$units/sysinit.target.wants
-case $how in timer | boot) : >"$here.taken-back" ;; esac
-rm -f -- kept "$wants/$unit-at-boot.service" "$units/$unit-at-boot.service" \
-  "$units/multi-user.target.wants/$unit-after-boot.service" "$units/$unit-after-boot.service"
-[ ! -f wants-is-ours ] || rmdir -- "$wants" 2>/dev/null
-rm -rf -- "$here"
+# In this order also on the disk: the old files, the end of the trial, its units.
+case $how in timer | boot) touch -- "$here.taken-back" 2>/dev/null ;; esac
+rm -rf -- "$here.ended" && mv -- "$here" "$here.ended" || exit 1
+flush "${here%/*}"
+unit=$(basename -- "$here")
+wants=/etc/systemd/system/sysinit.target.wants
+rm -f -- "$wants/$unit-at-boot.service" "/etc/systemd/system/$unit-at-boot.service" "/etc/systemd/system/$unit-again.service"
+[ ! -f "$here.ended/wants-is-ours" ] || rmdir -- "$wants" 2>/dev/null
+rm -rf -- "$here.ended"
+[ "$how" = boot ] || systemctl reset-failed "$unit-at-boot.service" 2>/dev/null
+exit 0
