@@ -1,25 +1,51 @@
 #!/bin/sh
-# The one command that a tunnel's key may run: it ends the account's other sessions, so that the port that a dead one
+# The one command that a tunnel's key may run: it ends the account's earlier sessions, so that the port that a dead one
 # still holds is free for the new one. Sessions run as the account itself, which therefore may end them, and no others.
+# Hundreds of tunnels come back at once: one awk reads all processes of the host, and no program is started for each.
 set -u
-
-# Our own sshd must live: walk up from this shell.
-ours=" $$ "
-pid=$$
-while [ "$pid" -gt 1 ]; do
-  pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null) || break
-  [ -n "$pid" ] || break
-  ours="$ours$pid "
-done
-
 uid=$(id -u)
-for status in /proc/[0-9]*/status; do
-  pid=${status#/proc/}
-  pid=${pid%/status}
-  case $ours in *" $pid "*) continue ;; esac
-  if grep -qE '^Name:[[:space:]]*sshd(-session)?$' "$status" 2>/dev/null &&
-    grep -qE "^Uid:[[:space:]]*${uid}[[:space:]]" "$status" 2>/dev/null; then
-    kill -KILL "$pid" 2>/dev/null && echo "ended the earlier session (pid $pid) of $(id -un)"
-  fi
-done
+# printf is the shell's own and takes any number of names, and getline passes over what has ended in the meantime. Ours
+# is the session that we run in, where there is one: a takeover that was slow does not end what began after it.
+# shellcheck disable=SC2016  # awk's own
+pids=$(printf '%s\n' /proc/[0-9]*/status | awk -v uid="$uid" -v own=$$ '
+  function started(pid,   stat, line, field) {
+    stat = "/proc/" pid "/stat"
+    if ((getline line <stat) <= 0) return -1
+    close(stat)
+    sub(/.*\) /, "", line) # the name in brackets may have anything in it
+    split(line, field, " ")
+    return field[20] + 0
+  }
+  {
+    split($0, path, "/")
+    pid = path[3]
+    while ((getline line <$0) > 0) {
+      split(line, word)
+      if (word[1] == "Name:") name = word[2]
+      if (word[1] == "State:") state = word[2]
+      if (word[1] == "PPid:") parent[pid] = word[2]
+      if (word[1] == "Uid:") {
+        if (word[2] == uid && state != "Z" && (name == "sshd" || name == "sshd-session")) session[pid] = started(pid)
+        break
+      }
+    }
+    close($0)
+  }
+  END {
+    for (pid = own; pid in parent; pid = parent[pid]) {
+      if (pid in session) ours = session[pid]
+      delete session[pid]
+    }
+    for (pid in session) if (session[pid] >= 0 && (ours == "" || session[pid] < ours)) print pid
+  }')
+[ -n "$pids" ] || exit 0
+# shellcheck disable=SC2086  # one word each
+kill -KILL $pids 2>/dev/null
+# shellcheck disable=SC2086
+set -- $pids
+if [ $# = 1 ]; then
+  echo "ended the earlier session (pid $1) of $(id -un)"
+else
+  echo "ended $# earlier sessions of $(id -un)"
+fi
 exit 0
