@@ -1,3 +1,4 @@
+import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
 import { bindAddress, resolveForward } from "./forward.ts";
 import type { Settings } from "./settings.ts";
@@ -23,6 +24,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   checkAllowUsers(settings, report);
   checkPublicHostNames(settings, publicHosts, report);
   checkPorts(settings, publicHosts, report);
+  checkBounds(settings, publicHosts, report);
   checkReturnPaths(settings, publicHosts, report);
   checkThroughTunnel(settings, publicHosts, report);
   checkHowOftenChecksLook(settings, report);
@@ -82,6 +84,16 @@ function collide(one: Forward, other: Forward): boolean {
   const addresses = [bindAddress(one), bindAddress(other)];
   const everywhere = addresses.some((each) => ["*", "0.0.0.0", "::"].includes(each));
   return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
+}
+
+function checkBounds(settings: Settings, publicHosts: string[], report: Report): void {
+  for (const [host, { forwards, publicHost }] of Object.entries(settings.internalHosts)) {
+    const outside = lookUp(settings.publicHosts, publicHostOf(publicHost, publicHosts) ?? "");
+    for (const [name, args] of Object.entries(forwards)) {
+      const mistake = outside && boundsMistake(resolveForward(name, args), outside, outside.portRange);
+      if (mistake !== undefined) report(["internalHosts", host, "forwards", name], mistake);
+    }
+  }
 }
 
 function checkReturnPaths(settings: Settings, publicHosts: string[], report: Report): void {

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
+import type { Bounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import type { SshServerArgs } from "./sshServer.ts";
@@ -7,7 +8,7 @@ import { checked } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";
 
 /** Arguments of {@link PublicHost}. */
-export interface PublicHostArgs extends Omit<SshServerArgs, "host"> {
+export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   /** The admin connection. */
   connection: Host["connection"];
   /** Where internal hosts reach it: a name or an address. @default the address of the admin connection */
@@ -44,6 +45,8 @@ export class PublicHost extends pulumi.ComponentResource {
   public readonly server: SshServer;
   /** @see PublicHostArgs.portRange */
   public readonly portRange: { first: number; last: number } | undefined;
+  /** Within which the forwards of its tunnels must be. */
+  public readonly bounds: Bounds;
   /** @see PublicHostArgs.installPackages */
   public readonly installPackages: boolean;
   /** @see PublicHostArgs.textfileDirectory */
@@ -52,7 +55,8 @@ export class PublicHost extends pulumi.ComponentResource {
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
     const { connection, revision, stackId, ...rest } = args;
-    const { address, sshPort, portRange, installPackages, textfileDirectory, ...server } = rest;
+    const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
+    const { installPackages, textfileDirectory, ...server } = others;
     checked("host", name);
     const host = { name, connection, revision, stackId };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
@@ -60,6 +64,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.address = checkedInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
+    this.bounds = { permitListen, permitOpen };
     this.installPackages = installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;

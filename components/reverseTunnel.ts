@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Account } from "./account.ts";
 import { AuthorizedKey } from "./authorizedKey.ts";
+import { boundsMistake } from "./bounds.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
 import type { Forward, ForwardArgs } from "./forward.ts";
 import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere, resolveForward } from "./forward.ts";
@@ -99,6 +100,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const inside = internalHost.host;
     const outside = publicHost.host;
     const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
+    for (const forward of forwards) {
+      const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
+      if (mistake !== undefined)
+        throw new Error(`the tunnel '${name}': the forward '${forward.name}' ${mistake}`);
+    }
     const account = args.account ?? tunnelAccount(name);
     const keepAlive = resolveKeepAlive(args.keepAlive);
     // What is on the public host is named after it: a tunnel that moves to another leaves nothing on the old one.

@@ -141,7 +141,7 @@ export const publicHostSchema = settings({
   allowUsers: list(account, "accounts")
     .optional()
     .describe(
-      "Only these accounts, and the tunnels' own, may log in (AllowUsers). Must name the admin. Absent: as the host has it.",
+      "Only these accounts, and the tunnels' own, may log in (AllowUsers). Must name the admin, and the same accounts in each stack that has it for this host. Absent: as the host has it.",
     ),
   clientAliveInterval: seconds(1)
     .default(15)
@@ -152,12 +152,12 @@ export const publicHostSchema = settings({
   permitListen: list(text("host:port, as in PermitListen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
     .describe(
-      "A bound on what all tunnels together may listen on (PermitListen); each key has its own bound besides.",
+      "A bound on where the forwards of all tunnels to it may listen, as in PermitListen; the whole `portRange` where one is `auto`. Each key names its own ports. Tunnels of other stacks have bounds of their own.",
     ),
   permitOpen: list(text("host:port, as in PermitOpen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
     .describe(
-      "A bound on what all tunnels together may open (PermitOpen); each key has its own bound besides.",
+      "A bound on what the tunnels to it may open to test themselves, as in PermitOpen: their own ports.",
     ),
   portRange: range
     .prefault({ first: 20000, last: 29999 })

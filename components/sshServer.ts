@@ -18,14 +18,10 @@ export interface SshServerArgs {
   clientAliveInterval?: number;
   /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
   clientAliveCountMax?: number;
-  /** `PermitListen` for all tunnels of the host; each key has its own `permitlisten` besides. @default no bound */
-  permitListen?: string[];
-  /** `PermitOpen` for all tunnels of the host; each key has its own `permitopen` besides. @default no bound */
-  permitOpen?: string[];
 }
 
 /**
- * sshd on a public host, through a drop-in about the tunnels' group, changed as `commit confirmed`: checked with
+ * sshd on a public host, through a drop-in about the tunnels' accounts, changed as `commit confirmed`: checked with
  * `sshd -t` and `sshd -T -C`, reloaded with a rollback armed on the host, and confirmed by a second script, whose new
  * login is the proof that the admin can still come in.
  */

@@ -113,6 +113,7 @@ describe("settings without a mistake", () => {
     ["the guide's own keep-alive", nasWith({ keepAlive: { preset: "conservative" } })],
     ["a keep-alive of its own", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } })],
     ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
+    ["bounds that its forwards are in", gateWith({ permitListen: ["127.0.0.1:*"], permitOpen: ["*:2222"] })],
   ])("may have %s", (_what, raw) => {
     expect(mistakes(raw)).toEqual([]);
   });
@@ -274,6 +275,11 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "an allowUsers without the admin",
       gateWith({ allowUsers: ["alice"] }),
       `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
+    ],
+    [
+      "a forward that listens out of bounds",
+      gateWith({ permitListen: ["127.0.0.1:2223"] }),
+      `internalHosts.nas.forwards.ssh: found {"remotePort":2222,"target":22}; must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:2223"]`,
     ],
     [
       "an allowUsers with nobody in it",

@@ -48,7 +48,7 @@ const everything = {
       allowUsers: ["root", "alice"],
       clientAliveInterval: 15,
       clientAliveCountMax: 3,
-      permitListen: ["127.0.0.1:2222"],
+      permitListen: ["*:2222"],
       permitOpen: ["127.0.0.1:2222"],
       portRange: { first: 20000, last: 29999 },
       installPackages: true,
@@ -170,6 +170,7 @@ describe("a hostile text is refused with its path, or carried through as it is, 
         // A rule between settings may be what is broken.
         const blamed = [name];
         if (/(user|allowUsers\.\d)$/.test(name)) blamed.push("publicHosts.gate.allowUsers");
+        if (/\.(listen|remotePort|permit\w+\.\d)$/.test(name)) blamed.push("internalHosts.nas.forwards.ssh");
         if (name.endsWith(".listen")) blamed.push(name.replace(/listen$/, "sources"));
         const begins = lines.slice(1, -1).map((line) => line.slice(2, line.indexOf(": found ")));
         expect(

@@ -51,6 +51,15 @@ describe("a public host", () => {
     }
   });
 
+  test("keeps its bounds for its tunnels, and says nothing of them to sshd, which would bound those of other stacks too", async () => {
+    const bounds = { permitListen: ["127.0.0.1:*"], permitOpen: ["127.0.0.1:2222"] };
+    const recording = await record(() => new PublicHost("gate", { connection, ...bounds }));
+    expect(recording.result.bounds).toEqual(bounds);
+    expect(recording.command("gate-server-change").values.DROP_IN).toMatch(
+      /\n {4}PermitListen any\n {4}PermitOpen any\n/,
+    );
+  });
+
   test("gives the settings of sshd to sshd", async () => {
     const recording = await record(() => new PublicHost("gate", { connection, allowUsers: ["root"] }));
     expect(recording.command("gate-server-change").values.DROP_IN).toContain("\nAllowUsers root tunnel-*\n");

@@ -598,6 +598,14 @@ describe("wrong arguments get a sentence", () => {
     );
   });
 
+  test("are not made where a forward is out of the public host's bounds", async () => {
+    const publicHost = () =>
+      new PublicHost("gate", { connection: gate.connection, permitListen: ["127.0.0.1:22*"] });
+    await expect(record(() => tunnel({ publicHost: publicHost() }))).rejects.toThrow(
+      `the tunnel 'nas': the forward 'ssh' must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:22*"]`,
+    );
+  });
+
   test("no forwards", async () => {
     await expect(deploy({ forwards: {} })).rejects.toThrow(
       "the tunnel 'nas' has no forwards; give it at least one",

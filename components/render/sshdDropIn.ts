@@ -8,16 +8,12 @@ export interface SshdDropIn {
   clientAliveInterval: number;
   /** Unanswered questions before sshd ends the session. `ClientAliveCountMax`. */
   clientAliveCountMax: number;
-  /** A bound on what all tunnels of the host together may listen on; each key has its own. `PermitListen`. */
-  permitListen?: string[];
-  /** A bound on what all tunnels of the host together may open; each key has its own. `PermitOpen`. */
-  permitOpen?: string[];
 }
 
-/** The group of the tunnel accounts, which the one Match block of the drop-in is about. */
+/** The group of the tunnel accounts. */
 export const tunnelGroup = "ssh-tunnel";
 
-/** Pattern of the tunnel accounts' names in AllowUsers: the drop-in does not change when a tunnel is added. */
+/** Pattern of the tunnel accounts' names: the drop-in does not change when a tunnel is added. */
 export const tunnelAccounts = "tunnel-*";
 
 /** Where root keeps the keys of tunnel accounts, which they cannot change themselves; `%u` is the account. */
@@ -27,13 +23,16 @@ export const tunnelKeysFile = "/etc/ssh/ssh-reverse-tunnel/%u.keys";
  * The text of the sshd drop-in, `/etc/ssh/sshd_config.d/00-<project>-<stack>.conf`.
  *
  * What each tunnel may listen on and open is in the options of its key (`permitlisten`, `permitopen`), in a file that
- * only root writes: sshd then need not be touched when a tunnel is added or removed.
+ * only root writes: sshd then need not be touched when a tunnel is added or removed. And what one stack says here of tunnel
+ * accounts, sshd takes for those of all stacks: they all say the same.
+ *
+ * Its Match is about their names, since sshd -T then tells before there is one what an account would get.
  */
 export function renderSshdDropIn(args: SshdDropIn): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
     ...(args.allowUsers ? [`AllowUsers ${words([...args.allowUsers, tunnelAccounts])}`] : []),
-    `Match Group ${tunnelGroup}`,
+    `Match User ${tunnelAccounts}`,
     `    AuthorizedKeysFile ${tunnelKeysFile}`,
     // Whatever the host says of these for everyone else: its keys come from there alone, and they forward.
     "    AuthorizedKeysCommand none",
@@ -45,8 +44,8 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "    AllowTcpForwarding yes",
     "    AllowStreamLocalForwarding no",
     "    GatewayPorts clientspecified",
-    `    PermitListen ${words(args.permitListen ?? ["any"])}`,
-    `    PermitOpen ${words(args.permitOpen ?? ["any"])}`,
+    "    PermitListen any",
+    "    PermitOpen any",
     "    AllowAgentForwarding no",
     "    X11Forwarding no",
     "    PermitTTY no",

@@ -112,8 +112,6 @@ describe("with hostile values on hostile hosts", () => {
       "authorizedkeysfile /etc/ssh/ssh-reverse-tunnel/%u.keys",
       "clientaliveinterval 15",
       "gatewayports clientspecified",
-      "permitlisten 127.0.0.1:* [::1]:2222",
-      "permitopen 127.0.0.1:* localhost:1",
       "permittty no",
       "permituserrc no",
     ]);

@@ -33,8 +33,6 @@ const sshServer = {
   allowUsers: ["root", "alice"],
   clientAliveInterval: 15,
   clientAliveCountMax: 3,
-  permitListen: ["127.0.0.1:2222"],
-  permitOpen: ["127.0.0.1:2222"],
 };
 
 /** Every component, by its class. */
@@ -88,6 +86,8 @@ export const samples: Record<string, Sample> = {
   })),
   PublicHost: sample(components.PublicHost, () => ({
     ...sshServer,
+    permitListen: ["127.0.0.1:2222"],
+    permitOpen: ["127.0.0.1:2222"],
     connection: gate.connection,
     address: "gate.example.org",
     sshPort: 22,

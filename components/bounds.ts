@@ -1,0 +1,52 @@
+import type { Forward } from "./forward.ts";
+import { bindAddress, checkAddress, hostPort } from "./forward.ts";
+
+/**
+ * Bounds on the forwards of all tunnels of a stack at one public host. They are kept here, and not by sshd: each key names
+ * the ports that it may have, in a file that only root writes, while what sshd's configuration says of tunnel accounts
+ * is said of those of other stacks, too.
+ */
+export interface Bounds {
+  /** Where they may listen, in the words of `PermitListen`. @default no bound */
+  permitListen?: string[] | undefined;
+  /** What they may open to test themselves, in the words of `PermitOpen`. @default no bound */
+  permitOpen?: string[] | undefined;
+}
+
+/** What a bound does not allow of a forward, "must …"; undefined where nothing. An `auto` may become any port of the range. */
+export function boundsMistake(
+  forward: Forward,
+  bounds: Bounds,
+  portRange = { first: 20000, last: 29999 },
+): string | undefined {
+  const { remotePort } = forward;
+  const [first, last] = remotePort === "auto" ? [portRange.first, portRange.last] : [remotePort, remotePort];
+  const sides = [
+    ["listen", "permitListen", bindAddress(forward)],
+    ["be tested", "permitOpen", checkAddress(forward)],
+  ] as const;
+  for (const [verb, bound, address] of sides) {
+    const permits = bounds[bound]?.map(readPermit);
+    if (!permits) continue;
+    for (let port = first; port <= last; port++) {
+      if (permits.some((permit) => permit(address, port))) continue;
+      const why = remotePort === "auto" ? ", which 'auto' may choose," : "";
+      return `must ${verb} where ${bound} allows it: ${hostPort(address, port)}${why} is not in ${JSON.stringify(bounds[bound])}`;
+    }
+  }
+  return undefined;
+}
+
+/** As sshd_config(5) has it: `any`, `none`, `host:port`, `[v6]:port` or a port; each of the two may be `*`. */
+function readPermit(text: string): (host: string, port: number) => boolean {
+  if (text === "any") return () => true;
+  const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?(\*|[0-9]+)$/.exec(text);
+  if (!match) return () => false;
+  const host = pattern(match[1] ?? match[2] ?? "*");
+  return (address, port) => host.test(address) && (match[3] === "*" || Number(match[3]) === port);
+}
+
+function pattern(host: string): RegExp {
+  const parts = host.split("*").map((part) => part.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`);
+}
