@@ -17,6 +17,8 @@ apply() {
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
   sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); mend that first"
+  refuse_strangers "${ACCOUNTS%\*}"
+  refuse_other_lists
   make_dirs "$(dirname "$TAKEOVER")"
   write_file "$TAKEOVER" 755 "$TAKEOVER_TEXT"
   make_dirs "$DROP_IN_DIR"
@@ -27,14 +29,12 @@ apply() {
     if [ "$CONFIRM" = yes ]; then confirm_trial "sshd's new configuration"; fi
     return 0
   fi
-  before=$(effective_for_admin)
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
   included || add_line "$MAIN" 644 "$INCLUDE"
   printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; } # put has said why
   changed "wrote $DROP_IN_FILE"
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
-  [ -n "$refusal" ] || refusal=$(changed_for_admin)
   [ -z "$refusal" ] || roll_back_and_fail "$refusal" files
   reload || roll_back_and_fail "sshd did not reload the new configuration" script
   activated
@@ -42,13 +42,34 @@ apply() {
   confirm_later "the change to sshd"
 }
 
-# The drop-in is about tunnel accounts. What else it would change for the admin than AllowUsers, in words.
-changed_for_admin() {
-  ca_changed=$(effective_for_admin | grep -vxF -e "$before" | grep -v '^allowusers ' | cut -d' ' -f1 | paste -sd ' ' -) || :
-  [ -z "$ca_changed" ] ||
-    printf "the drop-in would change %s for the admin '%s'; take '%s' out of the group '%s', which is for tunnel accounts" \
-      "$ca_changed" "$ADMIN" "$ADMIN" "$GROUP"
+# sshd adds up whom AllowUsers of several files name. Where two stacks say whom alone they let in, neither would have its
+# way unless both say the same; and what another stack once copied from the administrator must not outlive that.
+refuse_other_lists() {
+  ol_ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
+  [ -n "$ol_ours" ] || return 0
+  while IFS=$TAB read -r ol_kind ol_file <&3; do
+    [ "$ol_kind" = drop_in ] && [ "$ol_file" != "$DROP_IN_FILE" ] && [ -f "$ol_file" ] || continue
+    ol_theirs=$(allowed_by setting <"$ol_file")
+    if [ -n "$ol_theirs" ] && [ "$ol_theirs" != "$ol_ours" ]; then
+      fail "another stack has allowUsers for this host, too, and other accounts in it: $ol_file allows $(one_line "$ol_theirs"), and this one $(one_line "$ol_ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first"
+    fi
+    ol_more=$(allowed_by copy <"$ol_file" | grep -vxF -e "$ol_ours" -e "$(own_allow_users | tr ' ' '\n')") || :
+    [ -z "$ol_more" ] ||
+      fail "allowUsers would not keep out $(one_line "$ol_more"), whom $ol_file allows since AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
+  done 3<<EOF
+$OTHERS
+EOF
 }
+
+# allowed_by WHAT <drop-in — whom a drop-in of ours allows, one a line: by the stack's setting, or by a copy of what the
+# administrator's own say, which stands before its first comment.
+allowed_by() {
+  awk -v what="$1" '
+    /^# Managed/ { setting = 1 }
+    $1 == "AllowUsers" && setting == (what == "setting") { for (i = 2; i <= NF; i++) print $i }' | sort -u
+}
+
+one_line() { printf '%s\n' "$1" | paste -sd ' ' -; }
 
 # For the rollback, which has put the drop-in back, or taken it away. Where ExecReload is a bare signal, a mistake in
 # sshd's configuration would end sshd.
@@ -82,8 +103,14 @@ in_place() {
     { ! on_trial || trial_is_active; }
 }
 
-# Whether the main file includes the drop-ins' folder, or our drop-in.
-included() { included_by_line || grep -qiE '^[[:space:]]*Include[[:space:]].*/?sshd_config\.d/\*(\.conf)?' "$MAIN"; }
+# Whether the main file includes the drop-ins' folder, or our drop-in, for everyone: below a Match it would be for some.
+included() {
+  included_by_line || awk '
+    { gsub(/["=]/, " "); keyword = tolower($1) }
+    keyword == "match" { exit }
+    keyword == "include" { for (i = 2; i <= NF; i++) if ($i ~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*(\.conf)?$/) found = 1 }
+    END { exit !found }' "$MAIN"
+}
 
 included_by_line() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Who may log in by the configuration of sshd that is on disk, in words for a message. A reload makes that active, with
-# all that the administrator wrote and has not loaded yet.
+# all that the administrator wrote and has not loaded yet. And whom the names of tunnel accounts and their group belong to.
 #   ADMIN     the account of the admin connection
 #   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP     their group
@@ -23,7 +23,48 @@ refusal() {
     printf "sshd's DenyUsers keeps the tunnel accounts out; take '%s' out of it in %s" "$ACCOUNTS" "$(source_of DenyUsers)"
   elif matches "$GROUP" "$(values_of denygroups)"; then
     printf "sshd's DenyGroups keeps the tunnel accounts out; take the group '%s' out of it in %s" "$GROUP" "$(source_of DenyGroups)"
+  else
+    other_than_ours
   fi
+}
+
+# other_than_ours — what sshd would give a tunnel account otherwise than our drop-in has it: a Match that comes first wins.
+# How soon a silent session ends is no matter of safety, and each stack's own.
+other_than_ours() {
+  effective=$(sshd_effective "$(a_tunnel_account)")
+  ot_keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
+    grep -vxF -e "$effective" | cut -d' ' -f1 | paste -sd '|' -) || :
+  [ -z "$ot_keywords" ] ||
+    printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, in %s" \
+      "$(printf '%s' "$ot_keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($ot_keywords)")"
+}
+
+# One that is there, since a Match may ask for its group; else any name.
+a_tunnel_account() {
+  ta_name=$(getent passwd | cut -d: -f1 | grep "^${ACCOUNTS%\*}" | head -n 1) || :
+  printf '%s' "${ta_name:-${ACCOUNTS%\*}x}"
+}
+
+# refuse_strangers [PREFIX] — ends the script where somebody else is in the group, or has a name that begins so.
+refuse_strangers() {
+  rs_gid=$(getent group "$GROUP" | cut -d: -f3)
+  rs_members=$(getent group "$GROUP" | cut -d: -f4 | tr , '\n')
+  rs_first=$(getent passwd | awk -F : -v gid="$rs_gid" 'gid != "" && $4 == gid { print $1 }')
+  rs_others=$(not_ours "$rs_members$NL$rs_first")
+  [ -z "$rs_others" ] ||
+    fail "the group '$GROUP' is for the tunnels' accounts, and in it are others: $rs_others; take them out of it, or give that group another name with 'groupmod --new-name NAME $GROUP', and run 'pulumi up' again"
+  [ -n "${1-}" ] || return 0
+  rs_others=$(not_ours "$(getent passwd | cut -d: -f1 | grep "^$1")")
+  [ -z "$rs_others" ] ||
+    fail "sshd takes every account '$1*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: $rs_others; give them other names with 'usermod --login NAME', and run 'pulumi up' again"
+}
+
+# not_ours ACCOUNTS — those that neither this stack nor another has made, for a message.
+not_ours() {
+  printf '%s\n' "$1" | sort -u | while read -r no_account; do
+    [ -z "$no_account" ] || recorded user "$no_account" || recorded_elsewhere user "$no_account" ||
+      printf '%s\n' "$no_account"
+  done | paste -sd ' ' -
 }
 
 # lock_out — what would keep the admin out.
