@@ -23,8 +23,30 @@ apply() {
   [ "$(id -gn "$ACCOUNT")" = "$GROUP" ] || converge --gid "$GROUP"
   [ "$(printf '%s' "$now" | cut -d: -f6)" = "$HOME_DIR" ] || converge --home "$HOME_DIR"
   [ "$(printf '%s' "$now" | cut -d: -f7)" = "$LOGIN_SHELL" ] || converge --shell "$LOGIN_SHELL"
-  [ "$HOME_DIR" = / ] || make_home
+  if [ "$HOME_DIR" = / ]; then without_manager; else make_home; fi
 }
+
+# Whoever logs in gets a systemd of his own from logind: two processes, which an account without a home has no use for.
+# logind(8) takes a masked one as it is; the login is no slower, and nobody complains. The runtime folder stays: without
+# it pam_systemd(8) reports an error at each login, and where its unit is masked, newer ones make no session at all.
+without_manager() {
+  wm_unit=user@$(id -u "$ACCOUNT").service
+  wm_link=/etc/systemd/system/$wm_unit
+  wm_there=
+  if [ -e "$wm_link" ] || [ -L "$wm_link" ]; then wm_there=yes; fi
+  share mask "$wm_unit" "$wm_there"
+  recorded mask "$wm_unit" || return 0 # somebody else's
+  if [ -z "$wm_there" ]; then
+    ln -s /dev/null "$wm_link" || cannot "write $wm_link" "$wm_link"
+    label "$wm_link"
+    changed "masked $wm_unit"
+  fi
+  # An earlier version had no mask, and what is loaded or runs already does not see it. The session is no part of that unit.
+  [ "$(load_state "$wm_unit")" = masked ] || systemctl daemon-reload
+  ! systemctl is-active --quiet "$wm_unit" || systemctl stop "$wm_unit" || warn "$wm_unit does not stop"
+}
+
+load_state() { systemctl show --property LoadState --value "$1" 2>/dev/null || :; }
 
 # The owner is looked at by itself: a run may have been killed between the two.
 make_home() {
@@ -42,6 +64,14 @@ make_home() {
 converge() {
   usermod "$@" -- "$ACCOUNT" || cannot "change the account $ACCOUNT (usermod $*)" /etc
   changed "changed the account $ACCOUNT ($*)"
+}
+
+# Before the account, whose number another one may have later.
+undo_mask() {
+  [ "$(readlink -- "/etc/systemd/system/$1")" = /dev/null ] || return 0
+  rm -f -- "/etc/systemd/system/$1" || fail "cannot remove /etc/systemd/system/$1"
+  changed "unmasked $1"
+  [ "$(load_state "$1")" != masked ] || systemctl daemon-reload
 }
 
 undo_user() {

@@ -34,10 +34,10 @@ export const QUESTIONS: Record<string, string> = {
   unitFiles: "systemctl list-unit-files --no-legend | grep -vE '^session-'",
   timers: "systemctl list-timers --all --no-legend | awk '{ print $(NF - 1), $NF }' | sort",
   listeners: "ss -Hltunp | awk '{ print $1, $5, $7 }' | sort",
-  // A login, what it starts, and this very question are not the host's own.
+  // A login, what it starts, and this very question are not the host's own. A tunnel's account, "tunnel-x", starts nothing.
   processes: `all=$(ps -eo user:32,pid,args --no-headers)
     printf '%s\\n' "$all" |
-    grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R|/lib/systemd/systemd --user|\\(sd-pam\\))' |
+    grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R)|^[a-z]+ +[0-9]+ (/lib/systemd/systemd --user|\\(sd-pam\\))' |
     sed 's/listener\\] .*/listener]/' | sort`,
   // systemd's own notes of units and logins are named after both, and told above; /run/private is its, too, and ufw.lock
   // is ufw's, which keeps it. motd.dynamic is of the first login by way of PAM.

@@ -1,0 +1,284 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Account } from "../../components/account.ts";
+import { SshServer } from "../../components/sshServer.ts";
+import { until } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import { type LabStack, openStack } from "../../lab/stack.ts";
+import { failedUp } from "./support/failure.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { tunnelSettings } from "./support/settings.ts";
+import { sshAsUser } from "./support/ssh.ts";
+
+/** A public host that others use, too: people whose names or groups are like ours, and a second stack. */
+describe("a public host that is not ours alone", () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let before: Record<string, Snapshot>;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "sshd-shared", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+  });
+
+  afterAll(() => Lab.clear("sshd-shared"));
+
+  const onGate = async (command: string) => (await gate.run(command)).stdout;
+  const login = async (user: string) => (await sshAsUser(lab, "-l", user, "gate", "id -un")).stdout;
+  const dropIns = "/etc/ssh/sshd_config.d";
+
+  describe("where there are accounts that sshd would take for a tunnel's", () => {
+    let revision = 0;
+    let stack: LabStack;
+
+    beforeAll(async () => {
+      const host = () => ({ ...labHost(lab, gate), revision: String(revision++) });
+      stack = await openStack({
+        project: "p",
+        stack: "s",
+        program: () => Promise.resolve(void new SshServer("server", { host: host() })),
+        directory: `${lab.directory}/stacks/s`,
+      });
+    });
+
+    const strangers: [string, string, string, string][] = [
+      [
+        "members of a group of that name",
+        "groupadd ssh-tunnel && usermod -aG ssh-tunnel alice",
+        "gpasswd --delete alice ssh-tunnel && groupdel ssh-tunnel",
+        "the group 'ssh-tunnel' is for the tunnels' accounts, and in it are others: alice; take them out of it",
+      ],
+      [
+        "somebody whose first group it is",
+        "groupadd ssh-tunnel && usermod -g ssh-tunnel alice",
+        "usermod -g alice alice && groupdel ssh-tunnel",
+        "the group 'ssh-tunnel' is for the tunnels' accounts, and in it are others: alice; take them out of it",
+      ],
+      [
+        "an account of such a name",
+        "useradd tunnel-bob",
+        "userdel tunnel-bob",
+        "sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: tunnel-bob; give them other names",
+      ],
+    ];
+
+    it.each(strangers)("refuses %s before any change, and whoever could log in still can", async (...row) => {
+      const [, begin, end, sentence] = row;
+      await gate.run(begin);
+      expect(await failedUp(stack)).toContain(sentence);
+      expect(await onGate(`ls ${dropIns} /var/lib/ssh-reverse-tunnel 2>/dev/null || :`)).toBe(`${dropIns}:`);
+      expect(await login("alice")).toBe("alice");
+      await gate.run(end);
+    });
+
+    it("says so at the next look where they come later", async () => {
+      await stack.up();
+      for (const [, begin, end, sentence] of strangers) {
+        await gate.run(begin);
+        expect(await failedUp(stack)).toContain(sentence);
+        expect(await login("alice")).toBe("alice");
+        await gate.run(end);
+      }
+    });
+
+    it.each([
+      [
+        "a drop-in before ours",
+        `${dropIns}/00-a.conf`,
+        "Match User tunnel-*\n    AllowStreamLocalForwarding yes\n",
+      ],
+      [
+        "a Match by address",
+        `${dropIns}/00-a.conf`,
+        "Match Address 127.0.0.0/8\n    AllowStreamLocalForwarding yes\n",
+      ],
+    ])(
+      "refuses %s that gives tunnel accounts more than ours, and takes it back",
+      async (_what, file, text) => {
+        await stack.destroy();
+        await gate.run(`cat >${file}`, { input: text });
+        const said = await failedUp(stack);
+        expect(said).toContain(
+          "sshd gives the tunnel accounts another value of allowstreamlocalforwarding than our drop-in",
+        );
+        expect(said).toContain(`in ${file}; the old configuration is back`);
+        expect(await onGate(`ls ${dropIns}`)).toBe("00-a.conf");
+        await gate.run(`rm ${file}`);
+      },
+    );
+
+    it.each([
+      ["below a Match", "Match User alice\n    Include /etc/ssh/sshd_config.d/*.conf"],
+      ["of another folder", "Include /etc/elsewhere/sshd_config.d/*.conf"],
+      ["of what is switched off", "Include /etc/ssh/sshd_config.d/*.conf.off"],
+    ])("does not take an Include %s for one of its drop-in", async (_what, include) => {
+      await gate.run("cp -a /etc/ssh/sshd_config /root/kept && sed -i '/^Include/d' /etc/ssh/sshd_config");
+      await gate.run("cat >>/etc/ssh/sshd_config", { input: `${include}\n` });
+      await stack.up();
+      expect(await onGate("sshd -T -C user=tunnel-x,host=h,addr=192.0.2.1 | grep ^permittty")).toBe(
+        "permittty no",
+      );
+      await stack.destroy();
+      await gate.run("mv /root/kept /etc/ssh/sshd_config && systemctl reload ssh");
+    });
+
+    it("leaves a mask alone that was there before the account", async () => {
+      const [uid, link] = [789, "/etc/systemd/system/user@789.service"];
+      const account = { account: "tunnel-x", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
+      const masked = await openStack({
+        project: "p",
+        stack: "mask",
+        program: () => Promise.resolve(void new Account("account", { host: labHost(lab, gate), ...account })),
+        directory: `${lab.directory}/stacks/mask`,
+      });
+      await gate.run(`cp -a /etc/login.defs /root/kept && ln -s /dev/null ${link} &&
+        printf 'SYS_UID_MIN ${uid}\nSYS_UID_MAX ${uid}\n' >>/etc/login.defs`);
+      await masked.up();
+      expect(await onGate("id -u tunnel-x")).toBe(String(uid));
+      await masked.destroy();
+      expect(await onGate(`readlink ${link}`)).toBe("/dev/null");
+      await gate.run(`mv /root/kept /etc/login.defs && rm ${link} && systemctl daemon-reload`);
+    });
+
+    it("leaves the host as it was", async () => {
+      await stack.destroy();
+      expect(await leftovers(gate, before.gate!)).toEqual([]);
+    });
+  });
+
+  describe("with two stacks", () => {
+    const ports = { alpha: 2301, beta: 2302 };
+    type Name = keyof typeof ports;
+    const names = Object.keys(ports) as Name[];
+    const stacks = {} as Record<Name, LabStack>;
+    const bounds: Record<Name, object> = {
+      alpha: { permitListen: ["127.0.0.1:2301"], permitOpen: ["127.0.0.1:2301"] },
+      beta: { permitListen: ["127.0.0.1:2302", "127.0.0.1:2303"] },
+    };
+    const settings = (name: Name, onGate: object = {}, remotePort = ports[name]) =>
+      tunnelSettings(lab, gate, nas, {
+        tunnel: name,
+        gate: { ...bounds[name], ...onGate },
+        forwards: { ssh: { remotePort, target: 22 } },
+      });
+
+    beforeAll(async () => {
+      for (const name of names) {
+        stacks[name] = await openProgram(lab, { stack: name, config: settings(name) });
+        await stacks[name].up();
+      }
+    });
+
+    const works = (name: Name) =>
+      until(`the tunnel ${name}`, 30, async () => {
+        const { stdout } = await gate.run(`ssh -o ConnectTimeout=2 ${name} hostname`, { allowFailure: true });
+        return stdout === "nas";
+      });
+
+    it("each one's bound holds for its own tunnels, and no other's, whichever name comes first", async () => {
+      // Each connects anew, by what sshd says now.
+      await nas.run("systemctl restart ssh-tunnel-alpha ssh-tunnel-beta");
+      for (const name of names) await works(name);
+      for (const name of names) {
+        const said = await onGate(`sshd -T -C user=tunnel-${name},host=h,addr=192.0.2.1 | grep ^permit[lo]`);
+        expect(said.split("\n").sort()).toEqual(["permitlisten any", "permitopen any"]);
+        const key = await onGate(`cat /etc/ssh/ssh-reverse-tunnel/tunnel-${name}.keys`);
+        expect(key.match(/permit(listen|open)="[^"]*"/g)).toEqual([
+          `permitlisten="127.0.0.1:${ports[name]}"`,
+          `permitopen="127.0.0.1:${ports[name]}"`,
+        ]);
+      }
+    });
+
+    it("refuses a forward out of its own stack's bound, and takes one that is in it", async () => {
+      await stacks.beta.setConfig(settings("beta", {}, 2304));
+      expect(await failedUp(stacks.beta)).toContain(
+        'must listen where permitListen allows it: 127.0.0.1:2304 is not in ["127.0.0.1:2302","127.0.0.1:2303"]',
+      );
+      await stacks.beta.setConfig(settings("beta", {}, 2303));
+      await stacks.beta.up();
+      await works("beta");
+      await works("alpha");
+    });
+
+    it("refuses to add up what two of them say in allowUsers, before any change", async () => {
+      await stacks.alpha.setConfig(settings("alpha", { allowUsers: ["root", "alice"] }));
+      await stacks.alpha.up();
+      expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
+      const before = await onGate(`cat ${dropIns}/*`);
+      await stacks.beta.setConfig(settings("beta", { allowUsers: ["root", "admin"] }, 2303));
+      expect(await failedUp(stacks.beta)).toContain(
+        `another stack has allowUsers for this host, too, and other accounts in it: ${dropIns}/00-ssh-reverse-tunnel-alpha.conf allows alice root tunnel-*, and this one admin root tunnel-*.`,
+      );
+      expect(await onGate(`cat ${dropIns}/*`)).toBe(before);
+      expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
+      await stacks.beta.setConfig(settings("beta", { allowUsers: ["alice", "root"] }, 2303));
+      await stacks.beta.up();
+      expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
+    });
+
+    it("lets nobody in by what one of them once copied from the administrator", async () => {
+      const own = `${dropIns}/50-own.conf`;
+      await gate.run(`echo 'AllowUsers root admin' >${own}`);
+      await stacks.beta.setConfig(settings("beta", {}, 2303));
+      await stacks.beta.up();
+      await gate.run(`rm ${own}`);
+      await stacks.alpha.setConfig({ revision: "looks again" });
+      expect(await failedUp(stacks.alpha)).toContain(
+        `allowUsers would not keep out admin, whom ${dropIns}/00-ssh-reverse-tunnel-beta.conf allows since AllowUsers of the host did`,
+      );
+      await stacks.beta.setConfig({ revision: "looks again" });
+      await stacks.beta.up();
+      await stacks.alpha.up();
+      expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
+    });
+
+    describe("a tunnel's account", () => {
+      const processes = () => onGate("pgrep -a -u tunnel-alpha || :");
+      const sessions = /^(\d+ sshd(-session)?: tunnel-alpha(@notty)?\n?)+$/;
+      const unit = async () => `user@${await onGate("id -u tunnel-alpha")}.service`;
+
+      it("has processes of sshd and no others, and its logins complain of nothing", async () => {
+        const since = await onGate("date +%s.%N");
+        await nas.run("systemctl restart ssh-tunnel-alpha");
+        await works("alpha");
+        expect(await processes()).toMatch(sessions);
+        expect(await onGate(`systemctl is-active ${await unit()} || :`)).toBe("inactive");
+        const said = await onGate(`journalctl -q --since @${since} -p warning -o cat`);
+        expect(said).not.toMatch(/pam_systemd|session scope|masked/);
+        expect(await onGate("cat /proc/$(pgrep -o -u tunnel-alpha sshd)/cgroup")).toMatch(
+          /session-\w+\.scope/,
+        );
+      });
+
+      it("loses the manager that an earlier version gave it, and keeps its session", async () => {
+        await gate.run(`rm /etc/systemd/system/${await unit()} && systemctl daemon-reload`);
+        const down = `! systemctl is-active --quiet ${await unit()} || systemctl stop ${await unit()}`;
+        await gate.run(down);
+        await nas.run("systemctl restart ssh-tunnel-alpha");
+        await until("its manager", 20, async () => (await processes()).includes("systemd --user"));
+        await works("alpha");
+        const session = await onGate("pgrep -u tunnel-alpha sshd");
+        await stacks.alpha.setConfig({ revision: "no manager" });
+        expect((await stacks.alpha.up()).stdout).toContain(`masked ${await unit()}`);
+        expect(await processes()).toMatch(sessions);
+        expect(await onGate("pgrep -u tunnel-alpha sshd")).toBe(session);
+        await stacks.alpha.setConfig({ revision: "again" });
+        expect((await stacks.alpha.up()).stdout).not.toMatch(/\bchanged: /);
+      });
+    });
+
+    it("leave nothing, no mask and no manager, when both are destroyed", async () => {
+      await Promise.all(names.map((name) => stacks[name].destroy()));
+      expect(
+        await onGate("systemctl daemon-reload; systemctl list-unit-files --no-legend 'user@[0-9]*' || :"),
+      ).toBe("");
+      expect(await leftovers(gate, before.gate!)).toEqual([]);
+      expect(await leftovers(nas, before.nas!)).toEqual([]);
+    });
+  });
+});
