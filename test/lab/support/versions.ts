@@ -1,0 +1,66 @@
+import { installedProgram, scriptText } from "../../../components/remoteScript.ts";
+import { renderSshdDropIn } from "../../../components/render/sshdDropIn.ts";
+
+/** A trial of which some files can be told apart by the version that is in them. */
+export interface Trial {
+  name: string;
+  script: string;
+  values: (version: string) => Record<string, string>;
+  /** Prints the version that each file of the change has, and says what is torn. */
+  look: string;
+}
+
+export const sshd: Trial = {
+  name: "sshd",
+  script: "sshServer",
+  values: (version) => ({
+    DROP_IN: renderSshdDropIn({ clientAliveInterval: Number(version), clientAliveCountMax: 3 }),
+    ACCOUNTS: "tunnel-*",
+    GROUP: "ssh-tunnel",
+    ADMIN: "root",
+    TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel/takeover",
+    TAKEOVER_TEXT: "#!/bin/sh",
+  }),
+  look: `mkdir -p /run/sshd; sshd -t 2>&1
+    sed -n 's/.*ClientAliveInterval //p' /etc/ssh/sshd_config.d/00-owner.conf; tail -n 1 /etc/ssh/sshd_config.d/00-owner.conf | grep -q Unused || echo torn`,
+};
+
+const units = "/etc/systemd/system";
+export const tunnel: Trial = {
+  name: "tunnel",
+  script: "tunnelService",
+  values: (version) => ({
+    ACCOUNT: "alice",
+    FILE: "nas",
+    ALIAS: "ssh-tunnel-nas",
+    FORWARDS: "",
+    ENTRY: `Host nas\n    ServerAliveInterval ${version}\n#`,
+    KEYS: "gate ssh-ed25519 AAAA",
+    PROGRAMS: "/usr/local/lib/ssh-tunnel-nas/bin",
+    TUNNEL_PROGRAM: "#!/bin/sh",
+    NETWORK_PROGRAM: "#!/bin/sh",
+    WATCHDOG_PROGRAM: "#!/bin/sh\nexit 0",
+    SERVICE: "ssh-tunnel-nas",
+    SERVICE_UNIT: `[Service]\nType=exec\nExecStart=/bin/sleep infinity\nRestartSec=${version}\n[Install]\nWantedBy=multi-user.target\n#`,
+    CHECK_UNIT: "[Service]\nExecStart=/bin/true\n#",
+    TIMER_UNIT: "[Timer]\nOnBootSec=1h\n[Install]\nWantedBy=timers.target\n#",
+    SECONDS_TO_WAIT: "2",
+    STATUS_PROGRAM: "#!/bin/sh",
+    METRICS: "",
+    METRICS_FOLDER: "",
+  }),
+  look: `{ sed -n 's/.*ServerAliveInterval //p' ~alice/.ssh/ssh-reverse-tunnel/nas.conf; sed -n 's/^RestartSec=//p' ${units}/ssh-tunnel-nas.service; } | uniq
+    for file in ~alice/.ssh/ssh-reverse-tunnel/nas.conf ${units}/ssh-tunnel-nas*; do [ "$(tail -n 1 "$file")" = '#' ] || echo "torn $file"; done
+    [ "$(stat -c '%U %a' ~alice/.ssh/ssh-reverse-tunnel/nas.conf)" = 'alice 600' ] || echo "not alice's"`,
+};
+
+export const scriptOf = ({ name, script, values }: Trial, version: string, confirm: "yes" | "no") =>
+  scriptText(script, {
+    ...{ HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: name, WHAT: name, REVISION: "" },
+    ...{ TRIAL: name, TRIAL_SECONDS: "60", ROLL_BACK: installedProgram("rollBack"), CONFIRM: confirm },
+    ...values(version),
+  });
+
+/** What is left of a trial; and records that are torn. */
+export const rest = `ls -d /var/lib/*rollback* ${units}/*rollback* ${units}/*/*rollback* 2>/dev/null
+  find /var/lib/ssh-reverse-tunnel -type f ! -name '*.new' -exec sh -c '[ -s "$1" ] || echo "torn $1"' sh {} \\;`;

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { noGuests } from "../../lab/guest.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { rest, scriptOf, sshd, tunnel } from "../lab/support/versions.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
+
+const reason = await noGuests();
+
+// SEED and CUTS in the environment are for a longer search by hand.
+const seed = Number(process.env["SEED"] || 1);
+const cuts = Number(process.env["CUTS"] || 2);
+
+/** A guest has a kernel of its own, which dies with what it has not written to its disk yet. */
+describe.skipIf(reason)(`a guest whose power is cut${reason ? ` (skipped: ${reason})` : ""}`, () => {
+  let lab: Lab;
+  let gate: Host;
+  let seconds: number;
+
+  const apply = async (version: string, confirm: "yes" | "no") => {
+    for (const trial of [sshd, tunnel]) {
+      await gate.run("sh -s -- apply", { input: scriptOf(trial, version, confirm) });
+    }
+  };
+  const versions = async () =>
+    (
+      await gate.run(
+        `{ ${sshd.look}; ${tunnel.look}; } | uniq; ${rest}; systemctl show -P RestartUSec ssh-tunnel-nas`,
+        { allowFailure: true },
+      )
+    ).stdout;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "rollback-guest", hosts: [{ name: "gate", guest: true }] });
+    gate = lab.host("gate");
+    await apply("11", "no");
+    await apply("11", "yes");
+    const start = Date.now();
+    await apply("12", "no");
+    seconds = (Date.now() - start) / 1000;
+    await gate.run("for what in sshd tunnel; do sh /var/lib/owner-$what-rollback/roll-back timer; done");
+  }, 1_200_000); // the first time, this builds the image
+
+  afterAll(() => Lab.clear("rollback-guest"));
+
+  it("in the middle of a trial of sshd and of a tunnel, or some seconds later, has the old configuration back", async () => {
+    const random = xoroshiro128plus(seed);
+    for (let cut = 0; cut < cuts; cut++) {
+      const at = uniformInt(random, 0, 1000) / 1000;
+      const moment = (cut % 2 === 0 ? seconds + 10 * at : seconds * at) * 1000;
+      const running = apply("12", "no").catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, moment));
+      await gate.powerCut();
+      await running;
+      await gate.boot();
+      expect(await versions(), `SEED=${seed}, cut after ${moment} ms`).toBe("11\n11s");
+      expect((await sshAsUser(lab, "-l", "alice", "gate", "true")).exitCode).toBe(0);
+    }
+  });
+
+  it("is changed by the next run", async () => {
+    await apply("12", "no");
+    await apply("12", "yes");
+    expect(await versions()).toBe("12\n12s");
+  });
+});
