@@ -1,0 +1,116 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AuthorizedKey } from "../../components/authorizedKey.ts";
+import program from "../../index.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost, openProgram } from "../../lab/program.ts";
+import { Attacked, plantSecrets } from "./support/attacked.ts";
+import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
+import { tunnelSettings } from "./support/settings.ts";
+
+// How often a script runs, on both hosts together. ROUNDS and SEED in the environment are for a longer search by hand.
+const rounds = Number(process.env["ROUNDS"] ?? 160);
+const seed = Number(process.env["SEED"] ?? 20260101);
+
+/** Whether what an account has of a change on trial is kept, and put back, as that account. */
+const TRIALS = false;
+
+/** Between two looks at what the account has come by. */
+const RUNS_BETWEEN_LOOKS = 8;
+
+/**
+ * The accounts that the scripts work for, as attackers: while root's scripts run, a program of the account exchanges
+ * folders, files and links below its home for others, as fast as it can and right after somebody has looked at them.
+ * See support/attacker.py for what it does, and support/attacked.ts for what must hold.
+ */
+describe(`an account that attacks the scripts which work below its home (SEED=${seed} ROUNDS=${rounds})`, () => {
+  let lab: Lab;
+  let hosts: Attacked[];
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "attack", hosts: ["gate", "nas"] });
+    const [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    const tokens = await Promise.all([gate, nas].map(plantSecrets));
+    const settings = tunnelSettings(lab, gate, nas, {
+      nas: { account: "alice" },
+      returnPath: [{ from: "alice", to: "alice" }],
+    });
+    const stack = await openProgram(lab, {
+      config: settings,
+      program: () => {
+        keyOfAlice(lab, gate, nas);
+        return Promise.resolve(program());
+      },
+    });
+    await stack.up();
+    const scripts = (await remoteScripts(stack)).filter(isForAlice);
+    hosts = [gate, nas].map((host, index) => {
+      const own = scripts.filter((script) => script.host === host.name);
+      return new Attacked(host, own, tokens[index]!, seed + index, attacker);
+    });
+    await Promise.all(hosts.map((host) => host.prepare()));
+    await Promise.all(hosts.map((host) => host.attack(Math.ceil(rounds / 2), RUNS_BETWEEN_LOOKS, TRIALS)));
+    for (const host of hosts) console.log(host.summary());
+  }, 3_600_000);
+
+  afterAll(() => Lab.clear("attack"));
+
+  const found = (claim: string) =>
+    hosts.flatMap(({ findings }) => findings).filter((finding) => finding.startsWith(claim));
+
+  it("attacks every script that works there, on the public and on the internal host", () => {
+    const names = hosts.flatMap((host) => host.ranScripts());
+    for (const part of ["key", "known-host", "client-config", "authorized-key", "service"]) {
+      expect(names.filter((name) => name.includes(part)).length, part).toBeGreaterThan(0);
+    }
+  });
+
+  it("reads nothing that it could not read before", () => {
+    expect(found("readable")).toEqual([]);
+  });
+
+  it("changes nothing that it could not change before", () => {
+    expect(found("changed")).toEqual([]);
+  });
+
+  it("has nothing on record but what the scripts do for it", () => {
+    expect(found("record")).toEqual([]);
+  });
+
+  it("finds nothing of root's open in the steps that are taken as itself", () => {
+    expect(found("open")).toEqual([]);
+  });
+
+  it("makes a script fail with a sentence of its own at worst", () => {
+    expect(found("status")).toEqual([]);
+  });
+
+  it("makes no script hang", () => {
+    expect(found("hang")).toEqual([]);
+  });
+
+  it("cannot hold a script up by keeping open what the steps taken as itself write to", async () => {
+    expect((await Promise.all(hosts.map((host) => host.holdOpen()))).flat()).toEqual([]);
+  }, 300_000);
+
+  it("cannot prevent that, once it has stopped, all is applied and then removed without a trace", async () => {
+    expect((await Promise.all(hosts.map((host) => host.goOnInPeace()))).flat()).toEqual([]);
+  });
+});
+
+const attacker = readFileSync(fileURLToPath(new URL("support/attacker.py", import.meta.url)), "utf8");
+
+/** Lets the host's own key in: that it works below a home on gate is all that matters here. */
+function keyOfAlice(lab: Lab, gate: Host, nas: Host): void {
+  new AuthorizedKey("alice-authorized-key", {
+    host: labHost(lab, gate),
+    account: "alice",
+    publicKey: nas.hostKey,
+    options: ["restrict"],
+  });
+}
+
+const isForAlice = ({ stdin, name }: RemoteScript) =>
+  /^ACCOUNT='?alice'?$/m.test(stdin) && !/^LOCK=no$/m.test(stdin) && !/tunnel-check/.test(name);

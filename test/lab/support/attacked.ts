@@ -1,0 +1,323 @@
+import { randomBytes } from "node:crypto";
+import type { Host } from "../../../lab/host.ts";
+import type { Snapshot } from "../../../lab/snapshot.ts";
+import type { RemoteScript } from "./remoteScripts.ts";
+
+type Verb = "apply" | "remove";
+
+/** Seconds that a step of the account may take, in place of the minute that the scripts give it. */
+const LIMIT = 4;
+
+/** A script that has not ended by then hangs. */
+const MOST_SECONDS = 60;
+
+const RECORDS = "/var/lib/ssh-reverse-tunnel";
+
+/**
+ * Puts secrets on a host where `alice` may not read, and returns words by which to know them: a file of root's and one
+ * of bob's, one in a closed folder, a password's hash, a line of a private key.
+ */
+export async function plantSecrets(host: Host): Promise<string[]> {
+  const [secret, closed, hash, other] = [0, 1, 2, 3].map(() => `token${randomBytes(12).toString("hex")}`);
+  const { stdout } = await host.run(`
+    umask 077
+    echo ${secret} >/root/secret
+    mkdir /root/closed /root/closed/ssh-reverse-tunnel
+    ( umask 022
+      for name in config authorized_keys nas.key nas.key.pub nas.key.new nas.key.new.pub nas.conf nas.known_hosts; do
+        for folder in /root/closed /root/closed/ssh-reverse-tunnel; do
+          echo ${closed} | tee "$folder/$name" >"$folder/.$name.ssh-reverse-tunnel"
+        done
+      done )
+    cp /etc/ssh/ssh_host_ed25519_key /root/host_key
+    useradd --create-home bob
+    useradd --no-create-home --password '$6$salt$${hash}' victim
+    mkdir /home/bob/.ssh && echo ${other} | tee /home/bob/secret /home/bob/.ssh/config >/dev/null
+    chown -R bob: /home/bob && chmod 700 /home/bob
+    printf '# my own\\n' >>/home/alice/.ssh/authorized_keys
+    printf 'Host own\\n    ForwardAgent no\\n' >/home/alice/.ssh/config && chown alice: /home/alice/.ssh/config
+    tar -C /home/alice -cf /root/home.tar .
+    sed -n 4p /root/host_key`);
+  return [secret!, closed!, hash!, other!, stdout.trim()];
+}
+
+/**
+ * A host on which `alice` attacks, and what came of it. Each finding begins with the claim that does not hold:
+ *
+ * - "readable": a secret of root's or of bob's is in a file that alice can read, or in what a script printed.
+ * - "changed": something outside alice's home is not as in one of the undisturbed states, without and with what the
+ *   scripts do; or what root keeps there is not root's alone.
+ * - "record": an entry that no undisturbed run has made.
+ * - "open": a process of alice's had a file of root's open.
+ * - "status", "hang": a script ended in another way than with 0 or with its own sentence, or not at all.
+ */
+export class Attacked {
+  readonly findings: string[] = [];
+  /** How often each script ended with each status, and what it said last where it failed. */
+  private readonly ends = new Map<string, number>();
+  private readonly random: () => number;
+  /** Undisturbed states, the one without anything first. */
+  private readonly states: Snapshot[] = [];
+  private readonly records = new Set<string>();
+  private seed: number;
+
+  constructor(
+    private readonly host: Host,
+    private readonly scripts: RemoteScript[],
+    private readonly tokens: string[],
+    seed: number,
+    private readonly attacker: string,
+  ) {
+    this.seed = seed;
+    this.random = mulberry32(seed);
+  }
+
+  /** Ends on a host that has nothing of these scripts. */
+  async prepare(): Promise<void> {
+    await this.host.run("cat >/run/attacker.py", { input: this.attacker });
+    const states: Snapshot[] = [];
+    for (const changed of [false, true]) {
+      await this.each("remove", changed);
+      await this.each("apply", changed);
+      states.push(await this.host.snapshot());
+      await this.keepRecords();
+    }
+    await this.each("remove", true);
+    this.states.push(await this.host.snapshot(), ...states);
+    await this.keepRecords();
+  }
+
+  /** Runs each script in turn, there and back again, with alice at work. */
+  async attack(runs: number, runsBetweenLooks: number, withTrials: boolean): Promise<void> {
+    await this.begin("swap swap swap stop");
+    let run = 0;
+    for (const step of this.steps(withTrials)) {
+      await step();
+      run++;
+      if (run % runsBetweenLooks === 0 || run >= runs || this.hangs()) {
+        await this.end();
+        await this.look(`after run ${run}`);
+        if (run >= runs || this.findings.length > 10 || this.hangs()) return;
+        await this.begin("swap swap swap stop");
+      }
+    }
+  }
+
+  /** Runs each script once, there and back, while alice keeps open whatever its steps write to; those that hang. */
+  async holdOpen(): Promise<string[]> {
+    const before = this.findings.length;
+    await this.begin("hold");
+    for (const verb of ["apply", "remove"] as const) {
+      for (const script of this.scripts) {
+        if (!script.name.endsWith("-confirm") && !this.hangs()) await this.run(script, verb);
+      }
+    }
+    await this.end();
+    return this.findings.splice(before);
+  }
+
+  /** With alice gone and the home as it was at first: what is wrong with one apply and one remove of all. */
+  async goOnInPeace(): Promise<string[]> {
+    await this.end();
+    await this.host.run(
+      "find /home/alice -mindepth 1 -delete; tar -C /home/alice -xpf /root/home.tar; rm -f /home/alice/loot",
+    );
+    const wrong = [...(await this.each("apply", false)), ...(await this.each("remove", false))];
+    const changes = await this.host.changesSince(this.states[0]!);
+    return [...wrong, ...changes.filter((line) => !/ \(mtime\)$|^changed \/etc\/\S+- /.test(line))];
+  }
+
+  ranScripts(): string[] {
+    return [...new Set([...this.ends.keys()].map((key) => key.split(": ")[0]!))];
+  }
+
+  summary(): string {
+    const lines = [...this.ends].sort().map(([what, times]) => `  ${times} × ${what}`);
+    return [`${this.host.name}:`, ...lines].join("\n");
+  }
+
+  private *steps(withTrials: boolean): Generator<() => Promise<void>> {
+    for (;;) {
+      for (const script of this.scripts) {
+        if (script.name.endsWith("-confirm")) continue;
+        yield () => this.run(script, "apply");
+        if (this.random() < 0.4) yield () => this.run(script, "apply");
+        if (withTrials && script.name.endsWith("-change")) yield* this.trial(script);
+      }
+      for (const script of [...this.scripts].reverse()) {
+        if (script.name.endsWith("-confirm")) continue;
+        yield () => this.run(script, "remove");
+      }
+    }
+  }
+
+  /** A change to a tunnel that runs, and what may become of it. */
+  private *trial(change: RemoteScript): Generator<() => Promise<void>> {
+    yield () => this.run(change, "apply", true);
+    const confirm = this.scripts.find(({ name }) => name === change.name.replace(/change$/, "confirm"))!;
+    const which = this.random();
+    if (which < 0.3) yield () => this.run(confirm, "apply", true);
+    else if (which < 0.6) yield () => this.rollBack("script");
+    else if (which < 0.9) yield () => this.rollBack("timer");
+  }
+
+  private async rollBack(how: string): Promise<void> {
+    await this.bounded(`roll-back ${how}`, (options) =>
+      this.host.run(
+        `for program in /var/lib/*-tunnel-nas-rollback/roll-back; do
+          [ ! -f "$program" ] || { sh "$program" ${how}; echo "status $?" >&2; }
+        done`,
+        options,
+      ),
+    );
+  }
+
+  private async run(script: RemoteScript, verb: Verb, changed = false): Promise<void> {
+    const name = `${verb} of ${script.name}${changed ? ", changed" : ""}`;
+    const input = this.text(script, changed);
+    const result = await this.bounded(name, (options) =>
+      this.host.run(`sh -s -- ${verb}`, { ...options, input }),
+    );
+    if (!result) return;
+    const { exitCode, stderr } = result;
+    if ((exitCode !== 0 && exitCode !== 3) || (exitCode === 3 && !/^error: /m.test(stderr))) {
+      this.findings.push(`status: ${name} ended with ${exitCode}: ${stderr.slice(-600)}`);
+    }
+  }
+
+  private async bounded(
+    name: string,
+    run: (options: { allowFailure: true; timeoutSeconds: number }) => ReturnType<Host["run"]>,
+  ) {
+    const result = await run({ allowFailure: true, timeoutSeconds: MOST_SECONDS }).catch((error: unknown) => {
+      this.findings.push(`hang: ${name}: ${String(error).slice(-600)}`);
+    });
+    if (!result) return undefined;
+    const { exitCode, stdout, stderr } = result;
+    const said = exitCode === 0 ? "" : ` ${/^error: .*/m.exec(stderr)?.[0] ?? ""}`;
+    const end = `${name}: ${exitCode}${said}`;
+    this.ends.set(end, (this.ends.get(end) ?? 0) + 1);
+    for (const token of this.tokens) {
+      if (`${stdout}${stderr}`.includes(token))
+        this.findings.push(`readable: ${token} is in what ${name} printed`);
+    }
+    return result;
+  }
+
+  /** All scripts, undisturbed; those that fail. */
+  private async each(verb: Verb, changed: boolean): Promise<string[]> {
+    const failed: string[] = [];
+    for (const script of verb === "apply" ? this.scripts : [...this.scripts].reverse()) {
+      if (script.name.endsWith("-confirm")) continue;
+      const input = this.text(script, changed);
+      const result = await this.host.run(`sh -s -- ${verb}`, { input, allowFailure: true });
+      if (result.exitCode !== 0) failed.push(`${verb} of ${script.name}: ${result.stderr}`);
+    }
+    return failed;
+  }
+
+  /** The script, or the same with other settings, for which a tunnel that runs is changed on trial. */
+  private text({ name, stdin }: RemoteScript, changed: boolean): string {
+    const text = replaced(stdin, "timeout -s KILL 60", `timeout -s KILL ${LIMIT}`);
+    if (!name.includes("service")) return text;
+    const quick = text.replace(/^SECONDS_TO_WAIT=.*$/m, "SECONDS_TO_WAIT=2");
+    return changed ? replaced(quick, "    ServerAliveInterval ", "    ServerAliveInterval 1") : quick;
+  }
+
+  private async begin(modes: string): Promise<void> {
+    await this.host.run(
+      `systemd-run --quiet --collect --unit attacker --uid alice --setenv HOME=/home/alice --working-directory /home/alice \
+        python3 /run/attacker.py ${this.seed} ${modes}`,
+    );
+    this.seed += 2;
+  }
+
+  private async end(): Promise<void> {
+    await this.host.run("systemctl kill -s KILL attacker; systemctl stop attacker; :", {
+      allowFailure: true,
+    });
+  }
+
+  private hangs(): boolean {
+    return this.findings.some((finding) => finding.startsWith("hang"));
+  }
+
+  private async look(when: string): Promise<void> {
+    const found = (claim: string, what: string) => this.findings.push(`${claim}: ${what} ${when}`);
+    const words = this.tokens.map((token) => `-e '${token}'`).join(" ");
+    const { stdout } = await this.host.run(
+      `setpriv --reuid alice --regid alice --init-groups grep -rlaF -D skip ${words} \
+        /home /root /run /tmp /var /etc /usr/local /dev/shm /opt /srv /mnt 2>/dev/null | sed 's/^/readable /'
+      for loot in /home/alice/loot/*; do [ ! -s "$loot" ] || echo "open $(head -n 1 -- "$loot")"; done
+      find /run/ssh-reverse-tunnel* ! -user root -printf 'changed %p is of %u\\n' 2>/dev/null
+      find ${RECORDS} /var/lib/*-rollback* /var/lib/.*-rollback* ! -name '*.taken-back' \\( ! -user root -o -perm /022 ! -type l -o -type d -perm /077 \\) \
+        -printf 'changed %p is of %u, mode %m\\n' 2>/dev/null
+      rm -rf /home/alice/loot /home/alice/evil`,
+      { allowFailure: true },
+    );
+    for (const line of stdout.split("\n").filter(Boolean)) found(line.split(" ")[0]!, line);
+    for (const line of await this.recordLines()) if (!this.records.has(line)) found("record", line);
+    for (const line of await this.strange()) found("changed", line);
+  }
+
+  /** What is in none of the undisturbed states as it is now, outside of alice's home and of what is root's own to keep. */
+  private async strange(): Promise<string[]> {
+    const now = await this.host.snapshot();
+    const lines = new Map<string, string[]>();
+    for (const state of this.states) {
+      for (const line of await this.host.changesSince(state, now)) {
+        const path = line.split(" ")[1]!;
+        if (!/ \(mtime\)$/.test(line)) lines.set(path, [...(lines.get(path) ?? []), line]);
+      }
+    }
+    return [...lines]
+      .filter(([path, all]) => all.length === this.states.length && !RUNNING.test(path))
+      .map(([, all]) => all.join(", or "));
+  }
+
+  /** Without what differs from run to run, and what is there only while something is done. */
+  private async recordLines(): Promise<string[]> {
+    const { stdout } = await this.host.run(`find ${RECORDS} -type f ! -name .stack-id -exec cat {} +`, {
+      allowFailure: true,
+    });
+    return stdout
+      .split("\n")
+      .filter((line) => line !== "" && !TRANSIENT.test(line))
+      .map((line) =>
+        line.replace(/^(time|newline)\t(~alice\/\.ssh\/(?:config|authorized_keys))\t.*/, "$1 $2"),
+      )
+      .map((line) => line.replace(/ssh-ed25519 [^ \t]+|\tAAAA[^\t]+/, " KEY"));
+  }
+
+  private async keepRecords(): Promise<void> {
+    for (const line of await this.recordLines()) this.records.add(line);
+    for (const name of ["config", "authorized_keys"]) {
+      for (const kind of ["time ", "newline ", "created\t"]) this.records.add(`${kind}~alice/.ssh/${name}`);
+    }
+    for (const folder of ["", "/ssh-reverse-tunnel"]) this.records.add(`dir\t~alice/.ssh${folder}`);
+  }
+}
+
+/** There only in the middle of an apply, or while a change is on trial. */
+const TRANSIENT =
+  /^restart\tssh-tunnel-nas[a-z-]*\.(service|timer)$|^file\t~alice\/\.ssh\/ssh-reverse-tunnel\/nas\.key\.new(\.pub)?$/;
+
+const RUNNING = new RegExp(
+  `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-at-boot.service$`,
+);
+
+function replaced(text: string, what: string, by: string): string {
+  if (!text.includes(what)) throw new Error(`There is no '${what}' in the script.`);
+  return text.replaceAll(what, by);
+}
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function mulberry32(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
