@@ -37,10 +37,26 @@ export function boundsMistake(
   return undefined;
 }
 
+/** The bounds. Throws a sentence where one of them is not as sshd_config(5) has it. */
+export function checkedBounds(bounds: Bounds): Bounds {
+  for (const [name, permits] of Object.entries(bounds) as [string, string[] | undefined][]) {
+    permits?.forEach((text) => {
+      if (text !== "any" && text !== "none" && !permit.test(text)) {
+        throw new Error(
+          `${JSON.stringify(text)} in ${name} must be 'any', 'none', a port, or an address and a port, "127.0.0.1:2222"`,
+        );
+      }
+    });
+  }
+  return bounds;
+}
+
+const permit = /^(?:(?:\[([0-9A-Fa-f:.*]+)\]|([A-Za-z0-9_.*-]+)):)?(\*|[0-9]{1,5})$/;
+
 /** As sshd_config(5) has it: `any`, `none`, `host:port`, `[v6]:port` or a port; each of the two may be `*`. */
 function readPermit(text: string): (host: string, port: number) => boolean {
   if (text === "any") return () => true;
-  const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?(\*|[0-9]+)$/.exec(text);
+  const match = permit.exec(text);
   if (!match) return () => false;
   const host = pattern(match[1] ?? match[2] ?? "*");
   return (address, port) => host.test(address) && (match[3] === "*" || Number(match[3]) === port);

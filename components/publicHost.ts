@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
 import type { Bounds } from "./bounds.ts";
+import { checkedBounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import type { SshServerArgs } from "./sshServer.ts";
@@ -64,7 +65,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.address = checkedInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
-    this.bounds = { permitListen, permitOpen };
+    this.bounds = checkedBounds({ permitListen, permitOpen });
     this.installPackages = installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;

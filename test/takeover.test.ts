@@ -136,7 +136,7 @@ describe.skipIf(!root).each(shells)("a takeover in %s", (_name, shell) => {
     await nextTick();
     const later = await start("sshd", account);
     let said = "";
-    session.stdout!.on("data", (data: Buffer) => (said += data.toString()));
+    session.stdout.on("data", (data: Buffer) => (said += data.toString()));
     writeFileSync(go, "");
     await expect.poll(() => said, { timeout: 10_000 }).toContain("done\n");
     expect(said).toMatch(new RegExp(`^ended the earlier session \\(pid ${earlier}\\) of .*\\ndone\\n$`));

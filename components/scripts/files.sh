@@ -135,7 +135,7 @@ cannot_at() {
     elif [ ! -w "$dir" ] || [ ! -x "$dir" ]; then
       echo "$(id -un) may not write in $dir; give the folder to that account"
     elif [ "$(df -P -- "$dir" | awk "END { print \$4 }")" = 0 ] || [ "$(df -Pi -- "$dir" | awk "END { print \$4 }")" = 0 ]; then
-      echo "the disk at $dir is full; make room"
+      echo "the disk at $(df -P -- "$dir" | awk "END { print \$NF }") is full; make room"
     fi' sh "$AT_PATH" 2>/dev/null) || :
   [ -z "$ca_why" ] || fail "cannot $1: $ca_why and run 'pulumi up' again"
   fail "cannot $1; see the lines before this one"

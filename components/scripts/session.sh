@@ -77,6 +77,7 @@ sweep_when_session_ends() {
     lock
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     RECORDED=$NL
+    # shellcheck disable=SC2030,SC2031  # nothing after this needs it
     OTHERS=$NL
     read_records
     sweep

@@ -44,6 +44,7 @@ apply() {
 
 # sshd adds up whom AllowUsers of several files name. Where two stacks say whom alone they let in, neither would have its
 # way unless both say the same; and what another stack once copied from the administrator must not outlive that.
+# shellcheck disable=SC2031
 refuse_other_lists() {
   ol_ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
   [ -n "$ol_ours" ] || return 0

@@ -12,6 +12,7 @@ refusal() {
     printf '%s' "$re_lock_out"
     return 0
   fi
+  # shellcheck disable=SC2153
   effective=$(sshd_effective "${ACCOUNTS%\*}x")
   re_allow=$(values_of allowusers)
   re_groups=$(values_of allowgroups)
@@ -35,7 +36,7 @@ other_than_ours() {
   ot_keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
     grep -vxF -e "$effective" | cut -d' ' -f1 | paste -sd '|' -) || :
   [ -z "$ot_keywords" ] ||
-    printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, in %s" \
+    printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
       "$(printf '%s' "$ot_keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($ot_keywords)")"
 }
 

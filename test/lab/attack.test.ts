@@ -15,7 +15,7 @@ const rounds = Number(process.env["ROUNDS"] ?? 160);
 const seed = Number(process.env["SEED"] ?? 20260101);
 
 /** Whether what an account has of a change on trial is kept, and put back, as that account. */
-const TRIALS = false;
+const TRIALS = true;
 
 /** Between two looks at what the account has come by. */
 const RUNS_BETWEEN_LOOKS = 8;

@@ -140,7 +140,7 @@ describe("a fault", () => {
       const folder = "/var/lib/ssh-reverse-tunnel";
       await broken(
         gate,
-        `mkdir ${folder} && mount -t tmpfs -o size=4k full ${folder} && head -c 4096 /dev/zero >${folder}/filler`,
+        `mkdir ${folder} && mount -t tmpfs -o size=4k,mode=700 full ${folder} && head -c 4096 /dev/zero >${folder}/filler`,
         `umount ${folder} && rmdir ${folder}`,
         () =>
           fails(
@@ -236,7 +236,7 @@ describe("a fault", () => {
       await configure({ returnPath: [toRoot, { from: "root", to: "alice", alias: "second" }] });
       await broken(gate, `echo precious >${key}`, `rm ${key}`, async () => {
         await fails(
-          `error: ${named(gate)}: ${key} exists already and is not ours; move it away, or choose another name`,
+          `error: ${named(gate)}: ~root/.ssh/ssh-reverse-tunnel/second.key exists already and is not ours; move it away, or choose another name`,
         );
         expect((await gate.run(`cat ${key}`)).stdout).toBe("precious");
       });
@@ -251,7 +251,7 @@ describe("a fault", () => {
         `umount ${home}`,
         () =>
           fails(
-            `error: ${named(gate)}: cannot make the key ${home}/ssh-reverse-tunnel/my-nas.key: the disk at ${home} is full`,
+            `error: ${named(gate)}: cannot make the key ~alice/.ssh/ssh-reverse-tunnel/my-nas.key: the disk at ${home} is full`,
           ),
       );
     });
