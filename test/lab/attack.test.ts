@@ -11,7 +11,7 @@ import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
 import { tunnelSettings } from "./support/settings.ts";
 
 // How often a script runs, on both hosts together. ROUNDS and SEED in the environment are for a longer search by hand.
-const rounds = Number(process.env["ROUNDS"] ?? 160);
+const rounds = Number(process.env["ROUNDS"] ?? 100);
 const seed = Number(process.env["SEED"] ?? 20260101);
 
 /** Whether what an account has of a change on trial is kept, and put back, as that account. */
