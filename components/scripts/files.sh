@@ -7,13 +7,15 @@
 # it, elsewhere the first owner on the way down who is not root.
 
 # as UID:GID COMMAND… — an account can stop its own processes, hence the limit; and it can read what they have open,
-# hence none of our lists and locks.
+# hence none of our lists and locks. The kernel has no use for CAP_NET_BROADCAST any more; since the account lacks it,
+# ptrace(2) and pidfd_getfd(2) refuse it these processes, whose output it could keep open for us to wait for.
 as() {
   as_ids=$1
   shift
   case $as_ids in
     "$SELF":*) "$@" ;;
-    *) timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups "$@" 3<&- 4<&- 5<&- 9<&- ;;
+    *) timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups \
+      --inh-caps +net_broadcast --ambient-caps +net_broadcast "$@" 3<&- 4<&- 5<&- 9<&- ;;
   esac
 }
 
