@@ -9,14 +9,26 @@
 # as UID:GID COMMAND… — an account can stop its own processes, hence the limit; and it can read what they have open,
 # hence none of our lists and locks. The kernel has no use for CAP_NET_BROADCAST any more; since the account lacks it,
 # ptrace(2) and pidfd_getfd(2) refuse it these processes, whose output it could keep open for us to wait for.
+# shellcheck disable=SC2086  # words
 as() {
   as_ids=$1
   shift
   case $as_ids in
     "$SELF":*) "$@" ;;
-    *) timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups \
-      --inh-caps +net_broadcast --ambient-caps +net_broadcast "$@" 3<&- 4<&- 5<&- 9<&- ;;
+    *)
+      look_for_apart
+      timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups $APART "$@" 3<&- 4<&- 5<&- 9<&-
+      ;;
   esac
+}
+
+# Sets APART, the options that keep such a process apart; empty where root itself lacks that capability, say in a container.
+APART=unknown
+# shellcheck disable=SC2086  # words
+look_for_apart() {
+  [ "$APART" = unknown ] || return 0
+  APART='--inh-caps +net_broadcast --ambient-caps +net_broadcast'
+  setpriv $APART true 2>/dev/null || APART=
 }
 
 ids_of_user() {
