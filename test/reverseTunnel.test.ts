@@ -600,9 +600,9 @@ describe("wrong arguments get a sentence", () => {
 
   test("are not made where a forward is out of the public host's bounds", async () => {
     const publicHost = () =>
-      new PublicHost("gate", { connection: gate.connection, permitListen: ["127.0.0.1:22*"] });
+      new PublicHost("gate", { connection: gate.connection, permitListen: ["127.0.0.1:22"] });
     await expect(record(() => tunnel({ publicHost: publicHost() }))).rejects.toThrow(
-      `the tunnel 'nas': the forward 'ssh' must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:22*"]`,
+      `the tunnel 'nas': the forward 'ssh' must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:22"]`,
     );
   });
 

@@ -40,6 +40,10 @@ cut() {
     printf '%s %s\\n' "\${disk%% *}" "$(printf %s "$*" | tr '\\n' ' ')" >>${folder}/list
   elif [ "$CUT" = "$passed" ]; then
     printf %s "$*" | tr '\\n' ' ' >${folder}/moment
+    # What runs under timeout(1) is in a process group of its own; the script's is called after its session.
+    read -r stat </proc/$$/stat
+    set -- \${stat##*) }
+    kill -s KILL -- "-$4"
     kill -KILL 0
   fi
 }
