@@ -139,6 +139,7 @@ export const scriptLibrary = [
   "status",
   "trial",
   "session",
+  "strangers",
   "sshdAccess",
   "firewalls",
   "nftables",

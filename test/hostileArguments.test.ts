@@ -72,4 +72,4 @@ describe("a hostile text among the arguments is refused, or adds nothing beside 
 const freeTexts = ["HostFacts", "InternalHost"];
 /** What these hold ready for others. */
 const handedOn =
-  /^(PublicHost\.(address|sshPort|textfileDirectory|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;
+  /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# needs: record files session sshdAccess
+# needs: record files session strangers
 # An account of a tunnel: no password, nothing of its own choice to run.
 #   ACCOUNT GROUP HOME SHELL   HOME is made where it is not "/"
 apply() {
-  refuse_strangers ""
+  refuse_strangers_in_group
   share group "$GROUP" "$(! getent group "$GROUP" >/dev/null || echo yes)"
   if ! getent group "$GROUP" >/dev/null; then
     groupadd --system -- "$GROUP" || cannot "create the group $GROUP" /etc

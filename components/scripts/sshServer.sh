@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: record files lines trial session sshdAccess
+# needs: record files lines trial session strangers sshdAccess
 # sshd on the public host, on trial (trial.sh): the new drop-in is checked, sshd reloads it, and the host puts the old one
 # back after a minute, unless a *new* login has confirmed it.
 #   DROP_IN         text of the drop-in
@@ -17,7 +17,8 @@ apply() {
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
   sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); mend that first"
-  refuse_strangers "${ACCOUNTS%\*}"
+  refuse_strangers_in_group
+  refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
   make_dirs "$(dirname "$TAKEOVER")"
   write_file "$TAKEOVER" 755 "$TAKEOVER_TEXT"
@@ -48,8 +49,8 @@ apply() {
 refuse_other_lists() {
   ol_ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
   [ -n "$ol_ours" ] || return 0
-  while IFS=$TAB read -r ol_kind ol_file <&3; do
-    [ "$ol_kind" = drop_in ] && [ "$ol_file" != "$DROP_IN_FILE" ] && [ -f "$ol_file" ] || continue
+  while read -r ol_file <&3; do
+    [ "$ol_file" != "$DROP_IN_FILE" ] && [ -f "$ol_file" ] || continue
     ol_theirs=$(allowed_by setting <"$ol_file")
     if [ -n "$ol_theirs" ] && [ "$ol_theirs" != "$ol_ours" ]; then
       fail "another stack has allowUsers for this host, too, and other accounts in it: $ol_file allows $(one_line "$ol_theirs"), and this one $(one_line "$ol_ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first"
@@ -58,7 +59,7 @@ refuse_other_lists() {
     [ -z "$ol_more" ] ||
       fail "allowUsers would not keep out $(one_line "$ol_more"), whom $ol_file allows since AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
   done 3<<EOF
-$OTHERS
+$([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
 EOF
 }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Who may log in by the configuration of sshd that is on disk, in words for a message. A reload makes that active, with
-# all that the administrator wrote and has not loaded yet. And whom the names of tunnel accounts and their group belong to.
+# all that the administrator wrote and has not loaded yet.
 #   ADMIN     the account of the admin connection
 #   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP     their group
@@ -44,28 +44,6 @@ other_than_ours() {
 a_tunnel_account() {
   ta_name=$(getent passwd | cut -d: -f1 | grep "^${ACCOUNTS%\*}" | head -n 1) || :
   printf '%s' "${ta_name:-${ACCOUNTS%\*}x}"
-}
-
-# refuse_strangers [PREFIX] — ends the script where somebody else is in the group, or has a name that begins so.
-refuse_strangers() {
-  rs_gid=$(getent group "$GROUP" | cut -d: -f3)
-  rs_members=$(getent group "$GROUP" | cut -d: -f4 | tr , '\n')
-  rs_first=$(getent passwd | awk -F : -v gid="$rs_gid" 'gid != "" && $4 == gid { print $1 }')
-  rs_others=$(not_ours "$rs_members$NL$rs_first")
-  [ -z "$rs_others" ] ||
-    fail "the group '$GROUP' is for the tunnels' accounts, and in it are others: $rs_others; take them out of it, or give that group another name with 'groupmod --new-name NAME $GROUP', and run 'pulumi up' again"
-  [ -n "${1-}" ] || return 0
-  rs_others=$(not_ours "$(getent passwd | cut -d: -f1 | grep "^$1")")
-  [ -z "$rs_others" ] ||
-    fail "sshd takes every account '$1*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: $rs_others; give them other names with 'usermod --login NAME', and run 'pulumi up' again"
-}
-
-# not_ours ACCOUNTS — those that neither this stack nor another has made, for a message.
-not_ours() {
-  printf '%s\n' "$1" | sort -u | while read -r no_account; do
-    [ -z "$no_account" ] || recorded user "$no_account" || recorded_elsewhere user "$no_account" ||
-      printf '%s\n' "$no_account"
-  done | paste -sd ' ' -
 }
 
 # lock_out — what would keep the admin out.
