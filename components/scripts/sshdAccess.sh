@@ -12,7 +12,6 @@ refusal() {
     printf '%s' "$re_lock_out"
     return 0
   fi
-  # shellcheck disable=SC2153
   effective=$(sshd_effective "${ACCOUNTS%\*}x")
   re_allow=$(values_of allowusers)
   re_groups=$(values_of allowgroups)
