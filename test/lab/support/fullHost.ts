@@ -26,12 +26,13 @@ const FILL = `set -e
   printf 'old.example ${KEY}' >/root/.ssh/known_hosts
 
   printf '%s\\r\\n%s\\r\\n' '# from Windows' '${KEY} somebody' >>/home/alice/.ssh/authorized_keys
-  chown root:alice /home/alice/.ssh/authorized_keys
+  chown alice:alice /home/alice/.ssh/authorized_keys
   chmod 644 /home/alice/.ssh/authorized_keys
   printf 'Host *\\r\\n    ForwardAgent no\\r\\n' >/home/alice/.ssh/config
   mkdir /home/alice/.ssh/ssh-reverse-tunnel
   echo 'what I know of tunnels' >/home/alice/.ssh/ssh-reverse-tunnel/notes
-  chown -R alice:admin /home/alice/.ssh/config /home/alice/.ssh/ssh-reverse-tunnel
+  usermod --append --groups users alice
+  chown -R alice:users /home/alice/.ssh/config /home/alice/.ssh/ssh-reverse-tunnel
   chmod 640 /home/alice/.ssh/config
 
   printf 'AllowUsers root admin alice\\n' >/etc/ssh/sshd_config.d/00-a.conf
