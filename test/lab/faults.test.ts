@@ -321,7 +321,7 @@ describe("a fault", () => {
       await broken(gate, "useradd --shell /bin/bash tunnel-spare", "userdel tunnel-spare", async () => {
         const account = (await gate.run(read)).stdout;
         expect(await failedUp(office)).toContain(
-          `error: ${named(gate)}: the account tunnel-spare exists already and is not ours; move it away, or choose another name`,
+          `error: ${named(gate)}: sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: tunnel-spare; give them other names`,
         );
         expect((await gate.run(read)).stdout).toBe(account);
       });

@@ -247,7 +247,7 @@ describe("with hostile values on hostile hosts", () => {
     it("cannot bring host keys for other names into the other's known_hosts", async () => {
       await instead(nas, "cut", '"$real" "$@" && echo "@cert-authority * ssh-ed25519 AAAA"', () =>
         upUntil(
-          `${tunnel} answered "@cert-authority * ssh-ed25519 AAAA" where a public host key was expected`,
+          `${tunnel} answered '@cert-authority * ssh-ed25519 AAAA' where a public host key was expected`,
         ),
       );
       expect(await knownOnGate()).toBe("");
@@ -257,7 +257,7 @@ describe("with hostile values on hostile hosts", () => {
       const text = `"$real" "$@" || exit; for last; do :; done
 case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       await instead(nas, "ssh-keygen", text, () =>
-        upUntil(`${tunnel} answered "command=\\"id\\",pty ssh-ed25519 `),
+        upUntil(`${tunnel} answered 'command="id",pty ssh-ed25519 `),
       );
       expect(await keysOnGate()).toBe("");
     });
@@ -266,7 +266,7 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       await stack.setConfig({ revision: "asked again" });
       await gate.run("cp -a /root/.bashrc /run/bashrc && sed -i '1i printf Welcome,' /root/.bashrc");
       await upUntil(
-        `gate answered "Welcome,${forward}=2222" where the port of the forward '${forward}' was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision`,
+        `gate answered 'Welcome,${forward}=2222' where the port of the forward '${forward}' was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision`,
       );
       await gate.run("cp -a /run/bashrc /root/.bashrc");
       expect([await knownOnGate(), await keysOnGate()]).toEqual(["", ""]);
