@@ -27,14 +27,13 @@ export interface ClientSide {
 /**
  * The options of the Host entry: the key and the host keys that are ours, and no others. ssh takes the first value that it
  * finds, and finds ours first: so whatever else the host's own configuration says of every host (`Host *`) and would let
- * somebody else be trusted, run something or end the connection is set here, even where ssh's default is the same.
+ * somebody else be trusted, run something or end the connection is set here, even where ssh's default is the same. What
+ * a host's ssh does not know is left out there (scripts/sshFolder.sh, known_to_ssh).
  */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
   const files = `~/.ssh/ssh-reverse-tunnel/${checked("file", login.file)}`;
   const known = pulumi.all([login.address, login.port, login.account]);
   return known.apply(([address, port, account]): Record<string, string | number> => ({
-    // An ssh that does not know one of these has nothing to be told about it.
-    IgnoreUnknown: "*",
     HostName: checked("plain", address),
     Port: checked("number", port),
     User: checked("account", account),

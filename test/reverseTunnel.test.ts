@@ -373,9 +373,8 @@ describe("a tunnel's client", () => {
     (await valuesOf("nas-service-change", changes)).ENTRY!.split("\n");
 
   test("finds out within seconds that the tunnel is dead", async () => {
-    expect((await entry()).slice(1, 6)).toEqual([
+    expect((await entry()).slice(1, 5)).toEqual([
       "Host gate ssh-tunnel-nas",
-      "    IgnoreUnknown *",
       "    HostName 198.18.0.2",
       "    Port 22",
       "    User tunnel-nas",
@@ -465,7 +464,6 @@ describe("a return path", () => {
       [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host nas",
-        "    IgnoreUnknown *",
         "    HostName 127.0.0.1",
         "    Port 2222",
         "    User bob",

@@ -66,7 +66,6 @@ describe("a login", () => {
       ENTRY: [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host my-nas storage",
-        "    IgnoreUnknown *",
         "    HostName 127.0.0.1",
         "    Port 2222",
         "    User bob",

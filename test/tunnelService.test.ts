@@ -64,7 +64,6 @@ describe("the internal end of a tunnel", () => {
           ENTRY: [
             "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
             "Host gate ssh-tunnel-nas",
-            "    IgnoreUnknown *",
             "    HostName gate.example.org",
             "    Port 2200",
             "    User tunnel-nas",

@@ -5,7 +5,7 @@
 #   ACCOUNT FILE ENTRY
 apply() {
   ssh_folder "$ACCOUNT"
-  write_file "$FOLDER/$FILE" 600 "$ENTRY"
+  write_file "$FOLDER/$FILE" 600 "$(known_to_ssh "$ENTRY")"
   add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
 }
 

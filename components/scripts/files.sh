@@ -51,7 +51,7 @@ locate() {
   case $1 in
     "~"*)
       locate_home "${1%%/*}"
-      AT_PATH=$home_path/${1#*/}
+      case $1 in */*) AT_PATH=$home_path/${1#*/} ;; *) AT_PATH=$home_path ;; esac
       AT_IDS=$home_ids
       # In a home that root keeps for itself, say that of a service, the account cannot make a folder.
       case ${1#*/} in */*) ;; *) [ "$home_keeper" != 0:0 ] || AT_IDS=0:0 ;; esac

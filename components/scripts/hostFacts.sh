@@ -23,6 +23,8 @@ apply() {
   need_cmd ssh openssh-client
   need_cmd sshd openssh-server
   need_cmd setpriv util-linux
+  need_cmd namei util-linux
+  need_cmd timeout coreutils
   need_cmd flock util-linux
   need_cmd ss iproute2
   # The checks open connections with it: there is no netcat everywhere.

@@ -136,7 +136,9 @@ lock() {
 # try_lock SECONDS — a holder takes the file away with it, and what we have waited for may be one that is gone.
 try_lock() {
   (umask 077 && true >>"$LOCK_FILE") 2>/dev/null || cannot "write $LOCK_FILE" "$LOCK_FILE"
+  umask 077 # its holder may take it away at any moment, and it is made anew
   exec 9<>"$LOCK_FILE"
+  umask 022
   flock -w "$1" 9 || return 1
   [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || try_lock "$1"
 }

@@ -33,6 +33,15 @@ own_ssh_dir() {
   refuse_link "~$1/.ssh"
 }
 
+# known_to_ssh ENTRY — the Host entry without what this host's ssh does not know. It would read no configuration at all, for
+# whichever host: IgnoreUnknown in an entry holds only where that entry does.
+known_to_ssh() {
+  ks_unknown=$(printf '%s\n' "$1" | ssh -F /dev/stdin -G x 2>&1 >/dev/null | sed -n 's/.*Bad configuration option: //p' | tr -d '\r') || :
+  printf '%s\n' "$1" | UNKNOWN=$ks_unknown awk '
+    BEGIN { n = split(tolower(ENVIRON["UNKNOWN"]), words); for (i = 1; i <= n; i++) unknown[words[i]] = 1 }
+    !(tolower($1) in unknown)'
+}
+
 refuse_link() {
   ! is_behind_link "$1/." || fail "$1 is a link, or lies behind one, and keys are kept in a folder of the account's own only; put a folder in its place, or choose another account"
 }

@@ -119,8 +119,10 @@ KEEP_AS_ACCOUNT='
     stat -c "%a %s" -- "$1" && cat -- "$1"
   elif [ -e "$1" ]; then
     echo other
-  else
+  elif [ -x "${1%/*}" ]; then
     echo absent
+  else
+    echo other
   fi'
 
 # keep_file_of_account UID:GID PATH COPY — read as that account, a megabyte at most and in ten seconds: it may put a link, a
@@ -290,26 +292,4 @@ roll_back() {
 roll_back_and_fail() {
   roll_back "$2"
   fail "$1; $back"
-}
-
-# place_path PLACE — "~alice/.ssh/config" is below alice's home, "/etc/ssh" is root's.
-place_path() {
-  case $1 in
-    "~"*)
-      pp_account=${1#"~"}
-      printf '%s/%s' "$(home_of_user "${pp_account%%/*}")" "${pp_account#*/}"
-      ;;
-    *) printf '%s' "$1" ;;
-  esac
-}
-
-# place_ids PLACE — who acts there, "uid:gid".
-place_ids() {
-  case $1 in
-    "~"*)
-      pi_account=${1#"~"}
-      ids_of_user "${pi_account%%/*}"
-      ;;
-    *) printf 0:0 ;;
-  esac
 }

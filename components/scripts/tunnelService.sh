@@ -16,6 +16,7 @@ WATCHDOG=$SERVICE-watchdog
 apply() {
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
+  ENTRY=$(known_to_ssh "$ENTRY")
   others=$(each_file print_if_other)
   if [ -n "$others" ] && { on_trial || is_running; }; then
     change_on_trial

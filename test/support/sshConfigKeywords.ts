@@ -177,7 +177,7 @@ export const keywords: Record<string, Keyword> = {
   ObscureKeystrokeTiming: harmless("only on a terminal", "no"),
   VersionAddendum: harmless("a comment that the other side sees", "x"),
   Tag: harmless("for Match tagged", "x"),
-  IgnoreUnknown: fixed("`*`: an older ssh has nothing to be told about what it does not know", "nothing"),
+  IgnoreUnknown: harmless("what an older ssh does not know is left out of the entry on its host", "nothing"),
   RefuseConnection: left("ssh ends wherever it finds it, whatever was said before: that is what it is for"),
 };
 

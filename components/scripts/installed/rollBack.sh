@@ -18,7 +18,9 @@ lock() {
   lo_until=$(($(sed 's/\..*//' /proc/uptime) + 10))
   until lo_left=$((lo_until - $(sed 's/\..*//' /proc/uptime))) && [ "$lo_left" -le 0 ]; do
     (umask 077 && true >>"$LOCK_FILE") || return 0
+    umask 077 # its holder may take it away at any moment, and it is made anew
     exec 9<>"$LOCK_FILE"
+    umask 022
     flock -w "$lo_left" 9 || return 0
     # Who had it takes the file away.
     [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || continue
