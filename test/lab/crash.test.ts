@@ -38,7 +38,7 @@ describe("a script that is killed before or after any of its steps", () => {
     await removeAll(scripts);
     await Promise.all([gate, nas].map(prepareCuts));
     await tryAll(scripts);
-  }, 1_800_000);
+  }, 2_700_000);
 
   afterAll(async () => {
     await lab?.down();

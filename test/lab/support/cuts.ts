@@ -16,7 +16,7 @@ export interface Cut {
 
 /** Programs that only look. All others are steps: one that is missing here costs time and hides nothing. */
 const readers =
-  "awk basename bash busybox cat cmp cut date df dirname env find flock getent grep groups head hostname id ls md5sum mktemp od paste pgrep ps readlink selinuxenabled seq setsid sh sleep sort ss ssh sshd stat su tail test timeout tr true uname wc xargs";
+  "awk basename bash busybox cat cmp cut date df dirname env find flock getent grep groups head hostname id ls md5sum mktemp namei od paste pgrep ps readlink selinuxenabled seq setsid sh sleep sort ss ssh sshd stat su sync tail test timeout tr true uname wc xargs";
 
 const folder = "/run/cuts";
 
@@ -28,6 +28,8 @@ for real in ${folder}/own/$name /usr/bin/$name /usr/sbin/$name; do [ ! -x "$real
 [ -n "\${CUT-}" ] && [ -w ${folder}/passed ] || exec "$real" "$@"
 case "$name $*" in
   "sed -i"*) ;;
+  # What an account only looks at.
+  "setpriv "*" test -"* | "setpriv "*" stat -"* | "setpriv "*" true" | "setpriv "*" cmp -s - "*) exec "$real" "$@" ;;
   sed* | "systemctl is-"* | "systemctl show"* | "ssh-keygen -y"*) exec "$real" "$@" ;;
   *" --state" | *" --get-"* | *" --query-"* | "semanage port -l"* | "ufw status" | "ufw show"*) exec "$real" "$@" ;;
 esac
