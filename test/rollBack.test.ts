@@ -20,7 +20,8 @@ import { shells } from "./support/shells.ts";
 
 // What a trial keeps, and the very program that a host runs to put it back, in a temporary folder of this machine.
 
-const ALICE = 54321;
+// nobody: whoever acts for an account looks its groups up.
+const ALICE = 65534;
 
 let folder: string;
 let trial: string;
@@ -39,7 +40,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Keeps files as they were, of an account or of root; undefined: there was none. */
-const keep = (files: Record<string, string | undefined>, ids = "0:0") => {
+const keep = (files: Record<string, string | undefined>, ids = "0:0:0") => {
   const lines = Object.entries(files).map(([file, text], index) => {
     if (text !== undefined) writeFileSync(join(trial, String(index + 1)), text, { mode: 0o640 });
     return `${index + 1}\t${ids}\t${file}\n`;
@@ -48,6 +49,8 @@ const keep = (files: Record<string, string | undefined>, ids = "0:0") => {
 };
 
 const alices = `${ALICE}:${ALICE}`;
+const GROUP = 54321;
+const keptIds = `${alices}:${ALICE},${GROUP}`;
 const aliceWrites = (path: string, text: string) => {
   writeFileSync(path, text);
   chownSync(path, ALICE, ALICE);
@@ -115,7 +118,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     const [changed, added] = [join(folder, "changed"), join(folder, "added")];
     for (const file of [changed, added]) writeFileSync(file, "new");
     keep({ [changed]: "old\n", [added]: undefined });
-    for (const torn of ["", `1\t0:0\t${changed}\n`]) {
+    for (const torn of ["", `1\t0:0:0\t${changed}\n`]) {
       writeFileSync(join(trial, "kept"), torn);
       const { status, stderr } = run("boot");
       expect(status).toBe(0);
@@ -128,7 +131,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
   test("gives an account its file back, with its mode, in a home with a space and an asterisk", () => {
     const file = join(home, ".ssh/config");
     aliceWrites(file, "new");
-    keep({ [file]: "old\n" }, alices);
+    keep({ [file]: "old\n" }, keptIds);
     expect(rollBack("timer")).toBe(0);
     expect(readFileSync(file, "utf8")).toBe("old\n");
     const { uid, mode } = statSync(file);
@@ -146,7 +149,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     symlinkSync(secret, link);
     symlinkSync(secret, gone);
     spawnSync("mkfifo", [pipe]);
-    keep({ [link]: "old", [pipe]: "old", [gone]: undefined }, alices);
+    keep({ [link]: "old", [pipe]: "old", [gone]: undefined }, keptIds);
     expect(rollBack("timer")).toBe(0);
     for (const path of [link, pipe]) {
       expect(lstatSync(path).isFile()).toBe(true);
@@ -163,11 +166,58 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     rmSync(join(home, ".ssh"), { recursive: true });
     symlinkSync(elsewhere, join(home, ".ssh"));
     spawnSync("chown", ["-h", alices, join(home, ".ssh")]);
-    keep({ [join(home, ".ssh/config")]: "old" }, alices);
+    keep({ [join(home, ".ssh/config")]: "old" }, keptIds);
     const { status, stderr } = run("timer");
     expect(status).toBe(1);
     expect(stderr).toContain("/.ssh is a link");
     expect(existsSync(join(elsewhere, "config"))).toBe(false);
+  });
+
+  test("reaches a home in a folder that only another group of the account's opens", () => {
+    chmodSync(folder, 0o710);
+    chownSync(folder, 0, GROUP);
+    const file = join(home, ".ssh/config");
+    aliceWrites(file, "new");
+    keep({ [file]: "old\n" }, keptIds);
+    expect(run("timer")).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+  });
+
+  test("takes all else back where an account's file cannot be put back for a minute, and says which", () => {
+    const [gone, changed] = [join(home, "gone/config"), join(folder, "changed")];
+    writeFileSync(changed, "new");
+    keep({ [gone]: "old\n" }, keptIds);
+    for (const attempt of [1, 2, 3, 4, 5]) {
+      const { status, stderr } = run("timer");
+      expect([attempt, status]).toEqual([attempt, 1]);
+      expect(stderr).toContain(`${gone} cannot be written by its account; this is tried again`);
+      expect(existsSync(join(folder, "undone"))).toBe(false);
+    }
+    const { status, stderr } = run("timer");
+    expect(status).toBe(0);
+    expect(stderr).toContain(`taken back, but for ${gone}, which its account could not write 6 times`);
+    expect(readFileSync(join(folder, "undone"), "utf8")).toBe("timer\n");
+    expect(existsSync(trial)).toBe(false);
+  });
+
+  test("restarts a service once, however often something else must be tried again", () => {
+    const bin = join(folder, "bin");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "systemctl"), `#!/bin/sh\necho "$*" >>${folder}/calls\n`, { mode: 0o755 });
+    const program = join(trial, "roll-back");
+    writeFileSync(program, readFileSync(program, "utf8").replace(/^PATH=/m, `PATH=${bin}:`));
+    writeFileSync(join(trial, "active"), "");
+    writeFileSync(
+      join(trial, "undo"),
+      `restart_once a.service || not_done a\n[ -e ${folder}/repaired ] || not_done "it does not load"\n`,
+    );
+    keep({});
+    const restarts = () => readFileSync(join(folder, "calls"), "utf8").match(/restart a.service/g)?.length;
+    expect([rollBack("timer"), rollBack("timer"), restarts()]).toEqual([1, 1, 1]);
+    // What has been restarted before a power cut is not what runs after it.
+    expect(rollBack("boot")).toBe(1);
+    writeFileSync(join(folder, "repaired"), "");
+    expect([rollBack("timer"), restarts()]).toEqual([0, 2]);
   });
 });
 
@@ -200,10 +250,10 @@ mv '${trial}/kept.new' '${trial}/kept'
     expect(keepFiles(...places)).toMatchObject({ status: 0, stderr: "" });
     expect(keepFiles(...places, "/nowhere")).toMatchObject({ status: 0, stderr: "" });
     expect(kept()).toEqual([
-      `1\t0:0\t${own}`,
-      `2\t${alices}\t${home}/.ssh/config`,
-      `3\t${alices}\t${home}/.ssh/none`,
-      "4\t0:0\t/nowhere",
+      `1\t0:0:0\t${own}`,
+      `2\t${alices}:${ALICE}\t${home}/.ssh/config`,
+      `3\t${alices}:${ALICE}\t${home}/.ssh/none`,
+      "4\t0:0:0\t/nowhere",
       "whole",
       "",
     ]);

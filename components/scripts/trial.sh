@@ -35,11 +35,11 @@ begin_trial() {
   {
     rm -rf -- "$TRIAL_DIR.new" &&
       { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
-      rm -f -- "$bt_folder/active" &&
+      rm -f -- "$bt_folder/active" "$bt_folder/attempts" &&
       printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" &&
       keep_undo "$bt_folder" &&
       keep_files "$bt_folder" "$@" &&
-      sync_file "$bt_folder"/* &&
+      find "$bt_folder" -type f -exec sh -c 'sync -- "$@" 2>/dev/null || sync' sh {} + &&
       mv -f -- "$bt_folder/roll-back.new" "$bt_folder/roll-back" &&
       mv -f -- "$bt_folder/undo.new" "$bt_folder/undo" &&
       mv -f -- "$bt_folder/kept.new" "$bt_folder/kept" &&
@@ -73,7 +73,8 @@ keep_undo() {
   } >"$1/undo.new"
 }
 
-# keep_files FOLDER PLACE… — lists them in "kept": "NUMBER<TAB>UID:GID<TAB>PATH", with who acts there, and "whole" at the end.
+# keep_files FOLDER PLACE… — lists them in "kept": "NUMBER<TAB>UID:GID:GROUPS<TAB>PATH", with who acts there, and "whole" at
+# the end.
 # The rollback asks nobody about accounts, since they may not be known yet as the host boots. A file that is not there is
 # kept as such: the rollback removes it.
 keep_files() {
@@ -86,11 +87,17 @@ keep_files() {
     kf_number=$(($(wc -l <"$kf_folder/kept.new") + 1))
     case $AT_IDS in
       0:*) keep_file_of_root "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
-      *) keep_file_of_account "$AT_IDS" "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
+      *) keep_file_of_account "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
     esac
-    printf '%s\t%s\t%s\n' "$kf_number" "$AT_IDS" "$AT_PATH" >>"$kf_folder/kept.new" || return 1
+    printf '%s\t%s:%s\t%s\n' "$kf_number" "$AT_IDS" "$(groups_of "$AT_IDS")" "$AT_PATH" >>"$kf_folder/kept.new" || return 1
   done
   echo whole >>"$kf_folder/kept.new"
+}
+
+# groups_of UID:GID — all of that account, "1000,27": its home may lie in a folder that one of them opens.
+groups_of() {
+  go_groups=$(id -G -- "$(id -un -- "${1%:*}" 2>/dev/null)" 2>/dev/null | tr ' ' ,) || :
+  printf '%s' "${go_groups:-${1#*:}}"
 }
 
 # keep_file_of_root PATH COPY — a link of root's stays one.
@@ -125,38 +132,38 @@ KEEP_AS_ACCOUNT='
     echo other
   fi'
 
-# keep_file_of_account UID:GID PATH COPY — read as that account, a megabyte at most and in ten seconds: it may put a link, a
-# pipe or a process of its own there at any time. Only we write the copy.
+# keep_file_of_account PATH COPY — read as the account in AT_IDS, a megabyte at most: it may put a link, a pipe or a process
+# of its own there at any time. Only we write the copy.
 keep_file_of_account() {
-  rm -f -- "$3" "$3.new"
-  # shellcheck disable=SC2016
-  timeout -s KILL 10 sh -c 'setpriv --reuid "${1%:*}" --regid "${1#*:}" --clear-groups sh -c "$2" sh "$3" | head -c 1048577 >"$4"' \
-    sh "$1" "$KEEP_AS_ACCOUNT" "$2" "$3.new" </dev/null 3>&- 4>&- 5>&- 9>&- 2>/dev/null || [ $? = 137 ] || return 1
-  ka_mode=$(head -n 1 -- "$3.new" | head -c 24)
+  rm -f -- "$2" "$2.new"
+  as "$AT_IDS" sh -c "$KEEP_AS_ACCOUNT" sh "$1" </dev/null 2>/dev/null | timeout -s KILL 60 head -c 1048577 >"$2.new" || return 1
+  ka_mode=$(head -n 1 -- "$2.new" | head -c 24)
   ka_size=${ka_mode#* }
   ka_mode=${ka_mode%% *}
   case $ka_mode in
     absent)
-      rm -f -- "$3.new"
+      rm -f -- "$2.new"
       return 0
       ;;
-    link | other) kf_refusal="$2 is not a file of its account's own, but a link or something else, or a folder above it is a link; put a file in its place, or remove it, and run 'pulumi up' again" ;;
-    '' | *[!0-7]*) kf_refusal="$2 cannot be read as its account within ten seconds; put a file in its place, or remove it, and run 'pulumi up' again" ;;
-    *) [ "$(wc -c <"$3.new")" -le 1048576 ] || kf_refusal="$2 is larger than a megabyte; move it away and run 'pulumi up' again" ;;
+    link | other) kf_refusal="$1 is not a file of its account's own, but a link or something else, or a folder above it is a link; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    '' | *[!0-7]*) kf_refusal="$1 cannot be read as its account within a minute; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    *) [ "$(wc -c <"$2.new")" -le 1048576 ] || kf_refusal="$1 is larger than a megabyte; move it away and run 'pulumi up' again" ;;
   esac
   [ -z "$kf_refusal" ] || return 1
   while [ "${#ka_mode}" -gt 3 ]; do ka_mode=${ka_mode#?}; done
-  tail -n +2 -- "$3.new" >"$3" && chmod "$ka_mode" -- "$3" && rm -f -- "$3.new" || return 1
-  [ "$(wc -c <"$3")" = "$ka_size" ] || {
-    kf_refusal="$2 changed while it was read; run 'pulumi up' again"
+  tail -n +2 -- "$2.new" >"$2" && chmod "$ka_mode" -- "$2" && rm -f -- "$2.new" || return 1
+  [ "$(wc -c <"$2")" = "$ka_size" ] || {
+    kf_refusal="$1 changed while it was read; run 'pulumi up' again"
     return 1
   }
 }
 
 arm() {
   systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+  # shellcheck disable=SC2016
   systemd-run --quiet --collect --unit "$TRIAL_UNIT" --on-active "$1" --timer-property AccuracySec=1s \
-    --property Restart=on-failure --property RestartSec=10 /bin/sh "$TRIAL_DIR/roll-back" timer
+    --property Restart=on-failure --property RestartSec=10 \
+    /bin/sh -c '[ ! -e "$1" ] || exec /bin/sh "$1" timer' sh "$TRIAL_DIR/roll-back"
 }
 
 # Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
@@ -234,10 +241,17 @@ trial_is_active() { [ -f "$TRIAL_DIR/active" ]; }
 
 activated() { : >"$TRIAL_DIR/active"; }
 
-# confirm_trial WHAT — in the second run, whose login has shown that the host can still be reached.
+# confirm_trial WHAT — in the second run, whose login has shown that the host can still be reached. A rollback waits for our
+# lock, but not for ever: where one has begun, what this login has shown is not what is there. At once, the rest of it could
+# end this session before it could report.
 confirm_trial() {
   on_trial || return 0
-  end_trial
+  stop_roll_back
+  trial_is_active || {
+    arm 2 || roll_back script
+    fail "this login came too late to confirm $1, whose rollback had begun and goes on now; run 'pulumi up' again to try once more"
+  }
+  drop_trial
   changed "confirmed $1 by a new login"
 }
 
@@ -247,15 +261,26 @@ confirm_later() {
     fail "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
 }
 
-# Keeps the change. With the folder's name goes the rollback, at once, and not before the disk has what it keeps; all else
-# is clearing up. That name is on the disk, as gone, before the units are.
+# end_trial — keeps the change.
 end_trial() {
-  systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  stop_roll_back
+  drop_trial
+}
+
+# stop_roll_back — ends one that runs, once the disk has the change. Its timer stays, for as long as there is a trial.
+stop_roll_back() {
+  [ ! -d "$TRIAL_DIR" ] || sync_changes
+  systemctl stop "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+}
+
+# With the folder's name goes the rollback, at once; all else is clearing up. That name is on the disk, as gone, before the
+# units are.
+drop_trial() {
   if [ -d "$TRIAL_DIR" ]; then
-    sync_changes
     rm -rf -- "$TRIAL_ENDED" && mv -- "$TRIAL_DIR" "$TRIAL_ENDED" || cannot "end the trial in $TRIAL_DIR" "$TRIAL_DIR"
     sync_file "${TRIAL_DIR%/*}"
   fi
+  systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
   rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT"
   for et_unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$et_unit" "/etc/systemd/system/$et_unit.new"; done
   [ ! -f "$TRIAL_ENDED/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
@@ -269,8 +294,7 @@ sync_changes() {
   [ -f "$TRIAL_DIR/kept" ] || return 0
   while IFS=$TAB read -r sc_number sc_ids sc_path <&3; do
     case ${sc_ids:-0:0} in 0:*) continue ;; esac
-    timeout -s KILL 10 setpriv --reuid "${sc_ids%:*}" --regid "${sc_ids#*:}" --clear-groups \
-      sync -f -- "${sc_path%/*}" </dev/null 3>&- 4>&- 5>&- 9>&- 2>/dev/null || :
+    as "${sc_ids%:*}" sync -f -- "${sc_path%/*}" </dev/null 2>/dev/null || :
   done 3<"$TRIAL_DIR/kept"
 }
 

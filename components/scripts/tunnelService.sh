@@ -119,7 +119,7 @@ undo_text() {
 if [ "\$how" != files ]; then systemctl daemon-reload || not_done "systemd does not load the old units of $SERVICE"; fi
 if [ "\$how" != files ] && [ "\$how" != boot ] && [ -z "\$failed" ]; then
   for unit in $SERVICE.service $WATCHDOG.timer; do
-    [ ! -e $UNIT_DIR/\$unit ] || systemctl restart \$unit || not_done "\$unit does not start again"
+    [ ! -e $UNIT_DIR/\$unit ] || restart_once \$unit || not_done "\$unit does not start again"
   done
   [ -n "\$failed" ] || echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
 fi
@@ -161,14 +161,14 @@ confirm() {
   # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
   session_is_alive || fail "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
   on_trial || fail "the change to the tunnel was taken back while it was looked at; run 'pulumi up' again to try once more"
-  end_trial
-  changed "confirmed the tunnel's new settings"
+  confirm_trial "the tunnel's new settings"
 }
 
-# The account's own configuration can have ssh run anything.
+# The account's own configuration can have ssh run anything: without the capability that keeps this apart from the account.
 works() {
+  look_for_apart
   # shellcheck disable=SC2086  # forwards without spaces
-  as "$(ids_of_user "$ACCOUNT")" setpriv --inh-caps -all --ambient-caps -all \
+  as "$(ids_of_user "$ACCOUNT")" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
     "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
 }
 

@@ -26,7 +26,7 @@ lock() {
     [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || continue
     trap 'rm -f -- "$LOCK_FILE"' EXIT
     : >"$LOCK_FILE"
-    printf '%s\t0\t%s\trollback\ta rollback\n' "$$" "$(basename "$here")" >&9
+    printf '%s\t%s\t%s\trollback\ta rollback\n' "$$" "$(sed 's/\..*//' /proc/uptime)" "$(basename "$here")" >&9
     return 0
   done
 }
@@ -39,13 +39,23 @@ if [ "$(tail -n 1 kept)" != whole ] || [ ! -s undo ]; then
 fi
 
 # flush PATH… — what is written there survives a power cut from now on.
-flush() { sync -- "$@" 2>/dev/null || sync; }
+flush() { sync -- "$@" 2>/dev/null || timeout 30 sync; }
+
+# After so many attempts, a minute, an account's file that cannot be put back is left as it is. Its account can see to it that
+# it never can be, and all else must not wait for that.
+last_attempt=6
+echo "$how" >>attempts
+attempt=$(wc -l <attempts)
 
 # undo says so of what it cannot do.
 not_done() {
   failed=yes
   echo "ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: $*; this is tried again until it succeeds" >&2
 }
+
+# restart_once UNIT — for undo: not again in the next attempt, which may be for the sake of something else.
+# shellcheck disable=SC2317
+restart_once() { [ -e "$1.restarted" ] || { systemctl restart "$1" && : >"$1.restarted"; }; }
 
 # As the account, to which the file belongs: on standard input is what was in it, $2 is its mode, or empty where there was no
 # file. A folder of an account's on the way, which it may lead elsewhere, is refused.
@@ -69,16 +79,28 @@ as_account='
   fi
   [ ! -d "${1%/*}" ] || sync -- "${1%/*}" 2>/dev/null || sync'
 
-# put_back COPY UID:GID FILE — the account in whose home it is acts there, in ten seconds: it may place links and pipes.
+# put_back COPY UID:GID:GROUPS FILE — the account in whose home it is acts there, in half a minute: it may place links and
+# pipes.
 put_back() {
   case $2 in
-    0:*) put_back_of_root "$1" "$3" ;;
+    0:*) put_back_of_root "$1" "$3" || not_done "$3 cannot be written" ;;
     *)
-      mode='' copy=/dev/null
-      if [ -f "$1" ]; then mode=$(stat -c %a -- "$1") copy=$1; fi
-      timeout -s KILL 10 setpriv --reuid "${2%:*}" --regid "${2#*:}" --clear-groups sh -c "$as_account" sh "$3" "$mode" <"$copy" 3>&- 9>&-
+      put_back_of_account "$@" && return
+      if [ "$attempt" -lt "$last_attempt" ]; then
+        not_done "$3 cannot be written by its account"
+      else
+        echo "ssh-reverse-tunnel: a change that was not confirmed is taken back, but for $3, which its account could not write $attempt times" >&2
+      fi
       ;;
-  esac || not_done "$3 cannot be written"
+  esac
+}
+
+put_back_of_account() {
+  mode='' copy=/dev/null
+  if [ -f "$1" ]; then mode=$(stat -c %a -- "$1") copy=$1; fi
+  ids=${2%:*}
+  timeout -s KILL 30 setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --groups "${2##*:}" \
+    sh -c "$as_account" sh "$3" "$mode" <"$copy" 3>&- 9>&-
 }
 
 put_back_of_root() {
@@ -107,7 +129,8 @@ take_line() {
 }
 
 failed=
-rm -f active # what is half put back is not what anybody has confirmed
+# What is half put back is not what anybody has confirmed.
+if [ -e active ] || [ "$how" = boot ]; then rm -f -- active *.restarted; fi
 while IFS='	' read -r number ids file <&3; do
   [ "$number" = whole ] || put_back "$number" "$ids" "$file"
 done 3<kept
