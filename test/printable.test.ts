@@ -70,6 +70,6 @@ describe.each(shells)("a message of a script, in %s", (_name, shell) => {
 
   test("is one line, and nothing else to a terminal", () => {
     expect(say("wrote /etc/x: 100 %s \\n")).toBe("wrote /etc/x: 100 %s \\n\n");
-    expect(say("a\u001b[7m\u009b\rb\n::stop-commands::x")).toBe("a?[7m???b?::stop-commands::x\n");
+    expect(say("a\u001b[7m\u009b\rb\n::stop-commands::x")).toBe("a?[7m???b ::stop-commands::x\n");
   });
 });

@@ -84,7 +84,13 @@ locate_home() {
 # keeper_of PATH — the "uid:gid" of the first owner on the way to it who is not root, or root's: nobody else can change
 # where the way leads up to there. namei(1) lists the folders and links in the order in which the kernel follows them.
 keeper_of() {
-  ke_owner=$(namei -om -- "$1" 2>/dev/null | awk -v root="$(id -un)" '
+  # It begins with "f: PATH", and lists as much as there is.
+  ke_way=$(namei -om -- "$1" 2>/dev/null) || :
+  case $ke_way in
+    f:*) ;;
+    *) fail "namei(1) does not say whose folders lead to $1; install util-linux and run 'pulumi up' again" ;;
+  esac
+  ke_owner=$(printf '%s\n' "$ke_way" | awk -v root="$(id -un)" '
     $1 ~ /^[dl]/ && $2 != root { print $2; exit }
     $1 ~ /^d.......w[^tT]/ { print "*"; exit }')
   case $ke_owner in
@@ -101,9 +107,24 @@ at() {
   as "$AT_IDS" "$@" "$AT_PATH"
 }
 
+# ask PLACE COMMAND… — as at, for a question, whose answer is no only by status 1: where the account's limit was up, or
+# nothing could be started, nobody knows, and what is there must not be taken for absent.
+ask() {
+  ak_answer=0
+  at "$@" || ak_answer=$?
+  [ "$ak_answer" -gt 1 ] || return "$ak_answer"
+  fail "whoever acts at $1 could not look there (status $ak_answer); see the lines before this one, end what blocks it, and run 'pulumi up' again"
+}
+
 # is_there PLACE — a link that leads nowhere is there, too.
 # shellcheck disable=SC2016
-is_there() { at "$1" sh -c '[ -e "$1" ] || [ -L "$1" ]' sh; }
+is_there() { ask "$1" sh -c '[ -e "$1" ] || [ -L "$1" ]' sh; }
+
+# look_for PLACE — sets THERE to yes, or to nothing.
+look_for() {
+  THERE=
+  ! is_there "$1" || THERE=yes
+}
 
 # A folder of ours on the way that is a link would put our files, or a removal, elsewhere.
 is_behind_link() {
@@ -122,13 +143,14 @@ is_gone() {
   esac
 }
 
-# copy_as_account PATH COPY — the file there, as the account in AT_IDS reads it: whole, regular, and of 8 MiB at most.
+# copy_as_account PATH COPY — the file there, as the account in AT_IDS reads it: whole, regular, and of 8 MiB at most. Where
+# it can keep the pipe open, the reader does not wait for it.
 # shellcheck disable=SC2016
 copy_as_account() {
   rm -f -- "$2.failed"
   {
     as "$AT_IDS" sh -c '[ -f "$1" ] && exec cat -- "$1"' sh "$1" || : >"$2.failed"
-  } | head -c 8388609 >"$2"
+  } | timeout -s KILL 60 head -c 8388609 >"$2" || return 1
   [ ! -e "$2.failed" ] && [ "$(wc -c <"$2")" -le 8388608 ]
 }
 
@@ -164,7 +186,7 @@ label() {
 
 # make_dir PLACE MODE — one level; its parent must exist.
 make_dir() {
-  if at "$1" test -d; then
+  if ask "$1" test -d; then
     share dir "$1" yes
     return 0
   fi
@@ -242,14 +264,16 @@ EOF
 
 # write_file PLACE MODE CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
 write_file() {
-  own_alone file "$1" "$(! is_there "$1" || echo yes)"
+  look_for "$1"
+  own_alone file "$1" "$THERE"
   write_content "$@"
 }
 
 # write_shared PLACE MODE CONTENT — the same, for what several resources, and stacks, have in common: the last of them
 # takes it away.
 write_shared() {
-  ours file "$1" "$(! is_there "$1" || echo yes)" ||
+  look_for "$1"
+  ours file "$1" "$THERE" ||
     fail "$1 exists already and is not ours; move it away and run 'pulumi up' again"
   own file "$1"
   write_content "$@"
@@ -273,7 +297,7 @@ is_written() {
 }
 
 undo_dir() {
-  at "$1" test -d || return 0
+  ask "$1" test -d || return 0
   if ! is_behind_link "$1" && at "$1" rmdir -- 2>/dev/null; then
     changed "removed the folder $1"
   else

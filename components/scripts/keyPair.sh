@@ -8,8 +8,10 @@ apply() {
   need_cmd ssh-keygen openssh-client
   ssh_folder "$ACCOUNT"
   key=$FOLDER/$FILE
-  own_alone file "$key" "$(! is_there "$key" || echo yes)"
-  own_alone file "$key.pub" "$(! is_there "$key.pub" || echo yes)"
+  for file in "$key" "$key.pub"; do
+    look_for "$file"
+    own_alone file "$file" "$THERE"
+  done
   if at "$key" test -s; then
     public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"

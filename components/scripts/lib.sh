@@ -10,7 +10,8 @@
 #   WHAT      what this script takes care of, for messages
 
 STATE=/var/lib/ssh-reverse-tunnel
-SELF=$(id -u)
+# sudo may hand over a short PATH, which main sets only later.
+SELF=$(PATH=/usr/bin:/bin && id -u)
 TAB=$(printf '\t')
 NL='
 '
@@ -20,7 +21,7 @@ FIRST=
 # say MESSAGE — one line, and nothing in it that a terminal, or who reads a log, takes for more than a text.
 say() {
   case $* in
-    *[!\ -~]*) printf '%s' "$*" | tr -c ' -~' '?' >&2 && echo >&2 ;;
+    *[!\ -~]*) printf '%s' "$*" | tr '\n' ' ' | tr -c ' -~' '?' >&2 && echo >&2 ;;
     *) printf '%s\n' "$*" >&2 ;;
   esac
 }
@@ -55,10 +56,13 @@ at_exit() {
   esac
   if [ "$ae_status" != 0 ] && [ "$FIRST" = yes ]; then
     set +e
-    read_records
-    MARKED=$NL
-    sweep
-    drop_empty_state
+    # In a subshell: where this fails as well, the lock must still go.
+    (
+      read_records
+      MARKED=$NL
+      sweep
+      drop_empty_state
+    )
   fi
   clear_work
   unlock

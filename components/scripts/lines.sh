@@ -5,7 +5,6 @@
 
 # Where root keeps its copy of an account's file, for as long as this script runs.
 WORK=/run/ssh-reverse-tunnel.work
-work_is_ours=
 
 # fetch PLACE — sets FETCHED to a file with that content that nobody can exchange any more; empty where there is none.
 # Its account reads it, once: root would follow a link, and could be shown another file at each look.
@@ -16,9 +15,10 @@ fetch() {
     [ ! -f "$AT_PATH" ] || FETCHED=$AT_PATH
     return 0
   fi
-  as "$AT_IDS" test -e "$AT_PATH" || return 0
+  fe_there=0
+  as "$AT_IDS" test -e "$AT_PATH" || fe_there=$?
+  case $fe_there in 1) return 0 ;; esac
   rm -rf -- "$WORK" && mkdir -m 700 -- "$WORK" || cannot "create $WORK" "$WORK"
-  work_is_ours=yes
   copy_as_account "$AT_PATH" "$WORK/file" ||
     fail "$1 cannot be read by its account, or is no regular file of 8 MiB at most; repair that and run 'pulumi up' again"
   FETCHED=$WORK/file
@@ -178,4 +178,4 @@ undo_created() {
 }
 
 # replaces that of lib.sh
-clear_work() { [ -z "$work_is_ours" ] || rm -rf -- "$WORK"; }
+clear_work() { [ -z "$LOCKED" ] || [ ! -d "$WORK" ] || rm -rf -- "$WORK"; }

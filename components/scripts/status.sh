@@ -17,7 +17,8 @@ write_status() {
 link_metrics() {
   make_dirs "$METRICS_FOLDER"
   lm_target=$(realpath -m --relative-to="$METRICS_FOLDER" -- "$METRICS")
-  own_alone file "$1" "$(! is_there "$1" || echo yes)"
+  look_for "$1"
+  own_alone file "$1" "$THERE"
   [ "$(at "$1" readlink --)" != "$lm_target" ] || return 0
   at "$1" ln -sfn -- "$lm_target" || cannot_at "write $1" "$1"
   changed "linked $1 to $METRICS"

@@ -1,0 +1,72 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { runScript, shells, testScript } from "./support/shells.ts";
+
+// What the library does where it cannot look, or cannot clear up: the very library that travels, with a part of it replaced.
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "files-"));
+  file = join(folder, "authorized_keys");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.each(shells)("in %s", (_name, shell) => {
+  const run = (instead: string, verb = "apply") => {
+    const values = { RESOURCE: "r", FILE: file, LINE: "line", KEY: "", MARKER: "" };
+    const text = testScript("addLine", join(folder, "state"), values);
+    const { stderr, status } = runScript(
+      shell,
+      text.replace(/\nmain "\$@"\n$/, () => `\n${instead}\nmain "$@"\n`),
+      verb,
+    );
+    return { stderr, status };
+  };
+
+  test.each([124, 126, 137])(
+    "a look that ends with status %i is an error, and not a file that is absent",
+    (status) => {
+      const look = `at() { return ${status}; }\napply() { is_there /etc/x || echo absent >&2; }`;
+      expect(run(look)).toEqual({
+        status: 3,
+        stderr: `error: gate: whoever acts at /etc/x could not look there (status ${status}); see the lines before this one, end what blocks it, and run 'pulumi up' again\n`,
+      });
+    },
+  );
+
+  test("a folder whose way there namei does not list is not taken for root's", () => {
+    expect(run("namei() { return 1; }")).toEqual({
+      status: 3,
+      stderr: `error: gate: namei(1) does not say whose folders lead to ${folder}; install util-linux and run 'pulumi up' again\n`,
+    });
+  });
+
+  test("a first apply that fails, and whose clean-up fails too, gives the lock back all the same", () => {
+    const { status, stderr } = run(`
+apply() { own line "$FILE\${TAB}line" && fail "the first"; }
+undo_line() { fail "the second"; }`);
+    expect(status).toBe(3);
+    expect(stderr).toBe("error: gate: the first\nerror: gate: the second\n");
+    expect(existsSync(join(folder, "state.lock"))).toBe(false);
+  });
+
+  test("records behind a link are refused with its name", () => {
+    const elsewhere = join(folder, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o700 });
+    writeFileSync(file, "theirs\n");
+    symlinkSync(elsewhere, join(folder, "state"));
+    expect(run("").stderr).toContain(`${join(folder, "state")} is a link, and the records`);
+    expect(readFileSync(file, "utf8")).toBe("theirs\n");
+  });
+});
