@@ -21,7 +21,7 @@ apply() {
         own_ssh_dir "$ACCOUNT"
         ;;
     esac
-    at "$(dirname "$file")" test -d ||
+    ask "$(dirname "$file")" test -d ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
     authorize "$file"
   fi

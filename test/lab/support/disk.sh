@@ -51,6 +51,7 @@ host() {
     mount --bind "disk.mnt/$part" "root/$at"
   done
   mount -t tmpfs tmpfs root/run
+  mkdir root/run/sshd
   mount -t tmpfs tmpfs root/tmp
   mount -t proc proc root/proc
   mount --rbind /dev root/dev

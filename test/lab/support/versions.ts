@@ -21,7 +21,7 @@ export const sshd: Trial = {
     TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel/takeover",
     TAKEOVER_TEXT: "#!/bin/sh",
   }),
-  look: `mkdir -p /run/sshd; sshd -t 2>&1
+  look: `sshd -t 2>&1
     sed -n 's/.*ClientAliveInterval //p' /etc/ssh/sshd_config.d/00-owner.conf; tail -n 1 /etc/ssh/sshd_config.d/00-owner.conf | grep -q Unused || echo torn`,
 };
 
@@ -52,6 +52,23 @@ export const tunnel: Trial = {
   look: `{ sed -n 's/.*ServerAliveInterval //p' ~alice/.ssh/ssh-reverse-tunnel/nas.conf; sed -n 's/^RestartSec=//p' ${units}/ssh-tunnel-nas.service; } | uniq
     for file in ~alice/.ssh/ssh-reverse-tunnel/nas.conf ${units}/ssh-tunnel-nas*; do [ "$(tail -n 1 "$file")" = '#' ] || echo "torn $file"; done
     [ "$(stat -c '%U %a' ~alice/.ssh/ssh-reverse-tunnel/nas.conf)" = 'alice 600' ] || echo "not alice's"`,
+};
+
+/** No trial, but a file that is everybody's: what others have in it must come through as well. */
+export const key: Trial = {
+  name: "key",
+  script: "authorizedKey",
+  values: (version) => ({
+    ACCOUNT: "alice",
+    LINE: `restrict,permitopen="127.0.0.1:${version}" ssh-ed25519 AAAAours ssh-reverse-tunnel:owner/key`,
+    MARKER: "ssh-reverse-tunnel:owner/key",
+    FILE: "",
+    KEEP: "no",
+  }),
+  look: `file=~alice/.ssh/authorized_keys
+    sed -n 's/.*permitopen="127.0.0.1:\\([0-9]*\\)".*/\\1/p' "$file"; grep -c ours "$file" | grep -vx 1
+    [ "$(head -n 2 "$file")" = "$(printf 'ssh-ed25519 AAAAhers her own\\n# no newline')" ] || echo torn
+    [ "$(stat -c '%U %a' "$file")" = 'alice 640' ] || echo "not alice's"`,
 };
 
 export const scriptOf = ({ name, script, values }: Trial, version: string, confirm: "yes" | "no") =>
