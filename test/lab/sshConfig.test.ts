@@ -86,6 +86,17 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     await seen(gate, "env", "nas", "return paths");
   });
 
+  it("ssh reads its configuration still for a host that is not ours", async () => {
+    for (const [host, as] of [
+      [nas, "runuser -u tunnel-nas -- env HOME=/var/lib/tunnel-nas"],
+      [gate, "env"],
+    ] as const) {
+      const { stdout } = await host.run(`${as} ssh -G other`);
+      expect(stdout.split("\n")).toContain("hostname other");
+      expect(stdout).not.toContain("ssh-reverse-tunnel");
+    }
+  });
+
   const hostKey = "/etc/ssh/ssh_host_ed25519_key";
 
   /** Gives a host the very key that the other's configuration vouches for, under any name. */

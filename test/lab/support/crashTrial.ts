@@ -4,6 +4,7 @@ import type { Snapshot } from "../../../lab/snapshot.ts";
 import type { Cut } from "./cuts.ts";
 import { cutAt, listCuts } from "./cuts.ts";
 import type { RemoteScript } from "./remoteScripts.ts";
+import { oneIn } from "./sample.ts";
 
 /** What must hold at, or after, every cut. */
 export type Claim = "login" | "whole files" | "next up" | "removal";
@@ -30,11 +31,14 @@ interface Lists {
   remove?: Cut[];
 }
 
+/** One of so many cuts is tried where not everything is: see sample.ts. */
+const SHARE = 5;
+
 /** A trial that has found so many is ended: what follows may follow from them. */
 const ENOUGH = 10;
 
 /**
- * Cuts scripts at every step, of `apply` and of `remove`. They are those of one component, in their order. The trial
+ * Cuts scripts at every step, or at a sample of them, of `apply` and of `remove`. They are those of one component, in their order. The trial
  * begins on a host that has nothing of them, and ends with all of it in place.
  *
  * At each cut it looks at what is there. Then, from there, it goes both ways: to an undisturbed apply, which must reach
@@ -44,6 +48,8 @@ export class CrashTrial {
   readonly findings: Finding[] = [];
   /** How many cuts a script has, by verb. */
   readonly cuts: Record<string, number> = {};
+  /** How many of them it was given. */
+  tried = 0;
   /** What the last apply of a script printed. */
   readonly results: Record<string, string> = {};
   private without!: State;
@@ -81,7 +87,9 @@ export class CrashTrial {
     return cuts;
   }
 
-  private async cutEachStep({ script, apply, remove = [] }: Lists): Promise<void> {
+  private async cutEachStep({ script, ...lists }: Lists): Promise<void> {
+    const apply = oneIn(SHARE, lists.apply, `apply of ${script.name}`);
+    const remove = oneIn(SHARE, lists.remove ?? [], `remove of ${script.name}`);
     for (let i = 0; i < Math.max(apply.length, remove.length); i++) {
       if (this.findings.length >= ENOUGH) return;
       if (apply[i]) await this.cut(script, "apply", apply[i]!);
@@ -94,6 +102,7 @@ export class CrashTrial {
   /** An apply is cut on a host without, and ends with all in place; a remove the other way round. */
   private async cut(script: RemoteScript, verb: Verb, cut: Cut): Promise<void> {
     const where = `${verb} of ${script.name}, killed ${cut.moment}`;
+    this.tried++;
     const index = this.scripts.indexOf(script);
     const earlier = verb === "apply" ? this.scripts.slice(0, index) : this.scripts.slice(index + 1);
     const kill = async (then?: string) => {
