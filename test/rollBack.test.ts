@@ -221,6 +221,91 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
   });
 });
 
+describe.skipIf(!root).each(shells)("what a rollback undoes besides, in %s", (_name, shell) => {
+  /** The undo of a script, as it lies in the trial's folder; programs are what stands for those of the host. */
+  const prepare = (script: string, call: string, programs: Record<string, string>) => {
+    const text = [...libraryOf(script), script]
+      .map(readScript)
+      .join("")
+      .replace(/\nmain "\$@"\n$/, "\n");
+    const header = "HOST=gate OWNER=owner RESOURCE=r WHAT=w TRIAL=t TRIAL_SECONDS=60 ROLL_BACK=x\n";
+    const { stdout, status } = spawnSync(shell[0]!, [...shell.slice(1), "-s"], {
+      input: `${header}${text}\n${call}\n`,
+      encoding: "utf8",
+    });
+    expect([status, stdout]).toEqual([0, expect.stringContaining("not_done")]);
+    writeFileSync(join(trial, "undo"), stdout);
+    const bin = join(folder, "bin");
+    mkdirSync(bin, { recursive: true });
+    for (const [name, body] of Object.entries(programs)) {
+      writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    }
+    const program = join(trial, "roll-back");
+    writeFileSync(program, readFileSync(program, "utf8").replace(/^PATH=/m, `PATH=${bin}:`));
+    keep({});
+  };
+  const rollBack = () => {
+    const { status, stderr } = spawnSync(shell[0]!, [...shell.slice(1), join(trial, "roll-back"), "timer"], {
+      encoding: "utf8",
+    });
+    return { status, stderr };
+  };
+  const again = "; this is tried again until it succeeds\n";
+
+  test("for sshd is not done while systemd does not answer or the reload is refused, and is done after that", () => {
+    const says = (state: string, reload: string) => `
+case $* in
+  show*) ${state} ;;
+  is-active*.socket) exit 1 ;;
+  is-active*) ;;
+  reload*) ${reload} ;;
+esac`;
+    const sshd = (systemctl: string) =>
+      prepare("sshServer", "included() { :; }; undo_text", { systemctl, sshd: ":" });
+    sshd(says("exit 1", ":"));
+    expect(rollBack()).toEqual({
+      status: 1,
+      stderr: expect.stringContaining(`systemd does not say whether sshd runs${again}`) as string,
+    });
+    sshd(says("echo ActiveState=active", "exit 1"));
+    expect(rollBack()).toEqual({
+      status: 1,
+      stderr: expect.stringContaining(`sshd does not load the old configuration${again}`) as string,
+    });
+    expect(existsSync(join(trial, "kept"))).toBe(true);
+    sshd(says("echo ActiveState=active", `: >${folder}/reloaded`));
+    expect(rollBack()).toMatchObject({ status: 0 });
+    expect(existsSync(join(folder, "reloaded"))).toBe(true);
+    expect(existsSync(trial)).toBe(false);
+  });
+
+  test.each([
+    ["firewalld", "--running public 8080", "firewall-cmd"],
+    ["ufw", "8080", "ufw"],
+  ])(
+    "for %s is not done while that does not close the port, and is done after that",
+    (firewall, opening, command) => {
+      const undo = (body: string) =>
+        prepare(
+          "firewallPorts",
+          `closed="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
+          {
+            [command]: body,
+            systemctl: ":",
+          },
+        );
+      undo("exit 1");
+      expect(rollBack()).toEqual({
+        status: 1,
+        stderr: `ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: the firewall does not close the port${again}`,
+      });
+      undo(`echo "$*" >>${folder}/said`);
+      expect(rollBack()).toMatchObject({ status: 0 });
+      expect(readFileSync(join(folder, "said"), "utf8")).toContain("8080");
+    },
+  );
+});
+
 describe.skipIf(!root).each(shells)("what a trial keeps, in %s", (_name, shell) => {
   /** keep_files as it travels, with places that are known here. */
   const keepFiles = (...places: string[]) => {

@@ -1,7 +1,12 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { text } from "node:stream/consumers";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { resolveForward } from "../components/forward.ts";
 import { TunnelCheck } from "../components/index.ts";
+import { scriptText } from "../components/remoteScript.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
@@ -36,4 +41,27 @@ describe("the check of a tunnel", () => {
     const recording = await record(() => new TunnelCheck("nas-check", { ...args, timeoutSec: 90 }));
     expect(ownValues(recording.command("nas-check-script").values)).toMatchObject({ SECONDS_TO_WAIT: "90" });
   });
+});
+
+// While the tunnel is down, anybody on the host may be what answers there.
+test.each([
+  ["escapes and commands of a CI", "SSH-2.0-x\u001b[2J\u009b1m\r\n::stop-commands::x\n", "SSH-2.0-x?[2J??1m"],
+  ["a line without an end", "SSH-2.0-" + "y".repeat(1_000_000), `SSH-2.0-${"y".repeat(192)}`],
+])("what answers with %s is printed as one short line of plain text", async (_what, banner, printed) => {
+  const server = createServer((socket) => socket.on("error", () => {}).write(banner)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const script = spawn("sh", ["-s", "--", "apply"]);
+  script.stdin.end(
+    scriptText("tunnelCheck", {
+      ...{ HOST: "gate", OWNER: "p-s", STACK_ID: "", RESOURCE: "check", WHAT: "each forward works" },
+      ...{ FORWARDS: `ssh 127.0.0.1 ${port} ssh 127.0.0.1:22`, SECONDS_TO_WAIT: "20", LOOK_AT: "it" },
+    }),
+  );
+  const [stdout, stderr] = await Promise.all([text(script.stdout), text(script.stderr)]);
+  server.close();
+  expect(stdout).toBe("");
+  expect(stderr).toBe(
+    `works: gate: forward 'ssh' on 127.0.0.1:${port}: ${printed}\nunchanged: gate: each forward works\n`,
+  );
 });
