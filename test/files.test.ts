@@ -52,6 +52,29 @@ describe.each(shells)("in %s", (_name, shell) => {
     });
   });
 
+  const way = (...lines: string[]) =>
+    run(
+      `namei() { printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")}; }\napply() { keeper_of /x >&2; }`,
+    );
+
+  test("a folder that root may not look at is not taken for root's", () => {
+    const { status, stderr } = way("f: /x", "drwxr-xr-x root  root  /", "           x - Permission denied");
+    expect(status).toBe(3);
+    expect(stderr).toContain("root may not look at a folder on the way to /x");
+  });
+
+  test.each(["lib9", "data", "x"])(
+    "a folder %s that is not there has the keeper of the one above",
+    (name) => {
+      const { status, stderr } = way(
+        "f: /x",
+        "drwxr-xr-x root  root  /",
+        `           ${name} - No such file or directory`,
+      );
+      expect([status, stderr.split("\n")[0]]).toEqual([0, expect.stringMatching(/^0:0/)]);
+    },
+  );
+
   test("a first apply that fails, and whose clean-up fails too, gives the lock back all the same", () => {
     const { status, stderr } = run(`
 apply() { own line "$FILE\${TAB}line" && fail "the first"; }

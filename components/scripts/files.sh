@@ -53,8 +53,7 @@ locate() {
       locate_home "${1%%/*}"
       case $1 in */*) AT_PATH=$home_path/${1#*/} ;; *) AT_PATH=$home_path ;; esac
       AT_IDS=$home_ids
-      # In a home that root keeps for itself, say that of a service, the account cannot make a folder.
-      case ${1#*/} in */*) ;; *) [ "$home_keeper" != 0:0 ] || AT_IDS=0:0 ;; esac
+      case ${1#*/} in */*) ;; *) [ -z "$home_is_closed" ] || AT_IDS=0:0 ;; esac
       ;;
     *)
       AT_PATH=$1
@@ -77,7 +76,16 @@ home_located=''
 # locate_home "~ACCOUNT"
 locate_home() {
   [ "$1" != "$home_located" ] || return 0
-  home_path=$(home_of_user "${1#"~"}") && home_ids=$(ids_of_user "${1#"~"}") && home_keeper=$(keeper_of "$home_path") || exit 3
+  home_path=$(home_of_user "${1#"~"}") && home_ids=$(ids_of_user "${1#"~"}") && lh_keeper=$(keeper_of "$home_path") || exit 3
+  # In a home that root keeps for itself, say that of a service, the account cannot make a folder: root makes it. Where the
+  # account can, by its group or an ACL, it could exchange what root makes there.
+  home_is_closed=
+  if [ "$lh_keeper" = 0:0 ]; then
+    lh_answer=0
+    as "$home_ids" test -w "$home_path" || lh_answer=$?
+    refuse_no_answer "$1" "$lh_answer"
+    [ "$lh_answer" = 0 ] || home_is_closed=yes
+  fi
   home_located=$1
 }
 
@@ -91,10 +99,16 @@ keeper_of() {
     *) fail "namei(1) does not say whose folders lead to $1; install util-linux and run 'pulumi up' again" ;;
   esac
   ke_owner=$(printf '%s\n' "$ke_way" | awk -v root="$(id -un)" '
-    $1 ~ /^[dl]/ && $2 != root { print $2; exit }
-    $1 ~ /^d.......w[^tT]/ { print "*"; exit }')
+    NR == 1 { next }
+    length($1) == 10 && $1 ~ /^[-dlbcps][-rwxsStT]+$/ {
+      if ($1 ~ /^[dl]/ && $2 != root) { print $2; exit }
+      if ($1 ~ /^d.......w[^tT]/) { print "*"; exit }
+      next
+    }
+    !/ - No such file or directory$/ { print "?"; exit }')
   case $ke_owner in
     "") printf '%s:%s' "$SELF" "$(id -g)" ;;
+    "?") fail "root may not look at a folder on the way to $1, where perhaps a file system of somebody else is mounted; unmount that and run 'pulumi up' again" ;;
     "*") fail "everyone may write in a folder on the way to $1, so root does not act there; take that right away" ;;
     *) ids_of_user "$ke_owner" ;;
   esac
@@ -112,8 +126,14 @@ at() {
 ask() {
   ak_answer=0
   at "$@" || ak_answer=$?
-  [ "$ak_answer" -gt 1 ] || return "$ak_answer"
-  fail "whoever acts at $1 could not look there (status $ak_answer); see the lines before this one, end what blocks it, and run 'pulumi up' again"
+  refuse_no_answer "$1" "$ak_answer"
+  return "$ak_answer"
+}
+
+# refuse_no_answer PLACE STATUS
+refuse_no_answer() {
+  [ "$2" -le 1 ] ||
+    fail "whoever acts at $1 could not look there (status $2); see the lines before this one, end what blocks it, and run 'pulumi up' again"
 }
 
 # is_there PLACE — a link that leads nowhere is there, too.
@@ -130,9 +150,12 @@ look_for() {
 is_behind_link() {
   case $1 in "~"*) ;; *) return 1 ;; esac
   locate "$1"
+  ib_answer=0
   # shellcheck disable=SC2016
-  ! as "$home_ids" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
-    "$home_path" "$(dirname "${1#*/}" | sed 's/^\.$//')"
+  as "$home_ids" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
+    "$home_path" "$(dirname "${1#*/}" | sed 's/^\.$//')" || ib_answer=$?
+  refuse_no_answer "$1" "$ib_answer"
+  [ "$ib_answer" = 1 ]
 }
 
 # replaces that of lib.sh
@@ -154,7 +177,11 @@ copy_as_account() {
   [ ! -e "$2.failed" ] && [ "$(wc -c <"$2")" -le 8388608 ]
 }
 
-time_of() { at "$1" stat -Lc %y --; }
+# time_of PLACE
+time_of() {
+  locate_target "$1"
+  as "$AT_IDS" stat -Lc %y -- "$AT_PATH"
+}
 
 # cannot_at WHAT PLACE — as cannot, for what an account could not do.
 # shellcheck disable=SC2016
@@ -199,7 +226,7 @@ make_dir() {
 # make_dirs PATH — and all above it, readable by everyone.
 make_dirs() {
   mds_parent=$(dirname "$1")
-  if [ ! -d "$mds_parent" ] || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
+  if ! ask "$mds_parent" test -d || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
     make_dirs "$mds_parent"
   fi
   make_dir "$1" 755

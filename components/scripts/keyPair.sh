@@ -12,7 +12,7 @@ apply() {
     look_for "$file"
     own_alone file "$file" "$THERE"
   done
-  if at "$key" test -s; then
+  if ask "$key" test -s; then
     public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"

@@ -25,7 +25,7 @@ own_ssh_dir() {
     # Under another name until it is the account's, since that can go in and out from then on.
     rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || : # of a run that was killed
     mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&
-      chown "$home_ids" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
+      chown -h "$home_ids" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
       cannot "create the folder $AT_PATH" "$AT_PATH"
     label "~$1/.ssh"
     changed "created the folder ~$1/.ssh"

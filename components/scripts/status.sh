@@ -16,7 +16,8 @@ write_status() {
 # this host below another folder.
 link_metrics() {
   make_dirs "$METRICS_FOLDER"
-  lm_target=$(realpath -m --relative-to="$METRICS_FOLDER" -- "$METRICS")
+  # shellcheck disable=SC2016
+  lm_target=$(at "$METRICS_FOLDER" sh -c 'exec realpath -m --relative-to="$2" -- "$1"' sh "$METRICS")
   look_for "$1"
   own_alone file "$1" "$THERE"
   [ "$(at "$1" readlink --)" != "$lm_target" ] || return 0

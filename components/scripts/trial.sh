@@ -10,6 +10,8 @@ TRIAL=${TRIAL-}
 TRIAL_UNIT=$OWNER-$TRIAL-rollback
 TRIAL_DIR=/var/lib/$TRIAL_UNIT
 TRIAL_AT_BOOT=$TRIAL_UNIT-at-boot.service
+# The name of the second of two timers, of which the older one goes when the newer one is there.
+TRIAL_NEXT=$TRIAL_UNIT-next
 # What could not be taken back as the host booted is tried again by this one.
 TRIAL_AGAIN=$TRIAL_UNIT-again.service
 TRIAL_WANTS=/etc/systemd/system/sysinit.target.wants
@@ -35,7 +37,8 @@ begin_trial() {
   {
     rm -rf -- "$TRIAL_DIR.new" &&
       { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
-      rm -f -- "$bt_folder/active" "$bt_folder/attempts" &&
+      rm -f -- "$bt_folder/active" "$bt_folder"/*.restarted &&
+      printf '%s\t%s\n' "$OWNER" "$RESOURCE" >"$bt_folder/holder" &&
       printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" &&
       keep_undo "$bt_folder" &&
       keep_files "$bt_folder" "$@" &&
@@ -50,8 +53,6 @@ begin_trial() {
     [ -z "$kf_refusal" ] || fail "$kf_refusal"
     cannot "write $TRIAL_DIR" "$TRIAL_DIR"
   }
-  # One whose time is up waits for our lock: the trial begins anew in its place.
-  systemctl stop "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
   roll_back_at_boot || {
     give_up_trial
     cannot "write /etc/systemd/system/$TRIAL_AT_BOOT" /etc/systemd/system
@@ -158,12 +159,25 @@ keep_file_of_account() {
   }
 }
 
+# arm SECONDS — from now on. One whose time is up waits for our lock: it ends, and the new one takes its place. The change
+# has a timer at each moment, so the new one has the name that is free.
 arm() {
-  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+  ar_unit=$TRIAL_UNIT ar_other=$TRIAL_NEXT
+  if is_loaded "$ar_unit"; then ar_unit=$TRIAL_NEXT ar_other=$TRIAL_UNIT; fi
+  ! is_loaded "$ar_unit" || systemctl stop "$ar_unit.timer" "$ar_unit.service" 2>/dev/null || :
   # shellcheck disable=SC2016
-  systemd-run --quiet --collect --unit "$TRIAL_UNIT" --on-active "$1" --timer-property AccuracySec=1s \
+  systemd-run --quiet --collect --unit "$ar_unit" --on-active "$1" --timer-property AccuracySec=1s \
     --property Restart=on-failure --property RestartSec=10 \
-    /bin/sh -c '[ ! -e "$1" ] || exec /bin/sh "$1" timer' sh "$TRIAL_DIR/roll-back"
+    /bin/sh -c '[ ! -e "$1" ] || exec /bin/sh "$1" timer' sh "$TRIAL_DIR/roll-back" || return 1
+  systemctl stop "$ar_other.timer" "$ar_other.service" "$TRIAL_AGAIN" 2>/dev/null || :
+}
+
+# is_loaded UNIT — its timer, or what that has started.
+is_loaded() { systemctl is-active --quiet "$1.timer" || systemctl is-active --quiet "$1.service"; }
+
+# disarm — nothing of it runs or waits any more.
+disarm() {
+  systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_NEXT.timer" "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN" 2>/dev/null || :
 }
 
 # Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
@@ -267,10 +281,13 @@ end_trial() {
   drop_trial
 }
 
-# stop_roll_back — ends one that runs, once the disk has the change. Its timer stays, for as long as there is a trial.
+# stop_roll_back — ends one that runs, once the disk has the change. As long as there is a trial, it has a timer.
 stop_roll_back() {
-  [ ! -d "$TRIAL_DIR" ] || sync_changes
-  systemctl stop "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  [ -d "$TRIAL_DIR" ] || return 0
+  sync_changes
+  for sr_unit in "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN"; do
+    ! systemctl is-active --quiet "$sr_unit" || arm 60 || :
+  done
 }
 
 # With the folder's name goes the rollback, at once; all else is clearing up. That name is on the disk, as gone, before the
@@ -280,7 +297,7 @@ drop_trial() {
     rm -rf -- "$TRIAL_ENDED" && mv -- "$TRIAL_DIR" "$TRIAL_ENDED" || cannot "end the trial in $TRIAL_DIR" "$TRIAL_DIR"
     sync_file "${TRIAL_DIR%/*}"
   fi
-  systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_UNIT.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  disarm
   rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT"
   for et_unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$et_unit" "/etc/systemd/system/$et_unit.new"; done
   [ ! -f "$TRIAL_ENDED/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
@@ -305,11 +322,11 @@ was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 roll_back() {
   back="the old configuration is back"
   if on_trial && ! sh "$TRIAL_DIR/roll-back" "$1" >&2; then
-    back="the old configuration could not be put back yet, and this host tries again every 10 seconds; see the lines before this one, and 'journalctl -u $TRIAL_UNIT' there"
+    back="the old configuration could not be put back yet, and this host tries again every 10 seconds; see the lines before this one, and \"journalctl -u '$TRIAL_UNIT*'\" there"
     arm 10 || :
     return 0
   fi
-  systemctl stop "$TRIAL_UNIT.timer" 2>/dev/null || :
+  disarm
 }
 
 # roll_back_and_fail SENTENCE HOW

@@ -13,15 +13,40 @@ cd "$(dirname "$0")" || exit 1
 here=$PWD
 LOCK_FILE=/run/ssh-reverse-tunnel.lock # as in lib.sh
 
-# Where somebody has the lock and does not give it back, the change must go all the same.
+# Where somebody has the lock and does not give it back, the change must go all the same. But nothing that the run which made
+# it writes after that would have a rollback: it ends first.
 lock() {
+  try_lock && return
+  end_holder
+  try_lock
+}
+
+# end_holder — with all that it has started. It is stopped first, so that it starts nothing more.
+end_holder() {
+  [ -f "$LOCK_FILE" ] && IFS='	' read -r eh_pid _ eh_owner eh_resource _ <"$LOCK_FILE" || return 0
+  [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] && kill -STOP "$eh_pid" 2>/dev/null || return 0
+  echo "ssh-reverse-tunnel: the time for a change was up before the run that makes it had ended; it is ended now, and the change taken back" >&2
+  eh_children=$(grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:[:space:]]+' -v top="$eh_pid" '
+    { parent[$3] = $6 }
+    END {
+      for (pid in parent) {
+        for (above = pid; above in parent && above != top; above = parent[above]);
+        if (above == top && pid != top) print pid
+      }
+    }')
+  # shellcheck disable=SC2086  # numbers
+  kill -KILL $eh_children "$eh_pid" 2>/dev/null
+}
+
+# try_lock — succeeds where it is ours, within ten seconds, or where nobody can have it.
+try_lock() {
   lo_until=$(($(sed 's/\..*//' /proc/uptime) + 10))
   until lo_left=$((lo_until - $(sed 's/\..*//' /proc/uptime))) && [ "$lo_left" -le 0 ]; do
     (umask 077 && true >>"$LOCK_FILE") || return 0
     umask 077 # its holder may take it away at any moment, and it is made anew
     exec 9<>"$LOCK_FILE"
     umask 022
-    flock -w "$lo_left" 9 || return 0
+    flock -w "$lo_left" 9 || return 1
     # Who had it takes the file away.
     [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || continue
     trap 'rm -f -- "$LOCK_FILE"' EXIT
@@ -29,10 +54,11 @@ lock() {
     printf '%s\t%s\t%s\trollback\ta rollback\n' "$$" "$(sed 's/\..*//' /proc/uptime)" "$(basename "$here")" >&9
     return 0
   done
+  return 1
 }
 
 [ "$how" != timer ] || lock
-[ -f kept ] || exit 0 # confirmed while we waited
+[ -f "$here/kept" ] || exit 0 # confirmed while we waited
 if [ "$(tail -n 1 kept)" != whole ] || [ ! -s undo ]; then
   echo "ssh-reverse-tunnel: what was kept in $here before a change is not whole, and nothing was put back" >&2
   exit 0 # it will not be whole the next time either; the next 'pulumi up' says so
@@ -41,11 +67,11 @@ fi
 # flush PATH… — what is written there survives a power cut from now on.
 flush() { sync -- "$@" 2>/dev/null || timeout 30 sync; }
 
-# After so many attempts, a minute, an account's file that cannot be put back is left as it is. Its account can see to it that
-# it never can be, and all else must not wait for that.
-last_attempt=6
-echo "$how" >>attempts
-attempt=$(wc -l <attempts)
+# What must not be left behind longer than this boot.
+passing=/run/$(basename "$here")
+# For so many seconds an account's file that cannot be put back is tried again. Its account can see to it that it never can be,
+# and all else must not wait for that.
+patience=60
 
 # undo says so of what it cannot do.
 not_done() {
@@ -58,7 +84,7 @@ not_done() {
 restart_once() { [ -e "$1.restarted" ] || { systemctl restart "$1" && : >"$1.restarted"; }; }
 
 # As the account, to which the file belongs: on standard input is what was in it, $2 is its mode, or empty where there was no
-# file. A folder of an account's on the way, which it may lead elsewhere, is refused.
+# file. A folder of an account's on the way, which it may lead elsewhere, is refused. Ends with 28 where the disk is full.
 # shellcheck disable=SC2016
 as_account='
   folder=${1%/*}
@@ -74,7 +100,10 @@ as_account='
     rm -f -- "$1" || exit 1
   else
     [ ! -d "$1" ] || [ -L "$1" ] || exit 1
-    rm -f -- "$new" && umask 077 && cat >"$new" && chmod "$2" "$new" && { sync -- "$new" 2>/dev/null || sync; } && mv -f -- "$new" "$1" || exit 1
+    rm -f -- "$new" && umask 077 && cat >"$new" && chmod "$2" "$new" && { sync -- "$new" 2>/dev/null || sync; } && mv -fT -- "$new" "$1" || {
+      [ "$(df -P -- "${1%/*}" | awk "END { print \$4 }")" != 0 ] && [ "$(df -Pi -- "${1%/*}" | awk "END { print \$4 }")" != 0 ] || exit 28
+      exit 1
+    }
     if command -v restorecon >/dev/null 2>&1; then restorecon -- "$1" 2>/dev/null; fi
   fi
   [ ! -d "${1%/*}" ] || sync -- "${1%/*}" 2>/dev/null || sync'
@@ -86,20 +115,34 @@ put_back() {
     0:*) put_back_of_root "$1" "$3" || not_done "$3 cannot be written" ;;
     *)
       put_back_of_account "$@" && return
-      if [ "$attempt" -lt "$last_attempt" ]; then
-        not_done "$3 cannot be written by its account"
+      if [ $? != 28 ] && out_of_patience "$passing.$1"; then
+        echo "ssh-reverse-tunnel: a change that was not confirmed is taken back, but for $3, which its account could not write for $patience seconds" >&2
       else
-        echo "ssh-reverse-tunnel: a change that was not confirmed is taken back, but for $3, which its account could not write $attempt times" >&2
+        not_done "$3 cannot be written by its account"
       fi
       ;;
   esac
 }
 
+# out_of_patience FILE — whether it first failed so long ago. The file says when.
+out_of_patience() {
+  op_now=$(sed 's/\..*//' /proc/uptime)
+  op_first=$op_now
+  if [ -f "$1" ]; then read -r op_first <"$1"; else (umask 077 && echo "$op_now" >"$1"); fi
+  [ $((op_now - op_first)) -ge "$patience" ]
+}
+
+# It can read what these have open, and so keep our output open, unless they have what it lacks: see as in files.sh.
+apart='--inh-caps +net_broadcast --ambient-caps +net_broadcast'
+# shellcheck disable=SC2086  # words
+setpriv $apart true 2>/dev/null || apart=
+
 put_back_of_account() {
   mode='' copy=/dev/null
   if [ -f "$1" ]; then mode=$(stat -c %a -- "$1") copy=$1; fi
   ids=${2%:*}
-  timeout -s KILL 30 setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --groups "${2##*:}" \
+  # shellcheck disable=SC2086  # words
+  timeout -s KILL 30 setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --groups "${2##*:}" $apart \
     sh -c "$as_account" sh "$3" "$mode" <"$copy" 3>&- 9>&-
 }
 
@@ -110,7 +153,7 @@ put_back_of_root() {
     rm -f -- "$2" || return 1
     [ -d "$folder" ] || return 0
   else
-    rm -f -- "$new" && cp -a -- "$1" "$new" && { [ -L "$new" ] || flush "$new"; } && mv -f -- "$new" "$2" || return 1
+    rm -f -- "$new" && cp -a -- "$1" "$new" && { [ -L "$new" ] || flush "$new"; } && mv -fT -- "$new" "$2" || return 1
     if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null; fi
   fi
   flush "$folder"
@@ -144,6 +187,7 @@ done 3<kept
 case $how in timer | boot) touch -- "$here.taken-back" 2>/dev/null ;; esac
 rm -rf -- "$here.ended" && mv -- "$here" "$here.ended" || exit 1
 flush "${here%/*}"
+rm -f -- "$passing".*
 unit=$(basename -- "$here")
 wants=/etc/systemd/system/sysinit.target.wants
 rm -f -- "$wants/$unit-at-boot.service" "/etc/systemd/system/$unit-at-boot.service" "/etc/systemd/system/$unit-again.service"
