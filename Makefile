@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-selinux unit soak lint bench bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-all test-selinux unit soak lint bench bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -8,8 +8,11 @@ help: ## this list
 demo: node_modules ## boot two hosts, run the program on them, log in through the tunnel (root, Linux)
 	@npx tsx lab/demo.ts
 
-test: node_modules ## every test, those on real hosts too (root, Linux); ends with the count
-	@npx vitest run
+test: node_modules ## one test for every promise, on real hosts too (root, Linux); ends with the count
+	@npx tsx tools/test.ts unit,lab
+
+test-all: node_modules ## every test: all of what `make test` takes samples of, and hosts that enforce SELinux (hours)
+	@EVERYTHING=yes MINUTES=60 npx tsx tools/test.ts unit,lab,selinux
 
 test-selinux: node_modules ## those on hosts that enforce SELinux, guests of QEMU (root, Linux, x86-64)
 	@npx vitest run --project selinux

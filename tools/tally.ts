@@ -1,0 +1,46 @@
+import { relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
+import type { SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
+
+/** What came of a run of tests. */
+export interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+  /** A line for each test, file or hook that failed. */
+  failures: string[];
+}
+
+type Task = TestModule | TestSuite | TestCase;
+
+/** Counts files' tests. A file that could not be loaded and a hook that failed have no test to count, and are one each. */
+export function tallyOf(modules: readonly TestModule[], errors: readonly SerializedError[] = []): Tally {
+  const tests = modules.flatMap((module) => [...module.children.allTests()]);
+  const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
+  const broken = suites.filter((suite) => suite.errors().length > 0).length + errors.length;
+  const count = (state: string) => tests.filter((test) => test.result().state === state).length;
+  return {
+    passed: count("passed"),
+    failed: count("failed") + broken,
+    skipped: count("skipped") + count("pending"),
+    failures: [
+      ...[...suites, ...tests].flatMap(linesOf),
+      ...errors.map(({ message }) => `outside of any test: ${shortened(message)}`),
+    ],
+  };
+}
+
+/** "test/lab/x.test.ts > the title: the message", for each error of it. */
+function linesOf(task: Task): string[] {
+  const errors = task.type === "test" ? (task.result().errors ?? []) : task.errors();
+  const name = task.type === "module" ? "" : ` > ${task.fullName}`;
+  const { moduleId } = task.type === "module" ? task : task.module;
+  return errors.map(({ message }) => `${relative(".", moduleId)}${name}: ${shortened(message)}`);
+}
+
+const shortened = (message: string) =>
+  stripVTControlCharacters(message).replaceAll(/\s+/g, " ").slice(0, 300);
+
+/** The line "N passed, N failed", which other programs read. */
+export const lastLine = ({ passed, failed, skipped }: Omit<Tally, "failures">): string =>
+  `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
