@@ -21,7 +21,8 @@ export interface Output {
 
 /** Runs one command to its end; what it wrote is in the error where it fails. */
 export async function run(client: Client, job: Job): Promise<Output> {
-  const channel = await open(client, job);
+  let ended: string | undefined = "wait: remote command exited without exit status or exit signal";
+  const channel = await open(client, job, (problem) => (ended = problem));
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   const both: Buffer[] = [];
@@ -36,10 +37,6 @@ export async function run(client: Client, job: Job): Promise<Output> {
   channel.on("data", gather(stdout, job.logStdout));
   channel.stderr.on("data", gather(stderr, job.logStderr));
   const failure = await new Promise<string | undefined>((resolve) => {
-    let ended: string | undefined = "wait: remote command exited without exit status or exit signal";
-    channel.once("exit", (code: number | null, signal?: string, _core?: boolean, reason?: string) => {
-      ended = code === 0 ? undefined : exitProblem(code, signal, reason);
-    });
     channel.once("close", () => resolve(ended));
     client.once("close", () => resolve(ended));
     channel.end(job.stdin);
@@ -50,11 +47,23 @@ export async function run(client: Client, job: Job): Promise<Output> {
   return { stdout: text(stdout).replace(/\n$/, ""), stderr: text(stderr).replace(/\n$/, "") };
 }
 
-function open(client: Client, { command, environment }: Job): Promise<ClientChannel> {
+/** `onExit` gets what is wrong with how the command ended, or undefined. */
+function open(
+  client: Client,
+  { command, environment }: Job,
+  onExit: (problem: string | undefined) => void,
+): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     client.exec(command, { env: environment }, (error, channel) => {
-      if (error) reject(rejectionError(error));
-      else resolve(channel);
+      if (error) {
+        reject(rejectionError(error));
+        return;
+      }
+      // At once: the exit status of a short command is in the very packet that opens the channel.
+      channel.once("exit", (code: number | null, signal?: string, _core?: boolean, reason?: string) => {
+        onExit(code === 0 ? undefined : exitProblem(code, signal, reason));
+      });
+      resolve(channel);
     });
   });
 }
