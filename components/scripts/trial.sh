@@ -165,10 +165,10 @@ arm() {
   ar_unit=$TRIAL_UNIT ar_other=$TRIAL_NEXT
   if is_loaded "$ar_unit"; then ar_unit=$TRIAL_NEXT ar_other=$TRIAL_UNIT; fi
   ! is_loaded "$ar_unit" || systemctl stop "$ar_unit.timer" "$ar_unit.service" 2>/dev/null || :
-  # shellcheck disable=SC2016
+  # systemd has variables and escapes of its own in a command: there are none in this one.
   systemd-run --quiet --collect --unit "$ar_unit" --on-active "$1" --timer-property AccuracySec=1s \
     --property Restart=on-failure --property RestartSec=10 \
-    /bin/sh -c '[ ! -e "$1" ] || exec /bin/sh "$1" timer' sh "$TRIAL_DIR/roll-back" || return 1
+    /bin/sh -c "[ ! -e $TRIAL_DIR/roll-back ] || exec /bin/sh $TRIAL_DIR/roll-back timer" || return 1
   systemctl stop "$ar_other.timer" "$ar_other.service" "$TRIAL_AGAIN" 2>/dev/null || :
 }
 
