@@ -22,8 +22,10 @@ own_ssh_dir() {
     make_dir "~$1/.ssh" 700
   else
     share dir "~$1/.ssh" no
-    # Under another name until it is the account's, since that can go in and out from then on.
-    rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || : # of a run that was killed
+    # Under another name until it is the account's, since that can go in and out from then on. On record until the sweep: what
+    # a killed run leaves of it goes with the next, or with a remove.
+    recorded dir "~$1/.ssh.ssh-reverse-tunnel" || write_record "${RECORDED}dir$TAB~$1/.ssh.ssh-reverse-tunnel$NL"
+    rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || :
     mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&
       chown -h "$home_ids" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
       cannot "create the folder $AT_PATH" "$AT_PATH"

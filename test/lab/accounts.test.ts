@@ -7,6 +7,8 @@ import { Lab } from "../../lab/lab.ts";
  * An account that our scripts work for may lay its home out as it likes: folders, links and pipes in any place. Root must
  * not act where such a link leads, whatever verb runs. These are the scripts as they travel, run on a host by hand.
  */
+const FOREIGN = "somebody else than root may have written the records of what was done here";
+
 describe("an account of a login", () => {
   let lab: Lab;
   let gate: Host;
@@ -169,17 +171,25 @@ describe("an account of a login", () => {
   });
 
   it.each([
-    ["belong to it", "chown alice /var/lib/ssh-reverse-tunnel/p-s"],
-    ["are in a folder that others may read", "chmod 755 /var/lib/ssh-reverse-tunnel"],
-    ["others may write", "chmod 666 /var/lib/ssh-reverse-tunnel/p-s/config"],
-    ["are a link", "cd /var/lib/ssh-reverse-tunnel/p-s && ln -s /home/alice/record x"],
-  ])("has no records undone that %s", async (_how, command) => {
+    [
+      "are a link",
+      "cd /var/lib/ssh-reverse-tunnel/p-s && ln -s /home/alice/record x",
+      "x is a link, and the records",
+    ],
+    [
+      "belong to it",
+      "rm -f /var/lib/ssh-reverse-tunnel/p-s/x; chown alice /var/lib/ssh-reverse-tunnel/p-s",
+      FOREIGN,
+    ],
+    ["are in a folder that others may read", "chmod 755 /var/lib/ssh-reverse-tunnel", FOREIGN],
+    ["others may write", "chmod 666 /var/lib/ssh-reverse-tunnel/p-s/config", FOREIGN],
+  ])("has no records undone that %s", async (_how, command, sentence) => {
     await gate.run(command);
     const before = await roots();
     for (const verb of ["apply", "remove"] as const) {
       const { stderr, exitCode } = await run(verb, "config");
       expect(exitCode).toBe(3);
-      expect(stderr).toContain("somebody else than root may have written the records of what was done here");
+      expect(stderr).toContain(sentence);
     }
     expect(await roots()).toBe(before);
   });
