@@ -50,7 +50,6 @@ describe("the check of a tunnel from the public host", () => {
     const unit = (await valuesOf()).UNIT_1!.split("\n");
     expect(unit).toEqual(
       expect.arrayContaining([
-        "User=root",
         "ProtectHome=yes",
         "RuntimeDirectory=ssh-tunnel-nas-health",
         "RuntimeDirectoryPreserve=yes",

@@ -189,7 +189,6 @@ describe("the watchdog", () => {
     expect(lines).toEqual(
       expect.arrayContaining([
         `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
-        "User=root",
         "RuntimeDirectory=ssh-tunnel-nas-watchdog",
         "RuntimeDirectoryPreserve=yes",
         "Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas",

@@ -150,8 +150,7 @@ export function renderCheckUnit(args: {
     ],
     Service: [
       "Type=oneshot",
-      // Said outright, so that systemd takes the folder back that an earlier version gave to the account.
-      "User=root",
+      // Without "User=root", which means the same: with it, systemd 257 starts a sandbox that cannot become the account.
       `RuntimeDirectory=${word(args.runtimeDirectory)}`,
       "RuntimeDirectoryPreserve=yes",
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),

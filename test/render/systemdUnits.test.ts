@@ -107,7 +107,6 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-User=root
 RuntimeDirectory=ssh-tunnel-nas-health
 RuntimeDirectoryPreserve=yes
 Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas
