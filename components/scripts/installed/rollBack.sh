@@ -16,15 +16,14 @@ LOCK_FILE=/run/ssh-reverse-tunnel.lock # as in lib.sh
 # Where somebody has the lock and does not give it back, the change must go all the same. But nothing that the run which made
 # it writes after that would have a rollback: it ends first.
 lock() {
-  try_lock && return
-  end_holder
-  try_lock
+  try_lock || { end_holder && try_lock; }
 }
 
-# end_holder — with all that it has started. It is stopped first, so that it starts nothing more.
+# end_holder — with all that it has started. It is stopped first, so that it starts nothing more. Fails where somebody else
+# has the lock, whom nothing of this concerns.
 end_holder() {
-  [ -f "$LOCK_FILE" ] && IFS='	' read -r eh_pid _ eh_owner eh_resource _ <"$LOCK_FILE" || return 0
-  [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] && kill -STOP "$eh_pid" 2>/dev/null || return 0
+  [ -f "$LOCK_FILE" ] && IFS='	' read -r eh_pid _ eh_owner eh_resource _ <"$LOCK_FILE" || return 1
+  [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] && kill -STOP "$eh_pid" 2>/dev/null || return 1
   echo "ssh-reverse-tunnel: the time for a change was up before the run that makes it had ended; it is ended now, and the change taken back" >&2
   eh_children=$(grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:[:space:]]+' -v top="$eh_pid" '
     { parent[$3] = $6 }
