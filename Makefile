@@ -17,7 +17,7 @@ test-all: node_modules ## every test: all of what `make test` takes samples of, 
 test-selinux: node_modules ## those on hosts that enforce SELinux, guests of QEMU (root, Linux, x86-64)
 	@npx vitest run --project selinux
 
-unit: node_modules ## the tests that need nothing but Node
+unit: node_modules ## the tests that boot no hosts (Linux with OpenSSH's tools; as root, all of them)
 	@npx vitest run --project unit
 
 soak: node_modules ## an hour of random faults on tunnels in use: MINUTES=60; SEED=7 repeats one (root, Linux)

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 import LongestFirst from "./tools/longestFirst.ts";
 
-// Three projects: `unit` runs on Pulumi mocks and needs nothing; `lab` needs root and boots real hosts; `selinux` needs QEMU
+// Three projects: `unit` boots no hosts; `lab` needs root and boots real hosts; `selinux` needs QEMU
 // as well, for hosts that enforce SELinux.
 export default defineConfig({
   test: {
