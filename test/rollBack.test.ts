@@ -239,23 +239,29 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readdirSync(elsewhere)).toEqual([]);
   });
 
-  test("ends the run that makes the change, where that is not over in time, and all that it has started", async () => {
-    const lockFile = join(folder, "lock");
+  /** A process that has the lock, as the run that makes the change, and writes the file all the time; says who has it. */
+  const lateRun = async (file: string, lockFile: string, says: (pid: number) => number) => {
     edit(/^LOCK_FILE=.*$/m, `LOCK_FILE='${lockFile}'`);
     edit("+ 10))", "+ 1))");
-    const file = join(folder, "changed");
     keep({ [file]: "old\n" });
     writeFileSync(join(trial, "holder"), "owner\tresource\n");
     const holder = spawn(
       "sh",
       [
         "-c",
-        `exec 9<>'${lockFile}'; flock 9; printf '%s\\t1\\towner\\tresource\\tthe change\\n' $$ >&9; echo has it
+        `exec 9<>'${lockFile}'; flock 9; echo has it
          timeout 60 sh -c 'while :; do echo new >'"'${file}'"'; sleep 0.01; done'; :`,
       ],
       { stdio: ["ignore", "pipe", "ignore"] },
     );
     await once(holder.stdout, "data");
+    writeFileSync(lockFile, `${says(holder.pid!)}\t1\towner\tresource\tthe change\n`);
+    return holder;
+  };
+
+  test("ends the run that makes the change, where that is not over in time, and all that it has started", async () => {
+    const file = join(folder, "changed");
+    const holder = await lateRun(file, join(folder, "lock"), (pid) => pid);
     const { status, stderr } = run("timer");
     expect(stderr).toContain("the time for a change was up before the run that makes it had ended");
     expect(status).toBe(0);
@@ -264,6 +270,15 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readFileSync(file, "utf8")).toBe("old\n");
     // Nothing of it writes any more.
     expect(spawnSync("pgrep", ["-f", file], { encoding: "utf8" }).stdout).toBe("");
+  });
+
+  test("ends no other process that has the number of such a run, which was killed", async () => {
+    const other = spawn("sleep", ["60"]);
+    const holder = await lateRun(join(folder, "changed"), join(folder, "lock"), () => other.pid!);
+    expect(run("timer")).toMatchObject({ status: 0, stderr: "" });
+    expect([other.exitCode, other.signalCode, holder.signalCode]).toEqual([null, null, null]);
+    other.kill();
+    spawnSync("pkill", ["-KILL", "-f", folder]);
   });
 
   test("restarts a service once, however often something else must be tried again", () => {

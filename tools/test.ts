@@ -28,12 +28,14 @@ const vitest = await createVitest("test", {
 });
 await vitest.standalone();
 const specifications = await vitest.globTestSpecifications(files);
+if (specifications.length === 0) throw new Error(`there is no test file ${files.join(" ")} in ${projects}`);
 const first = await vitest.runTestSpecifications(specifications, true);
 
 const results = new Map<string, TestModule>(first.testModules.map((module) => [module.id, module]));
 const failed = first.testModules.filter((module) => tallyOf([module]).failed > 0);
 const fromLab = failed.filter((module) => module.project.name === "lab");
 const flaky: string[] = [];
+const errors = [...first.unhandledErrors] as SerializedError[];
 if (failed.length <= MOST_FAILED) {
   for (const module of fromLab) {
     const before = tallyOf([module]);
@@ -42,21 +44,28 @@ if (failed.length <= MOST_FAILED) {
     const second = again.testModules.find(({ id }) => id === module.id);
     if (second === undefined) throw new Error(`${module.moduleId} did not run again`);
     results.set(second.id, second);
-    if (tallyOf([second]).failed > 0) continue;
+    errors.push(...(again.unhandledErrors as SerializedError[]));
+    if (!passed(second)) continue;
     for (const line of before.failures) flaky.push(`FLAKY ${line}; alone, it passed`);
   }
 }
 
-const tally = tallyOf([...results.values()], first.unhandledErrors as SerializedError[]);
-const flakyFiles = fromLab.filter(({ id }) => tallyOf([results.get(id)!]).failed === 0).length;
+const tally = tallyOf([...results.values()], errors);
+const flakyFiles = fromLab.filter(({ id }) => passed(results.get(id)!)).length;
 for (const line of [...tally.failures.map((failure) => `FAILED ${failure}`), ...flaky]) console.log(line);
 if (flakyFiles >= TOO_FLAKY) {
   console.log(`FAILED ${flakyFiles} files are flaky, and one is the most that may be`);
   tally.failed += flakyFiles;
 }
 console.log(lastLine(tally));
+const status = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
+setTimeout(() => process.exit(status), 30_000).unref(); // whatever is not torn down by then
 await vitest.close();
-process.exit(tally.failed > 0 ? 1 : 0);
+process.exit(status);
+
+function passed(module: TestModule): boolean {
+  return module.state() === "passed" && tallyOf([module]).failed === 0;
+}
 
 function specificationOf(module: TestModule): TestSpecification {
   const found = specifications.find(

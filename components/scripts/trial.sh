@@ -34,6 +34,7 @@ begin_trial() {
   # In one piece: a folder of that name is a whole one, even where this run is killed.
   on_trial || bt_folder=$TRIAL_DIR.new
   kf_refusal=
+  rm -f -- "/run/$TRIAL_UNIT".* # what an earlier rollback has noted
   {
     rm -rf -- "$TRIAL_DIR.new" &&
       { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
@@ -60,6 +61,11 @@ begin_trial() {
   arm "$TRIAL_SECONDS" || {
     give_up_trial
     fail "cannot arm the rollback with systemd-run; nothing was changed"
+  }
+  # A rollback that had not waited for our lock may have ended in the meantime.
+  on_trial || {
+    disarm
+    fail "the change before this one has just been taken back; nothing was changed: run 'pulumi up' again"
   }
 }
 
@@ -164,16 +170,26 @@ keep_file_of_account() {
 arm() {
   ar_unit=$TRIAL_UNIT ar_other=$TRIAL_NEXT
   if is_loaded "$ar_unit"; then ar_unit=$TRIAL_NEXT ar_other=$TRIAL_UNIT; fi
-  ! is_loaded "$ar_unit" || systemctl stop "$ar_unit.timer" "$ar_unit.service" 2>/dev/null || :
-  # systemd has variables and escapes of its own in a command: there are none in this one.
-  systemd-run --quiet --collect --unit "$ar_unit" --on-active "$1" --timer-property AccuracySec=1s \
-    --property Restart=on-failure --property RestartSec=10 \
-    /bin/sh -c "[ ! -e $TRIAL_DIR/roll-back ] || exec /bin/sh $TRIAL_DIR/roll-back timer" || return 1
+  systemctl stop "$ar_unit.timer" "$ar_unit.service" 2>/dev/null || :
+  start_timer "$ar_unit" "$1" || return 1
   systemctl stop "$ar_other.timer" "$ar_other.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  # Another run, which waits for the lock, may have done the same at the same time, and have stopped ours.
+  is_loaded "$ar_unit" || start_timer "$ar_unit" "$1"
+}
+
+# start_timer UNIT SECONDS
+start_timer() {
+  # systemd has variables and escapes of its own in a command: there are none in this one.
+  systemd-run --quiet --collect --unit "$1" --on-active "$2" --timer-property AccuracySec=1s \
+    --property Restart=on-failure --property RestartSec=10 \
+    /bin/sh -c "[ ! -e $TRIAL_DIR/roll-back ] || exec /bin/sh $TRIAL_DIR/roll-back timer"
 }
 
 # is_loaded UNIT — its timer, or what that has started.
-is_loaded() { systemctl is-active --quiet "$1.timer" || systemctl is-active --quiet "$1.service"; }
+is_loaded() { is_busy "$1.timer" "$1.service"; }
+
+# is_busy UNIT… — whether one of them runs, waits, or waits for its next attempt.
+is_busy() { systemctl is-active "$@" 2>/dev/null | grep -qxE 'active|activating|reloading|deactivating'; }
 
 # disarm — nothing of it runs or waits any more.
 disarm() {
@@ -229,7 +245,11 @@ hold_trial() {
 # clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
   [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
-  if [ "$1" = apply ] && on_trial; then return 0; fi
+  if [ "$1" = apply ] && on_trial; then
+    # Its login is there in time; what it looks at may take longer than what is left.
+    [ "${CONFIRM-}" != yes ] || arm "$TRIAL_SECONDS" || :
+    return 0
+  fi
   # One that is torn ends in the second run: where the first did not stop at it, all was in place, and a new login shows that
   # it works.
   if [ "$1" = apply ] && is_torn && [ "${CONFIRM-}" != yes ]; then return 0; fi
@@ -285,9 +305,7 @@ end_trial() {
 stop_roll_back() {
   [ -d "$TRIAL_DIR" ] || return 0
   sync_changes
-  for sr_unit in "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN"; do
-    ! systemctl is-active --quiet "$sr_unit" || arm 60 || :
-  done
+  ! is_busy "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN" || arm 60 || :
 }
 
 # With the folder's name goes the rollback, at once; all else is clearing up. That name is on the disk, as gone, before the
@@ -302,6 +320,7 @@ drop_trial() {
   for et_unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$et_unit" "/etc/systemd/system/$et_unit.new"; done
   [ ! -f "$TRIAL_ENDED/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
   rm -rf -- "$TRIAL_ENDED" "$TRIAL_DIR.new" "$TAKEN_BACK"
+  rm -f -- "/run/$TRIAL_UNIT".*
 }
 
 # The files were written whole; where they are on other disks than the trial, their names may be later than its end. A

@@ -23,7 +23,10 @@ lock() {
 # has the lock, whom nothing of this concerns.
 end_holder() {
   [ -f "$LOCK_FILE" ] && IFS='	' read -r eh_pid _ eh_owner eh_resource _ <"$LOCK_FILE" || return 1
-  [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] && kill -STOP "$eh_pid" 2>/dev/null || return 1
+  # One that has just confirmed has taken the folder away; and where the holder was killed, another process may have its number.
+  [ -f "$here/kept" ] && [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] &&
+    [ "$(stat -Lc %d:%i "/proc/$eh_pid/fd/9" 2>/dev/null)" = "$(stat -c %d:%i "$LOCK_FILE")" ] &&
+    kill -STOP "$eh_pid" 2>/dev/null || return 1
   echo "ssh-reverse-tunnel: the time for a change was up before the run that makes it had ended; it is ended now, and the change taken back" >&2
   eh_children=$(grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:[:space:]]+' -v top="$eh_pid" '
     { parent[$3] = $6 }
@@ -113,7 +116,7 @@ put_back() {
   case $2 in
     0:*) put_back_of_root "$1" "$3" || not_done "$3 cannot be written" ;;
     *)
-      put_back_of_account "$@" && return
+      put_back_of_account "$@" && rm -f -- "$passing.$1" && return
       if [ $? != 28 ] && out_of_patience "$passing.$1"; then
         echo "ssh-reverse-tunnel: a change that was not confirmed is taken back, but for $3, which its account could not write for $patience seconds" >&2
       else
@@ -127,7 +130,7 @@ put_back() {
 out_of_patience() {
   op_now=$(sed 's/\..*//' /proc/uptime)
   op_first=$op_now
-  if [ -f "$1" ]; then read -r op_first <"$1"; else (umask 077 && echo "$op_now" >"$1"); fi
+  if [ -s "$1" ]; then read -r op_first <"$1"; else (umask 077 && echo "$op_now" >"$1"); fi
   [ $((op_now - op_first)) -ge "$patience" ]
 }
 
