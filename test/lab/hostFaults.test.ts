@@ -122,7 +122,7 @@ describe("a host that fails in the middle of an up", () => {
     await failsWhile(
       `cp ${folder}/authorized_keys /run/keys && mount -t tmpfs -o size=4k,mode=700 full ${folder} && cp /run/keys ${folder}/authorized_keys`,
       `umount ${folder} && rm /run/keys`,
-      /error: nas \(.*\): cannot write \/root\/\.ssh\/authorized_keys: the disk at \/root\/\.ssh is full; make room/,
+      /error: nas \(.*\): cannot write ~root\/\.ssh\/authorized_keys: the disk at \/root\/\.ssh is full; make room/,
       `${folder}/authorized_keys`,
     );
     await converges();
