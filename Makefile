@@ -8,7 +8,7 @@ help: ## this list
 demo: node_modules ## boot two hosts, run the program on them, log in through the tunnel (root, Linux)
 	@npx tsx lab/demo.ts
 
-test: node_modules ## one test for every promise, on real hosts too (root, Linux); ends with the count
+test: node_modules ## the tests, on real hosts too, with samples of what has many cases (root, Linux); ends with the count
 	@npx tsx tools/test.ts unit,lab
 
 test-all: node_modules ## every test: all of what `make test` takes samples of, and hosts that enforce SELinux (hours)

@@ -20,6 +20,7 @@ function sampleOfCommit(): string {
 }
 
 process.env["SAMPLE"] ||= sampleOfCommit();
+console.log(process.env["EVERYTHING"] === "yes" ? "all cases" : `SAMPLE=${process.env["SAMPLE"]}`);
 const [projects = "", ...files] = process.argv.slice(2);
 const vitest = await createVitest("test", {
   watch: false,

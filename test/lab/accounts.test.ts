@@ -3,12 +3,12 @@ import { scriptText } from "../../components/remoteScript.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 
+const FOREIGN = "somebody else than root may have written the records of what was done here";
+
 /**
  * An account that our scripts work for may lay its home out as it likes: folders, links and pipes in any place. Root must
  * not act where such a link leads, whatever verb runs. These are the scripts as they travel, run on a host by hand.
  */
-const FOREIGN = "somebody else than root may have written the records of what was done here";
-
 describe("an account of a login", () => {
   let lab: Lab;
   let gate: Host;
