@@ -35,6 +35,7 @@ begin_trial() {
   on_trial || bt_folder=$TRIAL_DIR.new
   kf_refusal=
   rm -f -- "/run/$TRIAL_UNIT".* # what an earlier rollback has noted
+  # shellcheck disable=SC2046  # names without spaces; a copy that is a link has nothing to write
   {
     rm -rf -- "$TRIAL_DIR.new" &&
       { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
@@ -43,7 +44,7 @@ begin_trial() {
       printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" &&
       keep_undo "$bt_folder" &&
       keep_files "$bt_folder" "$@" &&
-      find "$bt_folder" -type f -exec sh -c 'sync -- "$@" 2>/dev/null || sync' sh {} + &&
+      sync_file $(find "$bt_folder" -type f) &&
       mv -f -- "$bt_folder/roll-back.new" "$bt_folder/roll-back" &&
       mv -f -- "$bt_folder/undo.new" "$bt_folder/undo" &&
       mv -f -- "$bt_folder/kept.new" "$bt_folder/kept" &&

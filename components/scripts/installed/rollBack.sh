@@ -13,6 +13,9 @@ cd "$(dirname "$0")" || exit 1
 here=$PWD
 LOCK_FILE=/run/ssh-reverse-tunnel.lock # as in lib.sh
 
+# Whatever the clock says.
+uptime_seconds() { sed 's/\..*//' /proc/uptime; }
+
 # Where somebody has the lock and does not give it back, the change must go all the same. But nothing that the run which made
 # it writes after that would have a rollback: it ends first.
 lock() {
@@ -42,8 +45,8 @@ end_holder() {
 
 # try_lock — succeeds where it is ours, within ten seconds, or where nobody can have it.
 try_lock() {
-  lo_until=$(($(sed 's/\..*//' /proc/uptime) + 10))
-  until lo_left=$((lo_until - $(sed 's/\..*//' /proc/uptime))) && [ "$lo_left" -le 0 ]; do
+  lo_until=$(($(uptime_seconds) + 10))
+  until lo_left=$((lo_until - $(uptime_seconds))) && [ "$lo_left" -le 0 ]; do
     (umask 077 && true >>"$LOCK_FILE") || return 0
     umask 077 # its holder may take it away at any moment, and it is made anew
     exec 9<>"$LOCK_FILE"
@@ -53,7 +56,7 @@ try_lock() {
     [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || continue
     trap 'rm -f -- "$LOCK_FILE"' EXIT
     : >"$LOCK_FILE"
-    printf '%s\t%s\t%s\trollback\ta rollback\n' "$$" "$(sed 's/\..*//' /proc/uptime)" "$(basename "$here")" >&9
+    printf '%s\t%s\t%s\trollback\ta rollback\n' "$$" "$(uptime_seconds)" "$(basename "$here")" >&9
     return 0
   done
   return 1
@@ -128,7 +131,7 @@ put_back() {
 
 # out_of_patience FILE — whether it first failed so long ago. The file says when.
 out_of_patience() {
-  op_now=$(sed 's/\..*//' /proc/uptime)
+  op_now=$(uptime_seconds)
   op_first=$op_now
   if [ -s "$1" ]; then read -r op_first <"$1"; else (umask 077 && echo "$op_now" >"$1"); fi
   [ $((op_now - op_first)) -ge "$patience" ]
