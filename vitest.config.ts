@@ -8,6 +8,8 @@ export default defineConfig({
     reporters: ["default", "./tools/countReporter.ts"],
     env: { PULUMI_ERROR_OUTPUT_STRING: "true", PULUMI_SKIP_UPDATE_CHECK: "true" },
     sequence: { sequencer: LongestFirst },
+    // The summary of a run elsewhere may be all that is left of it, and has to say what differed.
+    chaiConfig: { truncateThreshold: 1000 },
     projects: [
       {
         extends: true,

@@ -39,7 +39,7 @@ function linesOf(task: Task): string[] {
 }
 
 const shortened = (message: string) =>
-  stripVTControlCharacters(message).replaceAll(/\s+/g, " ").slice(0, 300);
+  stripVTControlCharacters(message).replaceAll(/\s+/g, " ").slice(0, 1000);
 
 /** The line "N passed, N failed", which other programs read. */
 export const lastLine = ({ passed, failed, skipped }: Omit<Tally, "failures">): string =>

@@ -15,13 +15,33 @@ export async function hostState(host: Host): Promise<HostState> {
 
 /** Expects that a host is as it was, on its disk and in its running system, but for the answers to these questions. */
 export async function expectAsBefore(host: Host, before: HostState, except: string[] = []): Promise<void> {
-  const compared = (running: HostState["running"]) =>
-    Object.entries(running).filter(([question]) => !except.includes(question));
+  const changes = async () => {
+    const now = await runningState(host);
+    return Object.keys(QUESTIONS)
+      .filter((question) => !except.includes(question))
+      .flatMap((question) =>
+        changedLines(before.running[question], now[question]).map((line) => `${question}: ${line}`),
+      );
+  };
   // What ended a moment ago may still be listed.
   await expect
-    .poll(async () => compared(await runningState(host)), { timeout: 15_000, interval: 200 })
-    .toEqual(compared(before.running));
+    .poll(changes, { timeout: 15_000, interval: 200, message: `running on ${host.name}` })
+    .toEqual([]);
   expect(await leftovers(host, before.disk), `left on ${host.name}`).toEqual([]);
+}
+
+/** The lines that only one of two answers has, each with "-" or "+" before it. */
+function changedLines(before = "", after = ""): string[] {
+  const [was, is] = [before.split("\n"), after.split("\n")];
+  const others = (lines: string[], than: string[]) => {
+    const left = [...than];
+    return lines.filter((line) => {
+      const at = left.indexOf(line);
+      if (at >= 0) left.splice(at, 1);
+      return at < 0;
+    });
+  };
+  return [...others(was, is).map((line) => `-${line}`), ...others(is, was).map((line) => `+${line}`)];
 }
 
 /** What each is called, and how a host tells it. */
@@ -40,9 +60,10 @@ export const QUESTIONS: Record<string, string> = {
     grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R)|^[a-z]+ +[0-9]+ (/lib/systemd/systemd --user|\\(sd-pam\\))' |
     sed 's/listener\\] .*/listener]/' | sort`,
   // systemd's own notes of units and logins are named after both, and told above; /run/private is its, too, and ufw.lock
-  // is ufw's, which keeps it. motd.dynamic is of the first login by way of PAM.
+  // is ufw's, which keeps it. motd.dynamic is of the first login by way of PAM. systemd leaves an empty
+  // /tmp/namespace-dev-* where a unit is stopped while its PrivateDevices are made.
   volatile: `find /run /tmp /var/tmp /dev/shm -not -path '/run/user*' -not -path '/run/systemd/*/*' |
-    grep -vE '^/(var/)?tmp/systemd-private-|^/run/(systemd|host)|^/run/(private|ufw.lock|motd.dynamic)$' | sort`,
+    grep -vE '^/(var/)?tmp/systemd-private-|^/tmp/namespace-dev-|^/run/(systemd|host)|^/run/(private|ufw.lock|motd.dynamic)$' | sort`,
   // xattrs and ACLs, which the overlay's list does not have.
   attributes: `python3 - <<'END'
 import os
