@@ -37,7 +37,7 @@ describe.each(shells)("in %s", (_name, shell) => {
   test.each([124, 126, 137])(
     "a look that ends with status %i is an error, and not a file that is absent",
     (status) => {
-      const look = `at() { return ${status}; }\napply() { is_there /etc/x || echo absent >&2; }`;
+      const look = `at() { return ${status}; }\napply() { ask /etc/x test -e || echo absent >&2; }`;
       expect(run(look)).toEqual({
         status: 3,
         stderr: `error: gate: whoever acts at /etc/x could not look there (status ${status}); see the lines before this one, end what blocks it, and run 'pulumi up' again\n`,
@@ -54,7 +54,7 @@ describe.each(shells)("in %s", (_name, shell) => {
 
   const way = (...lines: string[]) =>
     run(
-      `namei() { printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")}; }\napply() { keeper_of /x >&2; }`,
+      `namei() { printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")}; }\napply() { find_keeper /x; printf %s "$KEEPER" >&2; }`,
     );
 
   test("a folder that root may not look at is not taken for root's", () => {
@@ -82,6 +82,26 @@ undo_line() { fail "the second"; }`);
     expect(status).toBe(3);
     expect(stderr).toBe("error: gate: the first\nerror: gate: the second\n");
     expect(existsSync(join(folder, "state.lock"))).toBe(false);
+  });
+
+  const record = () => readFileSync(join(folder, "state", "owner", "r"), "utf8");
+
+  test("what was collected for the record, and never written to it, is not undone when the apply fails", () => {
+    writeFileSync(file, "line\n");
+    const { status, stderr } = run(`
+both() { own line "$FILE\${TAB}line" && fail "the first"; }
+apply() { together both; }`);
+    expect([status, stderr]).toEqual([3, "error: gate: the first\n"]);
+    expect(readFileSync(file, "utf8")).toBe("line\n");
+    expect(existsSync(join(folder, "state"))).toBe(false);
+  });
+
+  test("what a removal has undone before it fails is no longer on record, and the rest is", () => {
+    const two = `apply() { own line "$FILE\${TAB}one" && own line "$FILE\${TAB}two"; }`;
+    expect(run(two).status).toBe(0);
+    const undo = `undo_line() { case $1 in *two) ;; *) fail "the first" ;; esac; }`;
+    expect(run(undo, "remove")).toEqual({ status: 3, stderr: "error: gate: the first\n" });
+    expect(record()).toBe(`line\t${file}\tone\n`);
   });
 
   test("records behind a link are refused with its name", () => {

@@ -83,7 +83,7 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
   /** With a listener as ss tells of it behind its addresses; the tunnel's account has the user id 999. */
   const check = (listener: string) => {
     const values = { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222" };
-    const told = `id() { [ $# = 1 ] && command id "$1" || echo 999; }\nss() { echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}'; }\n`;
+    const told = `id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }\nss() { echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}'; }\n`;
     return runScript(shell, told + ourScript("remotePorts", state, values), "apply");
   };
 

@@ -86,6 +86,7 @@ undo_user() {
     kill -KILL $pids 2>/dev/null || :
     [ "$attempt" = 1 ] || sleep 0.2
   done
+  FOUND= # it may have been the last one looked up
   userdel -- "$1" || fail "cannot remove the account $1"
   changed "removed the account $1"
 }

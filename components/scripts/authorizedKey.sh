@@ -12,7 +12,8 @@ apply() {
   refuse_locked
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
-    make_dirs "$(dirname "$FILE")"
+    dir_of "$FILE"
+    make_dirs "$DIR"
     authorize "$FILE"
   else
     file=$(keys_file_of "$ACCOUNT")
@@ -21,7 +22,7 @@ apply() {
         own_ssh_dir "$ACCOUNT"
         ;;
     esac
-    ask "$(dirname "$file")" test -d ||
+    ask "${file%/*}" test -d ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
     authorize "$file"
   fi
@@ -69,8 +70,9 @@ keys_file_of() {
   case $kf_name in
     "" | none) fail "sshd reads no authorized_keys file for '$1' (AuthorizedKeysFile is '${kf_name:-unknown}'); set it in sshd_config" ;;
   esac
-  kf_home=$(home_of_user "$1")
-  kf_name=$(printf '%s' "$kf_name" | USER_NAME=$1 USER_HOME=$kf_home USER_ID=$(id -u "$1") awk '{
+  find_home "$1"
+  kf_home=$FOUND_HOME
+  kf_name=$(printf '%s' "$kf_name" | USER_NAME=$1 USER_HOME=$kf_home USER_ID=${FOUND_IDS%:*} awk '{
     out = ""
     while (match($0, /%[%hUu]/)) {
       token = substr($0, RSTART + 1, 1)

@@ -31,19 +31,26 @@ look_for_apart() {
   setpriv $APART true 2>/dev/null || APART=
 }
 
-ids_of_user() {
-  id -u "$1" >/dev/null 2>&1 || fail "there is no account '$1'; create it, or correct the settings"
-  printf '%s:%s' "$(id -u "$1")" "$(id -g "$1")"
+FOUND=
+# find_account ACCOUNT — sets FOUND_IDS, its "uid:gid", and FOUND_HOME.
+find_account() {
+  [ "$1" != "$FOUND" ] || return 0
+  fa_entry=$(getent passwd "$1") || fail "there is no account '$1'; create it, or correct the settings"
+  IFS=: read -r _ _ fa_uid fa_gid _ FOUND_HOME _ <<EOF
+$fa_entry
+EOF
+  FOUND_IDS=$fa_uid:$fa_gid
+  FOUND=$1
 }
 
-home_of_user() {
-  hu_home=$(getent passwd "$1" | cut -d: -f6)
-  [ -n "$hu_home" ] || fail "there is no account '$1', or it has no home; create it, or correct the settings"
-  case $hu_home in
+# find_home ACCOUNT — the same, where it has a home that can be used.
+find_home() {
+  find_account "$1"
+  case $FOUND_HOME in
+    "") fail "the account '$1' has no home; give it one, or correct the settings" ;;
     *[[:cntrl:]]*) fail "the home of '$1' has a control character in its name; rename it, or let another account do this" ;;
   esac
-  [ -d "$hu_home" ] || fail "the home $hu_home of '$1' does not exist; create it, or correct the settings"
-  printf '%s' "$hu_home"
+  [ -d "$FOUND_HOME" ] || fail "the home $FOUND_HOME of '$1' does not exist; create it, or correct the settings"
 }
 
 # locate PLACE — sets AT_PATH, and AT_IDS of whoever acts there.
@@ -57,30 +64,33 @@ locate() {
       ;;
     *)
       AT_PATH=$1
-      lo_folder=$(dirname -- "$1")
-      [ "$lo_folder" = "$folder_located" ] || folder_keeper=$(keeper_of "$lo_folder") || exit 3
-      folder_located=$lo_folder
-      AT_IDS=$folder_keeper
+      dir_of "$1"
+      find_keeper "$DIR"
+      AT_IDS=$KEEPER
       ;;
   esac
+  case $AT_IDS in "$SELF":*) ;; *) look_for_apart ;; esac
 }
 
 # locate_target PLACE — the same for the file that a link in that place leads to.
 locate_target() {
   locate "$1"
-  [ "${AT_IDS%:*}" != "$SELF" ] || [ ! -L "$AT_PATH" ] || AT_IDS=$(keeper_of "$AT_PATH") || exit 3
+  [ "${AT_IDS%:*}" = "$SELF" ] && [ -L "$AT_PATH" ] || return 0
+  find_keeper "$AT_PATH"
+  AT_IDS=$KEEPER
 }
 
-folder_located=''
 home_located=''
 # locate_home "~ACCOUNT"
 locate_home() {
   [ "$1" != "$home_located" ] || return 0
-  home_path=$(home_of_user "${1#"~"}") && home_ids=$(ids_of_user "${1#"~"}") && lh_keeper=$(keeper_of "$home_path") || exit 3
+  find_home "${1#"~"}"
+  home_path=$FOUND_HOME home_ids=$FOUND_IDS
+  find_keeper "$home_path"
   # In a home that root keeps for itself, say that of a service, the account cannot make a folder: root makes it. Where the
   # account can, by its group or an ACL, it could exchange what root makes there.
   home_is_closed=
-  if [ "$lh_keeper" = 0:0 ]; then
+  if [ "$KEEPER" = 0:0 ]; then
     lh_answer=0
     as "$home_ids" test -w "$home_path" || lh_answer=$?
     refuse_no_answer "$1" "$lh_answer"
@@ -89,29 +99,48 @@ locate_home() {
   home_located=$1
 }
 
-# keeper_of PATH — the "uid:gid" of the first owner on the way to it who is not root, or root's: nobody else can change
-# where the way leads up to there. namei(1) lists the folders and links in the order in which the kernel follows them.
-keeper_of() {
+KEEPERS=$NL
+# find_keeper PATH — sets KEEPER to the "uid:gid" of the first owner on the way to it who is not root, or to root's: nobody
+# else can change where the way leads up to there, so it is looked at once. namei(1) lists the folders and links in the
+# order in which the kernel follows them.
+find_keeper() {
+  case $KEEPERS in
+    *"$NL$1$TAB"*)
+      KEEPER=${KEEPERS#*"$NL$1$TAB"}
+      KEEPER=${KEEPER%%"$NL"*}
+      return 0
+      ;;
+  esac
   # It begins with "f: PATH", and lists as much as there is.
-  ke_way=$(namei -om -- "$1" 2>/dev/null) || :
-  case $ke_way in
-    f:*) ;;
+  fk_way=$(namei -om -- "$1" 2>/dev/null) || :
+  case $fk_way in
+    f:*"$NL"*) ;;
     *) fail "namei(1) does not say whose folders lead to $1; install util-linux and run 'pulumi up' again" ;;
   esac
-  ke_owner=$(printf '%s\n' "$ke_way" | awk -v root="$(id -un)" '
-    NR == 1 { next }
-    length($1) == 10 && $1 ~ /^[-dlbcps][-rwxsStT]+$/ {
-      if ($1 ~ /^[dl]/ && $2 != root) { print $2; exit }
-      if ($1 ~ /^d.......w[^tT]/) { print "*"; exit }
-      next
-    }
-    !/ - No such file or directory$/ { print "?"; exit }')
-  case $ke_owner in
-    "") printf '%s:%s' "$SELF" "$(id -g)" ;;
+  fk_owner=
+  while read -r fk_mode fk_whose fk_rest; do
+    case "$fk_mode $fk_whose $fk_rest" in
+      [-dlbcps][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT]" "*)
+        case $fk_mode in [dl]*) [ "$fk_whose" = "$SELF_NAME" ] || fk_owner=$fk_whose ;; esac
+        case $fk_owner$fk_mode in d???????w[!tT]) fk_owner="*" ;; esac
+        ;;
+      *" - No such file or directory") ;;
+      *) fk_owner="?" ;;
+    esac
+    [ -z "$fk_owner" ] || break
+  done <<EOF
+${fk_way#*"$NL"}
+EOF
+  case $fk_owner in
+    "") KEEPER=$SELF:$SELF_GROUP ;;
     "?") fail "root may not look at a folder on the way to $1, where perhaps a file system of somebody else is mounted; unmount that and run 'pulumi up' again" ;;
     "*") fail "everyone may write in a folder on the way to $1, so root does not act there; take that right away" ;;
-    *) ids_of_user "$ke_owner" ;;
+    *)
+      find_account "$fk_owner"
+      KEEPER=$FOUND_IDS
+      ;;
   esac
+  KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
 # at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
@@ -138,7 +167,13 @@ refuse_no_answer() {
 
 # is_there PLACE — a link that leads nowhere is there, too.
 # shellcheck disable=SC2016
-is_there() { ask "$1" sh -c '[ -e "$1" ] || [ -L "$1" ]' sh; }
+is_there() {
+  locate "$1"
+  case $AT_IDS in
+    "$SELF":*) [ -e "$AT_PATH" ] || [ -L "$AT_PATH" ] ;;
+    *) ask "$1" sh -c '[ -e "$1" ] || [ -L "$1" ]' sh ;;
+  esac
+}
 
 # look_for PLACE — sets THERE to yes, or to nothing.
 look_for() {
@@ -150,10 +185,12 @@ look_for() {
 is_behind_link() {
   case $1 in "~"*) ;; *) return 1 ;; esac
   locate "$1"
+  ib_folder=${1#*/}
+  case $ib_folder in */*) ib_folder=${ib_folder%/*} ;; *) ib_folder= ;; esac
   ib_answer=0
   # shellcheck disable=SC2016
   as "$home_ids" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
-    "$home_path" "$(dirname "${1#*/}" | sed 's/^\.$//')" || ib_answer=$?
+    "$home_path" "$ib_folder" || ib_answer=$?
   refuse_no_answer "$1" "$ib_answer"
   [ "$ib_answer" = 1 ]
 }
@@ -161,7 +198,11 @@ is_behind_link() {
 # replaces that of lib.sh
 is_gone() {
   case $1 in
-    "~"*) ! getent passwd "$(printf '%s' "${1#"~"}" | cut -d/ -f1)" >/dev/null ;;
+    "~"*)
+      ig_account=${1#"~"}
+      ig_account=${ig_account%%/*}
+      [ "$ig_account" != "$FOUND" ] && ! getent passwd "$ig_account" >/dev/null
+      ;;
     *) return 1 ;;
   esac
 }
@@ -206,10 +247,10 @@ cannot_at() {
 
 # SELinux gives a new file its folder's label, which is not always the one that the policy wants there.
 label() {
-  if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then
-    at "$1" restorecon -- || warn "restorecon could not label $1"
-  fi
+  [ -n "$SELINUX" ] || if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then SELINUX=yes; else SELINUX=no; fi
+  [ "$SELINUX" = no ] || at "$1" restorecon -- || warn "restorecon could not label $1"
 }
+SELINUX=
 
 # make_dir PLACE MODE — one level; its parent must exist.
 make_dir() {
@@ -225,7 +266,8 @@ make_dir() {
 
 # make_dirs PATH — and all above it, readable by everyone.
 make_dirs() {
-  mds_parent=$(dirname "$1")
+  dir_of "$1"
+  mds_parent=$DIR
   if ! ask "$mds_parent" test -d || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
     make_dirs "$mds_parent"
   fi
@@ -255,9 +297,9 @@ write_beside() {
   as "$AT_IDS" sh -c "$beside"'
     umask 077
     mode=$3
-    rm -f -- "$new" &&
+    { ! { [ -e "$new" ] || [ -L "$new" ]; } || rm -f -- "$new"; } &&
       if [ "$2" = theirs ] && [ -f "$file" ]; then
-        { [ "$(id -u)" = 0 ] || [ -O "$file" ]; } && cp -a -- "$file" "$new" && mode=$(stat -c %a -- "$new") && chmod u+w -- "$new"
+        { [ -O "$file" ] || [ "$(id -u)" = 0 ]; } && cp -a -- "$file" "$new" && mode=$(stat -c %a -- "$new") && chmod u+w -- "$new"
       else
         : >"$new"
       fi &&
@@ -291,36 +333,55 @@ EOF
 
 # write_file PLACE MODE CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
 write_file() {
-  look_for "$1"
-  own_alone file "$1" "$THERE"
+  compare "$@"
+  own_alone file "$1" "${THERE:+yes}"
   write_content "$@"
 }
 
 # write_shared PLACE MODE CONTENT — the same, for what several resources, and stacks, have in common: the last of them
 # takes it away.
 write_shared() {
-  look_for "$1"
-  ours file "$1" "$THERE" ||
+  compare "$@"
+  ours file "$1" "${THERE:+yes}" ||
     fail "$1 exists already and is not ours; move it away and run 'pulumi up' again"
   own file "$1"
   write_content "$@"
 }
 
+# After compare.
 write_content() {
   WRITTEN=
-  ! is_written "$@" || return 0
-  printf '%s\n' "$3" | put "$1" "$2"
+  [ "$THERE" != same ] || return 0
+  put "$1" "$2" <<EOF
+$3
+EOF
   # shellcheck disable=SC2034  # for the script that called
   WRITTEN=yes
   changed "wrote $1"
 }
 
-# is_written PLACE MODE CONTENT
+# compare PLACE MODE CONTENT — sets THERE to "same" where that is there already, to "other" where something else is, or to
+# nothing.
 # shellcheck disable=SC2016
-is_written() {
+compare() {
   locate "$1"
-  printf '%s\n' "$3" | as "$AT_IDS" sh -c \
-    '[ -f "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %a -- "$1")" = "$2" ] && cmp -s - "$1"' sh "$AT_PATH" "$2"
+  co_answer=0
+  as "$AT_IDS" sh -c '
+    [ -e "$1" ] || [ -L "$1" ] || exit 1
+    [ -f "$1" ] && [ ! -L "$1" ] || exit 10
+    mode=$(stat -c %a -- "$1") || exit 2
+    [ "$mode" = "$2" ] || exit 10
+    cmp -s - "$1" && exit 0
+    [ $? = 1 ] && exit 10
+    exit 2' sh "$AT_PATH" "$2" <<EOF || co_answer=$?
+$3
+EOF
+  case $co_answer in
+    0) THERE=same ;;
+    1) THERE= ;;
+    10) THERE=other ;;
+    *) refuse_no_answer "$1" "$co_answer" ;;
+  esac
 }
 
 undo_dir() {

@@ -10,8 +10,11 @@
 #   WHAT      what this script takes care of, for messages
 
 STATE=/var/lib/ssh-reverse-tunnel
-# sudo may hand over a short PATH, which main sets only later.
-SELF=$(PATH=/usr/bin:/bin && id -u)
+# Who we are, from "uid=0(root) gid=0(root) …". sudo may hand over a short PATH, which main sets only later.
+self=$(PATH=/usr/bin:/bin && id)
+SELF=${self#uid=} SELF_GROUP=${self#* gid=} SELF_NAME=${self%% *}
+SELF=${SELF%%[!0-9]*} SELF_GROUP=${SELF_GROUP%%[!0-9]*} SELF_NAME=${SELF_NAME#*"("}
+SELF_NAME=${SELF_NAME%")"}
 TAB=$(printf '\t')
 NL='
 '
@@ -35,7 +38,10 @@ fail() {
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
   ca_dir=$2
-  until [ -d "$ca_dir" ]; do ca_dir=$(dirname -- "$ca_dir"); done
+  until [ -d "$ca_dir" ]; do
+    dir_of "$ca_dir"
+    ca_dir=$DIR
+  done
   ca_disk=$(df -P -- "$ca_dir" | awk 'END { print $NF }')
   if [ ! -w "$ca_dir" ]; then
     fail "cannot $1: the file system at $ca_disk is read-only; make it writable and run 'pulumi up' again"
@@ -54,10 +60,12 @@ at_exit() {
     0 | 3) ;;
     *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
   esac
+  # In a subshell each: where this fails as well, the lock must still go.
+  [ "$ae_status" = 0 ] || (write_forgotten) || :
   if [ "$ae_status" != 0 ] && [ "$FIRST" = yes ]; then
     set +e
-    # In a subshell: where this fails as well, the lock must still go.
     (
+      RECORDED=$NL # the record may hold less: see together
       read_records
       MARKED=$NL
       sweep
@@ -67,6 +75,15 @@ at_exit() {
   clear_work
   unlock
   exit "$ae_status"
+}
+
+# dir_of PATH — sets DIR: dirname(1), which scripts would start hundreds of times.
+dir_of() {
+  case $1 in
+    */*) DIR=${1%/*} ;;
+    *) DIR=. ;;
+  esac
+  DIR=${DIR:-/}
 }
 
 warn() { say "warning: $HOST: $*"; }
@@ -99,6 +116,7 @@ hold_trial() { :; }
 clear_trial() { :; }
 clear_temporaries() { :; }
 clear_work() { :; }
+write_forgotten() { :; }
 is_gone() { return 1; }
 sweep() { :; }
 remove_later() { return 1; }
@@ -115,13 +133,15 @@ LOCK_PATIENCE_DEAD=5
 lock() {
   need_cmd flock util-linux
   lo_holder=
-  lo_begin=$(uptime_seconds)
+  look_at_clock
+  lo_begin=$UPTIME
   lo_next=$((lo_begin + 2))
   try_lock 0 || {
     hold_trial
     lo_held=$lo_begin
     until try_lock 1; do
-      lo_now=$(uptime_seconds)
+      look_at_clock
+      lo_now=$UPTIME
       watch_holder
       # All scripts of a host come one after the other: it takes as long as it takes, as long as it goes on.
       [ "$lo_now" -lt "$lo_next" ] || {
@@ -134,17 +154,20 @@ lock() {
   LOCKED=yes
   read -r lo_pid _ </proc/self/stat # of a subshell, too
   : >"$LOCK_FILE"
-  printf '%s\t%s\t%s\t%s\t%s\n' "$lo_pid" "$(uptime_seconds)" "$OWNER" "$RESOURCE" "$WHAT" >&9
+  look_at_clock
+  printf '%s\t%s\t%s\t%s\t%s\n' "$lo_pid" "$UPTIME" "$OWNER" "$RESOURCE" "$WHAT" >&9
 }
 
 # try_lock SECONDS — a holder takes the file away with it, and what we have waited for may be one that is gone.
 try_lock() {
-  (umask 077 && true >>"$LOCK_FILE") 2>/dev/null || cannot "write $LOCK_FILE" "$LOCK_FILE"
-  umask 077 # its holder may take it away at any moment, and it is made anew
-  exec 9<>"$LOCK_FILE"
+  umask 077
+  # Not ":", whose redirection would end the shell.
+  true 2>/dev/null >>"$LOCK_FILE" || cannot "write $LOCK_FILE" "$LOCK_FILE"
+  exec 9<>"$LOCK_FILE" # its holder may take it away at any moment, and it is made anew
   umask 022
   flock -w "$1" 9 || return 1
-  [ "$(stat -Lc %d:%i /proc/self/fd/9)" = "$(stat -c %d:%i -- "$LOCK_FILE" 2>/dev/null)" ] || try_lock "$1"
+  # shellcheck disable=SC3013  # POSIX.1-2024 has -ef, and so do dash, bash and busybox
+  [ /proc/self/fd/9 -ef "$LOCK_FILE" ] || try_lock "$1"
 }
 
 unlock() {
@@ -152,8 +175,11 @@ unlock() {
   LOCKED=
 }
 
-# Whatever the clock says.
-uptime_seconds() { sed 's/\..*//' /proc/uptime; }
+# Sets UPTIME, in seconds, whatever the clock says.
+look_at_clock() {
+  read -r UPTIME _ </proc/uptime
+  UPTIME=${UPTIME%%.*}
+}
 
 # Ends the script where there is nothing to wait for. The clock starts anew whenever another run has the lock.
 watch_holder() {

@@ -70,11 +70,16 @@ begin_edit() {
   share created "$1" "${FETCHED:+yes}"
 }
 
+# record_line PLACE LINE
+record_line() {
+  begin_edit "$1"
+  al_number=$(line_number "$FETCHED" "$2")
+  share line "$1$TAB$2" "${al_number:+yes}"
+}
+
 # add_line PLACE MODE LINE — at the top. MODE is for a file that is not there yet.
 add_line() {
-  begin_edit "$1"
-  al_number=$(line_number "$FETCHED" "$3")
-  share line "$1$TAB$3" "${al_number:+yes}"
+  together record_line "$1" "$3"
   [ -z "$al_number" ] || return 0
   {
     printf '%s\n' "$3"
@@ -86,15 +91,7 @@ add_line() {
 # add_key PLACE MODE LINE KEY MARKER — a line of authorized_keys, at the bottom: options, type, KEY and, as comment, MARKER.
 # It is the only one with this key, since sshd takes the first that it finds.
 add_key() {
-  begin_edit "$1"
-  # The bytes that a file without a final newline had: the newline that we add goes again with our line.
-  ak_size=$(newline_size "$1")
-  if [ -n "$ak_size" ]; then
-    share newline "$1$TAB$ak_size" yes
-  elif [ -n "$FETCHED" ] && ends_without_newline "$FETCHED"; then
-    share newline "$1$TAB$(wc -c <"$FETCHED" | tr -d ' ')" no
-  fi
-  own key "$1$TAB$5$TAB$4"
+  together record_key "$1" "$4" "$5"
   ak_numbers=$(key_lines "$FETCHED" "$4" "$5")
   case $ak_numbers in
     "")
@@ -113,6 +110,19 @@ add_key() {
   changed "added a line to $1"
 }
 
+# record_key PLACE KEY MARKER
+record_key() {
+  begin_edit "$1"
+  # The bytes that a file without a final newline had, before one of us gave it one: that goes again with our line.
+  recall newline "$1"
+  if [ -n "$RECALLED" ]; then
+    share newline "$1$TAB$RECALLED" yes
+  elif [ -n "$FETCHED" ] && ends_without_newline "$FETCHED"; then
+    share newline "$1$TAB$(wc -c <"$FETCHED" | tr -d ' ')" no
+  fi
+  own key "$1$TAB$3$TAB$2"
+}
+
 # keep_time PLACE — a file that is again what it was, byte for byte, also gets the time back that it had. One that we made
 # was nothing before.
 keep_time() {
@@ -120,11 +130,9 @@ keep_time() {
   remember time "$1" "$(hash_of "$FETCHED")$TAB$(time_of "$1")"
 }
 
-hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
-
-# The size that the file had before one of us gave it a final newline; nothing where none of us did.
-newline_size() {
-  printf '%s' "$RECORDED$OTHERS" | PLACE=$1 awk -F "$TAB" '$1 == "newline" && $2 == ENVIRON["PLACE"] { print $3; exit }'
+hash_of() {
+  ho_sum=$(sha256sum <"$1")
+  printf '%s' "${ho_sum%% *}"
 }
 
 undo_line() {

@@ -26,7 +26,7 @@ read_records() {
 
 # What is on record is undone as root, so nobody else may have written it.
 refuse_foreign_records() {
-  rf_foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print | head -n 1)
+  rf_foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print -quit)
   [ ! -L "$rf_foreign" ] ||
     fail "$rf_foreign is a link, and the records of what was done here are read from folders and files of root's own only; nothing was changed: put what it leads to in its place, and run it again"
   [ -z "$rf_foreign" ] ||
@@ -68,7 +68,8 @@ check_stack_id() {
 
 # begin_apply — a first one, that nothing is on record of, takes back what it began where it fails: see at_exit.
 begin_apply() {
-  rm -f -- "/run/$OWNER.$RESOURCE.later" # of a removal that waits: see session.sh
+  ba_mark=/run/$OWNER.$RESOURCE.later # of a removal that waits: see session.sh
+  [ ! -e "$ba_mark" ] || rm -f -- "$ba_mark"
   if [ "$RECORDED" = "$NL" ]; then FIRST=yes; else keep_stack_id; fi
 }
 
@@ -92,7 +93,18 @@ drop_empty_state() {
 own() {
   own_fits "$1" "$2"
   MARKED="$MARKED$1$TAB$2$NL"
-  recorded "$1" "$2" || write_record "$RECORDED$1$TAB$2$NL"
+  ! recorded "$1" "$2" || return 0
+  if [ -n "$TOGETHER" ]; then RECORDED=$RECORDED$1$TAB$2$NL; else write_record "$RECORDED$1$TAB$2$NL"; fi
+}
+
+# together COMMAND… — of it, all that is owned goes on record at once: each write waits for the disk.
+TOGETHER=
+together() {
+  to_before=$RECORDED
+  TOGETHER=yes
+  "$@"
+  TOGETHER=
+  [ "$RECORDED" = "$to_before" ] || write_record "$RECORDED"
 }
 
 # An entry that were two lines, or that read would not give back, would have a later run undo what nobody did.
@@ -118,13 +130,20 @@ ours() { [ "$3" != yes ] || recorded "$1" "$2" || recorded_elsewhere "$1" "$2"; 
 # remember KIND KEY VALUE: as own, for how KEY was before any of us changed it. VALUE is how it is now, and goes on
 # record only where none of us has put it there before.
 remember() {
-  re_before=$(remembered "$1" "$2")
-  own "$1" "$2$TAB${re_before:-$3}"
+  recall "$1" "$2"
+  own "$1" "$2$TAB${RECALLED:-$3}"
 }
 
-remembered() {
-  printf '%s' "$RECORDED$OTHERS" | START=$1$TAB$2$TAB awk '
-    !found && index($0, ENVIRON["START"]) == 1 { found = 1; print substr($0, length(ENVIRON["START"]) + 1) }'
+# recall KIND KEY — sets RECALLED to what one of us has remembered of it, or to nothing.
+recall() {
+  RECALLED=
+  case $RECORDED$OTHERS in
+    *"$NL$1$TAB$2$TAB"*)
+      RECALLED=$RECORDED$OTHERS
+      RECALLED=${RECALLED#*"$NL$1$TAB$2$TAB"}
+      RECALLED=${RECALLED%%"$NL"*}
+      ;;
+  esac
 }
 
 # own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
@@ -160,12 +179,27 @@ write_record() {
   RECORDED=$1
 }
 
+# forget KIND VALUE — of what is undone. It goes from the record at the end of the sweep, or of the script where that fails:
+# each write waits for the disk, and to undo it once more, after a kill, does nothing.
+FORGOTTEN=
 forget() {
   fo_entry=$1$TAB$2$NL
-  write_record "${RECORDED%%"$NL$fo_entry"*}$NL${RECORDED#*"$NL$fo_entry"}"
+  RECORDED=${RECORDED%%"$NL$fo_entry"*}$NL${RECORDED#*"$NL$fo_entry"}
+  FORGOTTEN=yes
+}
+
+# replaces that of lib.sh
+write_forgotten() {
+  [ -n "$FORGOTTEN" ] || return 0
+  FORGOTTEN=
+  write_record "$RECORDED"
 }
 
 sweep() {
+  sw_latest_first=
+  while IFS= read -r sw_entry <&3; do sw_latest_first=$sw_entry$NL$sw_latest_first; done 3<<EOF
+$RECORDED
+EOF
   while IFS=$TAB read -r sw_kind sw_value <&3; do
     [ -n "$sw_kind" ] || continue
     case $MARKED in *"$NL$sw_kind$TAB$sw_value$NL"*) continue ;; esac
@@ -176,8 +210,9 @@ sweep() {
     fi
     forget "$sw_kind" "$sw_value"
   done 3<<EOF
-$(printf '%s' "$RECORDED" | awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }')
+$sw_latest_first
 EOF
+  write_forgotten
   # A run that was killed right after it made the folders has left them empty.
   [ "$RECORDED" != "$NL" ] || [ ! -d "$STATE/$OWNER" ] || write_record "$NL"
   after_sweep

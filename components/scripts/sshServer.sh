@@ -20,7 +20,8 @@ apply() {
   refuse_strangers_in_group
   refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
-  make_dirs "$(dirname "$TAKEOVER")"
+  dir_of "$TAKEOVER"
+  make_dirs "$DIR"
   write_file "$TAKEOVER" 755 "$TAKEOVER_TEXT"
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"

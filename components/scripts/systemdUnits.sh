@@ -9,7 +9,8 @@
 apply() {
   need_cmd systemctl systemd
   must_run "$START"
-  make_dirs "$(dirname "$PROGRAM")"
+  dir_of "$PROGRAM"
+  make_dirs "$DIR"
   write_file "$PROGRAM" 755 "$PROGRAM_TEXT"
   RESTART=$RESTART$WRITTEN
   [ -z "$STATUS_PROGRAM" ] || write_status

@@ -66,7 +66,10 @@ each_file() {
   "$1" "$UNIT_DIR/$WATCHDOG.timer" 644 "$TIMER_UNIT"
 }
 
-print_if_other() { is_written "$@" || printf '%s\n' "$1"; }
+print_if_other() {
+  compare "$@"
+  [ "$THERE" = same ] || printf '%s\n' "$1"
+}
 
 print_place() { printf '%s\n' "$1"; }
 
@@ -168,7 +171,8 @@ confirm() {
 works() {
   look_for_apart
   # shellcheck disable=SC2086  # forwards without spaces
-  as "$(ids_of_user "$ACCOUNT")" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
+  find_account "$ACCOUNT"
+  as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
     "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
 }
 

@@ -12,7 +12,14 @@ must_run() {
 # write_unit UNIT TEXT — succeeds with WRITTEN=yes where the file changed.
 write_unit() {
   recorded file "$UNIT_DIR/$1" || foreign_unit "$1"
-  write_file "$UNIT_DIR/$1" 644 "$2"
+  compare "$UNIT_DIR/$1" 644 "$2"
+  together record_unit "$1"
+  write_content "$UNIT_DIR/$1" 644 "$2"
+}
+
+# What stops a unit comes after its file on the record, and so before it in a removal.
+record_unit() {
+  own_alone file "$UNIT_DIR/$1" "${THERE:+yes}"
   own unit "$1"
 }
 
