@@ -156,5 +156,10 @@ export function libraryOf(script: string): string[] {
 /** The whole text that travels: the header, the library, the script. */
 export function scriptText(script: string, values: Record<string, string>): string {
   const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
-  return [...header, ...[...libraryOf(script), script].map(readScript)].join("");
+  return [...header, ...[...libraryOf(script), script].map(readScript).map(withoutComments)].join("");
+}
+
+/** The state holds each text that travels, and the engine writes it anew at each step: a third of a script is comments. */
+export function withoutComments(script: string): string {
+  return script.replaceAll(/^[ \t]*#.*\n/gm, "");
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseConfig } from "../components/config.ts";
-import { readScript, scriptLibrary } from "../components/remoteScript.ts";
+import { readScript, scriptLibrary, withoutComments } from "../components/remoteScript.ts";
 import { settingsSchema } from "../components/settings.ts";
 import program from "../index.ts";
 import { hostile, leavesOf, shapeOf, withLeaf } from "./support/hostile.ts";
@@ -326,7 +326,7 @@ describe("settings that are hostile as far as they may be", () => {
 /** The header of a script as it travels, and behind it the command that prints its values, each ended by NUL. */
 function printHeader({ inputs, values }: RecordedCommand): string {
   const stdin = inputs.stdin as string;
-  const header = stdin.slice(0, stdin.indexOf(readScript(scriptLibrary[0])));
+  const header = stdin.slice(0, stdin.indexOf(withoutComments(readScript(scriptLibrary[0]))));
   const names = Object.keys(values).map((name) => `"$${name}"`);
   return `${header}printf '%s\\0' ${names.join(" ")}\n`;
 }

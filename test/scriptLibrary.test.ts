@@ -1,6 +1,7 @@
+import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { libraryOf, readScript, scriptLibrary } from "../components/remoteScript.ts";
+import { libraryOf, readScript, scriptLibrary, withoutComments } from "../components/remoteScript.ts";
 
 const parts: readonly string[] = scriptLibrary;
 const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
@@ -43,6 +44,15 @@ test("there are scripts, functions and records to look at", () => {
 });
 
 describe("each script", () => {
+  test.each([...parts, ...scripts])("%s means the same without its comments, which do not travel", (name) => {
+    // bash prints its functions back as it has understood them.
+    const meaning = (text: string) =>
+      execFileSync("bash", ["-c", `${text}\ndeclare -f`], { encoding: "utf8" });
+    const script = readScript(name).replace(/^main "\$@"\n$/m, "");
+    expect(meaning(withoutComments(script))).toBe(meaning(script));
+    expect(withoutComments(script)).not.toMatch(/^\s*#/m);
+  });
+
   test("gets lib first of all, and the parts that it names, in their order", () => {
     const inOrder = (one: string, other: string) => parts.indexOf(one) - parts.indexOf(other);
     for (const script of scripts) {

@@ -202,7 +202,7 @@ disarm() {
 # systemd before 244 starts no oneshot unit again, so another unit does that.
 roll_back_at_boot() {
   cat >"/etc/systemd/system/$TRIAL_AT_BOOT.new" <<EOT || return 1
-# Managed by ssh-reverse-tunnel, for a minute.
+; Managed by ssh-reverse-tunnel, for a minute.
 [Unit]
 Description=Take back a change on trial of ssh-reverse-tunnel
 DefaultDependencies=no
@@ -218,7 +218,7 @@ ExecStart=/bin/sh $TRIAL_DIR/roll-back boot
 TimeoutStartSec=90
 EOT
   cat >"/etc/systemd/system/$TRIAL_AGAIN.new" <<EOT || return 1
-# Managed by ssh-reverse-tunnel, for a minute.
+; Managed by ssh-reverse-tunnel, for a minute.
 [Unit]
 Description=Take back a change on trial of ssh-reverse-tunnel, which could not be taken back before
 ConditionPathExists=$TRIAL_DIR/kept

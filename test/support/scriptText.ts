@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { libraryOf, readScript, scriptLibrary } from "../../components/remoteScript.ts";
+import { scriptLibrary, scriptText } from "../../components/remoteScript.ts";
 
 /** The names of the scripts by all that stands behind the header. */
 const scripts = new Map(
@@ -7,7 +7,7 @@ const scripts = new Map(
     .filter((file) => file.endsWith(".sh"))
     .map((file) => file.slice(0, -".sh".length))
     .filter((name) => !(scriptLibrary as readonly string[]).includes(name))
-    .map((name) => [[...libraryOf(name), name].map(readScript).join(""), name]),
+    .map((name) => [scriptText(name, {}), name]),
 );
 
 /**
