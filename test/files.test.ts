@@ -1,4 +1,6 @@
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -22,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-describe.each(shells)("in %s", (_name, shell) => {
+describe.each(shells)("in %s", (name, shell) => {
   const run = (instead: string, verb = "apply") => {
     const values = { RESOURCE: "r", FILE: file, LINE: "line", KEY: "", MARKER: "" };
     const text = testScript("addLine", join(folder, "state"), values);
@@ -63,13 +65,33 @@ describe.each(shells)("in %s", (_name, shell) => {
     expect(stderr).toContain("root may not look at a folder on the way to /x");
   });
 
+  test("a folder that was not there is looked at again, since somebody else may have made it", () => {
+    const { stderr } = run(`
+namei() { printf '%s\\n' "f: /x" "drwxrwxrwt root root /" "    x - No such file or directory"; }
+apply() {
+  find_keeper /x
+  namei() { printf '%s\\n' "f: /x" "drwxrwxrwt root root /" "drwxr-xr-x nobody nogroup x"; }
+  find_keeper /x
+  printf %s "$KEEPER" >&2
+}`);
+    expect(stderr.split("\n")[0]).toMatch(/^65534:65534/);
+  });
+
+  test("an account that has a number for a name is refused", () => {
+    const { status, stderr } = run(`apply() { find_account 0; }`);
+    expect([status, stderr]).toEqual([
+      3,
+      expect.stringContaining("error: gate: the account '0' has a number"),
+    ]);
+  });
+
   test.each(["lib9", "data", "x"])(
     "a folder %s that is not there has the keeper of the one above",
-    (name) => {
+    (folderName) => {
       const { status, stderr } = way(
         "f: /x",
         "drwxr-xr-x root  root  /",
-        `           ${name} - No such file or directory`,
+        `           ${folderName} - No such file or directory`,
       );
       expect([status, stderr.split("\n")[0]]).toEqual([0, expect.stringMatching(/^0:0/)]);
     },
@@ -82,6 +104,47 @@ undo_line() { fail "the second"; }`);
     expect(status).toBe(3);
     expect(stderr).toBe("error: gate: the first\nerror: gate: the second\n");
     expect(existsSync(join(folder, "state.lock"))).toBe(false);
+  });
+
+  // bash keeps a long text for a command in a file in /tmp, and old versions a short one, too.
+  test.runIf(process.getuid!() === 0 && name === "bash").each([
+    ["which folder is whose", 0, "find_keeper /srv", "cannot keep what namei(1) says of the way to /srv"],
+    ["whether a file is there", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],
+  ])("where /tmp has no room, %s is not guessed", (_what, room, act, sentence) => {
+    const elsewhere = mkdtempSync("/var/tmp/files-");
+    try {
+      const theirs = join(elsewhere, "file");
+      writeFileSync(theirs, "theirs\n");
+      const values = { RESOURCE: "r", FILE: theirs, LINE: "line", KEY: "", MARKER: "" };
+      const text = testScript("addLine", join(elsewhere, "state"), values).replace(
+        /\nmain "\$@"\n$/,
+        () => `\napply() { if ${act}; then :; fi; }\nmain "$@"\n`,
+      );
+      const fill = `mount -t tmpfs -o size=${4096 + room} tmpfs /tmp && head -c 4096 /dev/zero >/tmp/full`;
+      const { status, stderr } = runScript(
+        ["unshare", "-m", "sh", "-c", `${fill} && BASH_COMPAT=5.0 exec ${shell.join(" ")} "$@"`, "sh"],
+        text,
+        "apply",
+      );
+      expect([status, stderr]).toEqual([3, expect.stringContaining(sentence)]);
+      expect(readFileSync(theirs, "utf8")).toBe("theirs\n");
+      expect(existsSync(join(elsewhere, "state"))).toBe(false);
+    } finally {
+      rmSync(elsewhere, { recursive: true });
+    }
+  });
+
+  test.runIf(process.getuid!() === 0)("a file that its account cannot read is replaced", () => {
+    chmodSync(folder, 0o755);
+    const theirs = join(folder, "theirs");
+    mkdirSync(theirs);
+    chownSync(theirs, 65534, 65534);
+    const unreadable = join(theirs, "x.conf");
+    const write = `apply() { write_file ${unreadable} 600 text; }`;
+    expect(run(write).status).toBe(0);
+    chownSync(unreadable, 0, 0);
+    chmodSync(unreadable, 0o600);
+    expect(run(write)).toEqual({ status: 0, stderr: `changed: gate: wrote ${unreadable}\n` });
   });
 
   const record = () => readFileSync(join(folder, "state", "owner", "r"), "utf8");

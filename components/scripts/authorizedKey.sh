@@ -22,7 +22,8 @@ apply() {
         own_ssh_dir "$ACCOUNT"
         ;;
     esac
-    ask "${file%/*}" test -d ||
+    dir_of "$file"
+    ask "$DIR" test -d ||
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
     authorize "$file"
   fi

@@ -36,10 +36,12 @@ FOUND=
 find_account() {
   [ "$1" != "$FOUND" ] || return 0
   fa_entry=$(getent passwd "$1") || fail "there is no account '$1'; create it, or correct the settings"
-  IFS=: read -r _ _ fa_uid fa_gid _ FOUND_HOME _ <<EOF
-$fa_entry
-EOF
-  FOUND_IDS=$fa_uid:$fa_gid
+  case $1 in *[!0-9]*) ;; *) fail "the account '$1' has a number for a name, by which it cannot be told from another one; rename it" ;; esac
+  fa_entry=${fa_entry#*:*:} # uid:gid:comment:home:shell
+  FOUND_IDS=${fa_entry%"${fa_entry#*:*:}"}
+  FOUND_IDS=${FOUND_IDS%:}
+  fa_entry=${fa_entry#*:*:*:}
+  FOUND_HOME=${fa_entry%%:*}
   FOUND=$1
 }
 
@@ -101,8 +103,8 @@ locate_home() {
 
 KEEPERS=$NL
 # find_keeper PATH — sets KEEPER to the "uid:gid" of the first owner on the way to it who is not root, or to root's: nobody
-# else can change where the way leads up to there, so it is looked at once. namei(1) lists the folders and links in the
-# order in which the kernel follows them.
+# else can change where the way leads up to there, so a way that is all there is looked at once. namei(1) lists the folders
+# and links in the order in which the kernel follows them.
 find_keeper() {
   case $KEEPERS in
     *"$NL$1$TAB"*)
@@ -118,17 +120,18 @@ find_keeper() {
     *) fail "namei(1) does not say whose folders lead to $1; install util-linux and run 'pulumi up' again" ;;
   esac
   fk_owner=
+  fk_whole=yes
   while read -r fk_mode fk_whose fk_rest; do
     case "$fk_mode $fk_whose $fk_rest" in
       [-dlbcps][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT]" "*)
         case $fk_mode in [dl]*) [ "$fk_whose" = "$SELF_NAME" ] || fk_owner=$fk_whose ;; esac
         case $fk_owner$fk_mode in d???????w[!tT]) fk_owner="*" ;; esac
         ;;
-      *" - No such file or directory") ;;
+      *" - No such file or directory") fk_whole= ;;
       *) fk_owner="?" ;;
     esac
     [ -z "$fk_owner" ] || break
-  done <<EOF
+  done <<EOF || fail "the shell cannot keep what namei(1) says of the way to $1; make room in /tmp and run 'pulumi up' again"
 ${fk_way#*"$NL"}
 EOF
   case $fk_owner in
@@ -140,7 +143,7 @@ EOF
       KEEPER=$FOUND_IDS
       ;;
   esac
-  KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
+  [ -z "$fk_whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
 # at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
@@ -160,9 +163,10 @@ ask() {
 }
 
 # refuse_no_answer PLACE STATUS
-refuse_no_answer() {
-  [ "$2" -le 1 ] ||
-    fail "whoever acts at $1 could not look there (status $2); see the lines before this one, end what blocks it, and run 'pulumi up' again"
+refuse_no_answer() { [ "$2" -le 1 ] || fail_no_answer "$@"; }
+
+fail_no_answer() {
+  fail "whoever acts at $1 could not look there (status $2); see the lines before this one, end what blocks it, and run 'pulumi up' again"
 }
 
 # is_there PLACE — a link that leads nowhere is there, too.
@@ -352,7 +356,7 @@ write_shared() {
 write_content() {
   WRITTEN=
   [ "$THERE" != same ] || return 0
-  put "$1" "$2" <<EOF
+  put "$1" "$2" <<EOF || cannot_at "write $1" "$1"
 $3
 EOF
   # shellcheck disable=SC2034  # for the script that called
@@ -367,8 +371,8 @@ compare() {
   locate "$1"
   co_answer=0
   as "$AT_IDS" sh -c '
-    [ -e "$1" ] || [ -L "$1" ] || exit 1
-    [ -f "$1" ] && [ ! -L "$1" ] || exit 10
+    [ -e "$1" ] || [ -L "$1" ] || exit 11
+    [ -f "$1" ] && [ ! -L "$1" ] && [ -r "$1" ] || exit 10
     mode=$(stat -c %a -- "$1") || exit 2
     [ "$mode" = "$2" ] || exit 10
     cmp -s - "$1" && exit 0
@@ -378,9 +382,9 @@ $3
 EOF
   case $co_answer in
     0) THERE=same ;;
-    1) THERE= ;;
     10) THERE=other ;;
-    *) refuse_no_answer "$1" "$co_answer" ;;
+    11) THERE= ;;
+    *) fail_no_answer "$1" "$co_answer" ;; # 1 is that of a shell that has no room in /tmp for the content
   esac
 }
 

@@ -139,9 +139,8 @@ recall() {
   RECALLED=
   case $RECORDED$OTHERS in
     *"$NL$1$TAB$2$TAB"*)
-      RECALLED=$RECORDED$OTHERS
-      RECALLED=${RECALLED#*"$NL$1$TAB$2$TAB"}
-      RECALLED=${RECALLED%%"$NL"*}
+      RECALLED=$(printf '%s' "$RECORDED$OTHERS" | START=$1$TAB$2$TAB awk '
+        !found && index($0, ENVIRON["START"]) == 1 { found = 1; print substr($0, length(ENVIRON["START"]) + 1) }')
       ;;
   esac
 }

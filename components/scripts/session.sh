@@ -73,9 +73,11 @@ sweep_when_session_ends() {
       sleep 1
     done
     LOCKED=
-    trap 'clear_work; unlock' EXIT
+    trap '(write_forgotten) || :; clear_work; unlock' EXIT
     lock
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
+    # What was known before the wait.
+    KEEPERS=$NL FOUND='' home_located=''
     RECORDED=$NL
     # shellcheck disable=SC2030,SC2031  # nothing after this needs it
     OTHERS=$NL

@@ -41,7 +41,11 @@ function changedLines(before = "", after = ""): string[] {
       return at < 0;
     });
   };
-  return [...others(was, is).map((line) => `-${line}`), ...others(is, was).map((line) => `+${line}`)];
+  const changes = [
+    ...others(was, is).map((line) => `-${line}`),
+    ...others(is, was).map((line) => `+${line}`),
+  ];
+  return changes.length === 0 && before !== after ? ["the order of the lines"] : changes;
 }
 
 /** What each is called, and how a host tells it. */
