@@ -93,7 +93,7 @@ describe(`an account that attacks the scripts which work below its home (SEED=${
 
   it("cannot hold a script up by keeping open what the steps taken as itself write to", async () => {
     expect((await Promise.all(hosts.map((host) => host.holdOpen()))).flat()).toEqual([]);
-  }, 300_000);
+  }, 1_200_000);
 
   it("cannot prevent that, once it has stopped, all is applied and then removed without a trace", async () => {
     expect((await Promise.all(hosts.map((host) => host.goOnInPeace()))).flat()).toEqual([]);

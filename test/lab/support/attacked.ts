@@ -8,8 +8,8 @@ type Verb = "apply" | "remove";
 /** Seconds that a step of the account may take, in place of the minute that the scripts give it. */
 const LIMIT = 4;
 
-/** A script that has not ended by then hangs. */
-const MOST_SECONDS = 60;
+/** A script that has not ended by then hangs. It has some thirty steps that may each be held up for as long as the limit. */
+const MOST_SECONDS = 300;
 
 const RECORDS = "/var/lib/ssh-reverse-tunnel";
 
