@@ -65,8 +65,7 @@ at_exit() {
   if [ "$ae_status" != 0 ] && [ "$FIRST" = yes ]; then
     set +e
     (
-      RECORDED=$NL # the record may hold less: see together
-      read_records
+      read_records # which may hold less than what we know: see together
       MARKED=$NL
       sweep
       drop_empty_state

@@ -10,11 +10,13 @@ RECORD=$STATE/$OWNER/$RESOURCE
 # long as there are records; without an id, they are anybody's who has their name.
 ID_FILE=$STATE/$OWNER/.stack-id
 MARKED=$NL
-# What is on record for this resource, and for all others: read once, since nobody else writes while we hold the lock.
+# What is on record for this resource, and for all others: nobody else writes while we hold the lock.
 RECORDED=$NL
 OTHERS=$NL
 
 read_records() {
+  RECORDED=$NL
+  OTHERS=$NL
   [ -d "$STATE" ] || return 0
   refuse_foreign_records
   # A run that was killed while it wrote the record has left the new one; what it was to add is added anew.

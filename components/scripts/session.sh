@@ -78,9 +78,6 @@ sweep_when_session_ends() {
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     # What was known before the wait.
     KEEPERS=$NL FOUND='' home_located=''
-    RECORDED=$NL
-    # shellcheck disable=SC2030,SC2031  # nothing after this needs it
-    OTHERS=$NL
     read_records
     sweep
     rm -f -- "$sw_queue" "$sw_mark"
