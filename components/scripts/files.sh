@@ -285,13 +285,14 @@ put() { write_beside "$1" "$2" ours ''; }
 # where it is one. MODE is for one that is not there yet.
 rewrite() { write_beside "$1" "$2" theirs "${3-}"; }
 
-# Sets $file and, where it is written first, $new. The name is always the same, so that a run that was killed leaves
+# Sets $file and, where it is written first, $new; clear_new takes that away. The name is always the same, so that a run that was killed leaves
 # nothing that the next one does not clear. Ends with 9 where a link leads to where the account may not look.
 # shellcheck disable=SC2016
 beside='
   file=$1
   [ "$2" = ours ] || [ ! -L "$file" ] || file=$(readlink -f -- "$file") || exit 9
-  new=${file%/*}/.${file##*/}.ssh-reverse-tunnel'
+  new=${file%/*}/.${file##*/}.ssh-reverse-tunnel
+  clear_new() { [ ! -e "$new" ] && [ ! -L "$new" ] || rm -f -- "$new"; }'
 
 # Redirections are in a shell of that account, since this shell's own would open the file as root. After a power cut the
 # file is the old one or the new one, hence the sync.
@@ -301,7 +302,7 @@ write_beside() {
   as "$AT_IDS" sh -c "$beside"'
     umask 077
     mode=$3
-    { ! { [ -e "$new" ] || [ -L "$new" ]; } || rm -f -- "$new"; } &&
+    clear_new &&
       if [ "$2" = theirs ] && [ -f "$file" ]; then
         { [ -O "$file" ] || [ "$(id -u)" = 0 ]; } && cp -a -- "$file" "$new" && mode=$(stat -c %a -- "$new") && chmod u+w -- "$new"
       else
@@ -329,7 +330,7 @@ clear_temporaries() {
     ! is_gone "$ct_place" || continue
     locate_target "$ct_place"
     as "$AT_IDS" sh -c "$beside"'
-      ! [ -e "$new" ] && ! [ -L "$new" ] || rm -f -- "$new"' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove what was written beside $ct_place" "$ct_place"
+    clear_new' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove what was written beside $ct_place" "$ct_place"
   done 3<<EOF
 $RECORDED
 EOF
