@@ -17,8 +17,9 @@ apply() {
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
   ENTRY=$(known_to_ssh "$ENTRY")
-  others=$(each_file print_if_other)
-  if [ -n "$others" ] && { on_trial || is_running; }; then
+  others=
+  if on_trial || is_running; then others=$(each_file print_if_other); fi
+  if [ -n "$others" ]; then
     change_on_trial
   elif ! on_trial; then
     must_run "$SERVICE.service"
