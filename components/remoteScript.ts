@@ -153,10 +153,14 @@ export function libraryOf(script: string): string[] {
   return scriptLibrary.filter((part) => part === "lib" || needs.includes(part));
 }
 
-/** The whole text that travels: the header, the library, the script. */
-export function scriptText(script: string, values: Record<string, string>): string {
+/** The whole text that travels: the header, the library, the script. `read` reads each part. */
+export function scriptText(
+  script: string,
+  values: Record<string, string>,
+  read = (name: string) => withoutComments(readScript(name)),
+): string {
   const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
-  return [...header, ...[...libraryOf(script), script].map(readScript).map(withoutComments)].join("");
+  return [...header, ...[...libraryOf(script), script].map(read)].join("");
 }
 
 /** The state holds each text that travels, and the engine writes it anew at each step: a third of a script is comments. */

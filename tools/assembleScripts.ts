@@ -4,7 +4,7 @@
  */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installedProgram, libraryOf, readScript, scriptLibrary } from "../components/remoteScript.ts";
+import { installedProgram, readScript, scriptLibrary, scriptText } from "../components/remoteScript.ts";
 
 const [folder] = process.argv.slice(2);
 if (!folder) {
@@ -21,14 +21,12 @@ for (const script of scripts) {
     [...readScript(script).matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""),
   );
   names.delete("PATH"); // the shell's own
-  const header = ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", ...names].map((name) => `${name}='x'\n`);
+  const header = Object.fromEntries(
+    ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
+  );
   writeFileSync(
     join(folder, `${script}.sh`),
-    [
-      "# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n",
-      ...header,
-      ...[...libraryOf(script), script].map(readScript),
-    ].join(""),
+    `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(script, header, readScript)}`,
   );
 }
 
