@@ -24,15 +24,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+/** A script that works on a file, with functions of its own or of the library's replaced. */
+const textWith = (instead: string, state: string, FILE: string) =>
+  testScript("addLine", state, { RESOURCE: "r", FILE, LINE: "line", KEY: "", MARKER: "" }).replace(
+    /\nmain "\$@"\n$/,
+    () => `\n${instead}\nmain "$@"\n`,
+  );
+
 describe.each(shells)("in %s", (name, shell) => {
   const run = (instead: string, verb = "apply") => {
-    const values = { RESOURCE: "r", FILE: file, LINE: "line", KEY: "", MARKER: "" };
-    const text = testScript("addLine", join(folder, "state"), values);
-    const { stderr, status } = runScript(
-      shell,
-      text.replace(/\nmain "\$@"\n$/, () => `\n${instead}\nmain "$@"\n`),
-      verb,
-    );
+    const { stderr, status } = runScript(shell, textWith(instead, join(folder, "state"), file), verb);
     return { stderr, status };
   };
 
@@ -115,11 +116,7 @@ undo_line() { fail "the second"; }`);
     try {
       const theirs = join(elsewhere, "file");
       writeFileSync(theirs, "theirs\n");
-      const values = { RESOURCE: "r", FILE: theirs, LINE: "line", KEY: "", MARKER: "" };
-      const text = testScript("addLine", join(elsewhere, "state"), values).replace(
-        /\nmain "\$@"\n$/,
-        () => `\napply() { if ${act}; then :; fi; }\nmain "$@"\n`,
-      );
+      const text = textWith(`apply() { if ${act}; then :; fi; }`, join(elsewhere, "state"), theirs);
       const fill = `mount -t tmpfs -o size=${4096 + room} tmpfs /tmp && head -c 4096 /dev/zero >/tmp/full`;
       const { status, stderr } = runScript(
         ["unshare", "-m", "sh", "-c", `${fill} && BASH_COMPAT=5.0 exec ${shell.join(" ")} "$@"`, "sh"],
@@ -147,8 +144,6 @@ undo_line() { fail "the second"; }`);
     expect(run(write)).toEqual({ status: 0, stderr: `changed: gate: wrote ${unreadable}\n` });
   });
 
-  const record = () => readFileSync(join(folder, "state", "owner", "r"), "utf8");
-
   test("what was collected for the record, and never written to it, is not undone when the apply fails", () => {
     writeFileSync(file, "line\n");
     const { status, stderr } = run(`
@@ -164,7 +159,7 @@ apply() { together both; }`);
     expect(run(two).status).toBe(0);
     const undo = `undo_line() { case $1 in *two) ;; *) fail "the first" ;; esac; }`;
     expect(run(undo, "remove")).toEqual({ status: 3, stderr: "error: gate: the first\n" });
-    expect(record()).toBe(`line\t${file}\tone\n`);
+    expect(readFileSync(join(folder, "state", "owner", "r"), "utf8")).toBe(`line\t${file}\tone\n`);
   });
 
   test("records behind a link are refused with its name", () => {

@@ -15,7 +15,7 @@ const named = (script: string) => /^# needs: (.*)$/m.exec(readScript(script))?.[
 const allOf = (script: string) => [...libraryOf(script), script];
 
 /** Without the comments, in which every word may stand. */
-const codeOf = (name: string) => readScript(name).replaceAll(/^\s*#.*$/gm, "");
+const codeOf = (name: string) => `\n${withoutComments(readScript(name))}`;
 
 const words = (name: string, pattern: RegExp) =>
   [...codeOf(name).matchAll(pattern)].map((groups) => groups.slice(1).find(Boolean)!);
