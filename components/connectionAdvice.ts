@@ -46,14 +46,21 @@ function patienceOf(ifRefused: string | undefined): number {
 
 function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
   // What the host had taken back is active again: another try is the new login that confirms it.
-  if (error.includes("run 'pulumi up' again now to confirm it")) {
-    return tries === 0 || error.includes("is just being restarted");
-  }
+  if (endedWith(error, exitStatus.confirmAgain)) return tries === 0;
+  if (endedWith(error, exitStatus.tunnelRestarts)) return true;
   // A tunnel that restarts cuts each connection that goes through it. Scripts converge, so they may run again.
   return (
     host.throughTunnel !== undefined &&
     (isUnreachable(error) || /exited without exit status|\bEOF\b/.test(error))
   );
+}
+
+/** How a script ends that is worth another try; scripts/lib.sh says what each means. */
+export const exitStatus = { confirmAgain: 75, tunnelRestarts: 76 };
+
+/** By the provider's own words, before those of the script. */
+function endedWith(error: string, status: number): boolean {
+  return error.includes(`Process exited with status ${status}: running `);
 }
 
 /** A hook that repeats the warnings of a script, which are otherwise seen only while it runs. */

@@ -1,7 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { adviceFor, connectionAdvice } from "../components/connectionAdvice.ts";
+import { adviceFor, connectionAdvice, exitStatus } from "../components/connectionAdvice.ts";
 import type { Host } from "../components/index.ts";
+import { readScript } from "../components/remoteScript.ts";
 import { gate, nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 
@@ -80,10 +81,10 @@ describe("the error hook", () => {
   const through = { ...nas, throughTunnel: "gate" };
   const cut = "wait: remote command exited without exit status or exit signal";
   const refusedInside = "ssh: rejected: connect failed (Connection refused)";
-  const activeAgain =
-    "error: gate: the change to sshd had been taken back; it is active again for 60s: run 'pulumi up' again now to confirm it";
-  const restarting =
-    "error: nas: the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it";
+  const ended = (status: number) =>
+    `Process exited with status ${status}: running "sh -s -- apply":\nerror: gate: some sentence`;
+  const activeAgain = ended(exitStatus.confirmAgain);
+  const restarting = ended(exitStatus.tunnelRestarts);
 
   test("says it as an error, and does not try again, as the provider has already", async () => {
     const { again, said } = await failing(gate, ["ssh: handshake failed: ssh: unable to authenticate"]);
@@ -108,6 +109,13 @@ describe("the error hook", () => {
   test("tries once more where the host has made a change active again, and no oftener", async () => {
     expect(await failing(gate, [activeAgain])).toMatchObject({ again: 1, said: [] });
     expect(await failing(gate, [activeAgain, "Process exited with status 3"])).toMatchObject({ again: 1 });
+  });
+
+  test("knows these ends of a script by the statuses that the library gives them, and by nothing it prints", async () => {
+    expect(readScript("lib")).toContain(`\nCONFIRM_AGAIN=${exitStatus.confirmAgain}\n`);
+    expect(readScript("lib")).toContain(`\nTUNNEL_RESTARTS=${exitStatus.tunnelRestarts}\n`);
+    const printed = `${ended(3)}\nProcess exited with status ${exitStatus.tunnelRestarts}`;
+    expect(await failing(through, [printed])).toMatchObject({ again: 0 });
   });
 
   test("tries again for as long as a tunnel is just being restarted", async () => {

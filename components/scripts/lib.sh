@@ -30,10 +30,19 @@ say() {
 }
 
 # Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.
-fail() {
+fail() { fail_with 3 "$@"; }
+
+# fail_with STATUS MESSAGE — the same, for errors that connectionAdvice.ts tries again after, by their status.
+fail_with() {
+  fw_status=$1
+  shift
   say "error: $HOST: $*"
-  exit 3
+  exit "$fw_status"
 }
+# A change is active on trial, and one more login confirms it.
+CONFIRM_AGAIN=75
+# The tunnel that the login came through is just being restarted; the login after that confirms it.
+TUNNEL_RESTARTS=76
 
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
@@ -57,7 +66,7 @@ at_exit() {
   ae_status=$?
   trap - EXIT
   case $ae_status in
-    0 | 3) ;;
+    0 | 3 | "$CONFIRM_AGAIN" | "$TUNNEL_RESTARTS") ;;
     *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
   esac
   # In a subshell each: where this fails as well, the lock must still go.

@@ -293,7 +293,7 @@ confirm_trial() {
 # confirm_later WHAT — what is active now needs a login that is newer than it: in the second run, one more.
 confirm_later() {
   [ "$CONFIRM" != yes ] ||
-    fail "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
+    fail_with "$CONFIRM_AGAIN" "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
 }
 
 # end_trial — keeps the change.

@@ -48,7 +48,7 @@ go_on_with_trial() {
     # The run was killed before that; or it happens right now, behind the session that changed the files.
     systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { restart_tunnel=yes restart_watchdog=yes && activate; }
     [ "$CONFIRM" != yes ] ||
-      fail "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
+      fail_with "$TUNNEL_RESTARTS" "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
   elif [ "$CONFIRM" = yes ]; then
     confirm
     SWEEP=yes
@@ -163,7 +163,7 @@ confirm() {
     sleep 0.2
   done
   # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
-  session_is_alive || fail "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  session_is_alive || fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
   on_trial || fail "the change to the tunnel was taken back while it was looked at; run 'pulumi up' again to try once more"
   confirm_trial "the tunnel's new settings"
 }
