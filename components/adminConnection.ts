@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { inputError } from "./inputError.ts";
 
 /** How Pulumi reaches a host; the part that the host and its bastion have in common. */
 export interface AdminLogin {
@@ -71,7 +72,7 @@ export function throughTunnel(
   listener: { address: string; port: number },
 ): Connection {
   if (outside.proxy) {
-    throw new Error(
+    throw inputError(
       "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
     );
   }
@@ -104,9 +105,11 @@ function readKey(name: string, file: string): string {
   try {
     return readFileSync(expandHome(file), "utf8");
   } catch (error) {
-    throw new Error(`${name}: the private key file ${file} cannot be read; correct privateKeyFile`, {
-      cause: error,
-    });
+    throw inputError(
+      `${name}: the private key file ${file} cannot be read; correct privateKeyFile`,
+      undefined,
+      error,
+    );
   }
 }
 
@@ -121,7 +124,7 @@ function knownHostKey(name: string, admin: AdminLogin): string {
     .map((type) => keys.find((each) => each.startsWith(type)))
     .find(Boolean);
   if (!key) {
-    throw new Error(
+    throw inputError(
       `${name}: no ed25519 or ecdsa host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
     );
   }

@@ -1,4 +1,5 @@
 import { printable } from "./printable.ts";
+import { inputError } from "./inputError.ts";
 
 /**
  * A line that a host printed as the result of a script, and that goes on into files of the other host. A host in
@@ -9,7 +10,7 @@ import { printable } from "./printable.ts";
  */
 export function answerOf(host: string, line: string, fits: boolean, what: string): string {
   if (!fits) {
-    throw new Error(
+    throw inputError(
       `${host} answered '${printable(line, 200)}' where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
     );
   }

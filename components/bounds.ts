@@ -1,5 +1,6 @@
 import type { Forward } from "./forward.ts";
 import { bindAddress, checkAddress, hostPort } from "./forward.ts";
+import { inputError } from "./inputError.ts";
 
 /**
  * Bounds on the forwards of all tunnels of a stack at one public host. They are kept here, and not by sshd: each key names
@@ -42,7 +43,7 @@ export function checkedBounds(bounds: Bounds): Bounds {
   for (const [name, permits] of Object.entries(bounds) as [string, string[] | undefined][]) {
     permits?.forEach((text) => {
       if (text !== "any" && text !== "none" && !permit.test(text)) {
-        throw new Error(
+        throw inputError(
           `${JSON.stringify(text)} in ${name} must be 'any', 'none', a port, or an address and a port, "127.0.0.1:2222"`,
         );
       }

@@ -4,6 +4,7 @@ import type { Host } from "./host.ts";
 import { networkText, noNetworks } from "./network.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
 import { checked } from "./render/checks.ts";
+import { inputError } from "./inputError.ts";
 
 /** A TCP port that others may reach. */
 export interface OpenPort {
@@ -57,10 +58,10 @@ export class FirewallPorts extends RemoteComponent {
  */
 function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
   if (address !== undefined && isIP(address) === 0) {
-    throw new Error(`${JSON.stringify(address)} must be an IP address of the host`);
+    throw inputError(`${JSON.stringify(address)} must be an IP address of the host`);
   }
   if (sources?.length === 0) {
-    throw new Error(`sources ${noNetworks}`);
+    throw inputError(`sources ${noNetworks}`);
   }
   const to = address === undefined ? "" : ` to ${networkText(address)}`;
   const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];

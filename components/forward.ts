@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { networkText, noNetworks, parseNetwork } from "./network.ts";
 import { namePatterns } from "./render/checks.ts";
+import { inputError } from "./inputError.ts";
 
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
 export interface Forward {
@@ -41,33 +42,33 @@ export interface ForwardArgs {
 export function resolveForward(name: string, args: ForwardArgs): Forward {
   const { remotePort, listen = "loopback" } = args;
   if (!namePatterns.forward.test(name)) {
-    throw new Error(
+    throw inputError(
       `'${name}' is no name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
     );
   }
   if (!isRemotePort(remotePort)) {
-    throw new Error(
+    throw inputError(
       `the forward '${name}': '${remotePort}' is no remote port; write a port from 1024 to 65535, or 'auto'`,
     );
   }
   if (!isListener(listen)) {
-    throw new Error(
+    throw inputError(
       `the forward '${name}': '${listen}' is no listener; write 'loopback', 'all' or an IP address of the public host`,
     );
   }
   const target = parseTarget(args.target);
   if (!target) {
-    throw new Error(
+    throw inputError(
       `the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`,
     );
   }
   const protocol = args.protocol ?? (target.port === 22 ? "ssh" : "tcp");
   if (!["ssh", "tcp"].includes(protocol)) {
-    throw new Error(`the forward '${name}': '${protocol}' is no protocol; write 'ssh' or 'tcp'`);
+    throw inputError(`the forward '${name}': '${protocol}' is no protocol; write 'ssh' or 'tcp'`);
   }
   const mistake = args.sources && (networksMistake(args.sources) ?? sourcesMistake(listen, args.sources));
   if (mistake !== undefined) {
-    throw new Error(`the forward '${name}': its sources ${mistake}`);
+    throw inputError(`the forward '${name}': its sources ${mistake}`);
   }
   return {
     name,

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { inputError } from "./inputError.ts";
 
 /** What a network may look like, in words. */
 export const networkWords = "a network, '203.0.113.0/24' or '2001:db8::/32', or one address";
@@ -48,7 +49,7 @@ export function parseNetwork(text: string): Network | { mistake: string } {
 export function networkText(text: string): string {
   const network = parseNetwork(text);
   if ("mistake" in network) {
-    throw new Error(`${JSON.stringify(text)} ${network.mistake}`);
+    throw inputError(`${JSON.stringify(text)} ${network.mistake}`);
   }
   return network.text;
 }

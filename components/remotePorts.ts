@@ -7,6 +7,7 @@ import { bindAddress, checkForward } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { checked } from "./render/checks.ts";
+import { inputError } from "./inputError.ts";
 
 /** Arguments of {@link RemotePorts}. */
 export interface RemotePortsArgs {
@@ -35,7 +36,7 @@ export class RemotePorts extends RemoteComponent {
     const { first, last } = args.portRange ?? { first: 20000, last: 29999 };
     [first, last].forEach((port) => checked("number", port));
     if (Number(first) > Number(last)) {
-      throw new Error(
+      throw inputError(
         `the portRange of ${args.host.name} must not end at ${last}, before its first port ${first}`,
       );
     }

@@ -20,6 +20,7 @@ import { SelinuxPorts } from "./selinuxPorts.ts";
 import { SshLogin } from "./sshLogin.ts";
 import { TunnelCheck } from "./tunnelCheck.ts";
 import { TunnelService, tunnelAccount } from "./tunnelService.ts";
+import { inputError } from "./inputError.ts";
 
 /** A password-less login from the public host back to the internal host. */
 export interface ReturnPathArgs {
@@ -95,7 +96,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
 
   constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
-    checkArguments(name, args);
+    checkArguments(this, name, args);
     const { internalHost, publicHost } = args;
     const inside = internalHost.host;
     const outside = publicHost.host;
@@ -103,7 +104,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     for (const forward of forwards) {
       const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
       if (mistake !== undefined)
-        throw new Error(`the tunnel '${name}': the forward '${forward.name}' ${mistake}`);
+        throw inputError(`the tunnel '${name}': the forward '${forward.name}' ${mistake}`, this);
     }
     const account = args.account ?? tunnelAccount(name);
     const keepAlive = resolveKeepAlive(args.keepAlive);
@@ -302,8 +303,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       path.via ? forward.name === path.via : forward.protocol === "ssh",
     );
     if (!via) {
-      throw new Error(
+      throw inputError(
         `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${path.from}' needs one`,
+        this,
       );
     }
     const alias = path.alias ?? name;
@@ -330,27 +332,30 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 }
 
-function checkArguments(name: string, args: ReverseTunnelArgs): void {
+function checkArguments(tunnel: ReverseTunnel, name: string, args: ReverseTunnelArgs): void {
   if (!namePatterns.tunnel.test(name)) {
-    throw new Error(
+    throw inputError(
       `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+      tunnel,
     );
   }
   if (Object.keys(args.forwards).length === 0) {
-    throw new Error(`the tunnel '${name}' has no forwards; give it at least one`);
+    throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
   }
   const paths = args.returnPath ?? [];
   for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
     if (account !== undefined && !namePatterns.account.test(account)) {
-      throw new Error(
+      throw inputError(
         `the tunnel '${name}': '${account}' is no name of an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+        tunnel,
       );
     }
   }
   for (const { alias } of paths) {
     if (alias !== undefined && !namePatterns.alias.test(alias)) {
-      throw new Error(
+      throw inputError(
         `the tunnel '${name}': '${alias}' is no alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
+        tunnel,
       );
     }
   }

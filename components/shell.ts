@@ -1,3 +1,5 @@
+import { inputError } from "./inputError.ts";
+
 /**
  * Quotes a value for a POSIX shell, so that it arrives as exactly one word whatever is in it.
  *
@@ -8,7 +10,7 @@
  */
 export function shellQuote(value: string): string {
   if (value.includes("\0")) {
-    throw new Error("a value for a shell script cannot contain the NUL character");
+    throw inputError("a value for a shell script cannot contain the NUL character");
   }
   return `'${value.replaceAll("'", `'\\''`)}'`;
 }

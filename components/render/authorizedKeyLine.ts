@@ -1,6 +1,7 @@
 import type { Forward } from "../forward.ts";
 import { bindAddress, checkAddress, hostPort } from "../forward.ts";
 import { checked, oneLine, oneWord } from "./checks.ts";
+import { inputError } from "../inputError.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {
@@ -13,7 +14,9 @@ export function renderAuthorizedKeyLine(options: string[], publicKey: string, ma
 /** An option as sshd reads it: a name, or `name="value"`, where a quote within is written `\"`. */
 function oneOption(option: string): string {
   if (!/^[A-Za-z0-9-]+(="(\\"|[^"\\]|\\(?!"))*")?$/.test(option)) {
-    throw new Error(`${JSON.stringify(option)} must be one option of authorized_keys: name, or name="value"`);
+    throw inputError(
+      `${JSON.stringify(option)} must be one option of authorized_keys: name, or name="value"`,
+    );
   }
   return option;
 }

@@ -1,3 +1,5 @@
+import { inputError } from "../inputError.ts";
+
 /** What names must look like, since accounts, units and files are called after them. */
 export const namePatterns = {
   host: /^[a-z][a-z0-9-]{0,62}$/,
@@ -13,7 +15,7 @@ export const namePatterns = {
 /** The text, which goes into a file of lines. Throws where it would end its line and begin another. */
 export function oneLine(text: string): string {
   if (/\p{Cc}/u.test(text)) {
-    throw new Error(`${JSON.stringify(text)} must be one line, without control characters`);
+    throw inputError(`${JSON.stringify(text)} must be one line, without control characters`);
   }
   return text;
 }
@@ -21,7 +23,7 @@ export function oneLine(text: string): string {
 /** The text, which is one of several on a line. Throws where it would be read as more than one, or as a comment. */
 export function oneWord(text: string): string {
   if (!/^[^\p{Cc}\s#"'\\=]+$/u.test(text)) {
-    throw new Error(
+    throw inputError(
       `${JSON.stringify(text)} must be one word, without spaces, quotes, '#', '=', '\\' and control characters`,
     );
   }
@@ -74,7 +76,7 @@ const kinds = {
 export function checked<T extends string | number>(kind: keyof typeof kinds, text: T): T {
   const [pattern, what] = kinds[kind];
   if (!pattern.test(String(text))) {
-    throw new Error(`${JSON.stringify(text)} must be ${what}`);
+    throw inputError(`${JSON.stringify(text)} must be ${what}`);
   }
   return text;
 }

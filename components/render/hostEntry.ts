@@ -1,4 +1,5 @@
 import { checked, oneLine, oneWord } from "./checks.ts";
+import { inputError } from "../inputError.ts";
 
 /** A `Host` entry of ssh_config(5): the patterns, and the options in their order. */
 export function renderHostEntry(patterns: string[], options: Record<string, string | number>): string {
@@ -11,7 +12,7 @@ export function renderHostEntry(patterns: string[], options: Record<string, stri
 
 function optionName(name: string): string {
   if (!/^[A-Za-z0-9]+$/.test(name) || /^(host|match|include)$/i.test(name)) {
-    throw new Error(`${JSON.stringify(name)} must be the name of an option of ssh_config`);
+    throw inputError(`${JSON.stringify(name)} must be the name of an option of ssh_config`);
   }
   return name;
 }

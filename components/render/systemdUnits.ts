@@ -1,4 +1,5 @@
 import { checked, oneLine } from "./checks.ts";
+import { inputError } from "../inputError.ts";
 
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
 export function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
@@ -14,7 +15,7 @@ export function renderUnit(sections: Record<string, string[]>, comments: string[
 /** A line of a unit file; systemd.syntax(7) joins one that ends with a backslash with the next. */
 function unitLine(line: string): string {
   if (line.endsWith("\\")) {
-    throw new Error(
+    throw inputError(
       `${JSON.stringify(line)} must not end with a backslash, which would take the next line along`,
     );
   }
