@@ -166,6 +166,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(samples.map((line) => line.replace(/ \d{10}$/, " time"))).toEqual([
       `ssh_tunnel_up${of("ssh")} 1`,
       `ssh_tunnel_up${of("web")} 0`,
+      `ssh_tunnel_down_info${of("web").replace("}", ',reason="target-down"}')} 1`,
       `ssh_tunnel_state_change_timestamp_seconds${of("ssh")} time`,
       `ssh_tunnel_state_change_timestamp_seconds${of("web")} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds${of("ssh")} time`,

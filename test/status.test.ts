@@ -80,7 +80,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     expect(run()).toMatchObject({ status: 2, stdout: "" });
     check("nas-health", [{}, { forward: "web" }]);
     expect(run().status).toBe(0);
-    check("shop-health", [{ state: "down", reason: "nothing listens there" }]);
+    check("shop-health", [{ state: "down", reason: "no-listener" }]);
     expect(run().status).toBe(1);
     expect(run("nas").status).toBe(0);
     expect(run("nas", "none")).toMatchObject({
@@ -95,7 +95,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     const at = now() - 7200;
     check("nas-health", [
       { since: at },
-      { forward: "web", state: "down", since: at, good: "-", reason: "gone" },
+      { forward: "web", state: "down", since: at, good: "-", reason: "target-down" },
     ]);
     const [head, one, other] = run().stdout.split("\n");
     const since = rfc3339(at).replace("T", " ");
@@ -105,7 +105,9 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     expect(one).toMatch(
       new RegExp(`^nas     ssh      127.0.0.1:2222  127.0.0.1:22  up     ${since}  [0-3] s ago$`),
     );
-    expect(other).toBe(`nas     web      127.0.0.1:2222  127.0.0.1:22  down   ${since}  -          gone`);
+    expect(other).toBe(
+      `nas     web      127.0.0.1:2222  127.0.0.1:22  down   ${since}  -          its target 127.0.0.1:22 does not answer`,
+    );
   });
 
   test("tells times in UTC as RFC 3339 has them, in every year", () => {
@@ -117,6 +119,14 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
       times.map((since, index) => ({ forward: `f${index}`, since })),
     );
     expect(json().tunnels[0]!.forwards.map(({ since }) => since)).toEqual(times.map(rfc3339));
+  });
+
+  test("says why a forward is down as a code, which programs go by, and in words", () => {
+    check("nas-health", [{ state: "down", reason: "nothing-back" }]);
+    check("never-health", [{ checked: Number.NaN }]);
+    const why = (tunnel: string) => json(tunnel).tunnels[0]!.forwards[0];
+    expect(why("nas")).toMatchObject({ reason: "nothing comes back through it", code: "nothing-back" });
+    expect(why("never")).toMatchObject({ reason: "its check has not run yet", code: "not-checked" });
   });
 
   test("does not take for up what has not been looked at for three intervals, or never", () => {
@@ -138,7 +148,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     const odd = '"quoted" \\ \u001b[31m ü \u0007 $(id) `id` %s %n';
     check("nas-health", [{ state: "down", reason: odd }]);
     check("shop-health", "no\tfields\nat all\n\0\n");
-    expect(json("nas").tunnels[0]!.forwards[0]!.reason).toBe('"quoted" \\ [31m   $(id) `id` %s %n');
+    expect(json("nas").tunnels[0]!.forwards[0]).toMatchObject({ state: "down", reason: null, code: null });
     expect(json().tunnels).toHaveLength(1);
     expect(run().stdout).not.toMatch(/[^\n\x20-\x7e]/);
   });

@@ -14,7 +14,7 @@ const host = { name: "gate", connection: gate.connection, tunnels: ["nas"] };
 const time = "2026-01-31T07:10:20Z";
 const forward = {
   ...{ forward: "ssh", listens: "127.0.0.1:2222", leadsTo: "127.0.0.1:22", state: "up" },
-  ...{ since: time, lastGood: time, reason: null },
+  ...{ since: time, lastGood: time, reason: null, code: null },
 };
 const tunnel = {
   ...{ tunnel: "nas", side: "public", state: "up", checked: time, intervalSec: 30, service: null },
@@ -74,7 +74,14 @@ describe("what a host answers", () => {
   });
 
   test("is shown in one table with the others, and the sentence behind it", () => {
-    const down = { ...forward, forward: "web", state: "down", lastGood: null, reason: "gone" };
+    const down = {
+      ...forward,
+      forward: "web",
+      state: "down",
+      lastGood: null,
+      reason: "gone",
+      code: "no-listener",
+    };
     const good = ended(1, printed([{ ...tunnel, state: "down", forwards: [forward, down] }]));
     const bad = { host: "nas", address: "198.18.0.3", error: "cannot be reached: x", tunnels: [] };
     expect(tableOf([good, bad], Date.parse(time) + 90_000).split("\n")).toEqual([

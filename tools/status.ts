@@ -39,6 +39,7 @@ const forward = z.object({
   since: time,
   lastGood: time,
   reason: plain.nullable(),
+  code: plain.nullable(),
 });
 const tunnel = z.object({
   tunnel: plain,
@@ -115,7 +116,7 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
     tunnels.flatMap((each) =>
       (each.forwards.length > 0
         ? each.forwards
-        : [{ ...unknown, reason: "it has not been looked at yet" }]
+        : [{ ...unknown, reason: "it has not been looked at yet", code: "not-checked" }]
       ).map((one) => [
         ...[host, each.tunnel, one.forward, one.listens ?? "-", one.leadsTo ?? "-", one.state],
         ...[date(one.since), age(one.lastGood, now), one.reason ?? ""],

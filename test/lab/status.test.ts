@@ -111,7 +111,7 @@ describe("the state of a tunnel", () => {
       const { stdout, exitCode } = await statusOn(host, "--json nas");
       expect(exitCode).toBe(0);
       const isTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string;
-      const common = { state: "up", since: isTime, lastGood: isTime, reason: null };
+      const common = { state: "up", since: isTime, lastGood: isTime, reason: null, code: null };
       expect(JSON.parse(stdout)).toEqual({
         host: host.name,
         time: isTime,
@@ -215,7 +215,7 @@ describe("the state of a tunnel", () => {
     onTestFinished(clear);
     await look(nas);
     expect(await news(nas)).toEqual([
-      "tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was up): it brings nothing back; restarting the tunnel",
+      "tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was up): nothing comes back through it; restarting the tunnel",
     ]);
     const next = await until("the tunnel to have its forwards again", 20, async () => {
       const now = await pidOf("nas");

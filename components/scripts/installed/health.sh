@@ -2,7 +2,7 @@
 # Looks at each forward of a tunnel from the public host, and keeps what it finds; the journal hears of changes.
 #   health keep TUNNEL NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
 #   health look …       only prints it: as the account
-# needs: state
+# needs: reasons state
 set -u
 mode=$1
 tunnel=$2
@@ -21,9 +21,9 @@ look() {
       IFS= read -r -t 1 -n 1 _ <&3 || [ $? -gt 128 ] || exit 2
     fi' bash "$address" "$port" "$protocol" 2>/dev/null
   case $? in
-    0) finding up - ;;
-    2) finding down "nothing comes back through it" ;;
-    *) finding down "nothing listens there" ;;
+    0) finding - ;;
+    2) finding nothing-back ;;
+    *) finding no-listener ;;
   esac
 }
 

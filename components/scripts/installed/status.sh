@@ -1,5 +1,6 @@
 #!/bin/sh
 # How the tunnels are that begin or end on this host, from what their checks have kept (state.sh). Needs no rights.
+# needs: reasons
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
@@ -60,7 +61,7 @@ gather() {
       if [ -f "$RUN/$check/state" ] && [ ! -L "$RUN/$check/state" ] && [ -s "$RUN/$check/state" ]; then
         head -c 65536 "$RUN/$check/state" | tr -d '\000-\010\013-\037\177-\377'
       else
-        echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}its check has not run yet"
+        echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
       fi
     } | TUNNEL=$tunnel SIDE=$side SERVICE=$service awk -F "$TAB" -v OFS="$TAB" \
       'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
@@ -78,7 +79,7 @@ $tunnel$TAB"*) ;;
 done
 [ -n "$lines$wanted" ] || complain "there is no tunnel on this host"
 
-printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v format="$format" '
+printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v format="$format" "$REASON_WORDS"'
   function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
   # The date of a day since 1970: "days from civil", the other way round.
   function utc(t, between,   z, e, o, y, d, m) {
@@ -110,19 +111,27 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
   # A check that has not run three times in a row tells nothing of now; nor does one from the time to come.
   NF == 14 {
     most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30
-    if (!is_number($4)) $9 = "unknown"
-    else if (now - $4 > most || $4 - now > most) {
+    why = is_reason($12) ? words($12, $8) : "-"
+    if (why == "-") $12 = "-"
+    if (!is_number($4)) {
       $9 = "unknown"
-      $12 = "its check has not run for " age($4)
+      $12 = "not-checked"
+      why = "its check has not run yet"
+    } else if (now - $4 > most || $4 - now > most) {
+      $9 = "unknown"
+      $12 = "check-late"
+      why = "its check has not run for " age($4)
     } else if ($2 == "internal" && $13 != "active" && $13 != "-") {
       if ($9 == "up") $10 = "-"
       $9 = "down"
-      $12 = "ssh-tunnel-" $1 ".service is " $13
+      $12 = "service-down"
+      why = "ssh-tunnel-" $1 ".service is " $13
     } else if ($9 != "up" && $9 != "down") $9 = "unknown"
     if ($9 == "unknown") $5 = $10 = "-"
     if ($9 != "up") worst = 1
     n++
     for (i = 1; i <= 14; i++) f[n, i] = $i
+    f[n, 15] = why
   }
 
   function table(   i, j, width, cell, row, any) {
@@ -132,7 +141,7 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       c[i, 1] = f[i, 1]; c[i, 2] = f[i, 6]; c[i, 3] = f[i, 7]; c[i, 4] = f[i, 8]; c[i, 5] = f[i, 9]
       c[i, 6] = is_number(f[i, 10]) ? utc(f[i, 10], " ") : "-"
       c[i, 7] = is_number(f[i, 11]) ? age(f[i, 11]) " ago" : "-"
-      c[i, 8] = f[i, 12] == "-" ? "" : f[i, 12]
+      c[i, 8] = f[i, 15] == "-" ? "" : f[i, 15]
     }
     for (i = 0; i <= n; i++) for (j = 1; j <= 7; j++) if (length(c[i, j]) > width[j]) width[j] = length(c[i, j])
     for (i = 0; i <= n; i++) {
@@ -162,8 +171,8 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       else printf "null"
       printf ",\"forwards\":["
       for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)
-        if (f[j, 6] != "-") printf "%s{\"forward\":%s,\"listens\":%s,\"leadsTo\":%s,\"state\":%s,\"since\":%s,\"lastGood\":%s,\"reason\":%s}", \
-          (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 12])
+        if (f[j, 6] != "-") printf "%s{\"forward\":%s,\"listens\":%s,\"leadsTo\":%s,\"state\":%s,\"since\":%s,\"lastGood\":%s,\"reason\":%s,\"code\":%s}", \
+          (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 15]), text(f[j, 12])
       printf "]}"
     }
     print "]}"

@@ -7,7 +7,7 @@
 #   watchdog look …     what mend does as the account: prints what it finds, and of the connection, behind a tab, its
 #                       process, since when it is there and how long ago it began
 #   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   mend's last step, as the account
-# needs: state
+# needs: reasons state
 set -u
 mode=$1
 alias=$2
@@ -23,14 +23,14 @@ answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; 
 
 # Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to mend.
 look_at_connection() {
-  fault="no connection"
+  fault=no-connection
   pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
   if answers || answers; then                # once is not enough here either
     [ -e "$runtime/forwarding" ] || return 0 # where it does not get its forwards, it ends by itself
     fault=
     connected=$(stat -c %Y "$runtime/control" 2>/dev/null) || connected=-
   elif [ "$(age)" -ge 30 ]; then # before it is connected it has no control socket
-    fault="ssh does not answer on its control socket$ours"
+    fault=ssh-hangs
   fi
 }
 
@@ -54,16 +54,16 @@ target_answers() {
     [ "$start" = SSH- ]' bash "$target_host" "$target_port" "$protocol" 2>/dev/null
 }
 
-# What is wrong with the forward that was split; "-" where it works.
+# The reason why the forward that was split is down; "-" where it works.
 fault_of() {
   case $(through) in
-    " 255") echo "nothing listens there$ours" ;;
+    " 255") echo no-listener ;;
     SSH-) echo - ;;
     *)
       if ! target_answers; then
-        echo "its target $leads_to does not answer"
+        echo target-down
       elif [ "$protocol" = ssh ]; then
-        echo "it brings nothing back$ours"
+        echo nothing-back
       else
         echo -
       fi
@@ -73,26 +73,27 @@ fault_of() {
 
 # Whether all that was wrong was the target, when this very connection was last looked at.
 target_was_down() {
-  [ "$mode" = look ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}its target" "$RUNTIME_DIRECTORY/state" 2>/dev/null
+  [ "$mode" = look ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}target-down\$" "$RUNTIME_DIRECTORY/state" 2>/dev/null
 }
 
 look() {
   split "$1"
   # ssh tells the journal of each connection to a target that is down. The listener has been seen.
   if [ -z "$fault" ] && target_was_down && ! target_answers; then
-    finding down "its target $leads_to does not answer"
+    finding target-down
     return
   fi
   reason=${fault:-$(fault_of)}
-  if [ -z "$fault" ] && is_ours "$reason"; then
+  if [ -z "$fault" ] && is_to_blame "$reason"; then
     # Once is not enough to end the other connections of the tunnel for; and it may have ended itself meanwhile.
     reason=$(fault_of)
-    answers || reason="no connection"
+    answers || reason=no-connection
   fi
-  if [ "$reason" = - ]; then finding up -; else finding down "$reason"; fi
+  finding "$reason"
 }
 
-is_ours() { case $1 in *"$ours"*) ;; *) return 1 ;; esac }
+# Whether the tunnel is, by a reason, or by one of several findings.
+is_to_blame() { printf '%s\n' "$1" | grep -qE "(^|$TAB)(ssh-hangs|no-listener|nothing-back)\$"; }
 
 restart() {
   kill "$1" 2>/dev/null || return 0
@@ -107,10 +108,9 @@ look_at_all() {
     for forward; do look "$forward" & done
     wait
   )
-  case $fault$findings in
-    *"$ours"* | *"no connection"*) whole=no ;;
-    *) whole=yes ;;
-  esac
+  whole=yes
+  # A target that is down is no fault of the tunnel.
+  if [ -n "$fault" ] || printf '%s\n' "$findings" | grep -qvE "$TAB(-|target-down)\$"; then whole=no; fi
 }
 
 number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
@@ -120,11 +120,11 @@ mend() {
   IFS=: read -r pid connected age <<EOT
 $(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
 EOT
-  news=$(printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$(number "$connected" -)" "$@")
-  [ -z "$news" ] || printf '%s\n' "$news"
-  if is_ours "$news"; then
+  kept=0
+  printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$(number "$connected" -)" "$@" || kept=$?
+  if [ "$kept" = 10 ]; then
     :
-  elif is_ours "$findings" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
+  elif is_to_blame "$findings" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
     echo "<4>tunnel ${alias#ssh-tunnel-}: it is still not whole; restarting the tunnel again"
   else
     return 0
