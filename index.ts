@@ -10,10 +10,13 @@ export default function program() {
 
   const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, ...common }));
 
-  const tunnels = mapValues(internalHosts, ({ connection, throughTunnel, publicHost, ...settings }, name) => {
-    const internalHost = new InternalHost(name, { connection, throughTunnel, ...common });
-    return new ReverseTunnel(name, { ...settings, internalHost, publicHost: gates[publicHost]! });
-  });
+  const tunnels = mapValues(
+    internalHosts,
+    ({ connection, throughTunnel, toolsDirectory, publicHost, ...settings }, name) => {
+      const internalHost = new InternalHost(name, { connection, throughTunnel, toolsDirectory, ...common });
+      return new ReverseTunnel(name, { ...settings, internalHost, publicHost: gates[publicHost]! });
+    },
+  );
 
   return {
     /** Where each forward listens, and where it leads. */

@@ -36,7 +36,7 @@ export class HealthCheck extends pulumi.ComponentResource {
   constructor(name: string, args: HealthCheckArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:HealthCheck", name, {}, opts);
     const base = `ssh-tunnel-${args.tunnel}-health`;
-    const program = `${programsOf(args.tunnel)}/health`;
+    const program = `${programsOf(args.host, args.tunnel)}/health`;
     const description = `Check of the reverse SSH tunnel ${args.tunnel}`;
     this.unit = `${base}.timer`;
     const units = pulumi

@@ -1,5 +1,6 @@
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { checked } from "./render/checks.ts";
 
 /** A host that Pulumi reaches over SSH. */
 export interface Host {
@@ -31,8 +32,19 @@ export interface Host {
    * @default "sudo -n sh -s --"
    */
   rootShell?: pulumi.Input<string>;
+  /**
+   * Where the tools of the scripts are kept (`HostTools`), and the programs that run on the host. Root runs them, so each
+   * folder on the way must be root's.
+   * @default "/opt/ssh-reverse-tunnel"
+   */
+  toolsDirectory?: string | undefined;
   /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
   after?: pulumi.Resource[];
+}
+
+/** @see Host.toolsDirectory */
+export function toolsDirectoryOf({ toolsDirectory = "/opt/ssh-reverse-tunnel" }: Host): string {
+  return checked("folder", toolsDirectory);
 }
 
 /** The host as its user knows it: every message begins with it. */

@@ -38,6 +38,7 @@ export class HostFacts extends RemoteComponent {
       what: "the host can be managed",
       values: { NEEDS_SERVER: args.needsServer ? "yes" : "no", ROOT_SHELLS: rootShells.join("\n") },
       first: true,
+      whole: true,
       removes: false,
     });
     const facts = script.stdout.apply((text) => factsFrom(args.host.name, text.split("\n")));

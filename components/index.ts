@@ -7,6 +7,7 @@ export type { Forward, ForwardArgs } from "./forward.ts";
 export { HealthCheck, type HealthCheckArgs } from "./healthCheck.ts";
 export type { Host } from "./host.ts";
 export { HostFacts, type HostFactsArgs } from "./hostFacts.ts";
+export { HostTools, type HostToolsArgs } from "./hostTools.ts";
 export { InternalHost, type InternalHostArgs } from "./internalHost.ts";
 export { type KeepAlive, type KeepAliveArgs, type KeepAlivePreset, keepAlivePresets } from "./keepAlive.ts";
 export { KeyPair, type KeyPairArgs } from "./keyPair.ts";

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
+import { HostTools } from "./hostTools.ts";
 import { checked } from "./render/checks.ts";
 
 /** Arguments of {@link InternalHost}. */
@@ -13,6 +14,8 @@ export interface InternalHostArgs {
    * @default none, the connection is direct
    */
   throughTunnel?: string;
+  /** @see Host.toolsDirectory */
+  toolsDirectory?: string | undefined;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */
@@ -35,7 +38,9 @@ export class InternalHost extends pulumi.ComponentResource {
     checked("host", name);
     const host = { name, ...args };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
-    this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
+    this.host = { ...known, after: [facts, tools] };
     this.hostKeys = facts.hostKeys;
     this.registerOutputs({ hostKeys: this.hostKeys });
   }

@@ -4,6 +4,7 @@ import type { Bounds } from "./bounds.ts";
 import { checkedBounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
+import { HostTools } from "./hostTools.ts";
 import type { SshServerArgs } from "./sshServer.ts";
 import { checked } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";
@@ -22,6 +23,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   installPackages?: boolean;
   /** A folder in which a node_exporter on it looks for text files. @default none */
   textfileDirectory?: string | undefined;
+  /** @see Host.toolsDirectory */
+  toolsDirectory?: string | undefined;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */
@@ -55,13 +58,15 @@ export class PublicHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, revision, stackId, ...rest } = args;
+    const { connection, toolsDirectory, revision, stackId, ...rest } = args;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { installPackages, textfileDirectory, ...server } = others;
     checked("host", name);
-    const host = { name, connection, revision, stackId };
+    const host = { name, connection, toolsDirectory, revision, stackId };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
-    this.host = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
+    this.host = { ...known, after: [facts, tools] };
     this.address = checkedInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
@@ -71,7 +76,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.hostKeys = facts.hostKeys;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
     // Before all else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.
-    this.host = { ...this.host, after: [facts, this.server] };
+    this.host = { ...this.host, after: [facts, tools, this.server] };
     this.registerOutputs({ hostKeys: this.hostKeys });
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { RemoteScriptArgs } from "./remoteScript.ts";
-import { installedProgram, remoteScript } from "./remoteScript.ts";
+import { Program, remoteScript } from "./remoteScript.ts";
 
 /**
  * A component that is one thing on one host, which one script applies and removes.
@@ -53,7 +53,7 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
       ...args.values,
       TRIAL: trial.name,
       TRIAL_SECONDS: pulumi.output(trial.seconds ?? 60).apply(String),
-      ROLL_BACK: installedProgram("rollBack"),
+      ROLL_BACK: new Program("rollBack"),
     };
     const both = { ...args, record: name };
     const change = this.run(`${name}-change`, { ...both, values: { ...values, CONFIRM: "no" } });

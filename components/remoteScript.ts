@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
@@ -15,8 +16,13 @@ export interface RemoteScriptArgs {
   script: string;
   /** What it takes care of, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
   what: pulumi.Input<string>;
-  /** Variables of the script. They travel on standard input, never on a command line or in the environment. */
-  values?: Record<string, pulumi.Input<string>>;
+  /**
+   * Variables of the script. They travel on standard input, never on a command line or in the environment; the text of a
+   * program does not travel, since the host has it among its tools.
+   */
+  values?: Record<string, pulumi.Input<string> | Program>;
+  /** Whether all of its text travels: it comes before the tools of the other scripts. @default false */
+  whole?: boolean;
   /**
    * The first script on the host, which looks at it: it runs as the admin itself and not through sudo, and does not
    * repeat a refused login.
@@ -37,8 +43,8 @@ export interface RemoteScriptArgs {
  * Runs one of our scripts on a host: `apply` on create and on update, `remove` on delete. This is the only place where
  * a command is made, so whatever holds for all of them is here:
  *
- * - What travels on standard input is a header of quoted `NAME='value'` lines, the library, the script. The provider
- *   repeats the command line in its errors, and not standard input.
+ * - What travels on standard input is a header of quoted `NAME='value'` lines, and a few lines that read the script and its
+ *   library from the host's tools (HostTools). The provider repeats the command line in its errors, and not standard input.
  * - `triggers` are never used: they replace, and the old one's `remove` would undo what the new one's `apply` did.
  * - `environment` is never used: it needs the server's AcceptEnv.
  *
@@ -50,6 +56,9 @@ export function remoteScript(
   opts: pulumi.CustomResourceOptions,
 ): command.remote.Command {
   const { host } = args;
+  const isProgram = (value: unknown) => value instanceof Program;
+  const own = Object.entries(args.values ?? {});
+  const programs = Object.fromEntries(own.filter(([, value]) => isProgram(value))) as Record<string, Program>;
   const values: Record<string, pulumi.Input<string>> = {
     HOST: hostLabel(host),
     OWNER: ownerId(),
@@ -58,7 +67,10 @@ export function remoteScript(
     RESOURCE: encodeURIComponent(args.record ?? name).replaceAll("*", "%2A"),
     WHAT: args.what,
     REVISION: host.revision ?? "",
-    ...args.values,
+    ...(Object.fromEntries(own.filter(([, value]) => !isProgram(value))) as Record<
+      string,
+      pulumi.Input<string>
+    >),
   };
   const shell = shellFor(args);
   return new command.remote.Command(
@@ -68,7 +80,11 @@ export function remoteScript(
       create: pulumi.interpolate`${shell} apply`,
       update: pulumi.interpolate`${shell} apply`,
       ...(args.removes === false ? {} : { delete: pulumi.interpolate`${shell} remove` }),
-      stdin: pulumi.all(values).apply((resolved) => scriptText(args.script, resolved)),
+      stdin: pulumi
+        .all(values)
+        .apply((resolved) =>
+          args.whole ? scriptText(args.script, resolved) : commandText(args.script, resolved, programs),
+        ),
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
@@ -110,6 +126,15 @@ export function ownerId(): string {
   return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
 }
 
+/** As the value of a script's variable: the text of a program, `scripts/installed/<name>.sh`. */
+export class Program {
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
 /** A shell script of this folder. */
 export function readScript(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
@@ -127,8 +152,9 @@ export function installedProgram(name: string): string {
     .trimEnd();
 }
 
-/** What scripts have in common, in the order in which it travels. `lib` goes before every script. */
+/** What scripts have in common, in the order in which it is read. `messages` and `lib` go before every script. */
 export const scriptLibrary = [
+  "messages",
   "lib",
   "printable",
   "record",
@@ -147,20 +173,48 @@ export const scriptLibrary = [
 
 const isShared = (part: string) => (scriptLibrary as readonly string[]).includes(part);
 
-/** The parts of the library that a script names in its line "# needs: …", and `lib`. */
+/** The parts of the library that a script names in its line "# needs: …"; `messages` and `lib` too, unless it names messages alone. */
 export function libraryOf(script: string): string[] {
   const needs = /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
-  return scriptLibrary.filter((part) => part === "lib" || needs.includes(part));
+  const all = needs.includes("messages") ? needs : ["messages", "lib", ...needs];
+  return scriptLibrary.filter((part) => all.includes(part));
 }
 
-/** The whole text that travels: the header, the library, the script. `read` reads each part. */
+/** A script with all that it needs: a header of its values, the library, the script. `read` reads each part. */
 export function scriptText(
   script: string,
   values: Record<string, string>,
   read = (name: string) => withoutComments(readScript(name)),
 ): string {
-  const header = Object.entries(values).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
-  return [...header, ...[...libraryOf(script), script].map(read)].join("");
+  return [headerOf(values), ...[...libraryOf(script), script].map(read)].join("");
+}
+
+/** What travels where the host has the tools: the header, and what reads the rest. */
+export function commandText(
+  script: string,
+  values: Record<string, string>,
+  programs: Record<string, Program>,
+): string {
+  const texts = Object.entries(programs);
+  const text = [
+    withoutComments(readScript(script)),
+    ...texts.map(([, { name }]) => installedProgram(name)),
+  ].join();
+  const header = headerOf({
+    ...values,
+    PART: script,
+    // So that a changed script runs again, though it does not travel.
+    PART_HASH: createHash("sha256").update(text).digest("hex").slice(0, 16),
+    LIBRARY: libraryOf(script).join(" "),
+    TEXTS: texts.map(([variable, { name }]) => `${variable}=${name}`).join(" "),
+  });
+  return header + withoutComments(readScript("loader"));
+}
+
+function headerOf(values: Record<string, string>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${shellQuote(value)}\n`)
+    .join("");
 }
 
 /** The state holds each text that travels, and the engine writes it anew at each step: a third of a script is comments. */

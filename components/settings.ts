@@ -130,6 +130,12 @@ const textfileDirectory = text(
     "A folder in which a node_exporter on it looks for text files; `ssh-tunnel-<name>.prom` is added. Absent: none is.",
   );
 
+const toolsDirectory = text("the absolute path of a folder, without a slash at the end", namePatterns.folder)
+  .default("/opt/ssh-reverse-tunnel")
+  .describe(
+    "The folder for this project's scripts and programs on the host. Root runs them, so each folder on the way must be root's.",
+  );
+
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
@@ -169,6 +175,7 @@ export const publicHostSchema = settings({
       "Whether the package with semanage may be installed where SELinux is enabled and it is missing.",
     ),
   textfileDirectory,
+  toolsDirectory,
 });
 
 const network = z.string(must(networkWords)).superRefine((text, found) => {
@@ -287,6 +294,7 @@ export const internalHostSchema = settings({
   watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
   healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
   textfileDirectory,
+  toolsDirectory,
   timeoutSec: seconds(5).default(30).describe("Seconds that `pulumi up` waits for the tunnel to work."),
 });
 

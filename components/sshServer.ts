@@ -1,7 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
+import { toolsDirectoryOf } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { installedProgram, ownerId } from "./remoteScript.ts";
+import { Program, ownerId } from "./remoteScript.ts";
 import { renderSshdDropIn, tunnelAccounts, tunnelGroup } from "./render/sshdDropIn.ts";
 
 /** Arguments of {@link SshServer}. */
@@ -31,7 +32,7 @@ export class SshServer extends RemoteComponent {
 
   constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("SshServer", name, opts);
-    this.takeover = `/usr/local/lib/${ownerId()}/bin/takeover`;
+    this.takeover = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/takeover`;
     const script = {
       host: args.host,
       script: "sshServer",
@@ -46,7 +47,7 @@ export class SshServer extends RemoteComponent {
         GROUP: tunnelGroup,
         ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
         TAKEOVER: this.takeover,
-        TAKEOVER_TEXT: installedProgram("takeover"),
+        TAKEOVER_TEXT: new Program("takeover"),
       },
     };
     this.runOnTrial(name, script, {

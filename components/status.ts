@@ -1,4 +1,4 @@
-import { installedProgram } from "./remoteScript.ts";
+import { Program } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 
 /** A check of a tunnel, whose findings are shown beside it. */
@@ -14,7 +14,7 @@ export interface StatusArgs {
 /** What scripts/status.sh needs to install ssh-tunnel-status, and the link to the check's metrics. */
 export function statusValues({ tunnel, check, textfileDirectory }: StatusArgs) {
   return {
-    STATUS_PROGRAM: installedProgram("status"),
+    STATUS_PROGRAM: new Program("status"),
     METRICS: `/run/ssh-tunnel-${checked("tunnel", tunnel)}-${check}/ssh-tunnel-${tunnel}.prom`,
     METRICS_FOLDER: textfileDirectory === undefined ? "" : checked("folder", textfileDirectory),
   };

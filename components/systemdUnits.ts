@@ -1,7 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { installedProgram } from "./remoteScript.ts";
+import { Program } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 import type { StatusArgs } from "./status.ts";
 import { statusValues } from "./status.ts";
@@ -34,7 +34,7 @@ export class SystemdUnits extends RemoteComponent {
       what: args.start,
       values: {
         PROGRAM: checked("path", args.program.path),
-        PROGRAM_TEXT: installedProgram(checked("file", args.program.source)),
+        PROGRAM_TEXT: new Program(checked("file", args.program.source)),
         UNITS: Object.keys(args.units)
           .map((unit) => checked("unit", unit))
           .join(" "),

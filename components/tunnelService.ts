@@ -1,9 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
+import { toolsDirectoryOf } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { installedProgram } from "./remoteScript.ts";
+import { Program } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
 import { renderCheckUnit, renderTimer, renderTunnelUnit } from "./render/systemdUnits.ts";
@@ -58,7 +59,7 @@ export class TunnelService extends RemoteComponent {
     const { host, tunnel, login } = args;
     const service = `ssh-tunnel-${tunnel}`;
     const watchdog = `${service}-watchdog`;
-    const programs = programsOf(tunnel);
+    const programs = programsOf(host, tunnel);
     const timeoutSec = checked("number", args.timeoutSec ?? 30);
     const checks = pulumi.all(args.checks).apply((all) => all.map((check) => checked("unitWord", check)));
     this.units = [`${service}.service`, `${watchdog}.timer`];
@@ -120,9 +121,9 @@ export class TunnelService extends RemoteComponent {
             .output(login.hostKeys)
             .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
           PROGRAMS: programs,
-          TUNNEL_PROGRAM: installedProgram("tunnel"),
-          NETWORK_PROGRAM: installedProgram("network"),
-          WATCHDOG_PROGRAM: installedProgram("watchdog"),
+          TUNNEL_PROGRAM: new Program("tunnel"),
+          NETWORK_PROGRAM: new Program("network"),
+          WATCHDOG_PROGRAM: new Program("watchdog"),
           SERVICE: service,
           SERVICE_UNIT: units.service,
           CHECK_UNIT: units.check,
@@ -148,9 +149,9 @@ export function tunnelAccount(tunnel: string): string {
 }
 
 /**
- * Where the programs of a tunnel are installed. A folder called `bin` below /usr has the SELinux type bin_t, from which
+ * Where the programs of a tunnel are installed. A folder called `bin` below /opt has the SELinux type bin_t, from which
  * systemd starts programs; systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
  */
-export function programsOf(tunnel: string): string {
-  return `/usr/local/lib/ssh-tunnel-${checked("tunnel", tunnel)}/bin`;
+export function programsOf(host: Host, tunnel: string): string {
+  return `${toolsDirectoryOf(host)}/ssh-tunnel-${checked("tunnel", tunnel)}/bin`;
 }

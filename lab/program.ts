@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Host as RemoteHost } from "../components/index.ts";
+import { HostTools } from "../components/index.ts";
 import program from "../index.ts";
 import type { Host } from "./host.ts";
 import type { Lab } from "./lab.ts";
@@ -43,4 +45,10 @@ export function labHost(
     name: host.name,
     connection: { host: host.address, user: "root", privateKey, hostKey: host.hostKey },
   };
+}
+
+/** The same within a program, with the tools of our scripts: for components that are tried without PublicHost and InternalHost. */
+export function hostWithTools(lab: Lab, host: Host): RemoteHost {
+  const known = labHost(lab, host);
+  return { ...known, after: [new HostTools(`${host.name}-tools`, { host: known })] };
 }

@@ -53,6 +53,7 @@ describe("settings without a mistake", () => {
           clientAliveCountMax: 3,
           portRange: { first: 20000, last: 29999 },
           installPackages: true,
+          toolsDirectory: "/opt/ssh-reverse-tunnel",
           connection: {
             host: "198.18.0.2",
             port: 22,
@@ -70,6 +71,7 @@ describe("settings without a mistake", () => {
           keepAlive: { preset: "fast" },
           watchdogIntervalSec: 15,
           healthIntervalSec: 30,
+          toolsDirectory: "/opt/ssh-reverse-tunnel",
           timeoutSec: 30,
           connection: {
             host: "198.18.0.3",

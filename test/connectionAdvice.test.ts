@@ -112,8 +112,8 @@ describe("the error hook", () => {
   });
 
   test("knows these ends of a script by the statuses that the library gives them, and by nothing it prints", async () => {
-    expect(readScript("lib")).toContain(`\nCONFIRM_AGAIN=${exitStatus.confirmAgain}\n`);
-    expect(readScript("lib")).toContain(`\nTUNNEL_RESTARTS=${exitStatus.tunnelRestarts}\n`);
+    expect(readScript("messages")).toContain(`\nCONFIRM_AGAIN=${exitStatus.confirmAgain}\n`);
+    expect(readScript("messages")).toContain(`\nTUNNEL_RESTARTS=${exitStatus.tunnelRestarts}\n`);
     const printed = `${ended(3)}\nProcess exited with status ${exitStatus.tunnelRestarts}`;
     expect(await failing(through, [printed])).toMatchObject({ again: 0 });
   });

@@ -30,7 +30,7 @@ describe("the check of a tunnel from the public host", () => {
     const { script, values } = recording.command("nas-health-units-script");
     expect(script).toBe("systemdUnits");
     expect(ownValues(values)).toMatchObject({
-      PROGRAM: "/usr/local/lib/ssh-tunnel-nas/bin/health",
+      PROGRAM: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health",
       PROGRAM_TEXT: installed("health"),
       UNITS: "ssh-tunnel-nas-health.service ssh-tunnel-nas-health.timer",
       START: "ssh-tunnel-nas-health.timer",
@@ -54,7 +54,7 @@ describe("the check of a tunnel from the public host", () => {
         "RuntimeDirectory=ssh-tunnel-nas-health",
         "RuntimeDirectoryPreserve=yes",
         "Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas",
-        "ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
+        "ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
       ]),
     );
     // Only root may look into the folder of a dynamic account.

@@ -3,13 +3,13 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseConfig } from "../components/config.ts";
-import { readScript, scriptLibrary, withoutComments } from "../components/remoteScript.ts";
 import { settingsSchema } from "../components/settings.ts";
 import program from "../index.ts";
 import { hostile, leavesOf, shapeOf, withLeaf } from "./support/hostile.ts";
 import { hostKey } from "./support/hosts.ts";
 import { record, type RecordedCommand } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
+import { headerOf } from "./support/scriptText.ts";
 import { setConfig } from "./support/settings.ts";
 import { runScript, shells } from "./support/shells.ts";
 
@@ -53,6 +53,7 @@ const everything = {
       portRange: { first: 20000, last: 29999 },
       installPackages: true,
       textfileDirectory: "/srv/metrics",
+      toolsDirectory: "/srv/tools",
     },
   },
   internalHosts: {
@@ -82,6 +83,7 @@ const everything = {
       watchdogIntervalSec: 15,
       healthIntervalSec: 30,
       textfileDirectory: "/srv/metrics",
+      toolsDirectory: "/srv/tools",
       timeoutSec: 30,
     },
   },
@@ -310,7 +312,9 @@ describe("settings that are hostile as far as they may be", () => {
         expect(changes(settings)).toBeGreaterThan(15);
         expect(new Set(commands.map(({ values }) => values.REVISION))).toEqual(new Set([settings.revision]));
         const text = commands.map(printHeader).join("");
-        const expected = commands.flatMap(({ values }) => Object.values(values));
+        const expected = commands.flatMap(({ inputs }) =>
+          Object.values(headerOf(inputs.stdin as string).values),
+        );
         for (const [name, shell] of shells) {
           expect(runScript(shell, text).stdout.split("\0").slice(0, -1), name).toEqual(expected);
         }
@@ -323,10 +327,10 @@ describe("settings that are hostile as far as they may be", () => {
   );
 });
 
-/** The header of a script as it travels, and behind it the command that prints its values, each ended by NUL. */
-function printHeader({ inputs, values }: RecordedCommand): string {
+/** The header of what travels, and behind it the command that prints its values, each ended by NUL. */
+function printHeader({ inputs }: RecordedCommand): string {
   const stdin = inputs.stdin as string;
-  const header = stdin.slice(0, stdin.indexOf(withoutComments(readScript(scriptLibrary[0]))));
+  const { values, rest } = headerOf(stdin);
   const names = Object.keys(values).map((name) => `"$${name}"`);
-  return `${header}printf '%s\\0' ${names.join(" ")}\n`;
+  return `${stdin.slice(0, -rest.length)}printf '%s\\0' ${names.join(" ")}\n`;
 }

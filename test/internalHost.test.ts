@@ -8,11 +8,14 @@ import { promiseOf } from "./support/promiseOf.ts";
 const { connection } = nas;
 
 describe("an internal host", () => {
-  test("is a look at the host, which gives its host keys", async () => {
+  test("is a look at the host, which gives its host keys, and its tools", async () => {
     const recording = await record(
       () => new InternalHost("nas", { connection, revision: "2", stackId: "a1b2" }),
     );
-    expect(recording.childrenOf(recording.component("InternalHost", "nas"))).toEqual(["HostFacts nas-facts"]);
+    expect(recording.childrenOf(recording.component("InternalHost", "nas"))).toEqual([
+      "HostFacts nas-facts",
+      "HostTools nas-tools",
+    ]);
     expect(recording.command("nas-facts-script").values).toMatchObject({
       NEEDS_SERVER: "no",
       REVISION: "2",
@@ -31,6 +34,7 @@ describe("an internal host", () => {
     expect(recording.commands.map(({ values }) => values.HOST)).toEqual([
       "nas (through its tunnel to gate)",
       "nas (through its tunnel to gate)",
+      "nas (through its tunnel to gate)",
     ]);
   });
 
@@ -42,11 +46,11 @@ describe("an internal host", () => {
     expect(recording.command("key-script").inputs.create).toBe(`${rootShells.at(-1)} apply`);
   });
 
-  test("lets no script run before the look", async () => {
+  test("lets no other script run before the look and the tools", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("nas", { connection });
       new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
     });
-    expect(recording.command("key-script").waitsFor).toEqual(["nas-facts-script"]);
+    expect(recording.command("key-script").waitsFor).toEqual(["nas-facts-script", "nas-tools-script"]);
   });
 });

@@ -63,10 +63,14 @@ describe.each(shells)("what somebody else has printed, in %s", (_name, shell) =>
 
 describe.each(shells)("a message of a script, in %s", (_name, shell) => {
   const say = (text: string) =>
-    spawnSync(shell[0]!, [...shell.slice(1), "-c", `${readScript("lib")}\nLC_ALL=C\nsay "$1"`, "sh", text], {
-      env: { ...process.env, LC_ALL: "C" },
-      encoding: "latin1",
-    }).stderr;
+    spawnSync(
+      shell[0]!,
+      [...shell.slice(1), "-c", `${readScript("messages")}\nLC_ALL=C\nsay "$1"`, "sh", text],
+      {
+        env: { ...process.env, LC_ALL: "C" },
+        encoding: "latin1",
+      },
+    ).stderr;
 
   test("is one line, and nothing else to a terminal", () => {
     expect(say("wrote /etc/x: 100 %s \\n")).toBe("wrote /etc/x: 100 %s \\n\n");

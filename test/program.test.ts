@@ -57,12 +57,12 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 13 commands on the public host for a tunnel with two forwards and a return path, and 6 inside", async () => {
+  test("takes 14 commands on the public host for a tunnel with two forwards and a return path, and 7 inside", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
-    expect(on("198.18.0.2")).toBe(13);
-    expect(on("198.18.0.3")).toBe(6);
-    expect(commands).toHaveLength(19);
+    expect(on("198.18.0.2")).toBe(14);
+    expect(on("198.18.0.3")).toBe(7);
+    expect(commands).toHaveLength(21);
   });
 
   test("takes no more commands for more forwards", async () => {
@@ -75,7 +75,7 @@ describe("the program", () => {
       publicHosts,
       internalHosts: { nas: { ...internalHosts.nas, forwards } },
     });
-    expect(commands).toHaveLength(19);
+    expect(commands).toHaveLength(21);
   });
 
   test("gives every script the revision", async () => {
@@ -102,7 +102,7 @@ describe("the program", () => {
     const through = commands.filter(({ values }) => values.HOST === "nas (through its tunnel to gate)");
     const proxied = commands.filter(({ inputs }) => "proxy" in (inputs.connection as object));
     expect(proxied).toEqual(through);
-    expect(through).toHaveLength(6);
+    expect(through).toHaveLength(7);
     for (const { inputs } of through) {
       expect(inputs.connection).toMatchObject({
         host: "127.0.0.1",

@@ -8,14 +8,19 @@ import { promiseOf } from "./support/promiseOf.ts";
 const { connection } = gate;
 
 describe("a public host", () => {
-  test("is a look at the host and its sshd, which waits for the look", async () => {
+  test("is a look at the host, its tools, and its sshd, each of which waits for those before it", async () => {
     const recording = await record(() => new PublicHost("gate", { connection }));
     expect(recording.childrenOf(recording.component("PublicHost", "gate"))).toEqual([
       "HostFacts gate-facts",
+      "HostTools gate-tools",
       "SshServer gate-server",
     ]);
     expect(recording.command("gate-facts-script").values.NEEDS_SERVER).toBe("yes");
-    expect(recording.command("gate-server-change").waitsFor).toEqual(["gate-facts-script"]);
+    expect(recording.command("gate-tools-script").waitsFor).toEqual(["gate-facts-script"]);
+    expect(recording.command("gate-server-change").waitsFor).toEqual([
+      "gate-facts-script",
+      "gate-tools-script",
+    ]);
   });
 
   test("has defaults: reached where the admin reaches it, on port 22, packages may be installed", async () => {
@@ -68,7 +73,7 @@ describe("a public host", () => {
   test("gives every script the revision, another text of which makes all of them look again, and the stack's id", async () => {
     const common = { revision: "2", stackId: "a1b2" };
     const recording = await record(() => new PublicHost("gate", { connection, ...common }));
-    expect(recording.commands.map(({ values }) => values.REVISION)).toEqual(["2", "2", "2"]);
-    expect(recording.commands.map(({ values }) => values.STACK_ID)).toEqual(["a1b2", "a1b2", "a1b2"]);
+    expect(recording.commands.map(({ values }) => values.REVISION)).toEqual(["2", "2", "2", "2"]);
+    expect(recording.commands.map(({ values }) => values.STACK_ID)).toEqual(["a1b2", "a1b2", "a1b2", "a1b2"]);
   });
 });

@@ -128,7 +128,7 @@ test("what belongs to a stack is named after its project and the stack", async (
 describe("a script's text", () => {
   test("is the header, then the library, then the script, whose last line calls it", () => {
     const text = scriptText("knownHost", { KEYS: "it's\ntwo lines" });
-    expect(text.startsWith("KEYS='it'\\''s\ntwo lines'\n\nSTATE=")).toBe(true);
+    expect(text.startsWith("KEYS='it'\\''s\ntwo lines'\nTAB=")).toBe(true);
     expect(text.endsWith('\nmain "$@"\n')).toBe(true);
     expect(parseScript(text)).toEqual({ script: "knownHost", values: { KEYS: "it's\ntwo lines" } });
   });

@@ -50,6 +50,7 @@ describe("a tunnel's parts", () => {
       "gate-facts-script",
       "gate-server-change",
       "gate-server-confirm",
+      "gate-tools-script",
       "nas-on.gate-account-script",
       "nas-on.gate-authorized-key-script",
       "nas-on.gate-check-script",
@@ -68,6 +69,7 @@ describe("a tunnel's parts", () => {
       "nas-on.gate-return-alice.nas-authorized-key-script",
       "nas-service-change",
       "nas-service-confirm",
+      "nas-tools-script",
     ]);
   });
 
@@ -186,7 +188,7 @@ describe("a tunnel that moves to another public host", () => {
 
   test("has nothing on the new one by the name that it has on the old one", async () => {
     const [old, moved] = [(await on("one")).outside, (await on("two")).outside];
-    expect(old).toHaveLength(15);
+    expect(old).toHaveLength(16);
     expect(moved.filter((name) => old.includes(name))).toEqual([]);
   });
 
@@ -197,6 +199,7 @@ describe("a tunnel that moves to another public host", () => {
       "nas-internal-account-script",
       "nas-service-change",
       "nas-service-confirm",
+      "nas-tools-script",
     ]);
   });
 });
@@ -226,7 +229,7 @@ describe("least privilege", () => {
     const options = [
       "restrict",
       "port-forwarding",
-      'command="/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover"',
+      'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover"',
       'permitlisten="127.0.0.1:2222"',
       'permitlisten="127.0.0.1:20345"',
       'permitopen="127.0.0.1:2222"',
@@ -365,7 +368,10 @@ describe("a tunnel that Pulumi itself comes through", () => {
 });
 
 test("a tunnel that Pulumi does not come through waits for nothing outside before its account is made", async () => {
-  expect((await deploy()).command("nas-internal-account-script").waitsFor).toEqual(["nas-facts-script"]);
+  expect((await deploy()).command("nas-internal-account-script").waitsFor).toEqual([
+    "nas-facts-script",
+    "nas-tools-script",
+  ]);
 });
 
 describe("a tunnel's client", () => {

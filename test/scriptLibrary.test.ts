@@ -9,6 +9,9 @@ const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
   .map((file) => file.slice(0, -".sh".length))
   .filter((name) => !parts.includes(name));
 
+/** Those that travel whole: they look at the host and bring it the tools, or read these. */
+const beforeTools = ["hostFacts", "installTools", "loader"];
+
 const named = (script: string) => /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
 
 /** All that travels, by name. */
@@ -48,23 +51,30 @@ describe("each script", () => {
     // bash prints its functions back as it has understood them.
     const meaning = (text: string) =>
       execFileSync("bash", ["-c", `${text}\ndeclare -f`], { encoding: "utf8" });
-    const script = readScript(name).replace(/^main "\$@"\n$/m, "");
+    const script = readScript(name).replace(/^(main|install_tools|load) "\$@"\n$/m, "");
     expect(meaning(withoutComments(script))).toBe(meaning(script));
     expect(withoutComments(script)).not.toMatch(/^\s*#/m);
   });
 
-  test("gets lib first of all, and the parts that it names, in their order", () => {
+  test("gets messages and lib first of all, and the parts that it names, in their order", () => {
     const inOrder = (one: string, other: string) => parts.indexOf(one) - parts.indexOf(other);
-    for (const script of scripts) {
-      expect(libraryOf(script), script).toEqual(["lib", ...named(script).sort(inOrder)]);
+    for (const script of scripts.filter((name) => !beforeTools.includes(name))) {
+      expect(libraryOf(script), script).toEqual(["messages", "lib", ...named(script).sort(inOrder)]);
     }
+  });
+
+  test("that comes before the tools has messages and no more than it names", () => {
+    expect(libraryOf("hostFacts")).toEqual(["messages", "printable"]);
+    expect(libraryOf("installTools")).toEqual(["messages"]);
   });
 
   test("names a part for every function that it calls, by itself or through another part", () => {
     const missing = (script: string) => {
       const defined = allOf(script).flatMap(definedIn);
       // What lib itself calls of other parts, it calls only where these are there.
-      const called = allOf(script).slice(1).flatMap(calledIn);
+      const called = allOf(script)
+        .filter((name) => name !== "lib")
+        .flatMap(calledIn);
       const known = parts.flatMap(definedIn);
       return called.filter((name) => known.includes(name) && !defined.includes(name));
     };
@@ -74,9 +84,7 @@ describe("each script", () => {
   test("names no part that it has no use for", () => {
     const idle = (script: string) =>
       named(script).filter((part) => {
-        const others = allOf(script)
-          .slice(1)
-          .filter((name) => name !== part);
+        const others = allOf(script).filter((name) => !["lib", part].includes(name));
         const undone = others.flatMap(kindsIn).map((kind) => `undo_${kind}`);
         return !definedIn(part).some((name) => [...others.flatMap(calledIn), ...undone].includes(name));
       });
@@ -94,7 +102,9 @@ describe("each script", () => {
   });
 
   test("has a record and the lock, or neither", () => {
-    const withLock = scripts.filter((script) => !codeOf(script).includes("\nLOCK=no\n"));
+    const withLock = scripts.filter(
+      (script) => !beforeTools.includes(script) && !codeOf(script).includes("\nLOCK=no\n"),
+    );
     expect(withLock).toEqual(scripts.filter((script) => named(script).includes("record")));
   });
 });

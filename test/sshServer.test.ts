@@ -47,12 +47,12 @@ describe("sshd on a public host", () => {
           ACCOUNTS: "tunnel-*",
           GROUP: "ssh-tunnel",
           ADMIN: "root",
-          TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover",
+          TAKEOVER: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover",
           TAKEOVER_TEXT: installed("takeover"),
         },
       },
     );
-    expect(recording.result.takeover).toBe("/usr/local/lib/ssh-reverse-tunnel-dev/bin/takeover");
+    expect(recording.result.takeover).toBe("/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover");
   });
 
   test("is confirmed over a new connection, which is not tried often", async () => {

@@ -7,7 +7,8 @@ sshd() { printf '%s\\n' "$said"; [ "$said" != broken ]; }
 sshd_effective root`;
 
 describe.each(shells)("what sshd -T says is read with %s", (_, shell) => {
-  const read = (said: string) => runScript(shell, `said='${said}'\n${readScript("lib")}${fakeSshd}`);
+  const read = (said: string) =>
+    runScript(shell, `said='${said}'\n${readScript("messages")}${readScript("lib")}${fakeSshd}`);
 
   test.each([
     ["of OpenSSH 10.0", "allowusers Root  admin\nhostkey /etc/ssh/Key"],

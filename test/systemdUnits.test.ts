@@ -6,7 +6,7 @@ import { nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
-const program = { source: "watchdog", path: "/usr/local/lib/ssh-tunnel-nas/bin/watchdog" };
+const program = { source: "watchdog", path: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog" };
 const args = (second: string) => ({
   host: nas,
   program,
@@ -24,7 +24,7 @@ describe("systemd units", () => {
       host: "nas (198.18.0.3)",
       what: "w.timer",
       values: {
-        PROGRAM: "/usr/local/lib/ssh-tunnel-nas/bin/watchdog",
+        PROGRAM: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog",
         PROGRAM_TEXT: installed("watchdog"),
         UNITS: "w.service w.timer",
         UNIT_1: "[Service]\nExecStart=x",

@@ -29,7 +29,7 @@ const args: TunnelServiceArgs = {
   fingerprint: pulumi.output("abc"),
 };
 const checks = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all";
-const programs = "/usr/local/lib/ssh-tunnel-nas/bin";
+const programs = "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin";
 
 const deploy = (changes: Partial<TunnelServiceArgs> = {}) =>
   record(() => new TunnelService("nas-service", { ...args, ...changes }));
@@ -218,5 +218,6 @@ test.each(["SERVICE_UNIT", "CHECK_UNIT"] as const)(
 
 test("a tunnel's account and programs are named after it", () => {
   expect(tunnelAccount("nas")).toBe("tunnel-nas");
-  expect(programsOf("nas")).toBe(programs);
+  expect(programsOf(nas, "nas")).toBe(programs);
+  expect(programsOf({ ...nas, toolsDirectory: "/srv/tools" }, "nas")).toBe("/srv/tools/ssh-tunnel-nas/bin");
 });

@@ -171,7 +171,11 @@ const run = promisify(execFile);
 
 async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   const { address, file, args, env } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
-  const command = ["/usr/local/bin/ssh-tunnel-status", "--json", ...host.tunnels].join(" ");
+  const command = [
+    "PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
+    "--json",
+    ...host.tunnels,
+  ].join(" ");
   const ending = await run(file, [...args, command], { env, timeout: 30_000, killSignal: "SIGKILL" }).then(
     ({ stdout, stderr }): Ending => ({ code: 0, stdout, stderr }),
     (error: {

@@ -1,12 +1,10 @@
 # shellcheck shell=sh
-# needs: printable
+# needs: messages printable
 # Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
 #   ROOT_SHELLS   command lines that begin a shell as root, one a line; where the admin is not root, the first that
 #                 works is printed as well, behind "root-shell"
-# shellcheck disable=SC2034
-LOCK=no
 # Where the admin's login shell looks for sudo: main sets a path of its own.
 OWN_PATH=${PATH-}
 
@@ -85,6 +83,28 @@ no_root_shell() {
       ;;
   esac
   fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; mend that, or let root be the admin"
+}
+
+# As that of lib.sh, which an edit of would otherwise make every host be looked at again.
+main() {
+  exec </dev/null
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  LC_ALL=C
+  export PATH LC_ALL
+  trap at_exit EXIT
+  set -eu
+  apply
+  say "unchanged: $HOST: $WHAT"
+}
+
+at_exit() {
+  ae_status=$?
+  trap - EXIT
+  case $ae_status in
+    0 | 3) ;;
+    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
+  esac
+  exit "$ae_status"
 }
 
 main "$@"

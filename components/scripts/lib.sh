@@ -10,39 +10,14 @@
 #   WHAT      what this script takes care of, for messages
 
 STATE=/var/lib/ssh-reverse-tunnel
+VERB=
 # Who we are, from "uid=0(root) gid=0(root) …". sudo may hand over a short PATH, which main sets only later.
 self=$(PATH=/usr/bin:/bin && id)
 SELF=${self#uid=} SELF_GROUP=${self#* gid=} SELF_NAME=${self%% *}
 SELF=${SELF%%[!0-9]*} SELF_GROUP=${SELF_GROUP%%[!0-9]*} SELF_NAME=${SELF_NAME#*"("}
 SELF_NAME=${SELF_NAME%")"}
-TAB=$(printf '\t')
-NL='
-'
 CHANGED=
 FIRST=
-
-# say MESSAGE — one line, and nothing in it that a terminal, or who reads a log, takes for more than a text.
-say() {
-  case $* in
-    *[!\ -~]*) printf '%s' "$*" | tr '\n' ' ' | tr -c ' -~' '?' >&2 && echo >&2 ;;
-    *) printf '%s\n' "$*" >&2 ;;
-  esac
-}
-
-# Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.
-fail() { fail_with 3 "$@"; }
-
-# fail_with STATUS MESSAGE — the same, for errors that connectionAdvice.ts tries again after, by their status.
-fail_with() {
-  fw_status=$1
-  shift
-  say "error: $HOST: $*"
-  exit "$fw_status"
-}
-# A change is active on trial, and one more login confirms it.
-CONFIRM_AGAIN=75
-# The tunnel that the login came through is just being restarted; the login after that confirms it.
-TUNNEL_RESTARTS=76
 
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
@@ -94,16 +69,9 @@ dir_of() {
   DIR=${DIR:-/}
 }
 
-warn() { say "warning: $HOST: $*"; }
-
 changed() {
   CHANGED=yes
   say "changed: $HOST: $*"
-}
-
-need_cmd() {
-  command -v "$1" >/dev/null 2>&1 ||
-    fail "the command '$1' is missing; install ${2:-it} and run 'pulumi up' again"
 }
 
 # sync_file PATH… — returns when these files and folders would survive a power cut. A sync that takes no names does it for
@@ -115,9 +83,6 @@ sshd_effective() {
   se_settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
   printf '%s\n' "$se_settings" | with_lower_keywords
 }
-
-# sshd -T of OpenSSH 10.0 says "allowusers", that of 10.6 "AllowUsers". What is behind the keyword stays as it is.
-with_lower_keywords() { awk '{ print tolower($1) substr($0, length($1) + 1) }'; }
 
 # trial.sh, record.sh and files.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
 hold_trial() { :; }
@@ -233,6 +198,7 @@ main() {
   umask 022
   trap at_exit EXIT
   set -eu
+  VERB=${1-}
   if [ "$LOCK" = yes ]; then
     lock
     check_stack_id "${1-}"

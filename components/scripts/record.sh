@@ -9,6 +9,8 @@ RECORD=$STATE/$OWNER/$RESOURCE
 # Whose records these are: the id of one Pulumi state, since another may have a stack of the same name. It is there as
 # long as there are records; without an id, they are anybody's who has their name.
 ID_FILE=$STATE/$OWNER/.stack-id
+# Where this stack's tools are: see hostTools.sh.
+TOOLS_FILE=$STATE/$OWNER/.tools
 MARKED=$NL
 # What is on record for this resource, and for all others: nobody else writes while we hold the lock.
 RECORDED=$NL
@@ -36,7 +38,7 @@ refuse_foreign_records() {
 }
 
 # find_records TEST… — all that are whole, of every stack.
-find_records() { find "$STATE" -mindepth 2 -type f ! -name '*.new' ! -name .stack-id "$@"; }
+find_records() { find "$STATE" -mindepth 2 -type f ! -name '*.new' ! -name .stack-id ! -name .tools "$@"; }
 
 has_records() { [ -n "$(find_records -path "$STATE/$OWNER/*")" ]; }
 
@@ -87,8 +89,42 @@ keep_stack_id() {
 drop_empty_state() {
   if [ -d "$STATE" ] && ! has_records; then
     rm -f -- "$ID_FILE.new" "$ID_FILE"
+    if [ "$VERB" = remove ] && takes_tools; then drop_tools; fi
     rmdir "$STATE/$OWNER" "$STATE" 2>/dev/null || :
   fi
+}
+
+# Whether the tools go with the last record: where the admin comes through the tunnel, nobody can come after it to take them
+# away. Otherwise they are there until hostTools.sh, which replaces this, is removed: another up may need them.
+takes_tools() { grep -q '^until ' "$TOOLS_FILE" 2>/dev/null; }
+
+drop_tools() {
+  [ ! -f "$TOOLS_FILE" ] || mv -f -- "$TOOLS_FILE" "$TOOLS_FILE.new"
+  [ -f "$TOOLS_FILE.new" ] || return 0
+  each_tools_folder drop_unused_tools <"$TOOLS_FILE.new"
+  rm -f -- "$TOOLS_FILE.new"
+}
+
+# each_tools_folder COMMAND <what names the tools of a stack: "FOLDER/HASH", then "folder FOLDER" for those before it.
+each_tools_folder() {
+  while IFS= read -r et_line; do
+    case $et_line in
+      "folder "*) "$1" "${et_line#folder }" ;;
+      /*) "$1" "${et_line%/*}" ;;
+    esac
+  done
+}
+
+# drop_unused_tools FOLDER — those in it that are no stack's any more, and what a run that was killed has unpacked.
+drop_unused_tools() {
+  for du_tools in "$1"/* "$1"/.*; do
+    case ${du_tools##*/} in
+      *[!0-9a-f.]* | . | ..) continue ;;
+      .*.*) [ ! -d "/proc/${du_tools##*.}" ] || continue ;;
+    esac
+    grep -qxF -- "$du_tools" "$STATE"/*/.tools 2>/dev/null </dev/null || rm -rf -- "$du_tools"
+  done
+  rmdir -- "$1" 2>/dev/null || :
 }
 
 # own KIND VALUE: we add this, or have added it; undo it when it is no longer asked for.
@@ -207,6 +243,8 @@ EOF
     if is_gone "$sw_value"; then
       say "note: $HOST: ${sw_value%%"$TAB"*} is left alone, since its account is gone"
     elif ! recorded_elsewhere "$sw_kind" "$sw_value"; then
+      command -v "undo_$sw_kind" >/dev/null ||
+        fail "an entry of the kind '$sw_kind' is on record for $WHAT, which another version of this project has written and this one cannot undo; run 'pulumi up' or 'pulumi destroy' with that version"
       "undo_$sw_kind" "$sw_value"
     fi
     forget "$sw_kind" "$sw_value"

@@ -5,6 +5,8 @@
 #   METRICS         the file that the check writes
 #   METRICS_FOLDER  the node_exporter's folder for text files; empty where there is none
 STATUS_FOLDER=/usr/local/bin
+# Where /usr is read-only. Flatcar, for one, has this folder in its PATH.
+[ -w "$STATUS_FOLDER" ] || STATUS_FOLDER=/opt/bin
 
 write_status() {
   make_dirs "$STATUS_FOLDER"

@@ -327,7 +327,7 @@ drop_trial() {
 # The files were written whole; where they are on other disks than the trial, their names may be later than its end. A
 # firewall writes files of its own.
 sync_changes() {
-  sync -f /etc /usr/local 2>/dev/null || sync
+  sync -f /etc "${tools:-/}" 2>/dev/null || sync
   [ -f "$TRIAL_DIR/kept" ] || return 0
   while IFS=$TAB read -r sc_number sc_ids sc_path <&3; do
     case ${sc_ids:-0:0} in 0:*) continue ;; esac

@@ -57,7 +57,7 @@ describe("an account of a login", () => {
 
   /** All that root's folders hold, but for what its programs keep anew all the time. */
   const roots = async (but = "/var/lib/systemd") => {
-    const places = `/etc /root /var/lib /usr/local -path /var/lib/systemd -prune -o -path ${but} -prune -o`;
+    const places = `/etc /root /var/lib /opt /usr/local -path /var/lib/systemd -prune -o -path ${but} -prune -o`;
     return (
       await gate.run(
         `find ${places} -printf '%p %y %m %U:%G %l\\n'; find ${places} -type f -exec sha256sum {} +`,

@@ -5,7 +5,7 @@ import { AuthorizedKey } from "../../components/authorizedKey.ts";
 import program from "../../index.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost, openProgram } from "../../lab/program.ts";
+import { hostWithTools, openProgram } from "../../lab/program.ts";
 import { Attacked, plantSecrets } from "./support/attacked.ts";
 import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
 import { tunnelSettings } from "./support/settings.ts";
@@ -105,7 +105,7 @@ const attacker = readFileSync(fileURLToPath(new URL("support/attacker.py", impor
 /** Lets the host's own key in: that it works below a home on gate is all that matters here. */
 function keyOfAlice(lab: Lab, gate: Host, nas: Host): void {
   new AuthorizedKey("alice-authorized-key", {
-    host: labHost(lab, gate),
+    host: hostWithTools(lab, gate),
     account: "alice",
     publicKey: nas.hostKey,
     options: ["restrict"],

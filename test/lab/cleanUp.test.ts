@@ -4,7 +4,7 @@ import * as components from "../../components/index.ts";
 import type { Host as RemoteHost } from "../../components/index.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools, labHost } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { fillHost } from "./support/fullHost.ts";
 import { type HostState, expectAsBefore, hostState } from "./support/hostState.ts";
@@ -22,6 +22,8 @@ interface Trial {
   there?: string;
   /** What `up` says, for a component that only looks. */
   says?: RegExp;
+  /** Whether it brings the tools of its scripts itself, or needs none. */
+  alone?: boolean;
   /** What both hosts need first, which is then part of how they were before; and what ends it. */
   setUp?: [begin: string, end: string];
 }
@@ -107,10 +109,17 @@ const trials: Record<string, Trial> = {
   HostFacts: {
     make: (name, host) => void new components.HostFacts(name, { host, needsServer: true }),
     says: /unchanged: .*the host can be managed/,
+    alone: true,
+  },
+  HostTools: {
+    make: (name, host) => void new components.HostTools(name, { host }),
+    there: "[ -f /opt/ssh-reverse-tunnel/*/lib/record.sh ]",
+    alone: true,
   },
   InternalHost: {
     make: (name, host) => void new components.InternalHost(name, host),
     says: /unchanged: .*the host can be managed/,
+    alone: true,
   },
   KeyPair: {
     make: (name, host, accounts) => {
@@ -133,6 +142,7 @@ const trials: Record<string, Trial> = {
   PublicHost: {
     make: (name, host) => void new components.PublicHost(name, { ...host, allowUsers: ["root", "admin"] }),
     there: "sshd -T | grep 'allowusers tunnel-'",
+    alone: true,
   },
   RemotePorts: {
     make: (name, host) =>
@@ -160,6 +170,7 @@ const trials: Record<string, Trial> = {
       });
     },
     there: "ssh other hostname | grep -vx $(hostname) && su alice -c 'ssh other hostname'",
+    alone: true,
   },
   SelinuxPorts: {
     make: (name, host) => void new components.SelinuxPorts(name, { host, ports: [2222, 8080] }),
@@ -186,7 +197,7 @@ const trials: Record<string, Trial> = {
   SshServer: {
     make: (name, host) => void new components.SshServer(name, { host }),
     there:
-      "sshd -T -C user=tunnel-x,host=h,addr=1.2.3.4 | grep gatewayports && ls /usr/local/lib/cleanup-s/bin/takeover",
+      "sshd -T -C user=tunnel-x,host=h,addr=1.2.3.4 | grep gatewayports && ls /opt/ssh-reverse-tunnel/cleanup-s/bin/takeover",
   },
   "SshServer (no Include in sshd_config)": {
     make: (name, host) => void new components.SshServer(name, { host }),
@@ -201,7 +212,7 @@ const trials: Record<string, Trial> = {
       void new components.SystemdUnits(name, {
         ...{
           host,
-          program: { source: "watchdog", path: "/usr/local/lib/ssh-tunnel-x/bin/x" },
+          program: { source: "watchdog", path: "/opt/ssh-reverse-tunnel/ssh-tunnel-x/bin/x" },
           start: "x.service",
         },
         units: {
@@ -267,7 +278,8 @@ it("tries every component", () => {
 
 describe("both a bare host and one full of configuration of its own are as before after up and destroy of", () => {
   it.each(Object.keys(trials))("%s", async (type) => {
-    const { make, there, says, setUp } = trials[type]!;
+    const { make, there, says, alone, setUp } = trials[type]!;
+    const remote = alone ? labHost : hostWithTools;
     onTestFailed(async () => {
       // One that fails is no reason for the next to fail.
       await stack.destroy();
@@ -278,7 +290,7 @@ describe("both a bare host and one full of configuration of its own are as befor
       await onBoth(setUp[0]);
       before = await states();
     }
-    program = () => both().forEach((host) => make(`x-${host.name}`, labHost(lab, host), accountsOf(host)));
+    program = () => both().forEach((host) => make(`x-${host.name}`, remote(lab, host), accountsOf(host)));
     if (there) expect(await isThere(there)).toEqual([false, false]);
     const { stdout } = await stack.up();
     if (there) expect(await isThere(there)).toEqual([true, true]);

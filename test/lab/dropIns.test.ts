@@ -3,7 +3,7 @@ import { SshServer } from "../../components/sshServer.ts";
 import { shellQuote } from "../../components/shell.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 
 describe("sshd's drop-in beside those of the administrator", () => {
@@ -17,7 +17,7 @@ describe("sshd's drop-in beside those of the administrator", () => {
     stack = await openStack({
       project: "p",
       stack: "s",
-      program: () => Promise.resolve(void new SshServer("server", { host: labHost(lab, gate) })),
+      program: () => Promise.resolve(void new SshServer("server", { host: hostWithTools(lab, gate) })),
       directory: `${lab.directory}/stacks/s`,
     });
   });

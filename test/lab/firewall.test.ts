@@ -3,7 +3,7 @@ import type { OpenPort } from "../../components/firewallPorts.ts";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost, openProgram } from "../../lab/program.ts";
+import { hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
@@ -36,7 +36,7 @@ describe("a port that others may reach", () => {
       project: "firewall",
       stack,
       program: () =>
-        Promise.resolve(void new FirewallPorts("web", { host: labHost(lab, gate), ports: openPorts })),
+        Promise.resolve(void new FirewallPorts("web", { host: hostWithTools(lab, gate), ports: openPorts })),
       directory: `${lab.directory}/stacks/${stack}`,
     });
 

@@ -5,7 +5,7 @@ import { shellQuote } from "../../components/shell.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labAdmin, labHost, openProgram } from "../../lab/program.ts";
+import { labAdmin, hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
@@ -190,7 +190,7 @@ describe("with hostile values on hostile hosts", () => {
       stack: "s",
       program: () =>
         Promise.resolve(
-          void new KeyPair("key", { host: labHost(lab, gate), account, file: "x.key", comment: "" }),
+          void new KeyPair("key", { host: hostWithTools(lab, gate), account, file: "x.key", comment: "" }),
         ),
       directory: join(lab.directory, "stacks", "home"),
     });

@@ -4,7 +4,7 @@ import { SshServer } from "../../components/sshServer.ts";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
@@ -16,7 +16,7 @@ describe("a host's admin", () => {
   let stack: LabStack;
   let allowUsers: string[] | undefined;
 
-  const host = () => labHost(lab, gate);
+  const host = () => hostWithTools(lab, gate);
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "lockout", hosts: ["gate"] });

@@ -145,7 +145,7 @@ EOT
   });
 
   it("writes no priority, no escape and no flood into the journal with the public host's takeover, and the tunnel comes up", async () => {
-    const path = (await gate.run("ls /usr/local/lib/*/bin/takeover")).stdout;
+    const path = (await gate.run("ls /opt/ssh-reverse-tunnel/*/bin/takeover")).stdout;
     await gate.run(
       `cat >${path} <<'EOT'
 #!/bin/sh

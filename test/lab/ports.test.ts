@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import { leftovers } from "./support/leftovers.ts";
@@ -22,7 +22,7 @@ describe("ports of a forward in a host's firewall", () => {
     await lab?.down();
   });
 
-  const host = () => labHost(lab, gate);
+  const host = () => hostWithTools(lab, gate);
 
   const open = (stack: string, program: () => void): Promise<LabStack> =>
     openStack({

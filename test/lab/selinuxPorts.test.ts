@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { SelinuxPorts } from "../../components/selinuxPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 
@@ -30,7 +30,8 @@ describe("ports of a forward in a host's SELinux policy", () => {
     openStack({
       project: "ports",
       stack,
-      program: () => Promise.resolve(void new SelinuxPorts("ports", { host: labHost(lab, gate), ...args })),
+      program: () =>
+        Promise.resolve(void new SelinuxPorts("ports", { host: hostWithTools(lab, gate), ...args })),
       directory: `${lab.directory}/stacks/${stack}`,
     });
   const selinux = (stack: string, ...ports: number[]) => open(stack, { ports });

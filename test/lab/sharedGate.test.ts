@@ -4,7 +4,7 @@ import { SshServer } from "../../components/sshServer.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost, openProgram } from "../../lab/program.ts";
+import { hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
@@ -36,7 +36,7 @@ describe("a public host that is not ours alone", () => {
     let stack: LabStack;
 
     beforeAll(async () => {
-      const host = () => ({ ...labHost(lab, gate), revision: String(revision++) });
+      const host = () => ({ ...hostWithTools(lab, gate), revision: String(revision++) });
       stack = await openStack({
         project: "p",
         stack: "s",
@@ -132,7 +132,8 @@ describe("a public host that is not ours alone", () => {
       const masked = await openStack({
         project: "p",
         stack: "mask",
-        program: () => Promise.resolve(void new Account("account", { host: labHost(lab, gate), ...account })),
+        program: () =>
+          Promise.resolve(void new Account("account", { host: hostWithTools(lab, gate), ...account })),
         directory: `${lab.directory}/stacks/mask`,
       });
       await gate.run(`cp -a /etc/login.defs /root/kept && ln -s /dev/null ${link} &&

@@ -4,7 +4,7 @@ import { SshServer } from "../../components/sshServer.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { labHost } from "../../lab/program.ts";
+import { hostWithTools } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { sshAsUser } from "./support/ssh.ts";
@@ -57,11 +57,11 @@ EOF
   it("is taken back within a minute, by sshd and by the firewall, and the next up goes on", async () => {
     const server = await open(
       "server",
-      () => void new SshServer("server", { host: labHost(lab, gate), allowUsers: ["root", "admin"] }),
+      () => void new SshServer("server", { host: hostWithTools(lab, gate), allowUsers: ["root", "admin"] }),
     );
     const firewall = await open(
       "firewall",
-      () => void new FirewallPorts("web", { host: labHost(lab, wall), ports: [{ port: 8080 }] }),
+      () => void new FirewallPorts("web", { host: hostWithTools(lab, wall), ports: [{ port: 8080 }] }),
     );
     const before = (await wall.run("nft list ruleset | grep -v '^ *#'")).stdout;
     const [sshd, ports] = await Promise.all([upWithCut(gate, server), upWithCut(wall, firewall)]);
@@ -119,7 +119,10 @@ EOF
       await gate.run(`cat >${own}`, { input: settings + "\n" });
       await gate.run(`cp -a /etc/hosts /root/hosts && echo '${runner} runner.example' >>/etc/hosts`);
       if (inGroup) await gate.run("groupadd --system ssh-tunnel && usermod -aG ssh-tunnel root");
-      const stack = await open("refused", () => void new SshServer("server", { host: labHost(lab, gate) }));
+      const stack = await open(
+        "refused",
+        () => void new SshServer("server", { host: hostWithTools(lab, gate) }),
+      );
       expect(await failedUp(stack)).toContain(sentence);
       expect(await login(gate)).toBe(0);
       expect((await gate.run("ls /etc/ssh/sshd_config.d")).stdout).toBe("50-own.conf");

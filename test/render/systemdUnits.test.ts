@@ -32,7 +32,7 @@ const tunnel = {
   description: "Reverse SSH tunnel nas",
   account: "tunnel-nas",
   runtimeDirectory: "ssh-tunnel-nas",
-  command: ["/usr/local/lib/ssh-tunnel-nas/bin/tunnel", "gate", "-R 127.0.0.1:2222:127.0.0.1:22"],
+  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/tunnel", "gate", "-R 127.0.0.1:2222:127.0.0.1:22"],
   restartSec: 1,
   fingerprint: "0123456789abcdef",
   needsHome: false,
@@ -43,7 +43,7 @@ const check = {
   account: "tunnel-nas",
   runtimeDirectory: "ssh-tunnel-nas-health",
   intervalSec: 30,
-  command: ["/usr/local/lib/ssh-tunnel-nas/bin/health", "nas"],
+  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health", "nas"],
   needsHome: false,
 };
 
@@ -67,7 +67,7 @@ RuntimeDirectory=ssh-tunnel-nas
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=restart
 WorkingDirectory=/run/ssh-tunnel-nas
-ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/tunnel gate -R 127.0.0.1:2222:127.0.0.1:22
+ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/tunnel gate -R 127.0.0.1:2222:127.0.0.1:22
 ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'
 Restart=always
 RestartSec=1
@@ -110,7 +110,7 @@ Type=oneshot
 RuntimeDirectory=ssh-tunnel-nas-health
 RuntimeDirectoryPreserve=yes
 Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas
-ExecStart=/usr/local/lib/ssh-tunnel-nas/bin/health nas
+ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health nas
 TimeoutStartSec=70
 ProtectHome=yes
 LogLevelMax=notice

@@ -38,7 +38,7 @@ cut() {
   passed=$((passed + 1))
   echo "$passed" >${folder}/passed
   if [ "$CUT" = list ]; then
-    disk=$(find /etc /root /home /usr/local/lib /var/lib -path /var/lib/dpkg -prune -o -printf '%p %i %s %m %U %G %C@\\n' | md5sum)
+    disk=$(find /etc /root /home /opt /var/lib -path /var/lib/dpkg -prune -o -printf '%p %i %s %m %U %G %C@\\n' | md5sum)
     printf '%s %s\\n' "\${disk%% *}" "$(printf %s "$*" | tr '\\n' ' ')" >>${folder}/list
   elif [ "$CUT" = "$passed" ]; then
     printf %s "$*" | tr '\\n' ' ' >${folder}/moment

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A disk of its own under what a host keeps (/etc, /var/lib, /home, /usr/local), whose power can be cut: ext4 forgets all
+# A disk of its own under what a host keeps (/etc, /var/lib, /home, /opt, /usr/local), whose power can be cut: ext4 forgets all
 # that is not on the disk, as a kernel that stops does. Runs in a mount namespace of its own.
 #   disk.sh make FOLDER IMAGE             makes FOLDER/disk, of what the image has
 #   disk.sh run FOLDER IMAGE SECONDS …    runs a command there, with our standard input, and cuts the power after so many
@@ -27,7 +27,7 @@ make() {
 }
 
 fill() {
-  cp -a "$image/etc" "$image/home" disk.mnt
+  cp -a "$image/etc" "$image/home" "$image/opt" disk.mnt
   mkdir -p disk.mnt/lib disk.mnt/local
   cp -a "$image/usr/local/." disk.mnt/local
   ssh-keygen -q -t ed25519 -N "" -f disk.mnt/etc/ssh/ssh_host_ed25519_key
@@ -46,7 +46,7 @@ stub() {
 host() {
   mount --bind "$image" root
   mount -o remount,bind,ro root
-  for part in etc home local lib; do
+  for part in etc home opt local lib; do
     case $part in local) at=usr/local ;; lib) at=var/lib ;; *) at=$part ;; esac
     mount --bind "disk.mnt/$part" "root/$at"
   done

@@ -60,9 +60,9 @@ END
 
   printf '[Service]\\nExecStart=/bin/busybox httpd -f -p 127.0.0.1:8080 -h /usr/share\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/ssh-tunnel-own.service
   systemctl enable --quiet --now ssh-tunnel-own
-  mkdir -p /usr/local/lib/cleanup-s/bin /usr/local/lib/ssh-tunnel-x
-  echo mine >/usr/local/lib/cleanup-s/bin/own
-  echo mine >/usr/local/lib/ssh-tunnel-x/own
+  mkdir -p /opt/ssh-reverse-tunnel/cleanup-s/bin /opt/ssh-reverse-tunnel/ssh-tunnel-x
+  echo mine >/opt/ssh-reverse-tunnel/cleanup-s/bin/own
+  echo mine >/opt/ssh-reverse-tunnel/ssh-tunnel-x/own
   touch -d '2020-02-02 02:02:02.123456789' /root/.ssh/* /root/dotfiles/* /home/*/.ssh/* /etc/ssh/sshd_config /etc/ssh/*/* /etc/firewalld/zones/*
   sshd -t
   systemctl restart ssh`;

@@ -1,6 +1,8 @@
+import { scriptText } from "../../../components/remoteScript.ts";
 import type { LabStack } from "../../../lab/stack.ts";
+import { parseScript } from "../../support/scriptText.ts";
 
-/** One script of a stack, as it travelled to its host. */
+/** One script of a stack, with the library that it reads from the host's tools. */
 export interface RemoteScript {
   /** The name of its resource. */
   name: string;
@@ -29,10 +31,15 @@ export async function remoteScripts(stack: LabStack): Promise<RemoteScript[]> {
     .map(({ urn, inputs, outputs, dependencies = [] }) => ({
       name: nameOf(urn),
       host: /^HOST='(\S+) /m.exec(inputs?.stdin ?? "")?.[1] ?? "",
-      stdin: inputs?.stdin ?? "",
+      stdin: wholeText(inputs?.stdin ?? ""),
       stdout: outputs?.stdout ?? "",
       after: dependencies.map(nameOf),
     }));
 }
 
 const nameOf = (urn: string) => urn.split("::").pop() ?? "";
+
+function wholeText(stdin: string): string {
+  const { script, values } = parseScript(stdin);
+  return scriptText(script, values);
+}

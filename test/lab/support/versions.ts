@@ -18,7 +18,7 @@ export const sshd: Trial = {
     ACCOUNTS: "tunnel-*",
     GROUP: "ssh-tunnel",
     ADMIN: "root",
-    TAKEOVER: "/usr/local/lib/ssh-reverse-tunnel/takeover",
+    TAKEOVER: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel/takeover",
     TAKEOVER_TEXT: "#!/bin/sh",
   }),
   look: `sshd -t 2>&1
@@ -36,7 +36,7 @@ export const tunnel: Trial = {
     FORWARDS: "",
     ENTRY: `Host nas\n    ServerAliveInterval ${version}\n#`,
     KEYS: "gate ssh-ed25519 AAAA",
-    PROGRAMS: "/usr/local/lib/ssh-tunnel-nas/bin",
+    PROGRAMS: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin",
     TUNNEL_PROGRAM: "#!/bin/sh",
     NETWORK_PROGRAM: "#!/bin/sh",
     WATCHDOG_PROGRAM: "#!/bin/sh\nexit 0",

@@ -26,7 +26,7 @@ export async function filesOf(host: Host): Promise<string[]> {
   const prune = [...ALWAYS_CHANGING, ...OTHERS, ...STORE].map((path) => `-path ${path}`).join(" -o ");
   const { stdout } = await host.run(
     `find / \\( ${prune} -o -path /usr/share -o -path /usr/lib -o -path /var/log \\) -prune -o -printf '%p %y %m %U:%G %Z %l\\n'
-     find /etc /root /home /usr/local \\( ${prune} \\) -prune -o -type f -exec sha256sum {} +`,
+     find /etc /root /home /opt /usr/local \\( ${prune} \\) -prune -o -type f -exec sha256sum {} +`,
   );
   return stdout
     .split("\n")

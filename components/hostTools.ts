@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import type * as pulumi from "@pulumi/pulumi";
+import type { Host } from "./host.ts";
+import { toolsDirectoryOf } from "./host.ts";
+import { RemoteComponent } from "./remoteComponent.ts";
+import { installedProgram, libraryOf, readScript, scriptLibrary, withoutComments } from "./remoteScript.ts";
+
+/** Arguments of {@link HostTools}. */
+export interface HostToolsArgs {
+  /** The host, with its `toolsDirectory`. */
+  host: Host;
+}
+
+/**
+ * The tools of all other scripts on a host: library, parts and programs, once for all of them, in a folder that is named
+ * after what is in it. Commands then carry values only. Other versions and stacks have theirs beside them.
+ *
+ * @example
+ * ```ts
+ * const facts = new HostFacts("gate-facts", { host, needsServer: true });
+ * const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+ * const tools = new HostTools("gate-tools", { host: known });
+ * const ready = { ...known, after: [facts, tools] }; // for all that follows
+ * ```
+ */
+export class HostTools extends RemoteComponent {
+  constructor(name: string, args: HostToolsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("HostTools", name, opts);
+    const { host } = args;
+    const { hash, pack } = packedTools();
+    this.run(`${name}-script`, {
+      host,
+      script: "installTools",
+      what: "the tools",
+      values: {
+        TOOLS_FOLDER: toolsDirectoryOf(host),
+        HASH: hash,
+        PACK: pack,
+        LIBRARY: libraryOf("hostTools").join(" "),
+        UNTIL_LAST: host.throughTunnel === undefined ? "" : "yes",
+      },
+      whole: true,
+      // Nobody can come through a tunnel that is gone: the last record on the host takes the tools with it there.
+      removes: host.throughTunnel === undefined,
+    });
+    this.registerOutputs({});
+  }
+}
+
+/** Scripts that travel whole. */
+const travelling: readonly string[] = ["hostFacts", "installTools", "loader", ...scriptLibrary];
+
+/** Every file of the tools, by its path in their folder. */
+export function toolFiles(): Record<string, string> {
+  const namesIn = (folder: string) =>
+    readdirSync(new URL(`./scripts/${folder}`, import.meta.url))
+      .filter((file) => file.endsWith(".sh"))
+      .map((file) => file.slice(0, -".sh".length));
+  const programs = namesIn("installed").map(
+    (name) => [`bin/${name}`, `${installedProgram(name)}\n`] as const,
+  );
+  const parts = namesIn("").filter((name) => !travelling.includes(name));
+  return Object.fromEntries(
+    [
+      ...programs.filter(([, text]) => text.startsWith("#!")),
+      ...scriptLibrary.map((name) => [`lib/${name}.sh`, withoutComments(readScript(name))] as const),
+      ...parts.map((name) => [`parts/${name}.sh`, withoutComments(readScript(name))] as const),
+    ].sort(([one], [other]) => (one < other ? -1 : 1)),
+  );
+}
+
+/** The tools as one text, and the SHA-256 of their content in the order of their paths. */
+function packedTools(): { hash: string; pack: string } {
+  const files = Object.entries(toolFiles());
+  const hash = createHash("sha256")
+    .update(files.map(([, text]) => text).join(""))
+    .digest("hex");
+  const folders = [...new Set(files.map(([path]) => path.split("/")[0]))];
+  const script = [
+    `mkdir ${folders.join(" ")}\n`,
+    ...files.map(([path, text]) => `cat >${path} <<'${hash}'\n${text}${hash}\n`),
+    "chmod 755 bin/*\n",
+  ].join("");
+  return { hash, pack: gzipSync(script, { level: 9 }).toString("base64") };
+}

@@ -1,0 +1,51 @@
+# shellcheck shell=sh
+# needs: record files
+# Puts the tools of all other scripts on this host: library, parts and programs, in a folder that is named after what is in
+# it. Several stacks and versions have theirs beside each other; "$STATE/$OWNER/.tools" names the folder of one stack.
+#   TOOLS_FOLDER  where such folders are, "/opt/ssh-reverse-tunnel"
+#   HASH          SHA-256 of all that is in it
+#   UNTIL_LAST    yes where they go with the stack's last record here, since nobody can come after that
+#   UNPACKED      the folder that holds them now, beside their place; empty where they are there: see installTools.sh
+apply() {
+  to_folder=$TOOLS_FOLDER/$HASH
+  if ! is_whole "$to_folder"; then
+    [ -n "$UNPACKED" ] || unpack # another stack's last run has just taken them away
+    # shellcheck disable=SC2046  # names without spaces
+    sync_file $(find "$UNPACKED")
+    rm -rf -- "$to_folder" && mv -T -- "$UNPACKED" "$to_folder" || cannot "write $to_folder" "$to_folder"
+    changed "installed the tools in $to_folder"
+  fi
+  label_all "$to_folder"
+  sync_file "$TOOLS_FOLDER"
+  to_pointer=$to_folder${UNTIL_LAST:+"${NL}until the last record"}$(earlier_folders)
+  if [ "$(cat -- "$TOOLS_FILE" 2>/dev/null)" != "$to_pointer" ]; then
+    (umask 077 && mkdir -p -- "$STATE/$OWNER" && printf '%s\n' "$to_pointer" >"$TOOLS_FILE.new") && sync_file "$TOOLS_FILE.new" &&
+      mv -f -- "$TOOLS_FILE.new" "$TOOLS_FILE" || cannot "write $TOOLS_FILE" "$TOOLS_FILE"
+    changed "uses the tools in $to_folder"
+  fi
+  each_tools_folder drop_unused_tools <"$TOOLS_FILE"
+}
+
+# One line "folder …" each, a newline before it: by earlier settings, and still there, since programs of ours are in them.
+earlier_folders() {
+  [ ! -f "$TOOLS_FILE" ] || each_tools_folder print_if_earlier <"$TOOLS_FILE"
+}
+
+print_if_earlier() { [ "$1" = "$TOOLS_FOLDER" ] || [ ! -d "$1" ] || printf '\nfolder %s' "$1"; }
+
+label_all() {
+  label "$TOOLS_FOLDER"
+  [ "$SELINUX" = no ] || restorecon -R -- "$1" || warn "restorecon could not label $1"
+}
+
+# replaces that of record.sh
+takes_tools() { :; }
+
+# replaces that of lib.sh
+clear_work() {
+  [ -z "$UNPACKED" ] || rm -rf -- "$UNPACKED"
+  # What a run has left that was killed.
+  [ -z "$LOCKED" ] || [ "$VERB" != remove ] || drop_unused_tools "$TOOLS_FOLDER"
+}
+
+main "$@"
