@@ -1,0 +1,211 @@
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as ours from "../../components/index.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labHost, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { openStack } from "../../lab/stack.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { tunnelSettings } from "./support/settings.ts";
+
+const DIRECTORY = "/opt/ssh-reverse-tunnel";
+
+describe("the tools of our scripts on a host", () => {
+  let lab: Lab;
+  let gate: Host;
+  let before: Snapshot;
+  let stack: LabStack;
+  let components: typeof ours = ours;
+  let changes: Partial<ours.Host> = {};
+  let sleeps = 1000;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "tools", hosts: ["gate"] });
+    gate = lab.host("gate");
+    before = await gate.snapshot();
+    stack = await open("one");
+  });
+  afterAll(() => Lab.clear("tools"));
+
+  /** A unit that sleeps, on a host with the tools that it needs. */
+  const open = (name: string, version?: () => typeof ours) =>
+    openStack({
+      project: "tools",
+      stack: name,
+      program: () => {
+        const { HostTools, SystemdUnits } = version?.() ?? components;
+        const known = { ...labHost(lab, gate), ...changes };
+        const host = { ...known, after: [new HostTools("tools", { host: known })] };
+        new SystemdUnits("unit", {
+          host,
+          program: { source: "watchdog", path: `${DIRECTORY}/${name}/bin/x` },
+          units: {
+            [`${name}.service`]: `[Service]\nExecStart=/bin/sleep ${sleeps}\n[Install]\nWantedBy=multi-user.target`,
+          },
+          start: `${name}.service`,
+        });
+        return Promise.resolve();
+      },
+      directory: `${lab.directory}/stacks/${name}`,
+    });
+
+  const installed = async () =>
+    (await gate.run(`ls ${DIRECTORY} | grep -x '[0-9a-f]*'`, { allowFailure: true })).stdout
+      .split("\n")
+      .filter(Boolean);
+
+  /** Our components with another library, as a later version would have. */
+  const later = async (): Promise<typeof ours> => {
+    const folder = join(lab.directory, "later");
+    await cp(new URL("../../components", import.meta.url), folder, { recursive: true });
+    const library = join(folder, "scripts/lib.sh");
+    await writeFile(library, `${await readFile(library, "utf8")}\nA_LATER_VERSION=yes\n`);
+    return (await import(pathToFileURL(join(folder, "index.ts")).href)) as typeof ours;
+  };
+
+  it("are installed once, and no other command carries more than values", async () => {
+    await stack.up();
+    expect(await installed()).toHaveLength(1);
+    const { deployment } = (await stack.export()) as unknown as {
+      deployment: { resources: { urn: string; inputs?: { stdin?: string } }[] };
+    };
+    const texts = deployment.resources.flatMap(({ urn, inputs }) =>
+      inputs?.stdin && !urn.endsWith("::tools-script") ? [inputs.stdin] : [],
+    );
+    expect(texts).toHaveLength(1);
+    expect(texts[0]!.length).toBeLessThan(3000);
+    const { stdout } = await stack.up();
+    expect(stdout).not.toMatch(/\bchanged: /);
+  });
+
+  it("are exchanged by an up with another library, which runs nothing else again and restarts nothing", async () => {
+    const pid = () => gate.run("systemctl show -P MainPID one.service");
+    const [was, tools] = [(await pid()).stdout, await installed()];
+    components = await later();
+    const { stdout } = await stack.up();
+    expect(stdout).toContain(`changed: gate (${gate.address}): installed the tools in ${DIRECTORY}/`);
+    expect(stdout).not.toContain("one.service");
+    expect((await pid()).stdout).toBe(was);
+    expect(await installed()).toHaveLength(1);
+    expect(await installed()).not.toEqual(tools);
+  });
+
+  it("are each stack's own where stacks have other versions, and there as long as one needs them", async () => {
+    const other = await open("two", () => ours);
+    await other.up();
+    const both = await installed();
+    expect(both).toHaveLength(2);
+    await stack.up();
+    expect(await installed()).toEqual(both);
+    await other.destroy();
+    expect(await installed()).toHaveLength(1);
+    sleeps++;
+    await stack.up();
+    expect((await gate.run("systemctl cat one.service")).stdout).toContain(`sleep ${sleeps}`);
+  });
+
+  it("are missed in a sentence that says what to do, and come back with another revision", async () => {
+    await gate.run(`rm -r ${DIRECTORY}/*[0-9a-f]`);
+    sleeps++;
+    await expect(stack.up()).rejects.toThrow(
+      `gate (${gate.address}): the tools of this project are not on this host, or not as they were installed; choose another revision`,
+    );
+    changes = { ...changes, revision: "2" };
+    await stack.up();
+    expect((await gate.run("systemctl cat one.service")).stdout).toContain(`sleep ${sleeps}`);
+  });
+
+  it("are put back with another revision where somebody has changed one of them", async () => {
+    const [hash] = await installed();
+    await gate.run(`echo 'touch /changed' >>${DIRECTORY}/${hash}/lib/record.sh`);
+    changes = { ...changes, revision: "3" };
+    const { stdout } = await stack.up();
+    expect(stdout).toContain(`changed: gate (${gate.address}): installed the tools in ${DIRECTORY}/${hash}`);
+    await gate.run("[ ! -e /changed ]");
+  });
+
+  it("leave what a run has left that was killed while it unpacked them to the next run", async () => {
+    await gate.run(`mkdir ${DIRECTORY}/.0123456789abcdef.4194304`);
+    changes = { ...changes, revision: "4" };
+    await stack.up();
+    await gate.run(`[ ! -e ${DIRECTORY}/.0123456789abcdef.4194304 ]`);
+  });
+
+  it("move with their setting to another folder", async () => {
+    changes = { ...changes, toolsDirectory: "/srv/tools" };
+    await stack.up();
+    expect(await installed()).toEqual([]);
+    expect((await gate.run("ls /srv/tools")).stdout).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it("are refused a folder that somebody else could change, and one that cannot be written", async () => {
+    const refused = async (toolsDirectory: string, sentence: string) => {
+      const good = changes;
+      changes = { ...changes, toolsDirectory };
+      await expect(stack.up()).rejects.toThrow(sentence);
+      changes = good;
+    };
+    await gate.run("mkdir -m 777 /srv/open && mkdir /srv/hers /srv/read-only && chown nobody /srv/hers");
+    await gate.run("mount -t tmpfs -o ro tmpfs /srv/read-only");
+    await refused(
+      "/srv/open/tools",
+      'by the folder "open", which is root\'s, mode drwxrwxrwx; choose another toolsDirectory',
+    );
+    await refused(
+      "/srv/hers",
+      'by the folder "hers", which is nobody\'s, mode drwxr-xr-x; choose another toolsDirectory',
+    );
+    await refused(
+      "/srv/read-only/tools",
+      "cannot write in /srv/read-only/tools; make room there, or choose another toolsDirectory",
+    );
+    await gate.run("umount /srv/read-only && rmdir /srv/hers /srv/read-only /srv/open");
+    await stack.up();
+  });
+
+  it("are gone after destroy, and nothing else is left", async () => {
+    await stack.destroy();
+    expect(await leftovers(gate, before)).toEqual([]);
+  });
+});
+
+describe("on hosts whose /usr is read-only, a tunnel", () => {
+  let lab: Lab;
+  let hosts: [gate: Host, nas: Host];
+  let before: Snapshot[];
+  let stack: LabStack;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "read-only", hosts: ["gate", "nas"] });
+    hosts = [lab.host("gate"), lab.host("nas")];
+    for (const host of hosts) {
+      await host.run(
+        "mount --bind /usr /usr && mount -o remount,bind,ro /usr && ! touch /usr/x /usr/local/bin/x",
+      );
+    }
+    before = await Promise.all(hosts.map((host) => host.snapshot()));
+    stack = await openProgram(lab, { config: tunnelSettings(lab, ...hosts) });
+  });
+  afterAll(() => Lab.clear("read-only"));
+
+  it("comes up, is logged in through, and shows its status", async () => {
+    await stack.up();
+    const [gate, nas] = hosts;
+    expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
+    for (const host of [gate, nas]) {
+      const status = async () =>
+        (await host.run("/opt/bin/ssh-tunnel-status", { allowFailure: true })).stdout;
+      await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatch(/^nas +ssh .* up /m);
+    }
+    expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);
+  });
+
+  it("leaves nothing after destroy", async () => {
+    await stack.destroy();
+    for (const [index, host] of hosts.entries()) expect(await leftovers(host, before[index]!)).toEqual([]);
+  });
+});
