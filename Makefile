@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-selinux unit soak lint bench bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -9,10 +9,13 @@ demo: node_modules ## boot two hosts, run the program on them, log in through th
 	@npx tsx lab/demo.ts
 
 test: node_modules ## the tests, on real hosts too, with samples of what has many cases (root, Linux); ends with the count
-	@npx tsx tools/test.ts unit,lab
+	@SAMPLE=$(SAMPLE) SLICE=$(SLICE) npx tsx tools/test.ts unit,lab
 
-test-all: node_modules ## every test: all of what `make test` takes samples of, and hosts that enforce SELinux (hours)
-	@EVERYTHING=yes MINUTES=60 npx tsx tools/test.ts unit,lab,selinux
+test-slice: node_modules ## a slice of what `make test` leaves out, the commit's or SLICE=2; `make test SLICE=commit` does both
+	@SAMPLE=$(SAMPLE) SLICE=$(or $(SLICE),commit) npx tsx tools/test.ts
+
+test-all: node_modules ## every test: all cases, all slices, an hour of soak, hosts that enforce SELinux (hours)
+	@EVERYTHING=yes MINUTES=60 npx tsx tools/test.ts unit,lab,matrix,selinux
 
 test-selinux: node_modules ## those on hosts that enforce SELinux, guests of QEMU (root, Linux, x86-64)
 	@npx vitest run --project selinux
@@ -22,6 +25,9 @@ unit: node_modules ## the tests that boot no hosts (Linux with OpenSSH's tools; 
 
 soak: node_modules ## an hour of random faults on tunnels in use: MINUTES=60; SEED=7 repeats one (root, Linux)
 	@MINUTES=$(or $(MINUTES),60) SEED=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d " ")} npx vitest run --project lab test/lab/soak.test.ts --disable-console-intercept
+
+durations: node_modules ## write tools/durations.json, by which the tests are ordered and sliced; FILES="crash ports": these alone
+	@DURATIONS=keep npx tsx tools/test.ts lab,matrix $(FILES)
 
 lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
 	@tools/lint.sh

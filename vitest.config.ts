@@ -1,8 +1,19 @@
 import { defineConfig } from "vitest/config";
 import LongestFirst from "./tools/longestFirst.ts";
 
-// Three projects: `unit` boots no hosts; `lab` needs root and boots real hosts; `selinux` needs QEMU
-// as well, for hosts that enforce SELinux.
+/** What boots real hosts. Each file has labs of its own, and waits for its hosts most of the time. */
+const onHosts = {
+  globalSetup: "test/lab/support/prepare.ts",
+  fileParallelism: true,
+  maxWorkers: 3,
+  sequence: { groupOrder: 1 },
+  // For a machine that is busy with other work: what hangs is ended later, and nothing else takes longer.
+  testTimeout: 400_000,
+  hookTimeout: 600_000,
+};
+
+// Four projects: `unit` boots no hosts; `lab` and `matrix` need root and boot real hosts, `lab` in each `make test`,
+// `matrix` a slice at a time; `selinux` needs QEMU as well, for hosts that enforce SELinux.
 export default defineConfig({
   test: {
     reporters: ["default", "./tools/countReporter.ts"],
@@ -16,27 +27,14 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/lab/**", "test/selinux/**", "node_modules/**"],
+          exclude: ["test/lab/**", "test/matrix/**", "test/selinux/**", "node_modules/**"],
           // Importing Pulumi takes longer than most files' tests.
           isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
-      {
-        extends: true,
-        test: {
-          name: "lab",
-          globalSetup: "test/lab/support/prepare.ts",
-          include: ["test/lab/**/*.test.ts"],
-          // Each file has labs of its own, and waits for its hosts most of the time.
-          fileParallelism: true,
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
-          // For a machine that is busy with other work: what hangs is ended later, and nothing else takes longer.
-          testTimeout: 400_000,
-          hookTimeout: 600_000,
-        },
-      },
+      { extends: true, test: { ...onHosts, name: "lab", include: ["test/lab/**/*.test.ts"] } },
+      { extends: true, test: { ...onHosts, name: "matrix", include: ["test/matrix/**/*.test.ts"] } },
       {
         extends: true,
         test: {

@@ -3,7 +3,7 @@ import { readFile, readdir } from "node:fs/promises";
 
 /** Bringing a lab up clears an earlier one of its name: two files that run side by side would boot each other's hosts away. */
 test("no two test files bring up labs of the same name", async () => {
-  const files = (await Promise.all(["test/lab", "test/selinux"].map(testsIn))).flat();
+  const files = (await Promise.all(["test/lab", "test/matrix", "test/selinux"].map(testsIn))).flat();
   const used = await Promise.all(
     files.map(async (file) => [...new Set(labsOf(await readFile(file, "utf8")))]),
   );

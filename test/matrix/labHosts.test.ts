@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { sshAsUser } from "./support/ssh.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
 
 const NAME = "labhosts";
 const PORT = 5000;

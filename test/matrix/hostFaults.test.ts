@@ -5,10 +5,10 @@ import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
-import { failedUp } from "./support/failure.ts";
-import { leftovers } from "./support/leftovers.ts";
-import { type Changes, tunnelSettings } from "./support/settings.ts";
-import { sshAsUser } from "./support/ssh.ts";
+import { failedUp } from "../lab/support/failure.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
+import { type Changes, tunnelSettings } from "../lab/support/settings.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
 
 const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
 const unit = "/etc/systemd/system/ssh-tunnel-nas.service";

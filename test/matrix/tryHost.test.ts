@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { exec, until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { leftovers } from "./support/leftovers.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
 
 /** The file of `make try-host`, on a host that nothing but this file has come to. */
 describe("the trial of a host without Pulumi", () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Lab } from "../../lab/lab.ts";
 import { cacheFolder } from "../../lab/image.ts";
 import { rootImage } from "../../lab/root.ts";
-import { missingSuites } from "./support/suites.ts";
+import { missingSuites } from "../lab/support/suites.ts";
 
 let folder: string;
 

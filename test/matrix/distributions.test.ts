@@ -3,13 +3,13 @@ import { until } from "../../lab/exec.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
-import { type HostState, expectAsBefore, hostState } from "./support/hostState.ts";
-import { KINDS, RELEASES } from "./support/kinds.ts";
-import { remoteScripts } from "./support/remoteScripts.ts";
-import { Ring, type RingTunnel } from "./support/ring.ts";
-import { sshAsUser } from "./support/ssh.ts";
-import { missingSuites } from "./support/suites.ts";
-import { together } from "./support/together.ts";
+import { type HostState, expectAsBefore, hostState } from "../lab/support/hostState.ts";
+import { KINDS, RELEASES } from "../lab/support/kinds.ts";
+import { remoteScripts } from "../lab/support/remoteScripts.ts";
+import { Ring, type RingTunnel } from "../lab/support/ring.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
+import { missingSuites } from "../lab/support/suites.ts";
+import { together } from "../lab/support/together.ts";
 
 const LAB = "distros";
 

@@ -5,7 +5,7 @@ import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
-import { leftovers } from "./support/leftovers.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
 
 /** Ports in a host's firewall: what the component opens, and what it closes again. */
 describe("ports of a forward in a host's firewall", () => {

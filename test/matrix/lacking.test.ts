@@ -4,9 +4,9 @@ import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
-import { failedUp } from "./support/failure.ts";
-import { leftovers } from "./support/leftovers.ts";
-import { tunnelSettings } from "./support/settings.ts";
+import { failedUp } from "../lab/support/failure.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
+import { tunnelSettings } from "../lab/support/settings.ts";
 
 /** A minimal system need not have each program that ours take for granted; nor an account that sshd lets in. A story. */
 describe("a host that lacks what a tunnel needs", () => {

@@ -4,8 +4,8 @@ import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
-import { leftovers } from "./support/leftovers.ts";
-import { tunnelSettings } from "./support/settings.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
+import { tunnelSettings } from "../lab/support/settings.ts";
 
 /** Two people, each with a stack of their own, who share both hosts and begin at the same moment. */
 describe("two stacks on the same two hosts at the same time", () => {

@@ -5,9 +5,9 @@ import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
-import { failedUp } from "./support/failure.ts";
-import { leftovers } from "./support/leftovers.ts";
-import { tunnelSettings } from "./support/settings.ts";
+import { failedUp } from "../lab/support/failure.ts";
+import { leftovers } from "../lab/support/leftovers.ts";
+import { tunnelSettings } from "../lab/support/settings.ts";
 
 /** Two people who chose the same stack name. The tests are a story: each goes on from the one before. */
 describe("two Pulumi states with a stack of the same name, for the same hosts", () => {

@@ -9,7 +9,7 @@ import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { RUNTIME_FOLDER } from "../../lab/lock.ts";
-import { sshAsUser } from "./support/ssh.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
 
 const NAME = "labtest";
 const CLI = fileURLToPath(new URL("../../lab/cli.ts", import.meta.url));

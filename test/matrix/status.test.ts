@@ -9,8 +9,8 @@ import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import type { HostStatus } from "../../tools/status.ts";
-import { expectAsBefore, type HostState, hostState } from "./support/hostState.ts";
-import { journal } from "./support/journal.ts";
+import { expectAsBefore, type HostState, hostState } from "../lab/support/hostState.ts";
+import { journal } from "../lab/support/journal.ts";
 
 const tool = fileURLToPath(new URL("../../tools/status.ts", import.meta.url));
 const textfiles = "/var/lib/prometheus/node-exporter";
