@@ -11,6 +11,7 @@ import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { sometimes } from "./support/sample.ts";
 
 let lab: Lab;
 let gate: Host;
@@ -232,94 +233,97 @@ describe("with two tunnels to one public host", () => {
   });
 });
 
-describe("with an admin who is not root, an agent, an encrypted key, a bastion, IPv6 and another port", () => {
-  const PASSWORD = "only a test";
-  const ipv6 = existsSync("/proc/net/if_inet6"); // a machine without it is still good for the rest
-  let stack: LabStack;
-  let agent: ReturnType<typeof execa> | undefined;
-  let address: string;
+sometimes.describe(
+  "with an admin who is not root, an agent, an encrypted key, a bastion, IPv6 and another port",
+  () => {
+    const PASSWORD = "only a test";
+    const ipv6 = existsSync("/proc/net/if_inet6"); // a machine without it is still good for the rest
+    let stack: LabStack;
+    let agent: ReturnType<typeof execa> | undefined;
+    let address: string;
 
-  beforeAll(async () => {
-    address = ipv6 ? gate.address6 : gate.address;
-    await gate.run("echo 'Port 2200' >/etc/ssh/sshd_config.d/50-port.conf && systemctl reload ssh");
-    await until(
-      "sshd on port 2200",
-      10,
-      async () => (await gate.run("ss -Hltn sport = :2200")).stdout !== "",
-    );
-    const agentSocketPath = join(lab.directory, "agent");
-    agent = execa("ssh-agent", ["-D", "-a", agentSocketPath], { reject: false });
-    await until("the agent", 10, () => existsSync(agentSocketPath));
-    await exec("ssh-add", ["-q", lab.adminKeyFile], { env: { SSH_AUTH_SOCK: agentSocketPath } });
-    const encrypted = join(lab.directory, "encrypted_key");
-    await copyFile(lab.adminKeyFile, encrypted);
-    await exec("ssh-keygen", ["-q", "-p", "-P", "", "-N", PASSWORD, "-f", encrypted]);
+    beforeAll(async () => {
+      address = ipv6 ? gate.address6 : gate.address;
+      await gate.run("echo 'Port 2200' >/etc/ssh/sshd_config.d/50-port.conf && systemctl reload ssh");
+      await until(
+        "sshd on port 2200",
+        10,
+        async () => (await gate.run("ss -Hltn sport = :2200")).stdout !== "",
+      );
+      const agentSocketPath = join(lab.directory, "agent");
+      agent = execa("ssh-agent", ["-D", "-a", agentSocketPath], { reject: false });
+      await until("the agent", 10, () => existsSync(agentSocketPath));
+      await exec("ssh-add", ["-q", lab.adminKeyFile], { env: { SSH_AUTH_SOCK: agentSocketPath } });
+      const encrypted = join(lab.directory, "encrypted_key");
+      await copyFile(lab.adminKeyFile, encrypted);
+      await exec("ssh-keygen", ["-q", "-p", "-P", "", "-N", PASSWORD, "-f", encrypted]);
 
-    const admin = { user: "admin", agentSocketPath, port: 2200, hostKey: gate.hostKey };
-    stack = await openProgram(lab, {
-      stack: "roundabout",
-      config: {
-        publicHosts: { gate: { address, sshPort: 2200, admin } },
-        internalHosts: {
-          nas: {
-            address: nas.address,
-            admin: {
-              user: "admin",
-              privateKeyFile: encrypted,
-              hostKey: nas.hostKey,
-              bastion: { address, ...admin, user: "alice" },
+      const admin = { user: "admin", agentSocketPath, port: 2200, hostKey: gate.hostKey };
+      stack = await openProgram(lab, {
+        stack: "roundabout",
+        config: {
+          publicHosts: { gate: { address, sshPort: 2200, admin } },
+          internalHosts: {
+            nas: {
+              address: nas.address,
+              admin: {
+                user: "admin",
+                privateKeyFile: encrypted,
+                hostKey: nas.hostKey,
+                bastion: { address, ...admin, user: "alice" },
+              },
+              forwards: {
+                ssh: { remotePort: 2222, target: 22, listen: address },
+                web: { remotePort: 8080, target: "127.0.0.1:22", listen: "all", protocol: "ssh" },
+              },
+              returnPath: [{ from: "alice", to: "admin" }],
             },
-            forwards: {
-              ssh: { remotePort: 2222, target: 22, listen: address },
-              web: { remotePort: 8080, target: "127.0.0.1:22", listen: "all", protocol: "ssh" },
-            },
-            returnPath: [{ from: "alice", to: "admin" }],
           },
         },
-      },
+      });
+      await stack.setSecret("internalHosts.nas.admin.privateKeyPassword", PASSWORD, true);
     });
-    await stack.setSecret("internalHosts.nas.admin.privateKeyPassword", PASSWORD, true);
-  });
 
-  afterAll(async () => {
-    agent?.kill();
-    await agent;
-  });
-
-  it("a whole up succeeds, and the login through the tunnel works", async () => {
-    const { outputs } = await stack.up();
-    const host = ipv6 ? `[${address}]` : address;
-    expect(outputs).toMatchObject({
-      endpoints: { nas: { ssh: { endpoint: `${host}:2222` }, web: { endpoint: `${host}:8080` } } },
+    afterAll(async () => {
+      agent?.kill();
+      await agent;
     });
-    expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
-  });
 
-  it("the bastion was on the way: nas has seen nobody but gate", async () => {
-    const logins = (await journal(nas, "-u ssh")).matchAll(/Accepted publickey for admin from (\S*)/g);
-    const from = new Set([...logins].map(([, address]) => address));
-    // The lab's own look at the booted host comes from outside.
-    from.delete(nas.address.replace(/\d+$/, "1"));
-    expect([...from]).toEqual(expect.arrayContaining([gate.address]));
-    expect([...from].every((each) => each === gate.address || each === "127.0.0.1")).toBe(true);
-  });
-
-  it("a second up changes nothing, and one with another revision looks at everything again", async () => {
-    expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
-    const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
-    const running = await pid();
-    await stack.setConfig({ revision: "2" });
-    expect((await stack.up()).changes).toEqual({
-      same: expect.any(Number) as number,
-      update: expect.any(Number) as number,
+    it("a whole up succeeds, and the login through the tunnel works", async () => {
+      const { outputs } = await stack.up();
+      const host = ipv6 ? `[${address}]` : address;
+      expect(outputs).toMatchObject({
+        endpoints: { nas: { ssh: { endpoint: `${host}:2222` }, web: { endpoint: `${host}:8080` } } },
+      });
+      expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
     });
-    expect(await pid()).toBe(running);
-    expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
-  });
 
-  it("a whole destroy leaves nothing", async () => {
-    await stack.destroy();
-    await gate.run("rm /etc/ssh/sshd_config.d/50-port.conf && systemctl reload ssh");
-    await nothingLeft();
-  });
-});
+    it("the bastion was on the way: nas has seen nobody but gate", async () => {
+      const logins = (await journal(nas, "-u ssh")).matchAll(/Accepted publickey for admin from (\S*)/g);
+      const from = new Set([...logins].map(([, address]) => address));
+      // The lab's own look at the booted host comes from outside.
+      from.delete(nas.address.replace(/\d+$/, "1"));
+      expect([...from]).toEqual(expect.arrayContaining([gate.address]));
+      expect([...from].every((each) => each === gate.address || each === "127.0.0.1")).toBe(true);
+    });
+
+    it("a second up changes nothing, and one with another revision looks at everything again", async () => {
+      expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+      const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+      const running = await pid();
+      await stack.setConfig({ revision: "2" });
+      expect((await stack.up()).changes).toEqual({
+        same: expect.any(Number) as number,
+        update: expect.any(Number) as number,
+      });
+      expect(await pid()).toBe(running);
+      expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
+    });
+
+    it("a whole destroy leaves nothing", async () => {
+      await stack.destroy();
+      await gate.run("rm /etc/ssh/sshd_config.d/50-port.conf && systemctl reload ssh");
+      await nothingLeft();
+    });
+  },
+);

@@ -8,6 +8,7 @@ import { hostWithTools, labHost } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { fillHost } from "./support/fullHost.ts";
 import { type HostState, expectAsBefore, hostState } from "./support/hostState.ts";
+import { oneIn } from "./support/sample.ts";
 
 let lab: Lab;
 let hosts: { bare: Host; full: Host };
@@ -277,7 +278,7 @@ it("tries every component", () => {
 });
 
 describe("both a bare host and one full of configuration of its own are as before after up and destroy of", () => {
-  it.each(Object.keys(trials))("%s", async (type) => {
+  it.each(oneIn(7, Object.keys(trials), "components"))("%s", async (type) => {
     const { make, there, says, alone, setUp } = trials[type]!;
     const remote = alone ? labHost : hostWithTools;
     onTestFailed(async () => {

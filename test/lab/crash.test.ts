@@ -11,7 +11,7 @@ import { prepareCuts } from "./support/cuts.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
 import { tunnelSettings } from "./support/settings.ts";
-import { chosen, everything } from "./support/sample.ts";
+import { chosen, everything, sometimes } from "./support/sample.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
 /**
@@ -93,7 +93,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     expect(all).toBeGreaterThan(250);
     const tried = trials.reduce((sum, { tried }) => sum + tried, 0);
     if (everything) expect(tried).toBe(all);
-    else expect(tried).toBeGreaterThan(60);
+    else expect(tried).toBeGreaterThan(30);
   });
 
   it("lets the admin in at that moment", () => {
@@ -127,7 +127,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     for (const host of [gate, nas]) expect(await leftovers(host, before[host.name]!)).toEqual([]);
   });
 
-  it("is made up for in a home that belongs to root, too", async () => {
+  sometimes.it("is made up for in a home that belongs to root, too", async () => {
     await nas.run("useradd --create-home bob && chown root:root /home/bob");
     const key = { account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
     const keys = await openStack({

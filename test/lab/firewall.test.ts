@@ -9,6 +9,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { oneIn, sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { Visitor } from "./support/visitor.ts";
 
@@ -108,7 +109,7 @@ describe("a port that others may reach", () => {
     },
   };
 
-  describe.each(Object.entries(walls))(
+  describe.each(oneIn(2, Object.entries(walls), "firewalls"))(
     "with %s, from some networks",
     (_, { begin, end, reload, restart, rules, admit, lettingAllIn, lettingNoneIn, page, open: openFor }) => {
       let stack: LabStack;
@@ -154,7 +155,9 @@ describe("a port that others may reach", () => {
         expect(changes.filter((line) => line !== "changed /etc/ufw/ufw.conf (mtime)")).toEqual([]);
       });
 
-      it("keeps rules of the administrator's, the same and for others, and what two stacks need until the last is gone", async () => {
+      sometimes.it(
+        "keeps rules of the administrator's, the same and for others, and what two stacks need until the last is gone",
+        async () => {
         const [four, six] = visitor.networks("in");
         const other = visitor.networks("out")[0];
         await gate.run(`${admit(four)}; ${admit("192.0.2.0/24")}`);
@@ -174,9 +177,12 @@ describe("a port that others may reach", () => {
         await second.destroy();
         expect(await rulesNow()).toBe(withTheirs);
         await gate.run(`${admit(four, true)}; ${admit("192.0.2.0/24", true)}`);
-      });
+        },
+      );
 
-      it("is reached from nowhere else, whatever the administrator lets in, and that is as before after destroy", async () => {
+      sometimes.it(
+        "is reached from nowhere else, whatever the administrator lets in, and that is as before after destroy",
+        async () => {
         await serve();
         await gate.run(lettingAllIn);
         await becomes(everyone);
@@ -188,9 +194,12 @@ describe("a port that others may reach", () => {
         expect(await rulesNow()).toBe(theirs);
         await becomes(everyone);
         await gate.run(`${lettingNoneIn}`);
-      });
+        },
+      );
 
-      it("is kept from all but some who were everyone before, and is everyone's again", async () => {
+      sometimes.it(
+        "is kept from all but some who were everyone before, and is everyone's again",
+        async () => {
         await serve();
         const [all, some] = [[{ port: 8080 }], [{ port: 8080, sources: visitor.networks("in") }]];
         await (await ports("all", all)).up();
@@ -202,7 +211,8 @@ describe("a port that others may reach", () => {
         await becomes(everyone);
         await stack.destroy();
         await becomes(nobody);
-      });
+        },
+      );
     },
   );
 
@@ -210,13 +220,14 @@ describe("a port that others may reach", () => {
     const { begin, end, rules } = walls.ufw;
     await gate.run(begin);
     const [four] = visitor.networks("in");
-    for (const [theirs, port] of [
+    const rulesOfUfw: [string, OpenPort][] = [
       ["limit 8080/tcp", { port: 8080 }],
       [`allow from ${four} to any port 8080 proto tcp`, { port: 8080, sources: [four] }],
-    ] as const) {
+    ];
+    for (const [theirs, port] of oneIn(2, rulesOfUfw, "rules of ufw")) {
       await gate.run(`ufw ${theirs}`);
       const before = (await gate.run(rules)).stdout;
-      expect(await failedUp(await ports("same", [port as OpenPort]))).toContain(
+      expect(await failedUp(await ports("same", [port]))).toContain(
         `ufw has the rule '${theirs}' already, which ours would take the place of; take it away, 'ufw delete ${theirs}', or choose another port`,
       );
       expect((await gate.run(rules)).stdout).toBe(before);
@@ -225,7 +236,9 @@ describe("a port that others may reach", () => {
     await gate.run(end);
   });
 
-  it("is kept from others again, and from none of its sources, where somebody took away ufw's rule", async () => {
+  sometimes.it(
+    "is kept from others again, and from none of its sources, where somebody took away ufw's rule",
+    async () => {
     const { begin, end, rules } = walls.ufw;
     await gate.run(`${begin} && ufw default allow >/dev/null`);
     onTestFinished(async () => {
@@ -249,9 +262,12 @@ describe("a port that others may reach", () => {
     await other.destroy();
     await stack.destroy();
     expect((await gate.run(rules)).stdout).toBe(before);
-  });
+    },
+  );
 
-  it("is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses", async () => {
+  sometimes.it(
+    "is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses",
+    async () => {
     const { begin, end, rules } = walls.ufw;
     await gate.run("cp -a /etc/default/ufw /tmp/ && sed -i s/^IPV6=yes/IPV6=no/ /etc/default/ufw");
     onTestFinished(async () => {
@@ -265,7 +281,8 @@ describe("a port that others may reach", () => {
     await becomes({ ...nobody, "in, IPv4": "gate" });
     await stack.destroy();
     expect((await gate.run(rules)).stdout).toBe(before);
-  });
+    },
+  );
 
   describe("on the host itself", () => {
     beforeAll(async () => {

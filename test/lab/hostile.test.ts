@@ -10,6 +10,7 @@ import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { sometimes } from "./support/sample.ts";
 
 /**
  * Values that are as odd as the settings allow, on hosts that are odd themselves: what sshd, ssh and systemd make of
@@ -169,7 +170,7 @@ describe("with hostile values on hostile hosts", () => {
     }
   });
 
-  it("another revision of the same kind looks again and restarts nothing", async () => {
+  sometimes.it("another revision of the same kind looks again and restarts nothing", async () => {
     const pid = async () => (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
     await until("the tunnel", 20, async () => (await asAccount(gate, `ssh ${alias} true`)).exitCode === 0);
     const running = await pid();
@@ -184,7 +185,7 @@ describe("with hostile values on hostile hosts", () => {
     expect(await leftovers(nas, before.nas!)).toEqual([]);
   });
 
-  it("a home that ssh itself cannot read keys from is refused with a sentence", async () => {
+  sometimes.it("a home that ssh itself cannot read keys from is refused with a sentence", async () => {
     const refused = await openStack({
       project: "p",
       stack: "s",
@@ -200,7 +201,7 @@ describe("with hostile values on hostile hosts", () => {
     expect(await leftovers(gate, before.gate!)).toEqual([]);
   });
 
-  describe("a host that answers what it was not asked for", () => {
+  sometimes.describe("a host that answers what it was not asked for", () => {
     let stack: LabStack;
 
     beforeAll(async () => {

@@ -5,6 +5,7 @@ import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { sometimes } from "./support/sample.ts";
 
 /**
  * Types of ports in a host's SELinux policy. The lab's kernel has no SELinux: the store and semanage are real, only "is it
@@ -51,7 +52,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       .map(({ type, entry }) => `${type} ${entry}`)
       .sort();
 
-  it("does nothing, and says so, where SELinux is disabled", async () => {
+  sometimes.it("does nothing, and says so, where SELinux is disabled", async () => {
     const stack = await selinux("disabled", 2222);
     expect((await stack.up()).stdout).toContain("SELinux is not enabled here; ports need no type");
     expect(await local()).toBe("");
@@ -62,7 +63,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
     const enabled = "/usr/local/sbin/selinuxenabled";
     beforeAll(() => gate.run(`printf '#!/bin/sh\\nexit 0\\n' >${enabled}; chmod 755 ${enabled}`));
 
-    it("gets ssh_port_t for a port of no type of its own, and none again on destroy", async () => {
+    sometimes.it("gets ssh_port_t for a port of no type of its own, and none again on destroy", async () => {
       const before = await typesOf(2222);
       expect(before.join()).not.toContain("ssh_port_t");
       const stack = await selinux("undefined", 2222);
@@ -83,7 +84,9 @@ describe("ports of a forward in a host's SELinux policy", () => {
       expect(await typesOf(8080)).toEqual(before);
     });
 
-    it("changes one port of a range that has another type by policy, and gives it back to the range", async () => {
+    sometimes.it(
+      "changes one port of a range that has another type by policy, and gives it back to the range",
+      async () => {
       const before = await typesOf(10005);
       expect(before).toContain("http_cache_port_t 10001-10010");
       const stack = await selinux("by-range", 10005);
@@ -92,9 +95,12 @@ describe("ports of a forward in a host's SELinux policy", () => {
       expect(await typesOf(10005)).toEqual([...before, "ssh_port_t 10005"].sort());
       await stack.destroy();
       expect(await typesOf(10005)).toEqual(before);
-    });
+      },
+    );
 
-    it("changes a port of another type by the administrator, and gives that type back", async () => {
+    sometimes.it(
+      "changes a port of another type by the administrator, and gives that type back",
+      async () => {
       await gate.run("semanage port -a -t http_port_t -p tcp 2223");
       const stack = await selinux("by-admin", 2223);
       await stack.up();
@@ -102,9 +108,12 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await stack.destroy();
       expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
       await gate.run("semanage port -d -p tcp 2223");
-    });
+      },
+    );
 
-    it("refuses a port inside a range of another type by the administrator, and leaves the range alone", async () => {
+    sometimes.it(
+      "refuses a port inside a range of another type by the administrator, and leaves the range alone",
+      async () => {
       await gate.run("semanage port -a -t http_port_t -p tcp 2230-2239");
       const stack = await selinux("in-admins-range", 2235);
       await expect(stack.up()).rejects.toThrow(
@@ -116,9 +125,10 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await stack.destroy();
       expect(await local()).toMatch(/^http_port_t +tcp +2230-2239$/);
       await gate.run("semanage port -d -p tcp 2230-2239");
-    });
+      },
+    );
 
-    it("leaves a port alone that has the type already, by itself or in a range", async () => {
+    sometimes.it("leaves a port alone that has the type already, by itself or in a range", async () => {
       await gate.run("semanage port -a -t ssh_port_t -p tcp 2224");
       await gate.run("semanage port -a -t ssh_port_t -p tcp 2240-2249");
       const before = await local();
@@ -130,7 +140,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await gate.run("semanage port -d -p tcp 2224; semanage port -d -p tcp 2240-2249");
     });
 
-    it("keeps what the administrator made of a port in the meantime", async () => {
+    sometimes.it("keeps what the administrator made of a port in the meantime", async () => {
       const stack = await selinux("meantime", 2227);
       await stack.up();
       await gate.run("semanage port -m -t http_port_t -p tcp 2227");
@@ -149,7 +159,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       expect(await local()).toBe("");
     });
 
-    it("says what to install where semanage is missing and installing is not allowed", async () => {
+    sometimes.it("says what to install where semanage is missing and installing is not allowed", async () => {
       await gate.run("mv /usr/sbin/semanage /usr/sbin/semanage.away");
       const stack = await open("missing", { ports: [2225], installPackages: false });
       await expect(stack.up()).rejects.toThrow(
@@ -159,7 +169,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await stack.destroy();
     });
 
-    it("gives a port its type back where SELinux has been disabled in the meantime", async () => {
+    sometimes.it("gives a port its type back where SELinux has been disabled in the meantime", async () => {
       const stack = await selinux("disabled-since", 2228);
       await stack.up();
       await gate.run(`rm ${enabled}`);

@@ -9,6 +9,7 @@ import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { oneIn, sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
@@ -66,16 +67,21 @@ describe("a public host that is not ours alone", () => {
       ],
     ];
 
-    it.each(strangers)("refuses %s before any change, and whoever could log in still can", async (...row) => {
+    it.each(oneIn(3, strangers, "strangers"))(
+      "refuses %s before any change, and whoever could log in still can",
+      async (...row) => {
       const [, begin, end, sentence] = row;
       await gate.run(begin);
       expect(await failedUp(stack)).toContain(sentence);
-      expect(await onGate(`ls ${dropIns} /var/lib/ssh-reverse-tunnel 2>/dev/null || :`)).toBe(`${dropIns}:`);
+        expect(await onGate(`ls ${dropIns} /var/lib/ssh-reverse-tunnel 2>/dev/null || :`)).toBe(
+          `${dropIns}:`,
+        );
       expect(await login("alice")).toBe("alice");
       await gate.run(end);
-    });
+      },
+    );
 
-    it("says so at the next look where they come later", async () => {
+    sometimes.it("says so at the next look where they come later", async () => {
       await stack.up();
       for (const [, begin, end, sentence] of strangers) {
         await gate.run(begin);
@@ -85,7 +91,7 @@ describe("a public host that is not ours alone", () => {
       }
     });
 
-    it.each([
+    const matches: [string, string, string][] = [
       [
         "a drop-in before ours",
         `${dropIns}/00-a.conf`,
@@ -96,7 +102,9 @@ describe("a public host that is not ours alone", () => {
         `${dropIns}/00-a.conf`,
         "Match Address 127.0.0.0/8\n    AllowStreamLocalForwarding yes\n",
       ],
-    ])(
+    ];
+
+    it.each(oneIn(2, matches, "matches"))(
       "refuses %s that gives tunnel accounts more than ours, and takes it back",
       async (_what, file, text) => {
         await stack.destroy();
@@ -111,11 +119,12 @@ describe("a public host that is not ours alone", () => {
       },
     );
 
-    it.each([
+    for (const [what, include] of [
       ["below a Match", "Match User alice\n    Include /etc/ssh/sshd_config.d/*.conf"],
       ["of another folder", "Include /etc/elsewhere/sshd_config.d/*.conf"],
       ["of what is switched off", "Include /etc/ssh/sshd_config.d/*.conf.off"],
-    ])("does not take an Include %s for one of its drop-in", async (_what, include) => {
+    ]) {
+      sometimes.it(`does not take an Include ${what} for one of its drop-in`, async () => {
       await gate.run("cp -a /etc/ssh/sshd_config /root/kept && sed -i '/^Include/d' /etc/ssh/sshd_config");
       await gate.run("cat >>/etc/ssh/sshd_config", { input: `${include}\n` });
       await stack.up();
@@ -125,8 +134,9 @@ describe("a public host that is not ours alone", () => {
       await stack.destroy();
       await gate.run("mv /root/kept /etc/ssh/sshd_config && systemctl reload ssh");
     });
+    }
 
-    it("leaves a mask alone that was there before the account", async () => {
+    sometimes.it("leaves a mask alone that was there before the account", async () => {
       const [uid, link] = [789, "/etc/systemd/system/user@789.service"];
       const account = { account: "tunnel-x", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
       const masked = await openStack({
@@ -195,7 +205,7 @@ describe("a public host that is not ours alone", () => {
       }
     });
 
-    it("refuses a forward out of its own stack's bound, and takes one that is in it", async () => {
+    sometimes.it("refuses a forward out of its own stack's bound, and takes one that is in it", async () => {
       await stacks.beta.setConfig(settings("beta", {}, 2304));
       expect(await failedUp(stacks.beta)).toContain(
         'must listen where permitListen allows it: 127.0.0.1:2304 is not in ["127.0.0.1:2302","127.0.0.1:2303"]',
@@ -222,7 +232,7 @@ describe("a public host that is not ours alone", () => {
       expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
     });
 
-    it("lets nobody in by what one of them once copied from the administrator", async () => {
+    sometimes.it("lets nobody in by what one of them once copied from the administrator", async () => {
       const own = `${dropIns}/50-own.conf`;
       await gate.run(`echo 'AllowUsers root admin' >${own}`);
       await stacks.beta.setConfig(settings("beta", {}, 2303));
@@ -256,7 +266,7 @@ describe("a public host that is not ours alone", () => {
         );
       });
 
-      it("loses the manager that an earlier version gave it, and keeps its session", async () => {
+      sometimes.it("loses the manager that an earlier version gave it, and keeps its session", async () => {
         await gate.run(`rm /etc/systemd/system/${await unit()} && systemctl daemon-reload`);
         const down = `! systemctl is-active --quiet ${await unit()} || systemctl stop ${await unit()}`;
         await gate.run(down);

@@ -5,6 +5,7 @@ import { openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { leftovers } from "./support/leftovers.ts";
+import { sample, sometimes } from "./support/sample.ts";
 import { summary } from "./support/soak/downTime.ts";
 import type { Claim, Finding } from "./support/soak/judge.ts";
 import { kindNames } from "./support/soak/kinds.ts";
@@ -14,11 +15,15 @@ import { installTargets, soakSettings, targetNames, usedForwards } from "./suppo
 
 const INTERNAL = ["nas", "shop", "till"];
 
-/** `make soak MINUTES=60 SEED=7`, by default with another seed each time; the suite's own is always the same five minutes. */
-const minutes = Number(process.env["MINUTES"] || 5);
-const seed = Number(process.env["SEED"] || 1);
-if (!(minutes >= 5))
-  throw new Error("MINUTES must be 5 or more, which one round of every kind of fault takes.");
+/**
+ * `make soak MINUTES=60 SEED=7`, by default with another seed each time. `make test` has time for some faults, and its
+ * sample is the seed: other ones for each commit.
+ */
+const minutes = Number(process.env["MINUTES"] || 1.5);
+const seed = Number(process.env["SEED"] || sample);
+/** What one round of every kind of fault takes. */
+const ROUND = 5;
+if (!(minutes >= 1.5)) throw new Error("MINUTES must be 1.5 or more, which one fault may take.");
 const again = `MINUTES=${minutes} SEED=${seed}`;
 
 /**
@@ -64,8 +69,9 @@ describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () =
     await Lab.clear("soak");
   });
 
-  it("have met every kind of fault", () => {
-    expect(new Set(plan.map(({ kind }) => kind))).toEqual(new Set(kindNames));
+  it("have met every kind of fault, where there was time for a round of them", () => {
+    expect(plan.length).toBeGreaterThan(0);
+    if (minutes >= ROUND) expect(new Set(plan.map(({ kind }) => kind))).toEqual(new Set(kindNames));
     expect(of("real fault"), again).toEqual([]);
   });
 
@@ -86,53 +92,59 @@ describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () =
     expect(of("no leak"), again).toEqual([]);
   });
 
-  it("would have been caught at not coming back, at a neighbour's restart and at what is left behind", async () => {
-    const [nas, shop] = hosts as [Host, Host];
-    const folder = "/run/systemd/system/ssh-tunnel-nas.service.d";
-    const text = "[Service]\\nRestart=no\\n";
-    await nas.run(`mkdir ${folder}; printf '${text}' >${folder}/soak.conf; systemctl daemon-reload`);
-    say("The soak must complain of this:");
-    const found = await soak.once(
-      { at: 0, kind: "killed client", host: "nas", forward: "ssh", seconds: 0 },
-      {
-        meanwhile: async () => {
-          await shop.run("systemctl restart ssh-tunnel-shop");
-          await gate.run(leaveBehind(usedForwards(hosts).at(-1)!.port));
+  sometimes.it(
+    "would have been caught at not coming back, at a neighbour's restart and at what is left behind",
+    async () => {
+      const [nas, shop] = hosts as [Host, Host];
+      const folder = "/run/systemd/system/ssh-tunnel-nas.service.d";
+      const text = "[Service]\\nRestart=no\\n";
+      await nas.run(`mkdir ${folder}; printf '${text}' >${folder}/soak.conf; systemctl daemon-reload`);
+      say("The soak must complain of this:");
+      const found = await soak.once(
+        { at: 0, kind: "killed client", host: "nas", forward: "ssh", seconds: 0 },
+        {
+          meanwhile: async () => {
+            await shop.run("systemctl restart ssh-tunnel-shop");
+            await gate.run(leaveBehind(usedForwards(hosts).at(-1)!.port));
+          },
+          afterwards: () =>
+            nas.run(`rm -r ${folder}; systemctl daemon-reload; systemctl start ssh-tunnel-nas`),
         },
-        afterwards: () => nas.run(`rm -r ${folder}; systemctl daemon-reload; systemctl start ssh-tunnel-nas`),
-      },
-    );
-    await gate.run(clearUp);
-    const texts = found.map(({ claim, text }) => `${claim}: ${text}`);
-    for (const forward of targetNames) {
+      );
+      await gate.run(clearUp);
+      const texts = found.map(({ claim, text }) => `${claim}: ${text}`);
+      for (const forward of targetNames) {
+        expect(texts).toContainEqual(
+          expect.stringContaining(`back in time: forward ${forward} of nas has not come back`),
+        );
+        expect(texts).toContainEqual(
+          expect.stringContaining(
+            `others carry on: forward ${forward} of shop: a long-lived connection broke`,
+          ),
+        );
+      }
+      expect(texts).toContain("others carry on: the tunnel shop was started anew");
+      for (const left of [
+        "listeners: 127.0.0.1:9999 is too many",
+        "processes: tunnel-till /usr/bin/busybox httpd -f -p 127.0.0.1:9999 is too many",
+        "connections: 127.0.0.1:22 is too many",
+        "failed units: broken.service is too many",
+        "volatile: /run/left is too many",
+      ]) {
+        expect(texts).toContain(`no leak: gate: ${left}`);
+      }
+      // The connection that hangs in a forward is an open file at either end of its tunnel.
       expect(texts).toContainEqual(
-        expect.stringContaining(`back in time: forward ${forward} of nas has not come back`),
+        expect.stringMatching(/no leak: gate: tunnel-till sshd: .* has \d+ open files/),
       );
       expect(texts).toContainEqual(
-        expect.stringContaining(`others carry on: forward ${forward} of shop: a long-lived connection broke`),
+        expect.stringMatching(/no leak: till: tunnel-till ssh .* has \d+ open files/),
       );
-    }
-    expect(texts).toContain("others carry on: the tunnel shop was started anew");
-    for (const left of [
-      "listeners: 127.0.0.1:9999 is too many",
-      "processes: tunnel-till /usr/bin/busybox httpd -f -p 127.0.0.1:9999 is too many",
-      "connections: 127.0.0.1:22 is too many",
-      "failed units: broken.service is too many",
-      "volatile: /run/left is too many",
-    ]) {
-      expect(texts).toContain(`no leak: gate: ${left}`);
-    }
-    // The connection that hangs in a forward is an open file at either end of its tunnel.
-    expect(texts).toContainEqual(
-      expect.stringMatching(/no leak: gate: tunnel-till sshd: .* has \d+ open files/),
-    );
-    expect(texts).toContainEqual(
-      expect.stringMatching(/no leak: till: tunnel-till ssh .* has \d+ open files/),
-    );
-    expect(texts.join("\n")).not.toMatch(/of till/);
-  });
+      expect(texts.join("\n")).not.toMatch(/of till/);
+    },
+  );
 
-  it("leave nothing after destroy", async () => {
+  sometimes.it("leave nothing after destroy", async () => {
     await soak.end();
     await stack.destroy();
     for (const [index, host] of [gate, ...hosts].entries()) {
