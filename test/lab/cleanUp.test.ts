@@ -278,7 +278,7 @@ it("tries every component", () => {
 });
 
 describe("both a bare host and one full of configuration of its own are as before after up and destroy of", () => {
-  it.each(oneIn(7, Object.keys(trials), "components"))("%s", async (type) => {
+  it.each(oneIn(10, Object.keys(trials), "components"))("%s", async (type) => {
     const { make, there, says, alone, setUp } = trials[type]!;
     const remote = alone ? labHost : hostWithTools;
     onTestFailed(async () => {

@@ -163,61 +163,66 @@ describe("the look at a host says what is needed where there is no way to be roo
   });
 });
 
-describe("with admins on both hosts of whom sudo wants more than usual, and whose shells greet", () => {
-  let stack: LabStack;
-  let before: Record<string, Snapshot>;
-  const settings = (server: Record<string, unknown> = {}) => {
-    const { publicHosts, internalHosts } = tunnelSettings(lab, gate, nas) as Record<
-      string,
-      Record<string, { admin: Record<string, unknown> }>
-    >;
-    publicHosts!.gate!.admin.user = "admin";
-    Object.assign(publicHosts!.gate!, server);
-    internalHosts!.nas!.admin.user = "admin";
-    return { publicHosts, internalHosts };
-  };
+sometimes.describe(
+  "with admins on both hosts of whom sudo wants more than usual, and whose shells greet",
+  () => {
+    let stack: LabStack;
+    let before: Record<string, Snapshot>;
+    const settings = (server: Record<string, unknown> = {}) => {
+      const { publicHosts, internalHosts } = tunnelSettings(lab, gate, nas) as Record<
+        string,
+        Record<string, { admin: Record<string, unknown> }>
+      >;
+      publicHosts!.gate!.admin.user = "admin";
+      Object.assign(publicHosts!.gate!, server);
+      internalHosts!.nas!.admin.user = "admin";
+      return { publicHosts, internalHosts };
+    };
 
-  beforeAll(async () => {
-    const greeting = "echo 'Welcome to this host!'; echo";
-    await setSudo(gate, ["Defaults requiretty, secure_path=/opt/bin", ALL], `PATH=/opt/bin; ${greeting}`);
-    await setSudo(
-      nas,
-      ["Defaults env_reset, use_pty, secure_path=/opt/bin", ALL],
-      `PATH=/usr/bin:/bin; ${greeting}`,
-    );
-    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
-    stack = await openProgram(lab, { config: settings() });
-  });
-
-  it("a whole up succeeds, and takes the longer ways to be root only where it must", async () => {
-    const { changes } = await stack.up();
-    expect(Object.keys(changes)).toEqual(["create"]);
-    expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
-    expect(await commandLines(stack)).toEqual({
-      gate: [`${WITH_TERMINAL} apply`, "/bin/sh -s -- apply"],
-      nas: ["/bin/sh -s -- apply", `${FULL_PATHS} apply`],
+    beforeAll(async () => {
+      const greeting = "echo 'Welcome to this host!'; echo";
+      await setSudo(gate, ["Defaults requiretty, secure_path=/opt/bin", ALL], `PATH=/opt/bin; ${greeting}`);
+      await setSudo(
+        nas,
+        ["Defaults env_reset, use_pty, secure_path=/opt/bin", ALL],
+        `PATH=/usr/bin:/bin; ${greeting}`,
+      );
+      before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+      stack = await openProgram(lab, { config: settings() });
     });
-  });
 
-  sometimes.it("a second up changes nothing", async () => {
-    expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
-  });
+    it("a whole up succeeds, and takes the longer ways to be root only where it must", async () => {
+      const { changes } = await stack.up();
+      expect(Object.keys(changes)).toEqual(["create"]);
+      expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
+      expect(await commandLines(stack)).toEqual({
+        gate: [`${WITH_TERMINAL} apply`, "/bin/sh -s -- apply"],
+        nas: ["/bin/sh -s -- apply", `${FULL_PATHS} apply`],
+      });
+    });
 
-  it("a change to sshd that would lock the admin out is refused, by the address that the admin comes from", async () => {
-    const own = "/etc/ssh/sshd_config.d/50-own.conf";
-    const runner = gate.address.replace(/\d+$/, "1");
-    await gate.run(`printf 'Match Address ${runner}\\n    DenyUsers admin\\n' >${own}`);
-    await stack.setConfig(settings({ clientAliveInterval: 20 }));
-    expect(await failedUp(stack)).toContain("DenyUsers would lock out the admin 'admin' at the next reload");
-    await gate.run(`rm ${own}`);
-  });
+    it("a second up changes nothing", async () => {
+      expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+    });
 
-  it("a whole destroy leaves nothing", async () => {
-    await stack.destroy();
-    expect(await leftovers(gate, before.gate!)).toEqual([]);
-    expect(await leftovers(nas, before.nas!)).toEqual([]);
-  });
-});
+    it("a change to sshd that would lock the admin out is refused, by the address that the admin comes from", async () => {
+      const own = "/etc/ssh/sshd_config.d/50-own.conf";
+      const runner = gate.address.replace(/\d+$/, "1");
+      await gate.run(`printf 'Match Address ${runner}\\n    DenyUsers admin\\n' >${own}`);
+      await stack.setConfig(settings({ clientAliveInterval: 20 }));
+      expect(await failedUp(stack)).toContain(
+        "DenyUsers would lock out the admin 'admin' at the next reload",
+      );
+      await gate.run(`rm ${own}`);
+    });
+
+    it("a whole destroy leaves nothing", async () => {
+      await stack.destroy();
+      expect(await leftovers(gate, before.gate!)).toEqual([]);
+      expect(await leftovers(nas, before.nas!)).toEqual([]);
+    });
+  },
+);
 
 const sum = (text: string) => createHash("sha256").update(text).digest("hex");
 

@@ -138,25 +138,28 @@ describe("an internal host that is reached through its own tunnel", () => {
     await nas.run("rm -f /run/ssh-reverse-tunnel-dev.later");
   });
 
-  it("has its old unit, key and forward back within a minute of a change with which the tunnel cannot come up", async () => {
-    const [oldConf, oldKey] = [await conf(), await key()];
-    // An address that gate does not have: sshd cannot listen there, and ssh ends.
-    await configure({}, { ssh, lost: { remotePort: 2225, target: 22, listen: "203.0.113.9" } });
-    const shown = await failedUp(stack);
-    // What it says depends on whether its last login came before or after the old tunnel was back.
-    expect(shown).toMatch(
-      /nas \(through its tunnel to gate\)(: the tunnel did not come up| cannot be reached on port 2222)/,
-    );
-    await expect.poll(banner, { timeout: 40_000 }).toBe("through");
-    expect((await nas.run("systemctl cat ssh-tunnel-nas")).stdout).not.toContain("2225");
-    expect(await conf()).toBe(oldConf);
-    expect(await key()).toContain('permitlisten="127.0.0.1:2222"');
-    expect(await trials()).toBe("");
-    await configure();
-    await stack.up();
-    expect(await key()).toBe(oldKey);
-    expect(await banner()).toBe("through");
-  });
+  sometimes.it(
+    "has its old unit, key and forward back within a minute of a change with which the tunnel cannot come up",
+    async () => {
+      const [oldConf, oldKey] = [await conf(), await key()];
+      // An address that gate does not have: sshd cannot listen there, and ssh ends.
+      await configure({}, { ssh, lost: { remotePort: 2225, target: 22, listen: "203.0.113.9" } });
+      const shown = await failedUp(stack);
+      // What it says depends on whether its last login came before or after the old tunnel was back.
+      expect(shown).toMatch(
+        /nas \(through its tunnel to gate\)(: the tunnel did not come up| cannot be reached on port 2222)/,
+      );
+      await expect.poll(banner, { timeout: 40_000 }).toBe("through");
+      expect((await nas.run("systemctl cat ssh-tunnel-nas")).stdout).not.toContain("2225");
+      expect(await conf()).toBe(oldConf);
+      expect(await key()).toContain('permitlisten="127.0.0.1:2222"');
+      expect(await trials()).toBe("");
+      await configure();
+      await stack.up();
+      expect(await key()).toBe(oldKey);
+      expect(await banner()).toBe("through");
+    },
+  );
 
   it("has its old tunnel back where the runner dies before it could confirm, and the next up goes on", async () => {
     const pid = await tunnelPid();

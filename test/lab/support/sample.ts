@@ -32,11 +32,11 @@ export function oneIn<T>(number: number, all: readonly T[], of: string): T[] {
 }
 
 /** A test that is `sometimes` there is in one sample of so many. */
-const SELDOM = 10;
+const SELDOM = 20;
 const isInSample = (title: string) => everything || uniformInt(chanceOf(title), 1, SELDOM) === 1;
 
 /**
- * A test, or a group of them, on which no promise of docs/safety.md rests alone, and no other test: in one sample of ten.
+ * A test, or a group of them, on which no promise of docs/safety.md rests alone, and no other test: in one sample of twenty.
  * test/safety.test.ts sees to the promises.
  */
 export const sometimes = {
