@@ -179,7 +179,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
     expect((await gate.run("cat /run/got")).stdout).toBe(sent);
   });
 
-  it("leaves every host as it was, once the last is destroyed", async () => {
+  sometimes.it("leaves every host as it was, once the last is destroyed", async () => {
     await stack.destroy();
     await gate.run("rm /run/receiver.py /run/count /run/got");
     await nas.run("rm /run/sender.py /run/sent /run/stop");
