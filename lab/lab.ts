@@ -6,6 +6,7 @@ import { checkNames, claim, createFolder, labFolder, removeFolder, unclaim } fro
 import { Guest } from "./guest.ts";
 import { Host } from "./host.ts";
 import type { Progress } from "./image.ts";
+import { inTurns } from "./inTurns.ts";
 import { takeLock } from "./lock.ts";
 import type { Lock } from "./lock.ts";
 import { raiseInotifyLimit, requireRoot, requireTools } from "./machine.ts";
@@ -24,6 +25,9 @@ export interface LabOptions {
   /** Receives one line for whatever takes longer than a moment. */
   onProgress?: Progress;
 }
+
+/** A boot has a time limit: of a hundred at once, none would keep it. */
+const BOOTS_AT_ONCE = 10;
 
 /** What a lab notes in its folder for later processes. */
 interface Note {
@@ -139,9 +143,8 @@ export class Lab {
     await this.fill(note);
     const all = [...this.hosts.values()];
     await writeSshFiles(this, all);
-    // Every boot is awaited even if one fails: what is still starting cannot be cleared.
-    const booted = await Promise.allSettled(all.map((host) => host.firstBoot()));
-    for (const boot of booted) if (boot.status === "rejected") throw boot.reason;
+    // Every boot that has begun is awaited even if one fails: what is still starting cannot be cleared.
+    await inTurns(all, BOOTS_AT_ONCE, (host) => host.firstBoot());
     await writeFile(join(this.directory, "lab.json"), JSON.stringify(note, undefined, 2) + "\n");
   }
 

@@ -39,7 +39,7 @@ export function requireRoot(): void {
  */
 export async function raiseInotifyLimit(): Promise<void> {
   const limit = "/proc/sys/fs/inotify/max_user_instances";
-  if (Number(await readFile(limit, "utf8")) < 1024) await writeFile(limit, "1024");
+  if (Number(await readFile(limit, "utf8")) < 4096) await writeFile(limit, "4096");
 }
 
 /** Installs what the lab needs and this machine lacks; for one with guests QEMU, too. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { exec } from "./exec.ts";
 import { IDENTITY_BYTES, bootedGuest, guestImage } from "./guestImage.ts";
 import type { Progress } from "./image.ts";
+import { inTurns } from "./inTurns.ts";
 import { accelerator } from "./kvm.ts";
 import type { Network } from "./network.ts";
 import { SUITES, rootImage } from "./root.ts";
@@ -69,12 +70,10 @@ export interface Preparation {
 
 /** Makes what each host needs before its first boot: who it is, and where that is kept. */
 export async function prepareHosts(preparation: Preparation): Promise<NotedHost[]> {
-  return Promise.all(
-    preparation.hosts.map(async (host) => {
-      const key = await (host.qemu ? tellGuest : prepareDisk)(host, preparation);
-      return { ...host, hostKey: key.split(" ").slice(0, 2).join(" ") };
-    }),
-  );
+  return inTurns(preparation.hosts, 10, async (host) => {
+    const key = await (host.qemu ? tellGuest : prepareDisk)(host, preparation);
+    return { ...host, hostKey: key.split(" ").slice(0, 2).join(" ") };
+  });
 }
 
 /** Writes it to a host's own disk; returns its public host key. */

@@ -104,29 +104,30 @@ export class LabStack {
     this.options = options;
   }
 
-  up(): Promise<Result> {
-    return this.run("up", async (callbacks) => {
+  /** The signal, as those below, ends the operation as Ctrl-C does. */
+  up(signal?: AbortSignal): Promise<Result> {
+    return this.run("up", signal, async (callbacks) => {
       const { summary, outputs } = await this.automation.up(callbacks);
       return { changes: summary.resourceChanges, outputs };
     });
   }
 
-  preview(): Promise<Result> {
-    return this.run("preview", async (callbacks) => {
+  preview(signal?: AbortSignal): Promise<Result> {
+    return this.run("preview", signal, async (callbacks) => {
       const { changeSummary } = await this.automation.preview(callbacks);
       return { changes: changeSummary };
     });
   }
 
-  destroy(): Promise<Result> {
-    return this.run("destroy", async (callbacks) => {
+  destroy(signal?: AbortSignal): Promise<Result> {
+    return this.run("destroy", signal, async (callbacks) => {
       const { summary } = await this.automation.destroy(callbacks);
       return { changes: summary.resourceChanges };
     });
   }
 
   refresh(): Promise<Result> {
-    return this.run("refresh", async (callbacks) => {
+    return this.run("refresh", undefined, async (callbacks) => {
       const { summary } = await this.automation.refresh(callbacks);
       return { changes: summary.resourceChanges, outputs: await this.automation.outputs() };
     });
@@ -164,7 +165,11 @@ export class LabStack {
     await this.automation.workspace.removeStack(this.automation.name);
   }
 
-  private async run(operation: string, act: (callbacks: Callbacks) => Promise<Outcome>): Promise<Result> {
+  private async run(
+    operation: string,
+    signal: AbortSignal | undefined,
+    act: (callbacks: Callbacks) => Promise<Outcome>,
+  ): Promise<Result> {
     const report = new Report(this.options.onStep);
     const { onOutput, onEvent } = this.options;
     const started = performance.now();
@@ -180,6 +185,7 @@ export class LabStack {
           onEvent?.(event);
         },
         color: "never",
+        ...(signal ? { signal } : {}),
       });
       const seconds = (performance.now() - started) / 1_000;
       const { diagnostics } = report;
@@ -200,6 +206,7 @@ interface Callbacks {
   onOutput: (text: string) => void;
   onEvent: (event: EngineEvent) => void;
   color: "never";
+  signal?: AbortSignal;
 }
 
 interface Outcome {
