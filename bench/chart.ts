@@ -107,6 +107,15 @@ export function along({ from, to, log }: Axis, value: number): number {
   return Math.min(1, Math.max(0, share));
 }
 
+/** From 0 to a round number above the largest value, in two to five steps. */
+export function linearAxis(most: number): Axis {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((part) => most / part <= 5) ?? power;
+  const steps = Math.ceil(most / step);
+  const ticks = Array.from({ length: steps + 1 }, (_, index) => Number((index * step).toPrecision(3)));
+  return { from: 0, to: steps * step, ticks };
+}
+
 function drawPanel({ title, rows, axis }: Panel, left: number, top: number, width: number): string[] {
   const [x0, span] = [left + LABELS, width - LABELS - TEXTS];
   const bottom = top + panelHeight({ title, rows, axis }) - PANEL_FOOT;

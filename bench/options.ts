@@ -15,3 +15,9 @@ export function count(option: string, text: string): number {
   if (Number.isInteger(number) && number >= 1) return number;
   throw new Error(`${option} takes a whole number, 1 or more; not "${text}"`);
 }
+
+/** The numbers of an option such as "--hosts 1,10", the smallest first. */
+export function counts(option: string, text: string): number[] {
+  const numbers = text.split(",").map((part) => count(option, part));
+  return [...new Set(numbers)].toSorted((a, b) => a - b);
+}

@@ -1,4 +1,4 @@
-import { type Axis, type Bar, type Panel, drawChart } from "../chart.ts";
+import { type Bar, type Panel, drawChart, linearAxis } from "../chart.ts";
 import { table } from "../document.ts";
 import { median } from "../statistics.ts";
 import type { Tool } from "../tools/tool.ts";
@@ -82,15 +82,6 @@ export function throughputPlot(results: Results, tools: Tool[]): string {
       panel("idle memory in MB, both hosts: less is better", (tool) => absolute(megabytes(tool))),
     ],
   });
-}
-
-/** From 0 to a round number above the largest value, in two to five steps. */
-function linearAxis(most: number): Axis {
-  const power = 10 ** Math.floor(Math.log10(most));
-  const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((part) => most / part <= 5) ?? power;
-  const steps = Math.ceil(most / step);
-  const ticks = Array.from({ length: steps + 1 }, (_, index) => Number((index * step).toPrecision(3)));
-  return { from: 0, to: steps * step, ticks };
 }
 
 function cell(samples: Sample[], direct: Sample[], figure: (typeof FIGURES)[number]): string {

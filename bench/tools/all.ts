@@ -30,12 +30,9 @@ export function toolTable(tools: Tool[]): string[] {
 
 /** Builds what is not there yet; a tool that cannot be built is left out, and named. */
 export async function buildTools(tools: Tool[], onProgress: (line: string) => void): Promise<Installed> {
-  const folder = join(cacheFolder(), "bench");
   onProgress("Looking for the programs to compare with, which are built once, in some minutes …");
   const sources = [...new Set(tools.flatMap((tool) => tool.source ?? []))];
-  const options = { allowFailure: true, timeoutSeconds: 3600 };
-  const { stderr } = await exec("sh", [INSTALL, folder, ...sources], options);
-  for (const line of stderr.split("\n").filter(Boolean)) onProgress(line);
+  const folder = await install(sources, onProgress);
   const there: Tool[] = [];
   for (const tool of tools) {
     const isBuilt = !tool.source || (await exists(join(folder, tool.source)));
@@ -43,6 +40,15 @@ export async function buildTools(tools: Tool[], onProgress: (line: string) => vo
     else onProgress(`${tool.title} is left out: it could not be built`);
   }
   return { tools: there, programs: join(folder, "bin") };
+}
+
+/** Gets what is not there yet of these, each as name@version; returns the folder of all. */
+export async function install(sources: string[], onProgress: (line: string) => void): Promise<string> {
+  const folder = join(cacheFolder(), "bench");
+  const options = { allowFailure: true, timeoutSeconds: 3600 };
+  const { stderr } = await exec("sh", [INSTALL, folder, ...sources], options);
+  for (const line of stderr.split("\n").filter(Boolean)) onProgress(line);
+  return folder;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Gets the programs that the benchmarks compare with, as their own registries have them, into a folder of their own:
-# autossh from Debian, frp and chisel from the Go module proxy, rathole from crates.io. Nothing is installed on this
-# machine.
-#   install.sh FOLDER TOOL…      TOOL: autossh, frp, chisel, rathole, as name@version
+# autossh from Debian, frp and chisel from the Go module proxy, rathole from crates.io, Ansible from PyPI. Nothing is
+# installed on this machine.
+#   install.sh FOLDER TOOL…      TOOL: autossh, frp, chisel, rathole, ansible, as name@version
 # What is there already stays. A tool that cannot be built is named on standard error, and the others go on.
 set -eu
 
@@ -82,6 +82,13 @@ get_rathole() {
   quietly cargo install --quiet --jobs 1 --version "$1" --no-default-features --features embedded \
     --root "$PWD/rathole" rathole
   cp rathole/bin/rathole ../bin/rathole
+}
+
+# ansible-core, with what is built in alone. Its programs name the folder that they are installed in.
+get_ansible() {
+  rm -rf ../ansible
+  python3 -m venv ../ansible
+  ../ansible/bin/pip install --quiet --disable-pip-version-check "ansible-core==$1"
 }
 
 main "$@"

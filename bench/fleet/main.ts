@@ -1,0 +1,125 @@
+/**
+ * `make bench-fleet`: what the program costs with many internal hosts, beside Ansible on the same hosts. Prints tables;
+ * with --write also keeps them, their numbers and their plot in docs/.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { findEngine } from "../../lab/engine.ts";
+import { documentPath, keep, markdown, writeNumbers } from "../document.ts";
+import { describeMachine, today } from "../machine.ts";
+import { count, counts } from "../options.ts";
+import { install } from "../tools/all.ts";
+import { ANSIBLE, ansible } from "./ansible.ts";
+import type { Contender } from "./contender.ts";
+import { Fleet } from "./fleet.ts";
+import { type Measure, measure } from "./measure.ts";
+import { project } from "./project.ts";
+import { type Named, fleetPlot, fleetTables } from "./report.ts";
+import { type Results, type Run, merge } from "./results.ts";
+
+const USAGE = `npx tsx bench/fleet/main.ts [options]
+  --hosts A,B     numbers of internal hosts (1,10,30,100, or what HOSTS says)
+  --idle N        seconds for which the public host is watched while there is nothing to do (60, or IDLE)
+  --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
+  --lab NAME      name of the lab (bench-fleet)
+  --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay
+  --draw          measure nothing: make the tables and the plot from the numbers in docs/`;
+
+const FORKS = [50, 5];
+const NUMBERS = documentPath("bench-fleet.json");
+
+const progress = (line: string) => console.error(line);
+
+async function main(): Promise<void> {
+  const { HOSTS, IDLE, LIMIT } = process.env;
+  const { values } = parseArgs({
+    options: {
+      hosts: { type: "string", default: HOSTS || "1,10,30,100" },
+      idle: { type: "string", default: IDLE || "60" },
+      limit: { type: "string", default: LIMIT || undefined },
+      lab: { type: "string", default: "bench-fleet" },
+      write: { type: "boolean", default: false },
+      draw: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  if (values.draw) return report(readResults(), true);
+
+  const sizes = counts("--hosts", values.hosts);
+  const idleSeconds = count("--idle", values.idle);
+  const limit = values.limit === undefined ? undefined : count("--limit", values.limit);
+  progress("Looking for Ansible, which is installed once, in less than a minute …");
+  const folder = await install([ANSIBLE], progress);
+  const playbook = join(folder, "ansible/bin/ansible-playbook");
+  if (!existsSync(playbook)) throw new Error("there is no Ansible to compare with");
+  // What a user of many hosts sets: one that is down does not keep the others from their turn.
+  process.env.PULUMI_CONTINUE_ON_ERROR = "true";
+
+  const results: Results = { measured: await measuredWith(idleSeconds), fleets: {} };
+  try {
+    for (const size of sizes) {
+      const how: Measure = { limitSeconds: limit ?? 120 + 20 * size, idleSeconds, onProgress: progress };
+      await measureFleet(values.lab, size, playbook, how, (results.fleets[size] = {}));
+    }
+  } catch (error) {
+    await report(results, false);
+    throw error;
+  }
+  const all = values.write ? merge(readResults(), results) : results;
+  if (values.write) await writeNumbers(NUMBERS, all);
+  await report(all, values.write);
+}
+
+async function measureFleet(
+  lab: string,
+  size: number,
+  playbook: string,
+  how: Measure,
+  runs: Record<string, Run>,
+): Promise<void> {
+  const fleet = await Fleet.up(lab, size, progress);
+  try {
+    const contenders = [await project(fleet), ...FORKS.map((forks) => ansible(fleet, playbook, forks))];
+    for (const contender of contenders) await measure(fleet, contender, how, newRun(runs, contender));
+  } finally {
+    progress("Taking the hosts down …");
+    await fleet.lab.down();
+  }
+}
+
+function newRun(runs: Record<string, Run>, { id }: Contender): Run {
+  return (runs[id] = { samples: {} });
+}
+
+async function measuredWith(idleSeconds: number): Promise<string> {
+  const engine = await findEngine();
+  const providers = engine.providers.map(({ name, version, origin }) => `${name} ${version} (${origin})`);
+  const [, version] = ANSIBLE.split("@");
+  return `Measured on ${today()}: ${describeMachine()}, Pulumi ${engine.version}, providers ${providers.join(", ")}; ansible-core ${version}. Nothing to do for ${idleSeconds} s`;
+}
+
+function readResults(): Results {
+  return existsSync(NUMBERS)
+    ? (JSON.parse(readFileSync(NUMBERS, "utf8")) as Results)
+    : { measured: "", fleets: {} };
+}
+
+async function report(results: Results, write: boolean): Promise<void> {
+  const contenders: Named[] = [
+    { id: "project", title: "this project" },
+    ...FORKS.map((forks) => ({ id: `ansible${forks}`, title: `Ansible, ${forks} forks` })),
+  ];
+  const text = await markdown([`${results.measured}.`, "", ...fleetTables(results, contenders)]);
+  console.log(text);
+  if (!write) return;
+  const plot = "![Seconds by the number of internal hosts](bench-fleet.svg)";
+  keep("make bench-fleet", `${plot}\n\n${text}`);
+  writeFileSync(documentPath("bench-fleet.svg"), fleetPlot(results, contenders));
+}
+
+main().catch((error: unknown) => {
+  console.error(`bench-fleet: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,64 @@
+import { labAdmin, openProgram } from "../../lab/program.ts";
+import type { Result } from "../../lab/stack.ts";
+import type { Contender } from "./contender.ts";
+import type { Fleet, Tunnel } from "./fleet.ts";
+
+/** Seconds after its limit in which an operation ends what it has begun. */
+const GRACE_SECONDS = 60;
+
+/** This project, as `pulumi up` makes it with its default settings. */
+export async function project(fleet: Fleet): Promise<Contender> {
+  let done = 0;
+  const stack = await openProgram(fleet.lab, { stack: "fleet", onStep: (step) => (done = step.done) });
+  const changesOf = async (limitSeconds: number, operation: (signal: AbortSignal) => Promise<Result>) => {
+    done = 0;
+    const { changes } = await within(limitSeconds, operation);
+    return Object.entries(changes).reduce((sum, [op, count]) => (op === "same" ? sum : sum + count), 0);
+  };
+  return {
+    id: "project",
+    title: "this project",
+    prepare: (tunnels) => stack.setConfig(settings(fleet, tunnels)),
+    apply: (limit) => changesOf(limit, (signal) => stack.up(signal)),
+    preview: (limit) => changesOf(limit, (signal) => stack.preview(signal)),
+    remove: (limit) => changesOf(limit, (signal) => stack.destroy(signal)),
+    async state() {
+      const state = await stack.export();
+      const { resources = [] } = state.deployment as { resources?: unknown[] };
+      return { bytes: Buffer.byteLength(JSON.stringify(state)), resources: resources.length };
+    },
+    doing: () => `${done} resources done`,
+  };
+}
+
+function settings({ lab, gate }: Fleet, tunnels: Tunnel[]): Record<string, unknown> {
+  const internalHosts = tunnels.map(({ name, host, sshPort, webPort }) => [
+    name,
+    {
+      ...labAdmin(lab, host),
+      forwards: { ssh: { remotePort: sshPort, target: 22 }, web: { remotePort: webPort, target: 80 } },
+      returnPath: [{ from: "root", to: "root" }],
+    },
+  ]);
+  return {
+    publicHosts: { gate: labAdmin(lab, gate) },
+    internalHosts: Object.fromEntries(internalHosts) as unknown,
+  };
+}
+
+/** What an operation returns; one that goes on after its limit is told to end, and given up where it does not. */
+async function within<T>(limitSeconds: number, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const signal = AbortSignal.timeout(limitSeconds * 1000);
+  const late = () => new Error(`did not end within ${limitSeconds} s`);
+  let timer: NodeJS.Timeout | undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), (limitSeconds + GRACE_SECONDS) * 1000);
+  });
+  try {
+    return await Promise.race([operation(signal), givenUp]);
+  } catch (error) {
+    throw signal.aborted ? late() : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
