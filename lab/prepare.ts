@@ -70,7 +70,7 @@ export interface Preparation {
 
 /** Makes what each host needs before its first boot: who it is, and where that is kept. */
 export async function prepareHosts(preparation: Preparation): Promise<NotedHost[]> {
-  return inTurns(preparation.hosts, 10, async (host) => {
+  return inTurns(preparation.hosts, 4, async (host) => {
     const key = await (host.qemu ? tellGuest : prepareDisk)(host, preparation);
     return { ...host, hostKey: key.split(" ").slice(0, 2).join(" ") };
   });
