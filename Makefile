@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-fleet bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,6 +34,9 @@ lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
 
 bench: node_modules ## times and counts SSH connections; prints the table of docs/benchmarks.md
 	@npx tsx bench/engine.ts
+
+bench-fleet: node_modules ## the program with many hosts, beside Ansible: HOSTS=1,10,30,100; hours
+	@npx tsx bench/fleet/main.ts
 
 bench-recovery: node_modules ## how fast the tunnel is back after a fault, beside autossh, frp, chisel, rathole; 45 minutes
 	@npx tsx bench/recovery/main.ts

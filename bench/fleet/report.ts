@@ -105,7 +105,7 @@ function loginsCell(run: Run | undefined, operation: Operation): string {
 function leftCells({ samples, idle, state }: Run, hosts: number): string[] {
   return [
     samples.first ? `${samples.first.sessions}` : "",
-    ...(idle ? [`${(idle.cpu * 100).toFixed(1)} %`, idle.megabytesPerTunnel.toFixed(1)] : ["", ""]),
+    ...(idle ? [`${(idle.cpu * 100).toFixed(2)} %`, idle.megabytesPerTunnel.toFixed(1)] : ["", ""]),
     ...(state
       ? [
           ...[(state.bytes / 1000).toFixed(0), (state.bytes / 1000 / hosts).toFixed(1)],
