@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { between, markdown, table, writeNumbers } from "../../bench/document.ts";
-import { chosen, count } from "../../bench/options.ts";
+import { chosen, count, counts } from "../../bench/options.ts";
 
 const document = "before\n<!-- begin: make x -->\n\nold\n\n<!-- end: make x -->\nafter\n";
 
@@ -48,6 +48,11 @@ describe("the options of the benchmarks", () => {
     expect(() => chosen("--x", "one,four", all)).toThrow(
       '--x: "four" is none of them; choose from one,two,three',
     );
+  });
+
+  it("take several numbers, each once and the smallest first", () => {
+    expect(counts("--n", "10,1,10")).toEqual([1, 10]);
+    expect(() => counts("--n", "1,,2")).toThrow("--n takes a whole number");
   });
 
   it("take whole numbers above 0 alone", () => {
