@@ -9,6 +9,7 @@ import { Lab } from "../lab/lab.ts";
 import { labAdmin, openProgram } from "../lab/program.ts";
 import { keep, markdown, table } from "./document.ts";
 import { describeMachine, today } from "./machine.ts";
+import { type State, stateOf } from "./state.ts";
 import { median, worst } from "./statistics.ts";
 
 const ROUNDS = 5;
@@ -27,7 +28,7 @@ async function main(): Promise<void> {
     onProgress: (line) => console.error(line),
   });
   try {
-    const rows = await measure(lab);
+    const { rows, state } = await measure(lab);
     const login = await bareLogin(lab);
     const providers = engine.providers
       .map(({ name, version, origin }) => `${name} ${version} (${origin})`)
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
     const text = await markdown([
       `Measured on ${today()}: ${ROUNDS} rounds, median (worst). ${describeMachine()}, Pulumi ${engine.version}, providers ${providers}.`,
       "",
-      `One bare login (\`ssh gate true\`) in the same run: ${login.toFixed(2)} s.`,
+      `One bare login (\`ssh gate true\`) in the same run: ${login.toFixed(2)} s. The state has ${state.resources} resources in ${(state.bytes / 1000).toFixed(0)} kB.`,
       "",
       ...table(
         ["operation", "seconds", "in bare logins", "SSH connections to gate", "to nas"],
@@ -49,7 +50,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(lab: Lab): Promise<Record<string, Sample[]>> {
+async function measure(lab: Lab): Promise<{ rows: Record<string, Sample[]>; state: State }> {
   const rows: Record<string, Sample[]> = { "first up": [], "second up": [], preview: [], destroy: [] };
   const [gate, nas] = [lab.host("gate"), lab.host("nas")];
   const stack = await openProgram(lab, { config: settings(lab) });
@@ -59,14 +60,16 @@ async function measure(lab: Lab): Promise<Record<string, Sample[]>> {
     const after = [await adminLogins(gate), await adminLogins(nas)] as const;
     rows[name]?.push({ seconds, gate: after[0] - before[0], nas: after[1] - before[1] });
   };
+  let state: State = { bytes: 0, resources: 0 };
   for (let round = 1; round <= ROUNDS; round++) {
     console.error(`round ${round} of ${ROUNDS} …`);
     await take("first up", () => stack.up());
     await take("second up", () => stack.up());
     await take("preview", () => stack.preview());
+    state = await stateOf(stack);
     await take("destroy", () => stack.destroy());
   }
-  return rows;
+  return { rows, state };
 }
 
 function settings(lab: Lab): Record<string, unknown> {

@@ -1,3 +1,4 @@
+import type { State } from "../state.ts";
 import type { Tunnel } from "./fleet.ts";
 
 /** What makes the tunnels of a fleet. Each operation throws where it fails, or does not end within its seconds. */
@@ -20,10 +21,4 @@ export interface Contender {
   state?: () => Promise<State>;
   /** How far it is, in a few words. */
   doing: () => string;
-}
-
-/** The size of a state. */
-export interface State {
-  bytes: number;
-  resources: number;
 }

@@ -1,5 +1,6 @@
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Result } from "../../lab/stack.ts";
+import { stateOf } from "../state.ts";
 import type { Contender } from "./contender.ts";
 import type { Fleet, Tunnel } from "./fleet.ts";
 
@@ -22,11 +23,7 @@ export async function project(fleet: Fleet): Promise<Contender> {
     apply: (limit) => changesOf(limit, (signal) => stack.up(signal)),
     preview: (limit) => changesOf(limit, (signal) => stack.preview(signal)),
     remove: (limit) => changesOf(limit, (signal) => stack.destroy(signal)),
-    async state() {
-      const state = await stack.export();
-      const { resources = [] } = state.deployment as { resources?: unknown[] };
-      return { bytes: Buffer.byteLength(JSON.stringify(state)), resources: resources.length };
-    },
+    state: () => stateOf(stack),
     doing: () => `${done} resources done`,
   };
 }

@@ -1,4 +1,4 @@
-import type { State } from "./contender.ts";
+import type { State } from "../state.ts";
 import type { Operation } from "./operations.ts";
 
 /** One try of an operation. */
