@@ -26,6 +26,8 @@ export interface Panel {
   title: string;
   rows: Row[];
   axis: Axis;
+  /** The room for the labels, where some are long. */
+  labelWidth?: number;
 }
 
 /** From which value to which, and where there is a line; `log`: each step is a factor. */
@@ -116,9 +118,10 @@ export function linearAxis(most: number): Axis {
   return { from: 0, to: steps * step, ticks };
 }
 
-function drawPanel({ title, rows, axis }: Panel, left: number, top: number, width: number): string[] {
-  const [x0, span] = [left + LABELS, width - LABELS - TEXTS];
-  const bottom = top + panelHeight({ title, rows, axis }) - PANEL_FOOT;
+function drawPanel(panel: Panel, left: number, top: number, width: number): string[] {
+  const { title, rows, axis, labelWidth = LABELS } = panel;
+  const [x0, span] = [left + labelWidth, width - labelWidth - TEXTS];
+  const bottom = top + panelHeight(panel) - PANEL_FOOT;
   const at = (value: number) => x0 + along(axis, value) * span;
   const parts = [text(left, top + 12, title, "panel")];
   for (const tick of axis.ticks) {

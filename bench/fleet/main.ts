@@ -20,7 +20,8 @@ import { type Results, type Run, merge } from "./results.ts";
 
 const USAGE = `npx tsx bench/fleet/main.ts [options]
   --hosts A,B     numbers of internal hosts (1,10,30,100, or what HOSTS says)
-  --idle N        seconds for which the public host is watched while there is nothing to do (60, or IDLE)
+  --idle N        seconds for which the public host is watched while there is nothing to do (60, or IDLE); its checks
+                  of the tunnels come every 30 s
   --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
   --lab NAME      name of the lab (bench-fleet)
   --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay

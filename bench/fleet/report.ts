@@ -64,7 +64,8 @@ export function fleetPlot(results: Results, contenders: Named[]): string {
     );
     if (rows.every(({ highlighted }) => highlighted)) return [];
     const lengths = rows.flatMap(({ bars }) => bars.map((bar) => bar?.value ?? 0)).filter(Number.isFinite);
-    return [{ title: operation.title.replaceAll("`", ""), rows, axis: linearAxis(Math.max(1, ...lengths)) }];
+    const axis = linearAxis(Math.max(1, ...lengths));
+    return [{ title: operation.title.replaceAll("`", ""), rows, axis, labelWidth: 150 }];
   });
   return drawChart({ title: "Seconds by the number of internal hosts", columns: 2, panels });
 }
