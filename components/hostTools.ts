@@ -38,7 +38,6 @@ export class HostTools extends RemoteComponent {
         TOOLS_FOLDER: toolsDirectoryOf(host),
         HASH: hash,
         PACK: pack,
-        LIBRARY: libraryOf("hostTools").join(" "),
         UNTIL_LAST: host.throughTunnel === undefined ? "" : "yes",
       },
       whole: true,
@@ -66,9 +65,16 @@ export function toolFiles(): Record<string, string> {
     [
       ...programs.filter(([, text]) => text.startsWith("#!")),
       ...scriptLibrary.map((name) => [`lib/${name}.sh`, withoutComments(readScript(name))] as const),
-      ...parts.map((name) => [`parts/${name}.sh`, withoutComments(readScript(name))] as const),
+      ...parts.map(
+        (name) => [`parts/${name}.sh`, readsLibrary(name) + withoutComments(readScript(name))] as const,
+      ),
     ].sort(([one], [other]) => (one < other ? -1 : 1)),
   );
+}
+
+/** The tools know themselves what a part needs: a removal has the values of the version that made the thing. */
+function readsLibrary(part: string): string {
+  return `for library in ${libraryOf(part).join(" ")}; do . "$tools/lib/$library.sh"; done\n`;
 }
 
 /** The tools as one text, and the SHA-256 of their content in the order of their paths. */

@@ -173,7 +173,7 @@ export const scriptLibrary = [
 
 const isShared = (part: string) => (scriptLibrary as readonly string[]).includes(part);
 
-/** The parts of the library that a script names in its line "# needs: …"; `messages` and `lib` too, unless it names messages alone. */
+/** The parts of the library that a script names in its line "# needs: …", and those that all have, unless it names `messages` itself. */
 export function libraryOf(script: string): string[] {
   const needs = /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
   const all = needs.includes("messages") ? needs : ["messages", "lib", ...needs];
@@ -205,7 +205,6 @@ export function commandText(
     PART: script,
     // So that a changed script runs again, though it does not travel.
     PART_HASH: createHash("sha256").update(text).digest("hex").slice(0, 16),
-    LIBRARY: libraryOf(script).join(" "),
     TEXTS: texts.map(([variable, { name }]) => `${variable}=${name}`).join(" "),
   });
   return header + withoutComments(readScript("loader"));

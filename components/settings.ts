@@ -32,7 +32,7 @@ const seconds = (least: number) => {
 
 const count = z.int(must("a whole number, 1 or more")).min(1, must("a whole number, 1 or more"));
 
-const restartTime = "a number of seconds from 0.1 to 86400, with one digit behind the point at most";
+const restartTime = "a number of seconds from 0.1 to 86400, with at most one decimal place";
 
 const keepAlivePresetNames = Object.keys(keepAlivePresets) as KeepAlivePreset[];
 
@@ -133,7 +133,7 @@ const textfileDirectory = text(
 const toolsDirectory = text("the absolute path of a folder, without a slash at the end", namePatterns.folder)
   .default("/opt/ssh-reverse-tunnel")
   .describe(
-    "The folder for this project's scripts and programs on the host. Root runs them, so each folder on the way must be root's.",
+    "The folder for this project's scripts and programs on the host. Root runs them, so each folder on the way must be root's alone; with SELinux, choose one below `/opt`, where programs may be started from.",
   );
 
 const list = (item: z.ZodType<string>, what: string) =>
@@ -311,7 +311,7 @@ export const settingsSchema = settings({
     .regex(/^[^\0]*$/, must("a text without NUL"))
     .default("")
     .describe(
-      "Any text; another text makes every script look at its host again, and mend what is not as it should be.",
+      "Any text. Change it to any new value to have every script check its host again and repair drift.",
     ),
 });
 

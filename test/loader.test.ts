@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ const files = {
   "bin/program": "the text\nof a program\n",
   "lib/one.sh": "print() { printf '%s|' \"$@\"; }\n",
   "lib/two.sh": 'main() { print "$1" "$VALUE" "$TEXT"; }\n',
-  "parts/part.sh": 'main "$@"\n',
+  "parts/part.sh": 'for library in one two; do . "$tools/lib/$library.sh"; done\nmain "$@"\n',
 };
 
 let folder: string;
@@ -32,7 +32,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const command = () => {
   const header = Object.entries({
     ...{ HOST: "gate (198.18.0.2)", OWNER: "owner", RESOURCE: "key-script", VALUE: "it's" },
-    ...{ PART: "part", LIBRARY: "one two", TEXTS: "TEXT=program" },
+    ...{ PART: "part", TEXTS: "TEXT=program" },
   }).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
   const loader = readScript("loader");
   const own = loader.replace("STATE=/var/lib/ssh-reverse-tunnel\n", `STATE=${join(folder, "state")}\n`);
@@ -43,7 +43,8 @@ const command = () => {
 const sentence =
   "error: gate (198.18.0.2): the tools of this project are not on this host, or not as they were installed; choose another revision and run 'pulumi up', which installs them\n";
 
-describe.each(shells)("what a command sends, in %s,", (_, shell) => {
+// What root runs must be root's.
+describe.skipIf(process.getuid?.() !== 0).each(shells)("what a command sends, in %s,", (_, shell) => {
   test("reads library, part and the texts of programs from the host's tools", () => {
     expect(runScript(shell, command(), "apply")).toEqual({
       stdout: "apply|it's|the text\nof a program|",
@@ -65,6 +66,25 @@ describe.each(shells)("what a command sends, in %s,", (_, shell) => {
   test("runs nothing where a file is among the tools that was not installed", () => {
     writeFileSync(join(tools, "lib/three.sh"), "echo more\n");
     expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
+  });
+
+  test.each([
+    [
+      "the file that names the tools is somebody else's",
+      () => chownSync(join(folder, "state/owner/.tools"), 65534, 65534),
+    ],
+    ["the folder of that file is", () => chownSync(join(folder, "state"), 65534, 65534)],
+    ["somebody else could rename the tools", () => chmodSync(join(folder, "tools"), 0o777)],
+    ["a group could put others there", () => (chownSync(tools, 0, 65534), chmodSync(tools, 0o775))],
+  ])("runs nothing where %s", (_, change) => {
+    change();
+    expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
+  });
+
+  test("removes without a program that later tools do not have any more", () => {
+    const text = command().replace("TEXT=program", "TEXT=earlier");
+    expect(runScript(shell, text, "remove")).toEqual({ stdout: "remove|it's||", stderr: "", status: 0 });
+    expect(runScript(shell, text, "apply").stderr).toBe(sentence);
   });
 
   test("has nothing to remove where the host has neither tools nor a record of it", () => {
@@ -90,7 +110,6 @@ describe("a command", () => {
       A: "b",
       PART: "sshServer",
       PART_HASH: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
-      LIBRARY: "messages lib record files lines trial session strangers sshdAccess",
       TEXTS: "TAKEOVER_TEXT=takeover",
     });
   });

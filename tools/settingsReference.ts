@@ -25,7 +25,7 @@ const examples: Record<string, unknown> = {
   "publicHosts.<name>.permitOpen": ["127.0.0.1:2222"],
   "publicHosts.<name>.portRange": { first: 20000, last: 20099 },
   "publicHosts.<name>.textfileDirectory": "/var/lib/prometheus/node-exporter",
-  "publicHosts.<name>.toolsDirectory": "/srv/ssh-reverse-tunnel",
+  "publicHosts.<name>.toolsDirectory": "/opt/tunnels",
   "publicHosts.<name>.admin.user": "admin",
   "publicHosts.<name>.admin.privateKeyFile": "~/.ssh/id_ed25519",
   "publicHosts.<name>.admin.hostKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx4DM0nZ3bF",

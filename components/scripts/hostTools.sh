@@ -7,6 +7,9 @@
 #   UNTIL_LAST    yes where they go with the stack's last record here, since nobody can come after that
 #   UNPACKED      the folder that holds them now, beside their place; empty where they are there: see installTools.sh
 apply() {
+  case ,$(findmnt -nro OPTIONS -T "$TOOLS_FOLDER" 2>/dev/null), in
+    *,noexec,*) fail "$TOOLS_FOLDER is on a file system that programs cannot run from (noexec); choose another toolsDirectory" ;;
+  esac
   to_folder=$TOOLS_FOLDER/$HASH
   if ! is_whole "$to_folder"; then
     [ -n "$UNPACKED" ] || unpack # another stack's last run has just taken them away
@@ -20,7 +23,10 @@ apply() {
   to_pointer=$to_folder${UNTIL_LAST:+"${NL}until the last record"}$(earlier_folders)
   if [ "$(cat -- "$TOOLS_FILE" 2>/dev/null)" != "$to_pointer" ]; then
     (umask 077 && mkdir -p -- "$STATE/$OWNER" && printf '%s\n' "$to_pointer" >"$TOOLS_FILE.new") && sync_file "$TOOLS_FILE.new" &&
-      mv -f -- "$TOOLS_FILE.new" "$TOOLS_FILE" || cannot "write $TOOLS_FILE" "$TOOLS_FILE"
+      mv -f -- "$TOOLS_FILE.new" "$TOOLS_FILE" || {
+      rm -f -- "$TOOLS_FILE.new"
+      cannot "write $TOOLS_FILE" "$TOOLS_FILE"
+    }
     changed "uses the tools in $to_folder"
   fi
   each_tools_folder drop_unused_tools <"$TOOLS_FILE"
@@ -41,11 +47,10 @@ label_all() {
 # replaces that of record.sh
 takes_tools() { :; }
 
-# replaces that of lib.sh
+# replaces that of lib.sh: also what a run has left that was killed, and what this one has installed where it fails.
 clear_work() {
   [ -z "$UNPACKED" ] || rm -rf -- "$UNPACKED"
-  # What a run has left that was killed.
-  [ -z "$LOCKED" ] || [ "$VERB" != remove ] || drop_unused_tools "$TOOLS_FOLDER"
+  [ -z "$LOCKED" ] || drop_unused_tools "$TOOLS_FOLDER"
 }
 
 main "$@"

@@ -4,13 +4,13 @@
 # It comes first on a host, so it has nothing of the library but its messages.
 #   TOOLS_FOLDER HASH  see hostTools.sh
 #   PACK               a script that writes all files, compressed (gzip) and in base64
-#   LIBRARY            what hostTools.sh needs of the library
 unpack() {
   UNPACKED=$TOOLS_FOLDER/.$HASH.$$
   need_cmd gzip
   need_cmd base64 coreutils
   (umask 022 && mkdir -p -- "$TOOLS_FOLDER" && rm -rf -- "$UNPACKED" && mkdir -- "$UNPACKED") ||
     fail "cannot write in $TOOLS_FOLDER; make room there, or choose another toolsDirectory, and run 'pulumi up' again"
+  refuse_other_keepers # of what was not there before, too
   printf '%s' "$PACK" | base64 -d | gzip -d | (umask 022 && cd -- "$UNPACKED" && sh) && is_whole "$UNPACKED" || {
     rm -rf -- "$UNPACKED"
     rmdir -- "$TOOLS_FOLDER" 2>/dev/null || :
@@ -25,7 +25,7 @@ is_whole() { [ -d "$1" ] && [ "$(LC_ALL=C && export LC_ALL && cat -- "$1"/*/* 2>
 refuse_other_keepers() {
   need_cmd namei util-linux
   rk_other=$(namei -om -- "$TOOLS_FOLDER" | awk '
-    $1 ~ /^[dl]/ && ($2 != "root" || $1 ~ /^d.......w[^tT]/) { print "\"" $4 "\", which is " $2 "'"'"'s, mode " $1; exit }')
+    $1 ~ /^[dl]/ && ($2 != "root" || $1 ~ /^d.......w/ || ($1 ~ /^d....w/ && $3 != "root")) { print "\"" $4 "\" (" $2 ":" $3 ", " $1 ")"; exit }')
   [ -z "$rk_other" ] ||
     fail "somebody else than root could change the tools in $TOOLS_FOLDER, by the folder $rk_other; choose another toolsDirectory, or make that folder root's alone"
 }
@@ -34,14 +34,14 @@ refuse_other_keepers() {
 install_tools() {
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   # The stack's last record here may have taken them away.
-  [ "${1-}" != remove ] || [ -d "$TOOLS_FOLDER" ] || [ -e "/var/lib/ssh-reverse-tunnel/$OWNER/.tools" ] || exit 0
+  it_named=/var/lib/ssh-reverse-tunnel/$OWNER/.tools
+  [ "${1-}" != remove ] || [ -d "$TOOLS_FOLDER" ] || [ -e "$it_named" ] || [ -e "$it_named.new" ] || exit 0
   need_cmd sha256sum coreutils
   refuse_other_keepers
   UNPACKED=
   is_whole "$TOOLS_FOLDER/$HASH" || unpack
-  it_from=${UNPACKED:-$TOOLS_FOLDER/$HASH}
-  for it_part in $LIBRARY; do . "$it_from/lib/$it_part.sh"; done
-  . "$it_from/parts/hostTools.sh"
+  tools=${UNPACKED:-$TOOLS_FOLDER/$HASH}
+  . "$tools/parts/hostTools.sh"
 }
 
 install_tools "$@"

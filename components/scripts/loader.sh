@@ -1,28 +1,38 @@
 # shellcheck shell=sh
-# What every command on a host runs after its header of values: it reads library and part from the tools that HostTools has
-# put there. No path is among the values, so other tools are no other command.
+# What every command on a host runs after its header of values: it reads its part from the tools that HostTools has put
+# there, which reads what it needs of their library. No path is among the values, so other tools are no other command.
 #   HOST OWNER RESOURCE  see lib.sh
-#   PART LIBRARY         the part, and what it needs of the library, in order
+#   PART                 the part
 #   TEXTS                VARIABLE=program, for the texts of programs that the part puts somewhere
 # shellcheck disable=SC1090  # what it reads is checked as parts of each script
 load() {
   STATE=/var/lib/ssh-reverse-tunnel
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   read -r tools 2>/dev/null <"$STATE/$OWNER/.tools" || tools=
-  # The last part of the name is the SHA-256 of all that is in it.
-  case $tools in
-    /*/*) [ "$(LC_ALL=C && export LC_ALL && cat -- "$tools"/*/* 2>/dev/null | sha256sum)" = "${tools##*/}  -" ] || tools= ;;
-    *) tools= ;;
-  esac
-  if [ -z "$tools" ]; then
+  is_whole_and_root || {
     # Nothing of it is on record, so there is nothing to remove.
     if [ "${1-}" = remove ] && [ ! -e "$STATE/$OWNER/$RESOURCE" ]; then exit 0; fi
-    printf "error: %s: the tools of this project are not on this host, or not as they were installed; choose another revision and run 'pulumi up', which installs them\n" "$HOST" >&2
-    exit 3
-  fi
-  for lo_part in $LIBRARY; do . "$tools/lib/$lo_part.sh"; done
-  for lo_text in $TEXTS; do eval "${lo_text%%=*}=\$(cat -- \"\$tools/bin/\${lo_text#*=}\")"; done
+    no_tools
+  }
+  for lo_text in $TEXTS; do
+    # A removal has no use for them, and later tools may not have them.
+    eval "${lo_text%%=*}=\$(cat -- \"\$tools/bin/\${lo_text#*=}\" 2>/dev/null)" || [ "${1-}" = remove ] || no_tools
+  done
   . "$tools/parts/$PART.sh"
+}
+
+# The last part of the name is the SHA-256 of all that is in it. And root runs it, so nobody else may be able to say where
+# it is, or to change it after this look.
+is_whole_and_root() {
+  case $tools in /*/*) ;; *) return 1 ;; esac
+  [ "$(LC_ALL=C && export LC_ALL && cat -- "$tools"/*/* 2>/dev/null | sha256sum)" = "${tools##*/}  -" ] &&
+    [ -z "$(namei -om -- "$STATE/$OWNER/.tools" "$tools" | awk '
+      $1 ~ /^[-dl]/ && ($2 != "root" || $1 ~ /^[-d].......w[^tT]/ || ($1 ~ /^[-d]....w/ && $3 != "root"))')" ]
+}
+
+no_tools() {
+  printf "error: %s: the tools of this project are not on this host, or not as they were installed; choose another revision and run 'pulumi up', which installs them\n" "$HOST" >&2
+  exit 3
 }
 
 load "$@"

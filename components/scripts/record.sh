@@ -118,10 +118,18 @@ each_tools_folder() {
 # drop_unused_tools FOLDER — those in it that are no stack's any more, and what a run that was killed has unpacked.
 drop_unused_tools() {
   for du_tools in "$1"/* "$1"/.*; do
-    case ${du_tools##*/} in
-      *[!0-9a-f.]* | . | ..) continue ;;
-      .*.*) [ ! -d "/proc/${du_tools##*.}" ] || continue ;;
+    # A hash, or ".HASH.PID" of the run that has unpacked it: somebody else's folders may be beside ours.
+    du_hash=${du_tools##*/} du_pid=
+    case $du_hash in
+      .*.*)
+        du_pid=${du_hash##*.}
+        du_hash=${du_hash#.}
+        du_hash=${du_hash%.*}
+        ;;
     esac
+    case $du_pid$du_hash in *[!0-9a-f]*) continue ;; esac
+    [ "${#du_hash}" = 64 ] || continue
+    [ -z "$du_pid" ] || [ ! -d "/proc/$du_pid" ] || continue
     grep -qxF -- "$du_tools" "$STATE"/*/.tools 2>/dev/null </dev/null || rm -rf -- "$du_tools"
   done
   rmdir -- "$1" 2>/dev/null || :

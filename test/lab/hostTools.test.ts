@@ -128,11 +128,13 @@ describe("the tools of our scripts on a host", () => {
     await gate.run("[ ! -e /changed ]");
   });
 
-  it("leave what a run has left that was killed while it unpacked them to the next run", async () => {
-    await gate.run(`mkdir ${DIRECTORY}/.0123456789abcdef.4194304`);
+  it("leave what a run has left that was killed while it unpacked them to the next run, and let others' folders be", async () => {
+    const left = `${DIRECTORY}/.${"0123456789abcdef".repeat(4)}.4194304`;
+    const others = ["2024", "cafe", "2.4", ".ab"].map((name) => `${DIRECTORY}/${name}`).join(" ");
+    await gate.run(`mkdir ${left} ${others}`);
     changes = { ...changes, revision: "4" };
     await stack.up();
-    await gate.run(`[ ! -e ${DIRECTORY}/.0123456789abcdef.4194304 ]`);
+    await gate.run(`[ ! -e ${left} ] && rmdir ${others}`);
   });
 
   it("move with their setting to another folder", async () => {
@@ -149,21 +151,32 @@ describe("the tools of our scripts on a host", () => {
       await expect(stack.up()).rejects.toThrow(sentence);
       changes = good;
     };
-    await gate.run("mkdir -m 777 /srv/open && mkdir /srv/hers /srv/read-only && chown nobody /srv/hers");
-    await gate.run("mount -t tmpfs -o ro tmpfs /srv/read-only");
+    await gate.run(
+      "mkdir -m 777 /srv/open && mkdir /srv/hers /srv/read-only /srv/no-exec && chown nobody /srv/hers",
+    );
+    await gate.run("mkdir -m 2775 /srv/theirs && chgrp staff /srv/theirs");
+    await gate.run("mount -t tmpfs -o ro,mode=755 tmpfs /srv/read-only");
+    await gate.run("mount -t tmpfs -o noexec,mode=755 tmpfs /srv/no-exec");
     await refused(
       "/srv/open/tools",
-      'by the folder "open", which is root\'s, mode drwxrwxrwx; choose another toolsDirectory',
+      'by the folder "open" (root:root, drwxrwxrwx); choose another toolsDirectory',
     );
     await refused(
       "/srv/hers",
-      'by the folder "hers", which is nobody\'s, mode drwxr-xr-x; choose another toolsDirectory',
+      'by the folder "hers" (nobody:root, drwxr-xr-x); choose another toolsDirectory',
     );
+    await refused(
+      "/srv/theirs",
+      'by the folder "theirs" (root:staff, drwxrwsr-x); choose another toolsDirectory',
+    );
+    await refused("/srv/no-exec", "/srv/no-exec is on a file system that programs cannot run from (noexec)");
     await refused(
       "/srv/read-only/tools",
       "cannot write in /srv/read-only/tools; make room there, or choose another toolsDirectory",
     );
-    await gate.run("umount /srv/read-only && rmdir /srv/hers /srv/read-only /srv/open");
+    await gate.run(
+      "umount /srv/read-only /srv/no-exec && rmdir /srv/hers /srv/theirs /srv/no-exec /srv/read-only /srv/open",
+    );
     await stack.up();
   });
 

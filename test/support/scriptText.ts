@@ -13,7 +13,7 @@ const names = readdirSync(new URL("../../components/scripts", import.meta.url))
   .map((file) => file.slice(0, -".sh".length))
   .filter((name) => !(scriptLibrary as readonly string[]).includes(name));
 
-const forLoader = ["PART", "PART_HASH", "LIBRARY", "TEXTS"];
+const forLoader = ["PART", "PART_HASH", "TEXTS"];
 
 /** Their names by all that stands behind the header where all of it travels. */
 const whole = new Map(names.map((name) => [scriptText(name, {}), name]));

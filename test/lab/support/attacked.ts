@@ -292,9 +292,12 @@ export class Attacked {
 
   /** Without what differs from run to run, and what is there only while something is done. */
   private async recordLines(): Promise<string[]> {
-    const { stdout } = await this.host.run(`find ${RECORDS} -type f ! -name .stack-id -exec cat {} +`, {
-      allowFailure: true,
-    });
+    const { stdout } = await this.host.run(
+      `find ${RECORDS} -type f ! -name .stack-id ! -name .tools -exec cat {} +`,
+      {
+        allowFailure: true,
+      },
+    );
     return stdout
       .split("\n")
       .filter((line) => line !== "" && !TRANSIENT.test(line))

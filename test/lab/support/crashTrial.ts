@@ -200,7 +200,7 @@ const ofNoAccount =
 /** Says what is wrong in files that may differ from before and from the end: records and keys. */
 const look = `
   sshd -t 2>&1
-  find ${RECORDS} -type f ! -name '*.new' ! -name .stack-id 2>/dev/null | while read -r record; do
+  find ${RECORDS} -type f ! -name '*.new' ! -name .stack-id ! -name .tools 2>/dev/null | while read -r record; do
     [ -s "$record" ] && [ -z "$(tail -c 1 "$record")" ] && ! grep -vP '^[a-z_]+\\t.' "$record" || echo "$record is not whole"
   done
   find /root /home /var/lib/tunnel-* -path '*/ssh-reverse-tunnel/*.key' 2>/dev/null | while read -r key; do

@@ -16,7 +16,7 @@ export interface Cut {
 
 /** Programs that only look. All others are steps: one that is missing here costs time and hides nothing. */
 const readers =
-  "awk basename bash busybox cat cmp cut date df dirname env find flock getent grep groups head hostname id ls md5sum mktemp namei od paste pgrep ps readlink selinuxenabled seq setsid sh sleep sort ss ssh sshd stat su sync tail test timeout tr true uname wc xargs";
+  "awk base64 basename bash busybox cat cmp cut date df dirname env find flock getent grep groups gzip head hostname id ls md5sum mktemp namei od paste pgrep ps readlink selinuxenabled seq setsid sh sha256sum sleep sort ss ssh sshd stat su sync tail test timeout tr true uname wc xargs";
 
 const folder = "/run/cuts";
 
@@ -84,13 +84,16 @@ export async function listCuts(host: Host, stdin: string, verb: string): Promise
   const lines = stdout.split("\n").filter((line) => line !== "");
   const cuts = lines.map((line, index) => {
     const [disk = "", ...words] = line.split(" ");
-    return { disk, number: index + 1, moment: words.join(" ").trim() };
+    return { disk, number: index + 1, moment: withoutPid(words.join(" ").trim()) };
   });
   return cuts.filter(
     ({ moment, disk }, index) =>
       disk !== cuts[index - 1]?.disk || (moment.startsWith("after") && !onlyFiles.test(moment)),
   );
 }
+
+/** Tools are unpacked into a folder that has the number of the process in its name. */
+const withoutPid = (moment: string) => moment.replaceAll(/(\/\.[0-9a-f]{64})\.\d+/g, "$1.PID");
 
 /** Steps that leave no other trace than on the disk. */
 const onlyFiles = /^after (chmod|chown|cp|mkdir|mv|rm|rmdir|setpriv) /;
@@ -107,7 +110,7 @@ export async function cutAt(host: Host, stdin: string, verb: string, cut: Cut, t
     { input: stdin },
   );
   const [moment, ...rest] = stdout.split("\n");
-  if (moment?.trim() !== cut.moment) {
+  if (withoutPid(moment?.trim() ?? "") !== cut.moment) {
     throw new Error(`${verb} was to be killed ${cut.moment}, and was not: ${stdout}`);
   }
   return rest.join("\n");
