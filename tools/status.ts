@@ -172,7 +172,7 @@ const run = promisify(execFile);
 async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   const { address, file, args, env } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
   const command = [
-    "PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
+    "env PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
     "--json",
     ...host.tunnels,
   ].join(" ");
