@@ -28,6 +28,8 @@ export interface StackOptions {
   stackFile?: string;
   /** The stack's state and settings live under this folder, which is made where it is missing. */
   directory: string;
+  /** Variables of the engine's environment, beside the lab's own. */
+  env?: Record<string, string>;
   /** What the engine prints, as it prints it. */
   onOutput?: (text: string) => void;
   /** Every event of the engine. */
@@ -83,6 +85,7 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
         // Of the two, the environment's backend would win over the project's.
         PULUMI_BACKEND_URL: backend,
         PULUMI_CONFIG_PASSPHRASE: process.env.PULUMI_CONFIG_PASSPHRASE ?? PASSPHRASE,
+        ...options.env,
       },
       projectSettings: projectSettings(project, engine, backend),
     },
