@@ -173,7 +173,7 @@ function checkHowOftenChecksLook({ internalHosts }: Settings, report: Report): v
       if (before < 1 && now >= 1) {
         report(
           ["internalHosts", host, "watchdogIntervalSec"],
-          `must be longer, or healthIntervalSec: all forwards to ${targetHost}:${targetPort} together are looked at once a second or more often, and sshd of OpenSSH 9.8 and later refuses everyone who comes through them then`,
+          `is too short: together, the checks would probe ${targetHost}:${targetPort} at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec`,
         );
       }
     }

@@ -48,12 +48,12 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   }
   if (!isRemotePort(remotePort)) {
     throw inputError(
-      `the forward '${name}': '${remotePort}' is no remote port; write a port from 1024 to 65535, or 'auto'`,
+      `the forward '${name}': '${remotePort}' is not a valid remote port: expected a port from 1024 to 65535, or 'auto'`,
     );
   }
   if (!isListener(listen)) {
     throw inputError(
-      `the forward '${name}': '${listen}' is no listener; write 'loopback', 'all' or an IP address of the public host`,
+      `the forward '${name}': '${listen}' is not a valid listen address: expected 'loopback', 'all' or an IP address of the public host`,
     );
   }
   const target = parseTarget(args.target);

@@ -12,7 +12,7 @@ export interface Host {
    */
   connection: command.types.input.remote.ConnectionArgs;
   /**
-   * Any text; another text makes every script look at the host again, and mend what is not as it should be.
+   * Any text. Change it to any new value to have every script check the host again and repair drift.
    * @default ""
    */
   revision?: pulumi.Input<string>;

@@ -29,7 +29,7 @@ export function parseNetwork(text: string): Network | { mistake: string } {
   }
   const prefix = Number(length ?? bits);
   if (prefix === 0) {
-    return { mistake: "must be smaller than all addresses: leave `sources` out where everyone may come" };
+    return { mistake: "must not cover every address: leave `sources` out to admit everyone" };
   }
   const family = version === 4 ? ipaddr.IPv4 : ipaddr.IPv6;
   const first = family.networkAddressFromCIDR(`${address}/${prefix}`).toString();

@@ -176,7 +176,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
     [
       "a source that is everyone",
       forwardWith({ listen: "all", sources: ["0.0.0.0/0"] }),
-      'internalHosts.nas.forwards.ssh.sources.0: found "0.0.0.0/0"; must be smaller than all addresses: leave `sources` out where everyone may come',
+      'internalHosts.nas.forwards.ssh.sources.0: found "0.0.0.0/0"; must not cover every address: leave `sources` out to admit everyone',
     ],
     [
       "sources with nothing in them",
@@ -301,7 +301,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
     [
       "a restart without a pause",
       nasWith({ keepAlive: { restartSec: 0 } }),
-      "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with one digit behind the point at most",
+      "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with at most one decimal place",
     ],
     [
       "a preset that nobody knows",
@@ -391,7 +391,7 @@ describe("checks that look at one sshd from many sides", () => {
 
   test("may not look once a second, for which a newer sshd refuses whoever comes through the tunnel", () => {
     expect(mistakes(nas(3, 5, 5))).toEqual([
-      "internalHosts.nas.watchdogIntervalSec: found 5; must be longer, or healthIntervalSec: all forwards to 127.0.0.1:22 together are looked at once a second or more often, and sshd of OpenSSH 9.8 and later refuses everyone who comes through them then",
+      "internalHosts.nas.watchdogIntervalSec: found 5; is too short: together, the checks would probe 127.0.0.1:22 at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec",
     ]);
   });
 

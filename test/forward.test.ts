@@ -60,7 +60,7 @@ describe("a forward", () => {
 
   test.each([0, 1023, 65536, 8080.5, NaN])("has no remote port %d", (remotePort) => {
     expect(() => resolveForward("web", { remotePort, target: 80 })).toThrow(
-      `the forward 'web': '${remotePort}' is no remote port; write a port from 1024 to 65535, or 'auto'`,
+      `the forward 'web': '${remotePort}' is not a valid remote port: expected a port from 1024 to 65535, or 'auto'`,
     );
   });
 
@@ -68,7 +68,7 @@ describe("a forward", () => {
     "does not listen on %j",
     (listen) => {
       expect(() => resolveForward("web", { remotePort: 8080, target: 80, listen })).toThrow(
-        `the forward 'web': '${listen}' is no listener; write 'loopback', 'all' or an IP address of the public host`,
+        `the forward 'web': '${listen}' is not a valid listen address: expected 'loopback', 'all' or an IP address of the public host`,
       );
     },
   );

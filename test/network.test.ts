@@ -40,7 +40,7 @@ describe("a network", () => {
 
   test.each(["0.0.0.0/0", "::/0"])("is smaller than %s", (text) => {
     expect(parseNetwork(text)).toEqual({
-      mistake: "must be smaller than all addresses: leave `sources` out where everyone may come",
+      mistake: "must not cover every address: leave `sources` out to admit everyone",
     });
   });
 
