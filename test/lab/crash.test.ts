@@ -113,39 +113,39 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
   });
 
   sometimes.describe("after all these", () => {
-  it("has in the end the same tunnel as a first up, and it works", async () => {
-    await stack.setConfig({ revision: "2" }); // the keys are others
-    await stack.up();
-    expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
-    for (const host of [gate, nas]) {
-      const changes = await host.changesSince(whole[host.name]!);
-      expect(changes.filter((line) => !/ \((content|mtime)\)$/.test(line))).toEqual([]);
-    }
-  });
+    it("has in the end the same tunnel as a first up, and it works", async () => {
+      await stack.setConfig({ revision: "2" }); // the keys are others
+      await stack.up();
+      expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
+      for (const host of [gate, nas]) {
+        const changes = await host.changesSince(whole[host.name]!);
+        expect(changes.filter((line) => !/ \((content|mtime)\)$/.test(line))).toEqual([]);
+      }
+    });
 
-  it("leaves nothing of that tunnel after destroy", async () => {
-    await stack.destroy();
-    for (const host of [gate, nas]) expect(await leftovers(host, before[host.name]!)).toEqual([]);
-  });
+    it("leaves nothing of that tunnel after destroy", async () => {
+      await stack.destroy();
+      for (const host of [gate, nas]) expect(await leftovers(host, before[host.name]!)).toEqual([]);
+    });
 
     it("is made up for in a home that belongs to root, too", async () => {
-    await nas.run("useradd --create-home bob && chown root:root /home/bob");
-    const key = { account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
-    const keys = await openStack({
-      project: "p",
-      stack: "keys",
-      program: () =>
-        Promise.resolve(void new AuthorizedKey("key", { host: hostWithTools(lab, nas), ...key })),
-      directory: `${lab.directory}/stacks/keys`,
+      await nas.run("useradd --create-home bob && chown root:root /home/bob");
+      const key = { account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
+      const keys = await openStack({
+        project: "p",
+        stack: "keys",
+        program: () =>
+          Promise.resolve(void new AuthorizedKey("key", { host: hostWithTools(lab, nas), ...key })),
+        directory: `${lab.directory}/stacks/keys`,
+      });
+      await keys.up();
+      const scripts = await remoteScripts(keys);
+      await removeAll(scripts);
+      const trial = new CrashTrial(nas, scripts, () => mayLogIn("nas"));
+      await trial.run();
+      expect(trial.findings).toEqual([]);
+      expect((await nas.run("stat -c %U /home/bob/.ssh")).stdout).toBe("bob");
     });
-    await keys.up();
-    const scripts = await remoteScripts(keys);
-    await removeAll(scripts);
-    const trial = new CrashTrial(nas, scripts, () => mayLogIn("nas"));
-    await trial.run();
-    expect(trial.findings).toEqual([]);
-    expect((await nas.run("stat -c %U /home/bob/.ssh")).stdout).toBe("bob");
-  });
   });
 });
 

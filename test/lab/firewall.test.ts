@@ -158,59 +158,59 @@ describe("a port that others may reach", () => {
       sometimes.it(
         "keeps rules of the administrator's, the same and for others, and what two stacks need until the last is gone",
         async () => {
-        const [four, six] = visitor.networks("in");
-        const other = visitor.networks("out")[0];
-        await gate.run(`${admit(four)}; ${admit("192.0.2.0/24")}`);
-        const withTheirs = await rulesNow();
-        expect(withTheirs).toContain("192.0.2.0/24");
-        const [first, second] = [
-          await ports("first", [{ port: 8080, sources: [four, six, other] }]),
-          await ports("second", [{ port: 8080, sources: [six] }]),
-        ];
-        await first.up();
-        await second.up();
-        expect(await rulesNow()).toContain(other);
-        await gate.run(restart);
-        await first.destroy();
-        expect(await rulesNow()).toContain(six);
-        expect(await rulesNow()).not.toContain(other);
-        await second.destroy();
-        expect(await rulesNow()).toBe(withTheirs);
-        await gate.run(`${admit(four, true)}; ${admit("192.0.2.0/24", true)}`);
+          const [four, six] = visitor.networks("in");
+          const other = visitor.networks("out")[0];
+          await gate.run(`${admit(four)}; ${admit("192.0.2.0/24")}`);
+          const withTheirs = await rulesNow();
+          expect(withTheirs).toContain("192.0.2.0/24");
+          const [first, second] = [
+            await ports("first", [{ port: 8080, sources: [four, six, other] }]),
+            await ports("second", [{ port: 8080, sources: [six] }]),
+          ];
+          await first.up();
+          await second.up();
+          expect(await rulesNow()).toContain(other);
+          await gate.run(restart);
+          await first.destroy();
+          expect(await rulesNow()).toContain(six);
+          expect(await rulesNow()).not.toContain(other);
+          await second.destroy();
+          expect(await rulesNow()).toBe(withTheirs);
+          await gate.run(`${admit(four, true)}; ${admit("192.0.2.0/24", true)}`);
         },
       );
 
       sometimes.it(
         "is reached from nowhere else, whatever the administrator lets in, and that is as before after destroy",
         async () => {
-        await serve();
-        await gate.run(lettingAllIn);
-        await becomes(everyone);
-        const theirs = await rulesNow();
-        const some = await ports("some", [{ port: 8080, sources: visitor.networks("in") }]);
-        await some.up();
-        await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
-        await some.destroy();
-        expect(await rulesNow()).toBe(theirs);
-        await becomes(everyone);
-        await gate.run(`${lettingNoneIn}`);
+          await serve();
+          await gate.run(lettingAllIn);
+          await becomes(everyone);
+          const theirs = await rulesNow();
+          const some = await ports("some", [{ port: 8080, sources: visitor.networks("in") }]);
+          await some.up();
+          await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
+          await some.destroy();
+          expect(await rulesNow()).toBe(theirs);
+          await becomes(everyone);
+          await gate.run(`${lettingNoneIn}`);
         },
       );
 
       sometimes.it(
         "is kept from all but some who were everyone before, and is everyone's again",
         async () => {
-        await serve();
-        const [all, some] = [[{ port: 8080 }], [{ port: 8080, sources: visitor.networks("in") }]];
-        await (await ports("all", all)).up();
-        await becomes(everyone);
-        await (await ports("all", some)).up();
-        await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
-        const stack = await ports("all", all);
-        await stack.up();
-        await becomes(everyone);
-        await stack.destroy();
-        await becomes(nobody);
+          await serve();
+          const [all, some] = [[{ port: 8080 }], [{ port: 8080, sources: visitor.networks("in") }]];
+          await (await ports("all", all)).up();
+          await becomes(everyone);
+          await (await ports("all", some)).up();
+          await becomes({ ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" });
+          const stack = await ports("all", all);
+          await stack.up();
+          await becomes(everyone);
+          await stack.destroy();
+          await becomes(nobody);
         },
       );
     },
@@ -239,48 +239,48 @@ describe("a port that others may reach", () => {
   sometimes.it(
     "is kept from others again, and from none of its sources, where somebody took away ufw's rule",
     async () => {
-    const { begin, end, rules } = walls.ufw;
-    await gate.run(`${begin} && ufw default allow >/dev/null`);
-    onTestFinished(async () => {
-      await gate.run(`ufw default deny >/dev/null; ${end}`);
-    });
-    await serve();
-    const before = (await gate.run(rules)).stdout;
-    const [four, six] = visitor.networks("in");
-    const other = await ports("other", [{ port: 8080, sources: [six] }]);
-    await other.up();
-    await (await ports("some", [{ port: 8080, sources: [four] }])).up();
-    const inside = { ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" };
-    await becomes(inside);
-    for (const half of ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]) {
-      await gate.run(`ufw delete deny from ${half} to any port 8080 proto tcp`);
-    }
-    await becomes(everyone);
-    const stack = await ports("some", [{ port: 8080, sources: [four, "192.0.2.0/24"] }]);
-    await stack.up();
-    await becomes(inside);
-    await other.destroy();
-    await stack.destroy();
-    expect((await gate.run(rules)).stdout).toBe(before);
+      const { begin, end, rules } = walls.ufw;
+      await gate.run(`${begin} && ufw default allow >/dev/null`);
+      onTestFinished(async () => {
+        await gate.run(`ufw default deny >/dev/null; ${end}`);
+      });
+      await serve();
+      const before = (await gate.run(rules)).stdout;
+      const [four, six] = visitor.networks("in");
+      const other = await ports("other", [{ port: 8080, sources: [six] }]);
+      await other.up();
+      await (await ports("some", [{ port: 8080, sources: [four] }])).up();
+      const inside = { ...nobody, "in, IPv4": "gate", "in, IPv6": "gate" };
+      await becomes(inside);
+      for (const half of ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]) {
+        await gate.run(`ufw delete deny from ${half} to any port 8080 proto tcp`);
+      }
+      await becomes(everyone);
+      const stack = await ports("some", [{ port: 8080, sources: [four, "192.0.2.0/24"] }]);
+      await stack.up();
+      await becomes(inside);
+      await other.destroy();
+      await stack.destroy();
+      expect((await gate.run(rules)).stdout).toBe(before);
     },
   );
 
   sometimes.it(
     "is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses",
     async () => {
-    const { begin, end, rules } = walls.ufw;
-    await gate.run("cp -a /etc/default/ufw /tmp/ && sed -i s/^IPV6=yes/IPV6=no/ /etc/default/ufw");
-    onTestFinished(async () => {
-      await gate.run(`${end}; cp -a /tmp/ufw /etc/default/ufw`);
-    });
-    await gate.run(begin);
-    await serve();
-    const before = (await gate.run(rules)).stdout;
-    const stack = await ports("four", [{ port: 8080, sources: visitor.networks("in") }]);
-    await stack.up();
-    await becomes({ ...nobody, "in, IPv4": "gate" });
-    await stack.destroy();
-    expect((await gate.run(rules)).stdout).toBe(before);
+      const { begin, end, rules } = walls.ufw;
+      await gate.run("cp -a /etc/default/ufw /tmp/ && sed -i s/^IPV6=yes/IPV6=no/ /etc/default/ufw");
+      onTestFinished(async () => {
+        await gate.run(`${end}; cp -a /tmp/ufw /etc/default/ufw`);
+      });
+      await gate.run(begin);
+      await serve();
+      const before = (await gate.run(rules)).stdout;
+      const stack = await ports("four", [{ port: 8080, sources: visitor.networks("in") }]);
+      await stack.up();
+      await becomes({ ...nobody, "in, IPv4": "gate" });
+      await stack.destroy();
+      expect((await gate.run(rules)).stdout).toBe(before);
     },
   );
 

@@ -156,7 +156,7 @@ describe("with hostile values on hostile hosts", () => {
       .pop();
     const { stdout } = await nas.run(`systemctl show -P ExecStart ${unit}`);
     expect(/argv\[\]=(.*?) ;/.exec(stdout)?.[1]).toBe(
-      `/usr/local/lib/${unit}/bin/tunnel ${unit} 30 -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:${port}:[::1]:22`,
+      `/opt/ssh-reverse-tunnel/${unit}/bin/tunnel ${unit} 30 -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:${port}:[::1]:22`,
     );
     expect((await nas.run(`systemctl show -P User ${unit}`)).stdout).toBe(account);
     for (const host of [gate, nas]) {
@@ -198,6 +198,7 @@ describe("with hostile values on hostile hosts", () => {
     await gate.run(`usermod --home '/srv/100%' --move-home ${account}`);
     expect(await failedUp(refused)).toContain("ssh cannot read keys from /srv/100%/.ssh, since it takes");
     await gate.run(`usermod --home ${shellQuote(home)} --move-home ${account}`);
+    await refused.destroy(); // of the tools of our scripts
     expect(await leftovers(gate, before.gate!)).toEqual([]);
   });
 

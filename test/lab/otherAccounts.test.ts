@@ -145,7 +145,7 @@ EOT
   });
 
   it("writes no priority, no escape and no flood into the journal with the public host's takeover, and the tunnel comes up", async () => {
-    const path = (await gate.run("ls /opt/ssh-reverse-tunnel/*/bin/takeover")).stdout;
+    const path = (await gate.run("ls /opt/ssh-reverse-tunnel/ssh-*/bin/takeover")).stdout;
     await gate.run(
       `cat >${path} <<'EOT'
 #!/bin/sh
@@ -173,10 +173,9 @@ EOT
     await gate.run("rm /etc/ssh/sshd_config.d/99-banner.conf /etc/banner; systemctl reload ssh");
     await stack.destroy();
     for (const host of [gate, nas]) {
-      const left = await host.run(
-        "ls -d /run/ssh-* /usr/local/lib/ssh-* 2>/dev/null; findmnt -n | grep ssh-tunnel",
-        { allowFailure: true },
-      );
+      const left = await host.run("ls -d /run/ssh-* /opt/ssh-* 2>/dev/null; findmnt -n | grep ssh-tunnel", {
+        allowFailure: true,
+      });
       expect(left.stdout).toBe("");
     }
   });

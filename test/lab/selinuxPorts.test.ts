@@ -87,44 +87,44 @@ describe("ports of a forward in a host's SELinux policy", () => {
     sometimes.it(
       "changes one port of a range that has another type by policy, and gives it back to the range",
       async () => {
-      const before = await typesOf(10005);
-      expect(before).toContain("http_cache_port_t 10001-10010");
-      const stack = await selinux("by-range", 10005);
-      await stack.up();
-      expect(await local()).toMatch(/^ssh_port_t +tcp +10005$/);
-      expect(await typesOf(10005)).toEqual([...before, "ssh_port_t 10005"].sort());
-      await stack.destroy();
-      expect(await typesOf(10005)).toEqual(before);
+        const before = await typesOf(10005);
+        expect(before).toContain("http_cache_port_t 10001-10010");
+        const stack = await selinux("by-range", 10005);
+        await stack.up();
+        expect(await local()).toMatch(/^ssh_port_t +tcp +10005$/);
+        expect(await typesOf(10005)).toEqual([...before, "ssh_port_t 10005"].sort());
+        await stack.destroy();
+        expect(await typesOf(10005)).toEqual(before);
       },
     );
 
     sometimes.it(
       "changes a port of another type by the administrator, and gives that type back",
       async () => {
-      await gate.run("semanage port -a -t http_port_t -p tcp 2223");
-      const stack = await selinux("by-admin", 2223);
-      await stack.up();
-      expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
-      await stack.destroy();
-      expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
-      await gate.run("semanage port -d -p tcp 2223");
+        await gate.run("semanage port -a -t http_port_t -p tcp 2223");
+        const stack = await selinux("by-admin", 2223);
+        await stack.up();
+        expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
+        await stack.destroy();
+        expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
+        await gate.run("semanage port -d -p tcp 2223");
       },
     );
 
     sometimes.it(
       "refuses a port inside a range of another type by the administrator, and leaves the range alone",
       async () => {
-      await gate.run("semanage port -a -t http_port_t -p tcp 2230-2239");
-      const stack = await selinux("in-admins-range", 2235);
-      await expect(stack.up()).rejects.toThrow(
-        `error: gate (${gate.address}): port 2235 is in the range 2230-2239 that has the SELinux type http_port_t by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand`,
-      );
-      // That is so: semanage itself refuses it.
-      const byHand = await gate.run("semanage port -a -t ssh_port_t -p tcp 2235", { allowFailure: true });
-      expect(byHand.exitCode).not.toBe(0);
-      await stack.destroy();
-      expect(await local()).toMatch(/^http_port_t +tcp +2230-2239$/);
-      await gate.run("semanage port -d -p tcp 2230-2239");
+        await gate.run("semanage port -a -t http_port_t -p tcp 2230-2239");
+        const stack = await selinux("in-admins-range", 2235);
+        await expect(stack.up()).rejects.toThrow(
+          `error: gate (${gate.address}): port 2235 is in the range 2230-2239 that has the SELinux type http_port_t by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand`,
+        );
+        // That is so: semanage itself refuses it.
+        const byHand = await gate.run("semanage port -a -t ssh_port_t -p tcp 2235", { allowFailure: true });
+        expect(byHand.exitCode).not.toBe(0);
+        await stack.destroy();
+        expect(await local()).toMatch(/^http_port_t +tcp +2230-2239$/);
+        await gate.run("semanage port -d -p tcp 2230-2239");
       },
     );
 
