@@ -47,8 +47,11 @@ export function labHost(
   };
 }
 
-/** The same within a program, with the tools of our scripts: for components that are tried without PublicHost and InternalHost. */
-export function hostWithTools(lab: Lab, host: Host): RemoteHost {
+/**
+ * The same within a program, with the tools of our scripts: for components that are tried without PublicHost and InternalHost.
+ * No other resource of the program may have their name.
+ */
+export function hostWithTools(lab: Lab, host: Host, name = `${host.name}-tools`): RemoteHost {
   const known = labHost(lab, host);
-  return { ...known, after: [new HostTools(`${host.name}-tools`, { host: known })] };
+  return { ...known, after: [new HostTools(name, { host: known })] };
 }

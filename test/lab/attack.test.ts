@@ -105,7 +105,7 @@ const attacker = readFileSync(fileURLToPath(new URL("support/attacker.py", impor
 /** Lets the host's own key in: that it works below a home on gate is all that matters here. */
 function keyOfAlice(lab: Lab, gate: Host, nas: Host): void {
   new AuthorizedKey("alice-authorized-key", {
-    host: hostWithTools(lab, gate),
+    host: hostWithTools(lab, gate, "alice-tools"),
     account: "alice",
     publicKey: nas.hostKey,
     options: ["restrict"],

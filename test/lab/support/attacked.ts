@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { exitStatus } from "../../../components/connectionAdvice.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Snapshot } from "../../../lab/snapshot.ts";
 import type { RemoteScript } from "./remoteScripts.ts";
@@ -180,7 +181,7 @@ export class Attacked {
     );
     if (!result) return;
     const { exitCode, stderr } = result;
-    if ((exitCode !== 0 && exitCode !== 3) || (exitCode === 3 && !/^error: /m.test(stderr))) {
+    if (exitCode !== 0 && !(OWN_ENDS.includes(exitCode) && /^error: /m.test(stderr))) {
       this.findings.push(`status: ${name} ended with ${exitCode}: ${stderr.slice(-600)}`);
     }
   }
@@ -316,12 +317,15 @@ export class Attacked {
   }
 }
 
+/** The statuses of a script that has said why it ends. */
+const OWN_ENDS = [3, ...Object.values(exitStatus)];
+
 /** There only in the middle of an apply, or while a change is on trial. */
 const TRANSIENT =
   /^restart\tssh-tunnel-nas[a-z-]*\.(service|timer)$|^file\t~alice\/\.ssh\/ssh-reverse-tunnel\/nas\.key\.new(\.pub)?$/;
 
 const RUNNING = new RegExp(
-  `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-at-boot.service$`,
+  `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-(at-boot|again).service$`,
 );
 
 function replaced(text: string, what: string, by: string): string {
