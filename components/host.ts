@@ -42,8 +42,11 @@ export interface Host {
   after?: pulumi.Resource[];
 }
 
+/** Where nobody says otherwise. */
+export const defaultToolsDirectory = "/opt/ssh-reverse-tunnel";
+
 /** @see Host.toolsDirectory */
-export function toolsDirectoryOf({ toolsDirectory = "/opt/ssh-reverse-tunnel" }: Host): string {
+export function toolsDirectoryOf({ toolsDirectory = defaultToolsDirectory }: Host): string {
   return checked("folder", toolsDirectory);
 }
 

@@ -1,11 +1,17 @@
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { toolsDirectoryOf } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import { installedProgram, libraryOf, readScript, scriptLibrary, withoutComments } from "./remoteScript.ts";
+import {
+  installedProgram,
+  libraryOf,
+  readScript,
+  scriptLibrary,
+  scriptNames,
+  withoutComments,
+} from "./remoteScript.ts";
 
 /** Arguments of {@link HostTools}. */
 export interface HostToolsArgs {
@@ -29,7 +35,7 @@ export class HostTools extends RemoteComponent {
   constructor(name: string, args: HostToolsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("HostTools", name, opts);
     const { host } = args;
-    const { hash, pack } = packedTools();
+    const { hash, pack } = (packed ??= packedTools());
     this.run(`${name}-script`, {
       host,
       script: "installTools",
@@ -53,14 +59,10 @@ const travelling: readonly string[] = ["hostFacts", "installTools", "loader", ..
 
 /** Every file of the tools, by its path in their folder. */
 export function toolFiles(): Record<string, string> {
-  const namesIn = (folder: string) =>
-    readdirSync(new URL(`./scripts/${folder}`, import.meta.url))
-      .filter((file) => file.endsWith(".sh"))
-      .map((file) => file.slice(0, -".sh".length));
-  const programs = namesIn("installed").map(
+  const programs = scriptNames("installed").map(
     (name) => [`bin/${name}`, `${installedProgram(name)}\n`] as const,
   );
-  const parts = namesIn("").filter((name) => !travelling.includes(name));
+  const parts = scriptNames().filter((name) => !travelling.includes(name));
   return Object.fromEntries(
     [
       ...programs.filter(([, text]) => text.startsWith("#!")),
@@ -77,8 +79,16 @@ function readsLibrary(part: string): string {
   return `for library in ${libraryOf(part).join(" ")}; do . "$tools/lib/$library.sh"; done\n`;
 }
 
+/** The same for all hosts of a run. */
+let packed: Tools | undefined;
+
+interface Tools {
+  hash: string;
+  pack: string;
+}
+
 /** The tools as one text, and the SHA-256 of their content in the order of their paths. */
-function packedTools(): { hash: string; pack: string } {
+function packedTools(): Tools {
   const files = Object.entries(toolFiles());
   const hash = createHash("sha256")
     .update(files.map(([, text]) => text).join(""))

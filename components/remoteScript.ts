@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
@@ -138,6 +138,13 @@ export class Program {
 /** A shell script of this folder. */
 export function readScript(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.sh`, import.meta.url), "utf8");
+}
+
+/** The names of the shell scripts in this folder, or in one of those below it. */
+export function scriptNames(folder = ""): string[] {
+  return readdirSync(new URL(`./scripts/${folder}`, import.meta.url))
+    .filter((file) => file.endsWith(".sh"))
+    .map((file) => file.slice(0, -".sh".length));
 }
 
 /** A program that goes to the hosts, `scripts/installed/<name>.sh`, with what it names in its line "# needs: …" in that place. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isListener, parseTarget, sourcesMistake } from "./forward.ts";
+import { defaultToolsDirectory } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
 import { networkWords, parseNetwork } from "./network.ts";
@@ -121,17 +122,16 @@ const range = settings({ first: port.describe("First port."), last: port.describ
   must("a range whose first port is not above its last"),
 );
 
-const textfileDirectory = text(
-  "the absolute path of a folder, without a slash at the end",
-  namePatterns.folder,
-)
+const folder = text("the absolute path of a folder, without a slash at the end", namePatterns.folder);
+
+const textfileDirectory = folder
   .optional()
   .describe(
     "A folder in which a node_exporter on it looks for text files; `ssh-tunnel-<name>.prom` is added. Absent: none is.",
   );
 
-const toolsDirectory = text("the absolute path of a folder, without a slash at the end", namePatterns.folder)
-  .default("/opt/ssh-reverse-tunnel")
+const toolsDirectory = folder
+  .default(defaultToolsDirectory)
   .describe(
     "The folder for this project's scripts and programs on the host. Root runs them, so each folder on the way must be root's alone; with SELinux, choose one below `/opt`, where programs may be started from.",
   );

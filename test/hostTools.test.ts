@@ -1,22 +1,18 @@
-import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { HostTools } from "../components/index.ts";
 import { toolFiles } from "../components/hostTools.ts";
+import { scriptNames } from "../components/remoteScript.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "./support/mocks.ts";
 
 const files = toolFiles();
-const namesIn = (folder: string) =>
-  readdirSync(new URL(`../components/scripts/${folder}`, import.meta.url))
-    .filter((file) => file.endsWith(".sh"))
-    .map((file) => file.slice(0, -".sh".length));
 
 test("the tools are all that commands run: library, parts and programs", () => {
   const all = Object.keys(files).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
   const before = ["hostFacts", "installTools", "loader"];
-  const piecesOfPrograms = namesIn("installed").filter((name) => !all.includes(name));
+  const piecesOfPrograms = scriptNames("installed").filter((name) => !all.includes(name));
   expect([...all, ...before].sort()).toEqual(
-    [...namesIn(""), ...namesIn("installed")].filter((name) => !piecesOfPrograms.includes(name)).sort(),
+    [...scriptNames(), ...scriptNames("installed")].filter((name) => !piecesOfPrograms.includes(name)).sort(),
   );
   expect(piecesOfPrograms).toEqual(["reasons", "state"]);
 });

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readScript } from "../components/remoteScript.ts";
+import { readScript, scriptNames } from "../components/remoteScript.ts";
 import { runScript, shells, testScript } from "./support/shells.ts";
 
 let folder: string;
@@ -45,11 +45,8 @@ const kinds =
   "auto created dir drop_in file firewalld group home key line mask newline port restart seport settings time ufw unit user";
 
 test("every kind of entry that a version has written can be undone by those after it", () => {
-  const scripts = readdirSync(new URL("../components/scripts", import.meta.url)).filter((name) =>
-    name.endsWith(".sh"),
-  );
-  const undone = scripts
-    .map((name) => readScript(name.slice(0, -".sh".length)))
+  const undone = scriptNames()
+    .map(readScript)
     .flatMap((text) => [...text.matchAll(/^undo_([a-z_]+)\(\) \{/gm)].map(([, kind]) => kind!))
     .filter((kind) => kind !== "text");
   expect([...new Set(undone)].sort().join(" ")).toBe(kinds);

@@ -1,13 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { libraryOf, readScript, scriptLibrary, withoutComments } from "../components/remoteScript.ts";
+import {
+  libraryOf,
+  readScript,
+  scriptLibrary,
+  scriptNames,
+  withoutComments,
+} from "../components/remoteScript.ts";
 
 const parts: readonly string[] = scriptLibrary;
-const scripts = readdirSync(new URL("../components/scripts", import.meta.url))
-  .filter((file) => file.endsWith(".sh"))
-  .map((file) => file.slice(0, -".sh".length))
-  .filter((name) => !parts.includes(name));
+const scripts = scriptNames().filter((name) => !parts.includes(name));
 
 /** Those that travel whole: they look at the host and bring it the tools, or read these. */
 const beforeTools = ["hostFacts", "installTools", "loader"];

@@ -2,19 +2,21 @@
  * Writes each remote script behind its library and a header of dummy values, and each program as it goes to the hosts, into
  * a folder: for shellcheck, whose directives are comments.
  */
-import { readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installedProgram, readScript, scriptLibrary, scriptText } from "../components/remoteScript.ts";
+import {
+  installedProgram,
+  readScript,
+  scriptLibrary,
+  scriptNames,
+  scriptText,
+} from "../components/remoteScript.ts";
 
 const [folder] = process.argv.slice(2);
 if (!folder) {
   throw new Error("usage: tsx tools/assembleScripts.ts FOLDER");
 }
-const namesIn = (path: string) =>
-  readdirSync(new URL(`../components/scripts/${path}`, import.meta.url))
-    .filter((file) => file.endsWith(".sh"))
-    .map((file) => file.slice(0, -3));
-const scripts = namesIn("").filter((script) => !(scriptLibrary as readonly string[]).includes(script));
+const scripts = scriptNames().filter((script) => !(scriptLibrary as readonly string[]).includes(script));
 
 for (const script of scripts) {
   const names = new Set(
@@ -31,7 +33,7 @@ for (const script of scripts) {
 }
 
 // A part of a program is in each that needs it.
-for (const name of namesIn("installed")) {
+for (const name of scriptNames("installed")) {
   const text = installedProgram(name);
   if (text.startsWith("#!")) writeFileSync(join(folder, `installed-${name}.sh`), `${text}\n`);
 }

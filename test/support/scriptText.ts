@@ -1,17 +1,14 @@
-import { readdirSync } from "node:fs";
 import {
   Program,
   commandText,
   installedProgram,
   scriptLibrary,
+  scriptNames,
   scriptText,
 } from "../../components/remoteScript.ts";
 
 /** The scripts of components/scripts that are no parts of the library. */
-const names = readdirSync(new URL("../../components/scripts", import.meta.url))
-  .filter((file) => file.endsWith(".sh"))
-  .map((file) => file.slice(0, -".sh".length))
-  .filter((name) => !(scriptLibrary as readonly string[]).includes(name));
+const names = scriptNames().filter((name) => !(scriptLibrary as readonly string[]).includes(name));
 
 const forLoader = ["PART", "PART_HASH", "TEXTS"];
 
