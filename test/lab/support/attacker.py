@@ -373,7 +373,7 @@ def look():
             try:
                 for number in os.listdir("/proc/%d/fd" % pid):
                     target = os.readlink("/proc/%d/fd/%s" % (pid, number))
-                    if target.startswith((HOME, "/usr/", "/dev/", "/proc/", "pipe:", "socket:", "anon_inode:")):
+                    if target.startswith((HOME, "/usr/", "/opt/", "/dev/", "/proc/", "pipe:", "socket:", "anon_inode:")):
                         continue
                     # What it can read by its name, too, tells nothing; a folder can be locked.
                     if os.path.isfile(target) and os.access(target, os.R_OK):
