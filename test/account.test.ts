@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Account } from "../components/index.ts";
 import { expectOneScript } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const args = { host: gate, account: "tunnel-nas", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
 

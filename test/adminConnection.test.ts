@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test, vi } from "vitest";
 import type { AdminConnection } from "../components/adminConnection.ts";
 import { adminConnection, throughTunnel } from "../components/adminConnection.ts";
 import { hostKey } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 import { newSshKey } from "./support/sshKey.ts";
 

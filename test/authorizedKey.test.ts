@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Account, AuthorizedKey } from "../components/index.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-key";
 const args = {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { ClientConfig } from "../components/index.ts";
 import { expectOneScript } from "./support/expectScript.ts";
 import { nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 test("a client configuration is one script with the Host entry and its file", async () => {
   expect.hasAssertions();

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { loadConfig, mapValues, parseConfig } from "../components/config.ts";
 import { hostKey } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { setConfig, smallest } from "./support/settings.ts";
 
 type Changes = Record<string, unknown>;

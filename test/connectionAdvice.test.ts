@@ -4,7 +4,7 @@ import { adviceFor, connectionAdvice, exitStatus } from "../components/connectio
 import type { Host } from "../components/index.ts";
 import { readScript } from "../components/remoteScript.ts";
 import { gate, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const advice = (error: string) => adviceFor(error, "gate (198.18.0.2)", 2200, "admin", "198.18.0.2");
 

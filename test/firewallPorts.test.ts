@@ -4,7 +4,7 @@ import { FirewallPorts } from "../components/index.ts";
 import { fingerprintOf } from "../components/remoteComponent.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 test("the firewall's ports are one script on trial with a port a line, known or not yet known", async () => {
   expect.hasAssertions();

@@ -4,7 +4,7 @@ import type { HealthCheckArgs } from "../components/index.ts";
 import { HealthCheck, KeyPair } from "../components/index.ts";
 import { installed, ownValues } from "./support/expectScript.ts";
 import { gate, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const args: HealthCheckArgs = {
   host: gate,

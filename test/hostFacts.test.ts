@@ -3,7 +3,7 @@ import { HostFacts } from "../components/index.ts";
 import { rootShells } from "../components/rootShell.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate, gateKeys, nas } from "./support/hosts.ts";
-import { hostKeysOf, record } from "./support/mocks.ts";
+import { hostKeysOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 describe("the look at a host", () => {

@@ -3,7 +3,7 @@ import { HostTools } from "../components/index.ts";
 import { toolFiles } from "../components/hostTools.ts";
 import { scriptNames } from "../components/remoteScript.ts";
 import { nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const files = toolFiles();
 

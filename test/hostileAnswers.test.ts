@@ -6,8 +6,8 @@ import { HostFacts, KeyPair, RemotePorts } from "../components/index.ts";
 import program from "../index.ts";
 import { hostile, recordOrError, shapeOf } from "./support/hostile.ts";
 import { gate, nas } from "./support/hosts.ts";
-import type { Answers } from "./support/mocks.ts";
-import { hostKeysOf, publicKeyOf, record } from "./support/mocks.ts";
+import type { Answers } from "../tools/mocks.ts";
+import { hostKeysOf, publicKeyOf, record } from "../tools/mocks.ts";
 import { setConfig, usual } from "./support/settings.ts";
 
 // A host that is in somebody else's hands answers what it likes. What it answers goes into files of the other host: its

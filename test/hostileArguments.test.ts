@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { hostile, type Leaf, leavesOf, recordOrError, shapeOf, withLeaf } from "./support/hostile.ts";
-import type { Recording } from "./support/mocks.ts";
-import { record } from "./support/mocks.ts";
+import type { Recording } from "../tools/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { samples } from "./support/samples.ts";
 
 // Whoever uses the components as a library passes by the check of the settings: each text among their arguments is

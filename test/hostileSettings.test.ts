@@ -7,9 +7,9 @@ import { settingsSchema } from "../components/settings.ts";
 import program from "../index.ts";
 import { hostile, leavesOf, shapeOf, withLeaf } from "./support/hostile.ts";
 import { hostKey } from "./support/hosts.ts";
-import { record, type RecordedCommand } from "./support/mocks.ts";
+import { record, type RecordedCommand } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
-import { headerOf } from "./support/scriptText.ts";
+import { headerOf } from "../tools/scriptText.ts";
 import { setConfig } from "./support/settings.ts";
 import { runScript, shells } from "./support/shells.ts";
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { KeyPair } from "../components/index.ts";
 import { expectOneScript } from "./support/expectScript.ts";
 import { nas } from "./support/hosts.ts";
-import { publicKeyOf, record } from "./support/mocks.ts";
+import { publicKeyOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const args = { host: nas, account: "tunnel-nas", file: "nas.key", comment: "tunnel-nas@nas" };

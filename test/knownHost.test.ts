@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { KnownHost } from "../components/index.ts";
 import { expectOneScript } from "./support/expectScript.ts";
 import { nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 test("pinned host keys are one script with a line for each key", async () => {
   expect.hasAssertions();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Program, commandText, readScript, withoutComments } from "../components/remoteScript.ts";
 import { shellQuote } from "../components/shell.ts";
-import { headerOf } from "./support/scriptText.ts";
+import { headerOf } from "../tools/scriptText.ts";
 import { runScript, shells } from "./support/shells.ts";
 
 const files = {

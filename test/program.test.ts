@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import program from "../index.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { setConfig, smallest, usual } from "./support/settings.ts";
 import { expectStructure } from "./support/structure.ts";
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { KeyPair, PublicHost } from "../components/index.ts";
 import { rootShells } from "../components/rootShell.ts";
 import { gate, gateKeys } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const { connection } = gate;

@@ -3,7 +3,7 @@ import { Account } from "../components/index.ts";
 import { fingerprintOf, RemoteComponent } from "../components/remoteComponent.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 interface Changes {

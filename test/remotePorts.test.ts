@@ -7,7 +7,7 @@ import { RemotePorts } from "../components/index.ts";
 import { resolveForward } from "../components/forward.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 import { ourScript, runScript, shells } from "./support/shells.ts";
 

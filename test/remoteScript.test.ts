@@ -5,9 +5,9 @@ import type { RemoteScriptArgs } from "../components/remoteScript.ts";
 import { hostLabel } from "../components/host.ts";
 import { ownerId, remoteScript, scriptText } from "../components/remoteScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
-import { parseScript } from "./support/scriptText.ts";
+import { parseScript } from "../tools/scriptText.ts";
 
 const args = { script: "firewallPorts", what: "the firewall", values: { PORTS: "8080" } };
 

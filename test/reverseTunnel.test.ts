@@ -3,7 +3,7 @@ import type { ReverseTunnelArgs } from "../components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
 import { ownValues } from "./support/expectScript.ts";
 import { bothEnds, gate, gateKeys, nas, nasKeys } from "./support/hosts.ts";
-import { publicKeyOf, record } from "./support/mocks.ts";
+import { publicKeyOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 type Changes = Partial<ReverseTunnelArgs>;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { SelinuxPorts } from "../components/index.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 describe("SELinux ports", () => {
   test("are one script with a port a line, which may install what is missing", async () => {

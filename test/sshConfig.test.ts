@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReverseTunnel } from "../components/index.ts";
 import { bothEnds } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { badConfiguration, keywordOf, keywords } from "./support/sshConfigKeywords.ts";
 
 // What a host's own configuration of ssh may do to our logins: nothing that our entries can keep it from.

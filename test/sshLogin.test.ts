@@ -4,7 +4,7 @@ import { Account, SshLogin } from "../components/index.ts";
 import { clientOptionsOf } from "../components/sshLogin.ts";
 import { ownValues } from "./support/expectScript.ts";
 import { gate, nas, nasKeys } from "./support/hosts.ts";
-import { publicKeyOf, record } from "./support/mocks.ts";
+import { publicKeyOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const client = {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { SshServer } from "../components/index.ts";
 import { expectTrial, installed } from "./support/expectScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const dropIn = [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import * as components from "../components/index.ts";
-import { componentType, record } from "./support/mocks.ts";
+import { componentType, record } from "../tools/mocks.ts";
 import { samples } from "./support/samples.ts";
 import { expectStructure } from "./support/structure.ts";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { SystemdUnits } from "../components/index.ts";
 import { expectOneScript, installed } from "./support/expectScript.ts";
 import { nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const program = { source: "watchdog", path: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog" };

@@ -9,7 +9,7 @@ import { TunnelCheck } from "../components/index.ts";
 import { scriptText } from "../components/remoteScript.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 
 const ssh = { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: 2222 };
 const args = { host: gate, forwards: [ssh], lookAt: "the journal", fingerprint: "abc" };

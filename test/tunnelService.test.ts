@@ -5,7 +5,7 @@ import { KeyPair, TunnelService } from "../components/index.ts";
 import { programsOf, tunnelAccount } from "../components/tunnelService.ts";
 import { expectTrial, installed } from "./support/expectScript.ts";
 import { gateKeys, nas } from "./support/hosts.ts";
-import { record } from "./support/mocks.ts";
+import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const args: TunnelServiceArgs = {

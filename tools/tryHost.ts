@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { FirewallPorts, InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
-import { record } from "../test/support/mocks.ts";
+import { record } from "./mocks.ts";
 
 const [file] = process.argv.slice(2);
 if (!file) {

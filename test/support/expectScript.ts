@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { installedProgram } from "../../components/remoteScript.ts";
-import type { Recording } from "./mocks.ts";
+import type { Recording } from "../../tools/mocks.ts";
 
 /** What differs from one script to another. */
 export interface ExpectedScript {

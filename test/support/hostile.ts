@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import type { Answers, RecordedCommand, Recording } from "./mocks.ts";
-import { record } from "./mocks.ts";
+import type { Answers, RecordedCommand, Recording } from "../../tools/mocks.ts";
+import { record } from "../../tools/mocks.ts";
 import { anyText } from "./shells.ts";
 
 /** What means something to a shell, to ssh, to systemd, to a file of lines, or to whoever looks at it. */

@@ -1,6 +1,6 @@
 import type { Host } from "../../components/index.ts";
 import { InternalHost, PublicHost } from "../../components/index.ts";
-import { hostKeysOf } from "./mocks.ts";
+import { hostKeysOf } from "../../tools/mocks.ts";
 
 /** A host key that settings may hold. */
 export const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdhdGU=";

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { hostKey } from "./hosts.ts";
-import { project } from "./mocks.ts";
+import { project } from "../../tools/mocks.ts";
 
 /** Settings of one public and one internal host, with nothing in them that has a default. */
 export function smallest() {

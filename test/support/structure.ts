@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { readScript } from "../../components/remoteScript.ts";
-import type { Recorded, RecordedCommand, Recording } from "./mocks.ts";
+import type { Recorded, RecordedCommand, Recording } from "../../tools/mocks.ts";
 
 const stackType = "pulumi:pulumi:Stack";
 

@@ -1,6 +1,6 @@
 import { scriptText } from "../../../components/remoteScript.ts";
 import type { LabStack } from "../../../lab/stack.ts";
-import { parseScript } from "../../support/scriptText.ts";
+import { parseScript } from "../../../tools/scriptText.ts";
 
 /** One script of a stack, with the library that it reads from the host's tools. */
 export interface RemoteScript {

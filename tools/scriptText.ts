@@ -5,7 +5,7 @@ import {
   scriptLibrary,
   scriptNames,
   scriptText,
-} from "../../components/remoteScript.ts";
+} from "../components/remoteScript.ts";
 
 /** The scripts of components/scripts that are no parts of the library. */
 const names = scriptNames().filter((name) => !(scriptLibrary as readonly string[]).includes(name));

@@ -3,7 +3,7 @@ import { parseScript } from "./scriptText.ts";
 
 /** The project and the stack that every test runs in. */
 export const project = "ssh-reverse-tunnel";
-export const stack = "dev";
+const stack = "dev";
 
 /** A resource as it was registered with the engine. */
 export interface Recorded {
