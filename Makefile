@@ -29,7 +29,7 @@ soak: node_modules ## an hour of random faults on tunnels in use: MINUTES=60; SE
 durations: node_modules ## write tools/durations.json, by which the tests are ordered and sliced; FILES="crash ports": these alone
 	@DURATIONS=keep npx tsx tools/test.ts lab,matrix $(FILES)
 
-lint: node_modules ## eslint, prettier, tsc, shellcheck, shfmt, actionlint
+lint: node_modules ## every linter (tools/lint.sh says which)
 	@tools/lint.sh
 
 bench: node_modules ## times and counts SSH connections; prints the table of docs/benchmarks.md

@@ -7,7 +7,7 @@ export default tseslint.config(
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ["eslint.config.js"] } } },
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ["*.config.js"] } } },
     rules: {
       // An Output in a template string prints as a function's source: this rule finds it.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
@@ -23,5 +23,5 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["eslint.config.js"], ...tseslint.configs.disableTypeChecked },
+  { files: ["*.config.js"], ...tseslint.configs.disableTypeChecked },
 );

@@ -108,7 +108,7 @@ async function bootAndSave(image: string, target: string, accel: string): Promis
 }
 
 /** Makes the disk by which a guest is told who it is, empty. */
-export async function newDisk(file: string): Promise<void> {
+async function newDisk(file: string): Promise<void> {
   await writeFile(file, "");
   await truncate(file, IDENTITY_BYTES);
 }

@@ -19,6 +19,10 @@ echo "tsc"
 npx tsc
 echo "eslint"
 npx eslint .
+echo "knip"
+npx knip
+echo "dependency-cruiser"
+npm run --silent layers
 echo "prettier"
 npx prettier --check --log-level warn .
 

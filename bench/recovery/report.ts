@@ -25,7 +25,7 @@ export function cell(seconds: number[]): string {
 }
 
 /** Seconds as in the table. */
-export function inWords(seconds: number): string {
+function inWords(seconds: number): string {
   if (seconds === Infinity) return "never";
   return seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0);
 }

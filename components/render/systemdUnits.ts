@@ -2,7 +2,7 @@ import { checked, oneLine } from "./checks.ts";
 import { inputError } from "../inputError.ts";
 
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
-export function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
+function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
     ...comments.map((comment) => `# ${comment}`),
@@ -38,7 +38,7 @@ const words = (part: string) => (part.startsWith("-R ") ? `-R ${word(part.slice(
 const word = (text: string) => checked("unitWord", text);
 
 /** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */
-export const sandbox = [
+const sandbox = [
   "NoNewPrivileges=yes",
   "CapabilityBoundingSet=",
   "AmbientCapabilities=",

@@ -53,7 +53,7 @@ export function equal(a: unknown, b: unknown): boolean {
 }
 
 /** What became of one property, by its path. */
-export type Change = "add" | "delete" | "update";
+type Change = "add" | "delete" | "update";
 
 /** The changed properties, by path: `stdin`, `environment.LANG`, `triggers[0]`. */
 export type Changes = Map<string, Change>;

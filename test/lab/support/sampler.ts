@@ -4,7 +4,7 @@ import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
 
 /** Something that a sampler was told to look for. */
-export interface Hit {
+interface Hit {
   text: string;
   /** "/proc/17/environ", or a file. */
   path: string;

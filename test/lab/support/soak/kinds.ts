@@ -20,7 +20,7 @@ export interface FaultKind {
 }
 
 /** Every kind of fault. One round of the plan has each of them once, in any order. */
-export const KINDS = {
+const KINDS = {
   "cut link": {
     says: "silent link cut of an internal host",
     disturbs: "one tunnel",

@@ -1,0 +1,74 @@
+// Which part of the project may import which; tools/lint.sh checks it.
+// @ts-check
+
+/** @type {(name: string, from: string, to: string, comment: string) => import("dependency-cruiser").IForbiddenRuleType} */
+const never = (name, from, to, comment) => ({
+  name,
+  comment,
+  severity: "error",
+  from: { path: from },
+  to: { path: to },
+});
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    never(
+      "program-stands-alone",
+      "^(components/|index[.]ts)",
+      "^(lab|tools|bench|test|examples)/",
+      "The program and its components run without the rest of the repository.",
+    ),
+    never("components-without-program", "^components/", "^index[.]ts", "Other programs import them, too."),
+    never(
+      "nothing-from-test",
+      "^(lab|tools|bench)/",
+      "^test/",
+      "What tests share with a tool is in tools/, what they share with the lab is in lab/.",
+    ),
+    never("lab-at-the-bottom", "^lab/", "^(tools|bench)/", "Tools, tests and benchmarks may use the lab."),
+    never("tools-without-bench", "^tools/", "^bench/", "Tools need no benchmarks."),
+    {
+      name: "settings-of-the-program",
+      comment: "Components take arguments. Only the program and its tools read the settings of a stack.",
+      severity: "error",
+      from: { path: "^components/", pathNot: "^components/(config|checkSettings)[.]ts" },
+      to: { path: "^components/(config|checkSettings|settings)[.]ts" },
+    },
+    {
+      name: "pure-renderers",
+      comment: "A renderer makes text from values. It waits for nothing and registers nothing.",
+      severity: "error",
+      from: { path: "^components/render/" },
+      to: { pathNot: "^components/(render/|forward[.]ts|inputError[.]ts)" },
+    },
+    {
+      name: "one-place-for-commands",
+      comment: "remoteScript.ts alone makes commands on hosts. Others may name their types.",
+      severity: "error",
+      from: { path: "^components/", pathNot: "^components/remoteScript[.]ts" },
+      to: { path: "node_modules/@pulumi/command/", dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "examples-as-users",
+      comment: "An example imports what a user can: the package, and Pulumi.",
+      severity: "error",
+      from: { path: "^examples/" },
+      to: { pathNot: "^(components/index[.]ts|dist/|ssh-reverse-tunnel$|node_modules/)" },
+    },
+    {
+      name: "no-circles",
+      comment: "Modules that import each other cannot be understood one at a time.",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^dist/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { conditionNames: ["import", "node", "default"] },
+  },
+};
