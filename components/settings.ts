@@ -7,7 +7,7 @@ import { networkWords, parseNetwork } from "./network.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /**
- * The schema of the settings: what each of them means is said here, in `describe`, from which docs/settings.md is
+
  * written. What is wrong is said as "must be …", which loadConfig puts behind the path and the value found.
  */
 
@@ -23,7 +23,7 @@ const remotePort = z
   .min(1024, must("1024 or above: sshd listens on a port below only for root, and the tunnel is not root"))
   .max(65535, must(portOrAuto));
 
-/** An object of settings: a key that is none of them is a mistake. */
+/** An object of settings: an unknown key is a mistake. */
 const settings = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, must("a map of settings"));
 
 const seconds = (least: number) => {
@@ -37,7 +37,7 @@ const restartTime = "a number of seconds from 0.1 to 86400, with at most one dec
 
 const keepAlivePresetNames = Object.keys(keepAlivePresets) as KeepAlivePreset[];
 
-/** A setting whose default is each preset's own. */
+/** A setting whose default depends on the preset. */
 const fromPreset = <T extends z.ZodType>(schema: T, key: keyof KeepAlive, what: string) =>
   schema
     .optional()
@@ -66,8 +66,8 @@ function records<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
 }
 
 const login = {
-  port: port.default(22).describe("Port of its sshd."),
-  user: account.default("root").describe("root, or an account that may use `sudo -n`."),
+  port: port.default(22).describe("The port of its sshd."),
+  user: account.default("root").describe("root, or an account that can use `sudo -n`."),
   privateKey: z.string(must("a private key")).optional().describe("A private key. Set it as a secret."),
   privateKeyFile: z
     .string(must("a path"))
@@ -81,7 +81,7 @@ const login = {
   agentSocketPath: z
     .string(must("a path"))
     .optional()
-    .describe("Socket of an ssh-agent; otherwise SSH_AUTH_SOCK is used where it is set."),
+    .describe("The socket of an ssh-agent. Absent: SSH_AUTH_SOCK, if it is set."),
   hostKey: text(
     // The provider offers a pinned RSA key with SHA-1 signatures only, which no current sshd gives.
     "an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'",
@@ -89,51 +89,53 @@ const login = {
   )
     .optional()
     .describe(
-      "The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub; otherwise the runner's known_hosts is asked.",
+      "The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub. Absent: the key in known_hosts on the machine that runs Pulumi.",
     ),
   knownHostsFile: z
     .string(must("a path"))
     .optional()
-    .describe("The known_hosts file to ask instead of ~/.ssh/known_hosts."),
+    .describe("The known_hosts file to use instead of ~/.ssh/known_hosts."),
 };
 
 const bastion = settings({ address: address.describe("Name or address of the bastion."), ...login });
 
 const admin = settings({
-  address: address.optional().describe("Where Pulumi reaches the host, if not at its `address`."),
+  address: address
+    .optional()
+    .describe("The address at which Pulumi reaches the host. Absent: its `address`."),
   ...login,
-  bastion: bastion.optional().describe("A host on the way, with its own login."),
+  bastion: bastion.optional().describe("A jump host on the way, with its own login."),
   acceptAnyHostKey: z
     .boolean(must("true or false"))
     .default(false)
-    .describe("Accepts whatever host key answers, with a warning. For trials only."),
+    .describe("Accept any host key, with a warning. For experiments only."),
 });
 
 const insideAdmin = admin.extend({
   throughTunnel: text("the name of a forward", namePatterns.forward)
     .optional()
     .describe(
-      "The forward, with a fixed port and to its sshd, by which Pulumi reaches it once the tunnel is there: from the public host, in place of its address. `port` and `bastion` do not matter then.",
+      "The forward through which Pulumi reaches the host once the tunnel is up. It needs a fixed port and must lead to the host's sshd. `port` and `bastion` are then ignored, and `address` is not dialed.",
     ),
 });
 
-const range = settings({ first: port.describe("First port."), last: port.describe("Last port.") }).refine(
-  ({ first, last }) => first <= last,
-  must("a range whose first port is not above its last"),
-);
+const range = settings({
+  first: port.describe("The first port."),
+  last: port.describe("The last port."),
+}).refine(({ first, last }) => first <= last, must("a range whose first port is not above its last"));
 
 const folder = text("the absolute path of a folder, without a slash at the end", namePatterns.folder);
 
 const textfileDirectory = folder
   .optional()
   .describe(
-    "A folder in which a node_exporter on it looks for text files; `ssh-tunnel-<name>.prom` is added. Absent: none is.",
+    "The folder that node_exporter on this host reads text files from. `ssh-tunnel-<name>.prom` is added there. Absent: no metrics.",
   );
 
 const toolsDirectory = folder
   .default(defaultToolsDirectory)
   .describe(
-    "The folder for this project's scripts and programs on the host. Root runs them, so each folder on the way must be root's alone; with SELinux, choose one below `/opt`, where programs may be started from.",
+    "The folder for this project's scripts and programs on the host. Root runs them, so only root may be able to write to it or to any folder above it. With SELinux, choose one below `/opt`, where policy allows systemd to start programs.",
   );
 
 const list = (item: z.ZodType<string>, what: string) =>
@@ -141,29 +143,29 @@ const list = (item: z.ZodType<string>, what: string) =>
 
 /** One entry of `publicHosts`. */
 export const publicHostSchema = settings({
-  address: address.describe("Where internal hosts reach it: a name or an address."),
-  sshPort: port.default(22).describe("Port of its sshd, as internal hosts reach it."),
+  address: address.describe("The name or address at which internal hosts reach it."),
+  sshPort: port.default(22).describe("The port of its sshd, as internal hosts reach it."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
   allowUsers: list(account, "accounts")
     .optional()
     .describe(
-      "Only these accounts, and the tunnels' own, may log in (AllowUsers). Must name the admin, and the same accounts in each stack that has it for this host. Absent: as the host has it.",
+      "Only these accounts and the tunnels' accounts may log in (AllowUsers). It must include the admin. All stacks that set it for the same host must list the same accounts. Absent: the host's setting stays.",
     ),
   clientAliveInterval: seconds(1)
     .default(15)
-    .describe("Seconds before sshd asks a silent tunnel whether it is there (ClientAliveInterval)."),
+    .describe("Seconds without data from a tunnel before sshd sends a keep-alive (ClientAliveInterval)."),
   clientAliveCountMax: count
     .default(3)
-    .describe("Unanswered questions before sshd ends the session (ClientAliveCountMax)."),
+    .describe("Unanswered keep-alives before sshd ends the session (ClientAliveCountMax)."),
   permitListen: list(text("host:port, as in PermitListen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
     .describe(
-      "A bound on where the forwards of all tunnels to it may listen, as in PermitListen; the whole `portRange` where one is `auto`. Each key names its own ports. Tunnels of other stacks have bounds of their own.",
+      "An upper limit on where the forwards of this stack's tunnels may listen, as in PermitListen. With `remotePort: auto` it must include the whole `portRange`. Each key is limited to its own ports in any case. Other stacks have their own limits.",
     ),
   permitOpen: list(text("host:port, as in PermitOpen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
     .describe(
-      "A bound on what the tunnels to it may open to test themselves, as in PermitOpen: their own ports.",
+      "An upper limit on what this stack's tunnels may open to test themselves, as in PermitOpen. It must include their own ports.",
     ),
   portRange: range
     .prefault({ first: 20000, last: 29999 })
@@ -171,9 +173,7 @@ export const publicHostSchema = settings({
   installPackages: z
     .boolean(must("true or false"))
     .default(true)
-    .describe(
-      "Whether the package with semanage may be installed where SELinux is enabled and it is missing.",
-    ),
+    .describe("Whether to install the package with semanage if SELinux is enabled and semanage is missing."),
   textfileDirectory,
   toolsDirectory,
 });
@@ -186,33 +186,37 @@ const network = z.string(must(networkWords)).superRefine((text, found) => {
 const forward = settings({
   remotePort: z
     .union([remotePort, z.literal("auto")], must(portOrAuto))
-    .describe("The port on the public host, or `auto`: a free one, the same for the life of the stack."),
+    .describe(
+      "The port on the public host, or `auto` for a free one, which stays the same for the life of the stack.",
+    ),
   target: z
     .union([z.string(), z.number()], must("host:port, [v6]:port, or a port of the internal host"))
     .refine(
       (value) => parseTarget(value) !== undefined,
       must("host:port, [v6]:port, or a port of the internal host"),
     )
-    .describe("Where connections go on to, as the internal host sees it: `host:port`, or a port of its own."),
+    .describe(
+      "Where connections are forwarded to, as seen from the internal host: `host:port`, or a port of the internal host itself.",
+    ),
   listen: z
     .string(must("'loopback', 'all', or an IP address of the public host"))
     .refine(isListener, must("'loopback', 'all', or an IP address of the public host"))
     .default("loopback")
     .describe(
-      "Who may reach the port: `loopback`, only the public host itself; `all`, everyone; or an address of the public host.",
+      "Where the port listens: `loopback` (only the public host itself can connect), `all` (everyone can), or one address of the public host.",
     ),
   // ufw takes each by itself, all of them within the minute of the trial.
   sources: list(network, "networks")
     .max(30, must("a list of 30 networks at most"))
     .optional()
     .describe(
-      "Only these networks, 30 at most, may reach the port, by the public host's firewalld or ufw; where neither is active, `pulumi up` says so and fails. Absent: whoever `listen` lets.",
+      "The networks that may reach the port, 30 at most. The public host's firewalld or ufw enforces this; if neither is active, `pulumi up` fails and says so. Absent: everyone that `listen` allows.",
     ),
   protocol: z
     .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))
     .optional()
     .describe(
-      "`ssh` where an SSH server answers, whose banner then proves the forward. Absent: `ssh` where the target's port is 22.",
+      "`ssh` if the target is an SSH server: its banner then proves that the forward works. Absent: `ssh` if the target's port is 22, otherwise `tcp`.",
     ),
 }).superRefine(({ listen, sources }, found) => {
   const mistake = sources && sourcesMistake(listen, sources);
@@ -221,28 +225,28 @@ const forward = settings({
 
 const returnPath = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
-  to: account.describe("The account on the internal host that it arrives at."),
+  to: account.describe("The account on the internal host that it logs in to."),
   alias: text("a name of a-z, 0-9, '.', '_' and '-'", namePatterns.alias)
     .optional()
-    .describe("What is typed after `ssh`. Absent: the internal host's name."),
+    .describe("The name to type after `ssh`. Absent: the internal host's name."),
   via: z
     .string(must("the name of a forward"))
     .optional()
-    .describe("The forward that it goes through. Absent: the first to an SSH port."),
+    .describe("The forward to go through. Absent: the first one to an SSH port."),
 });
 
 /** One entry of `internalHosts`. */
 export const internalHostSchema = settings({
-  address: address.describe("Where Pulumi reaches it: a name or an address."),
+  address: address.describe("The name or address at which Pulumi reaches it."),
   admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
   publicHost: z
     .string(must("the name of a public host"))
     .optional()
-    .describe("The public host that its tunnel ends at. Absent: the only one."),
+    .describe("The public host that its tunnel ends at. Required if there is more than one."),
   account: account
     .optional()
     .describe(
-      "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: one of its own, `tunnel-<name>`.",
+      "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: a new account, `tunnel-<name>`.",
     ),
   forwards: records(forward, namePatterns.forward, "forwards").describe(
     "The listeners on the public host, by name.",
@@ -251,28 +255,28 @@ export const internalHostSchema = settings({
     .array(returnPath, must("a list of return paths"))
     .min(1, must("a list with at least one return path; leave it out for none"))
     .optional()
-    .describe("Logins without a password from the public host back to the internal host."),
+    .describe("Logins by key from the public host back to the internal host."),
   keepAlive: settings({
     preset: z
       .enum(keepAlivePresetNames, must("'fast' or 'conservative'"))
       .default("fast")
       .describe(
-        "What is not given is taken from here: `fast`, or `conservative`, for links on which every byte costs.",
+        "The defaults for the settings below: `fast`, or `conservative` for links on which every byte costs money.",
       ),
     connectTimeoutSec: fromPreset(
       seconds(1),
       "connectTimeoutSec",
-      "Seconds to reach the public host (ConnectTimeout).",
+      "Seconds to wait for a connection to the public host (ConnectTimeout).",
     ),
     serverAliveIntervalSec: fromPreset(
       seconds(1),
       "serverAliveIntervalSec",
-      "Seconds without a word before ssh asks (ServerAliveInterval).",
+      "Seconds without data before ssh sends a keep-alive (ServerAliveInterval).",
     ),
     serverAliveCountMax: fromPreset(
       count,
       "serverAliveCountMax",
-      "Unanswered questions before ssh gives up; it takes interval × (count + 1) (ServerAliveCountMax).",
+      "Unanswered keep-alives before ssh gives up, after interval × (count + 1) seconds (ServerAliveCountMax).",
     ),
     restartSec: fromPreset(
       z
@@ -281,21 +285,21 @@ export const internalHostSchema = settings({
         .max(86400, must(restartTime))
         .multipleOf(0.1, must(restartTime)),
       "restartSec",
-      "Seconds before systemd starts a tunnel again that ended (RestartSec).",
+      "Seconds before systemd restarts a tunnel that has ended (RestartSec).",
     ),
     restartMaxDelaySec: fromPreset(
       seconds(1),
       "restartMaxDelaySec",
-      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, and 0.3 s at least.",
+      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, but at least 0.3 s.",
     ),
   })
     .prefault({})
-    .describe("How fast a dead tunnel is noticed and comes back."),
+    .describe("How fast a dead tunnel is detected and restarted."),
   watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
   healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
   textfileDirectory,
   toolsDirectory,
-  timeoutSec: seconds(5).default(30).describe("Seconds that `pulumi up` waits for the tunnel to work."),
+  timeoutSec: seconds(5).default(30).describe("How many seconds `pulumi up` waits for the tunnel to work."),
 });
 
 /** The settings, each under its own key of the stack's configuration. */
@@ -304,7 +308,7 @@ export const settingsSchema = settings({
     "The hosts that tunnels end at, by name.",
   ),
   internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
-    "The hosts that tunnels start from, by name. The name is the tunnel's: at most 24 characters.",
+    "The hosts that tunnels start from, by name. The name is also the tunnel's, and has at most 24 characters.",
   ),
   revision: z
     .string(must("a text"))

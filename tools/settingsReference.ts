@@ -12,9 +12,9 @@ const intro = `# Settings
 
 <!-- Written by tools/settingsReference.ts from components/settings.ts: change it there, then run \`make settings\`. -->
 
-They are in \`Pulumi.<stack>.yaml\`, each key of the first table behind \`ssh-reverse-tunnel:\`. [The examples](../examples) are whole files. Before anything runs, the settings are checked as a whole: every mistake is reported at once, with its path, the value found and what is allowed. A setting that is not on this page is a mistake too.
+Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the prefix \`ssh-reverse-tunnel:\`. See [the examples](../examples) for complete files. The settings are checked as a whole before anything runs: all mistakes are reported at once, each with its path, the value found and what is allowed. Unknown settings are mistakes, too.
 
-Set a secret with \`pulumi config set --secret --path 'ssh-reverse-tunnel:publicHosts.gate.admin.privateKey' <file\`; Pulumi encrypts it before it writes it down.
+Set a secret with \`pulumi config set --secret --path 'ssh-reverse-tunnel:publicHosts.gate.admin.privateKey' <file\`; Pulumi encrypts it before storing it.
 `;
 
 /** Values of the main settings; each is checked against its own schema. */
