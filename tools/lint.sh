@@ -23,6 +23,8 @@ echo "knip"
 npx knip
 echo "dependency-cruiser"
 npm run --silent layers
+echo "prh"
+npm run --silent words
 echo "prettier"
 npx prettier --check --log-level warn .
 
