@@ -43,7 +43,7 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   const { remotePort, listen = "loopback" } = args;
   if (!namePatterns.forward.test(name)) {
     throw inputError(
-      `'${name}' is no name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
+      `'${name}' is not a valid name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
     );
   }
   if (!isRemotePort(remotePort)) {
@@ -59,12 +59,12 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   const target = parseTarget(args.target);
   if (!target) {
     throw inputError(
-      `the forward '${name}': '${args.target}' is no target; write host:port, [v6]:port or a port`,
+      `the forward '${name}': '${args.target}' is not a valid target; write host:port, [v6]:port or a port`,
     );
   }
   const protocol = args.protocol ?? (target.port === 22 ? "ssh" : "tcp");
   if (!["ssh", "tcp"].includes(protocol)) {
-    throw inputError(`the forward '${name}': '${protocol}' is no protocol; write 'ssh' or 'tcp'`);
+    throw inputError(`the forward '${name}': '${protocol}' is not a valid protocol; write 'ssh' or 'tcp'`);
   }
   const mistake = args.sources && (networksMistake(args.sources) ?? sourcesMistake(listen, args.sources));
   if (mistake !== undefined) {

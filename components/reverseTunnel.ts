@@ -335,7 +335,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
 function checkArguments(tunnel: ReverseTunnel, name: string, args: ReverseTunnelArgs): void {
   if (!namePatterns.tunnel.test(name)) {
     throw inputError(
-      `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+      `'${name}' is not a valid name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
       tunnel,
     );
   }
@@ -346,7 +346,7 @@ function checkArguments(tunnel: ReverseTunnel, name: string, args: ReverseTunnel
   for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
     if (account !== undefined && !namePatterns.account.test(account)) {
       throw inputError(
-        `the tunnel '${name}': '${account}' is no name of an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+        `the tunnel '${name}': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
         tunnel,
       );
     }
@@ -354,7 +354,7 @@ function checkArguments(tunnel: ReverseTunnel, name: string, args: ReverseTunnel
   for (const { alias } of paths) {
     if (alias !== undefined && !namePatterns.alias.test(alias)) {
       throw inputError(
-        `the tunnel '${name}': '${alias}' is no alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
+        `the tunnel '${name}': '${alias}' is not a valid alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
         tunnel,
       );
     }

@@ -109,7 +109,7 @@ undo_line() { fail "the second"; }`);
 
   // bash keeps a long text for a command in a file in /tmp, and old versions a short one, too.
   test.runIf(process.getuid!() === 0 && name === "bash").each([
-    ["which folder is whose", 0, "find_keeper /srv", "cannot keep what namei(1) says of the way to /srv"],
+    ["which folder is whose", 0, "find_keeper /srv", "cannot store what namei(1) says about the way to /srv"],
     ["whether a file is there", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],
   ])("where /tmp has no room, %s is not guessed", (_what, room, act, sentence) => {
     const elsewhere = mkdtempSync("/var/tmp/files-");

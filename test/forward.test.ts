@@ -48,13 +48,13 @@ describe("a forward", () => {
 
   test("with a wrong target says what a target is", () => {
     expect(() => resolveForward("web", { remotePort: 8080, target: "printer" })).toThrow(
-      "the forward 'web': 'printer' is no target; write host:port, [v6]:port or a port",
+      "the forward 'web': 'printer' is not a valid target; write host:port, [v6]:port or a port",
     );
   });
 
   test.each(["", "Web", "1web", "we b", "web\n", "a".repeat(32)])("is not called %j", (name) => {
     expect(() => resolveForward(name, { remotePort: 8080, target: 80 })).toThrow(
-      `'${name}' is no name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
+      `'${name}' is not a valid name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
     );
   });
 

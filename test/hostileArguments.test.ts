@@ -36,7 +36,7 @@ const said = ({ commands, resources }: Recording) =>
 
 /** Our own words, and not those of something that fell over. */
 const refusal =
-  /must (be|not)|is not a valid (remote port|listen address)|is no (name|target|protocol|account|alias)|has no forward|no such file|NUL/;
+  /must (be|not)|is not a valid (name|target|protocol|alias|remote port|listen address)|has no forward|no such file|NUL/;
 
 describe("a hostile text among the arguments is refused, or adds nothing beside itself, of", () => {
   test.each(Object.keys(samples))("%s", { timeout: 60_000 }, async (type) => {

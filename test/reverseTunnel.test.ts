@@ -592,13 +592,13 @@ test("a first deployment can be previewed, of which hardly anything is known", a
 describe("wrong arguments get a sentence", () => {
   test.each(["Nas", "-nas", "1nas", "na_s", "nas.home", "a".repeat(25)])("the name '%s'", async (name) => {
     await expect(record(() => tunnel({}, name))).rejects.toThrow(
-      `'${name}' is no name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+      `'${name}' is not a valid name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
     );
   });
 
   test("a target that is none", async () => {
     await expect(deploy({ forwards: { web: { remotePort: 8080, target: "printer" } } })).rejects.toThrow(
-      "the forward 'web': 'printer' is no target; write host:port, [v6]:port or a port",
+      "the forward 'web': 'printer' is not a valid target; write host:port, [v6]:port or a port",
     );
   });
 
@@ -622,13 +622,13 @@ describe("wrong arguments get a sentence", () => {
     ["bob\n", { returnPath: [{ from: "alice", to: "bob\n" }] }],
   ])("the account %j", async (account, changes) => {
     await expect(deploy(changes)).rejects.toThrow(
-      `the tunnel 'nas': '${account}' is no name of an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+      `the tunnel 'nas': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
     );
   });
 
   test.each(["", "../nas", "a b", "a\nb"])("the alias %j", async (alias) => {
     await expect(deploy({ returnPath: [{ from: "alice", to: "bob", alias }] })).rejects.toThrow(
-      `the tunnel 'nas': '${alias}' is no alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
+      `the tunnel 'nas': '${alias}' is not a valid alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
     );
   });
 

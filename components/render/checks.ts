@@ -67,7 +67,7 @@ const kinds = {
   ],
   path: [/^\/[^\p{Cc}]*$/u, "an absolute path without control characters"],
   number: [/^[0-9]{1,9}$/, "a whole number"],
-  seconds: [/^[0-9]{1,9}(\.[0-9]{1,3})?$/, "a number of seconds, with three digits behind the point at most"],
+  seconds: [/^[0-9]{1,9}(\.[0-9]{1,3})?$/, "a number of seconds, with at most three decimal places"],
   /** `type base64`, as in known_hosts and behind the options in authorized_keys. */
   publicKey: [/^[a-z][a-z0-9@.-]* [A-Za-z0-9+/]+={0,3}$/, "a public key, 'ssh-ed25519 AAAA…'"],
 } satisfies Record<string, [RegExp, string]>;

@@ -33,7 +33,7 @@ apply() {
 refuse_locked() {
   case $(getent shadow "$ACCOUNT" | cut -d: -f2) in '!'*) ;; *) return 0 ;; esac
   [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" = yes ] || # one without PAM does not say
-    fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd lets it in by no key, since UsePAM is no; let it have no password without a lock, 'usermod --password '*' $ACCOUNT', or choose another account"
+    fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd refuses even its keys, since UsePAM is no; unlock it without a password, 'usermod --password '*' $ACCOUNT', or choose another account"
 }
 
 # authorize PLACE — sshd reads a file of root's as the account; one that we make there stays root's, or the account could

@@ -36,7 +36,7 @@ FOUND=
 find_account() {
   [ "$1" != "$FOUND" ] || return 0
   fa_entry=$(getent passwd "$1") || fail "there is no account '$1'; create it, or correct the settings"
-  case $1 in *[!0-9]*) ;; *) fail "the account '$1' has a number for a name, by which it cannot be told from another one; rename it" ;; esac
+  case $1 in *[!0-9]*) ;; *) fail "the account '$1' has a number as its name, which could also be a user ID; rename it" ;; esac
   fa_entry=${fa_entry#*:*:} # uid:gid:comment:home:shell
   FOUND_IDS=${fa_entry%"${fa_entry#*:*:}"}
   FOUND_IDS=${FOUND_IDS%:}
@@ -131,13 +131,13 @@ find_keeper() {
       *) fk_owner="?" ;;
     esac
     [ -z "$fk_owner" ] || break
-  done <<EOF || fail "the shell cannot keep what namei(1) says of the way to $1; make room in /tmp and run 'pulumi up' again"
+  done <<EOF || fail "the shell cannot store what namei(1) says about the way to $1; make room in /tmp and run 'pulumi up' again"
 ${fk_way#*"$NL"}
 EOF
   case $fk_owner in
     "") KEEPER=$SELF:$SELF_GROUP ;;
     "?") fail "root may not look at a folder on the way to $1, where perhaps a file system of somebody else is mounted; unmount that and run 'pulumi up' again" ;;
-    "*") fail "everyone may write in a folder on the way to $1, so root does not act there; take that right away" ;;
+    "*") fail "everyone may write in a folder on the way to $1, so root does not act there; remove that permission" ;;
     *)
       find_account "$fk_owner"
       KEEPER=$FOUND_IDS
@@ -330,7 +330,7 @@ clear_temporaries() {
     ! is_gone "$ct_place" || continue
     locate_target "$ct_place"
     as "$AT_IDS" sh -c "$beside"'
-    clear_new' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove what was written beside $ct_place" "$ct_place"
+    clear_new' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove the temporary file of $ct_place" "$ct_place"
   done 3<<EOF
 $RECORDED
 EOF

@@ -68,7 +68,7 @@ refuse_likenesses() {
     [ "$firewall" = ufw ] && ! recorded ufw "$rl_opening" && ! recorded_elsewhere ufw "$rl_opening" || continue
     rl_likeness=$(likeness_in_ufw "$rl_opening")
     [ -z "$rl_likeness" ] ||
-      fail "ufw has the rule '$rl_likeness' already, which ours would take the place of; take it away, 'ufw delete $rl_likeness', or choose another port"
+      fail "ufw has the rule '$rl_likeness' already, which ours would replace; remove it, 'ufw delete $rl_likeness', or choose another port"
   done 4<<EOF
 $openings
 EOF

@@ -43,7 +43,7 @@ zones_of() {
     zo_zones="$zo_default $(bound interfaces)" # the default zone has interfaces that come later, too
   else
     zo_link=$(ip -o address show to "$1" | awk '{ print $2; exit }')
-    [ -n "$zo_link" ] || say "note: $HOST: no interface has the address $1 now; firewalld's default zone is taken for its"
+    [ -n "$zo_link" ] || say "note: $HOST: no interface has the address $1 now; firewalld's default zone is used for it"
     zo_zones=$(bound interfaces "${zo_link:-none}")
     zo_zones=${zo_zones:-$zo_default}
   fi

@@ -34,7 +34,7 @@ apply() {
       fail "this is OpenSSH ${version% *}.${version#* }; the public host needs 7.8 or later, which knows permitlisten"
   fi
   settings=$(sshd_settings 2>/dev/null) ||
-    fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | printable 1); mend that first ('sshd -t' checks it)"
+    fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | printable 1); correct that first ('sshd -t' checks it)"
   printf '%s\n' "$settings" | with_lower_keywords | sed -n 's/^hostkey //p' | while IFS= read -r key; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done
@@ -82,7 +82,7 @@ no_root_shell() {
       fail "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:$nr_admin !requiretty' to a file in /etc/sudoers.d"
       ;;
   esac
-  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; mend that, or let root be the admin"
+  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; repair that, or let root be the admin"
 }
 
 # As that of lib.sh, which an edit of would otherwise make every host be looked at again.

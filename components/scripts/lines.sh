@@ -20,7 +20,7 @@ fetch() {
   case $fe_there in 1) return 0 ;; esac
   rm -rf -- "$WORK" && mkdir -m 700 -- "$WORK" || cannot "create $WORK" "$WORK"
   copy_as_account "$AT_PATH" "$WORK/file" ||
-    fail "$1 cannot be read by its account, or is no regular file of 8 MiB at most; repair that and run 'pulumi up' again"
+    fail "$1 cannot be read by its account, or is not a regular file of at most 8 MiB; repair that and run 'pulumi up' again"
   FETCHED=$WORK/file
 }
 

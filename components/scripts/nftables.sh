@@ -10,7 +10,7 @@ say_nft_rules() {
     # shellcheck disable=SC2086  # words
     parse $sn_port
     [ -z "$from" ] ||
-      fail "neither firewalld nor ufw is active here, so that nothing would keep others than 'sources' from port $port; start one, or leave 'sources' out"
+      fail "neither firewalld nor ufw is active here, so nothing would limit port $port to 'sources'; start one, or leave 'sources' out"
     [ -z "$chains" ] || say_rules
   done 4<<EOF
 $PORTS

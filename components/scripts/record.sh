@@ -32,7 +32,7 @@ read_records() {
 refuse_foreign_records() {
   rf_foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print -quit)
   [ ! -L "$rf_foreign" ] ||
-    fail "$rf_foreign is a link, and the records of what was done here are read from folders and files of root's own only; nothing was changed: put what it leads to in its place, and run it again"
+    fail "$rf_foreign is a link, and the records of what was done here are read only from folders and files that root owns; nothing was changed: put what it leads to in its place, and run it again"
   [ -z "$rf_foreign" ] ||
     fail "somebody else than root may have written the records of what was done here, since $rf_foreign is not root's alone ($(stat -c '%U, mode %a' -- "$rf_foreign")); nothing was changed: look at what is in $STATE, then 'chown -R root:root $STATE && chmod -R go= $STATE', and run it again"
 }

@@ -45,5 +45,5 @@ known_to_ssh() {
 }
 
 refuse_link() {
-  ! is_behind_link "$1/." || fail "$1 is a link, or lies behind one, and keys are kept in a folder of the account's own only; put a folder in its place, or choose another account"
+  ! is_behind_link "$1/." || fail "$1 is a link, or its path contains one, and keys are kept only in a folder that the account owns; put a folder in its place, or choose another account"
 }

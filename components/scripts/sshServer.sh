@@ -16,7 +16,7 @@ apply() {
   need_cmd sshd openssh-server
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
-  sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); mend that first"
+  sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); correct that first"
   refuse_strangers_in_group
   refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
@@ -58,7 +58,7 @@ refuse_other_lists() {
     fi
     ol_more=$(allowed_by copy <"$ol_file" | grep -vxF -e "$ol_ours" -e "$(own_allow_users | tr ' ' '\n')") || :
     [ -z "$ol_more" ] ||
-      fail "allowUsers would not keep out $(one_line "$ol_more"), whom $ol_file allows since AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
+      fail "allowUsers would not keep out $(one_line "$ol_more"), which $ol_file still allows because AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
   done 3<<EOF
 $([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
 EOF

@@ -164,7 +164,7 @@ confirm() {
   done
   # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
   session_is_alive || fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
-  on_trial || fail "the change to the tunnel was taken back while it was looked at; run 'pulumi up' again to try once more"
+  on_trial || fail "the change to the tunnel was taken back while it was being checked; run 'pulumi up' again to try once more"
   confirm_trial "the tunnel's new settings"
 }
 

@@ -131,7 +131,7 @@ describe("a fault", () => {
       await broken(gate, `echo 'PermitRootLogin perhaps' >${ownSettings}`, `rm ${ownSettings}`, () =>
         fails(
           `error: ${named(gate)}: sshd does not accept its own configuration here: ${ownSettings} line 1: `,
-          "mend that first",
+          "correct that first",
         ),
       );
       expect(await leftovers(gate, before.gate!)).toEqual([]);
@@ -329,7 +329,7 @@ describe("a fault", () => {
       await broken(gate, "useradd --shell /bin/bash tunnel-spare", "userdel tunnel-spare", async () => {
         const account = (await gate.run(read)).stdout;
         expect(await failedUp(office)).toContain(
-          `error: ${named(gate)}: sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: tunnel-spare; give them other names`,
+          `error: ${named(gate)}: sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers allows and whose own keys do not count, but there are others: tunnel-spare; give them other names`,
         );
         expect((await gate.run(read)).stdout).toBe(account);
       });

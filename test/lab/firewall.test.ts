@@ -228,7 +228,7 @@ describe("a port that others may reach", () => {
       await gate.run(`ufw ${theirs}`);
       const before = (await gate.run(rules)).stdout;
       expect(await failedUp(await ports("same", [port]))).toContain(
-        `ufw has the rule '${theirs}' already, which ours would take the place of; take it away, 'ufw delete ${theirs}', or choose another port`,
+        `ufw has the rule '${theirs}' already, which ours would replace; remove it, 'ufw delete ${theirs}', or choose another port`,
       );
       expect((await gate.run(rules)).stdout).toBe(before);
       await gate.run(`ufw delete ${theirs}`);
@@ -379,7 +379,7 @@ describe("a port that others may reach", () => {
       it("is refused to have sources, which nothing would see to", async () => {
         const stack = await ports("unguarded", [{ port: 8080, sources: visitor.networks("in") }]);
         expect(await failedUp(stack)).toContain(
-          "neither firewalld nor ufw is active here, so that nothing would keep others than 'sources' from port 8080; start one, or leave 'sources' out",
+          "neither firewalld nor ufw is active here, so nothing would limit port 8080 to 'sources'; start one, or leave 'sources' out",
         );
       });
 

@@ -51,19 +51,19 @@ describe("a public host that is not ours alone", () => {
         "members of a group of that name",
         "groupadd ssh-tunnel && usermod -aG ssh-tunnel alice",
         "gpasswd --delete alice ssh-tunnel && groupdel ssh-tunnel",
-        "the group 'ssh-tunnel' is for the tunnels' accounts, and in it are others: alice; take them out of it",
+        "the group 'ssh-tunnel' is for the tunnels' accounts, and it has other members: alice; take them out of it",
       ],
       [
         "somebody whose first group it is",
         "groupadd ssh-tunnel && usermod -g ssh-tunnel alice",
         "usermod -g alice alice && groupdel ssh-tunnel",
-        "the group 'ssh-tunnel' is for the tunnels' accounts, and in it are others: alice; take them out of it",
+        "the group 'ssh-tunnel' is for the tunnels' accounts, and it has other members: alice; take them out of it",
       ],
       [
         "an account of such a name",
         "useradd tunnel-bob",
         "userdel tunnel-bob",
-        "sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: tunnel-bob; give them other names",
+        "sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers allows and whose own keys do not count, but there are others: tunnel-bob; give them other names",
       ],
     ];
 
@@ -241,7 +241,7 @@ describe("a public host that is not ours alone", () => {
       await gate.run(`rm ${own}`);
       await stacks.alpha.setConfig({ revision: "looks again" });
       expect(await failedUp(stacks.alpha)).toContain(
-        `allowUsers would not keep out admin, whom ${dropIns}/00-ssh-reverse-tunnel-beta.conf allows since AllowUsers of the host did`,
+        `allowUsers would not keep out admin, which ${dropIns}/00-ssh-reverse-tunnel-beta.conf still allows because AllowUsers of the host did`,
       );
       await stacks.beta.setConfig({ revision: "looks again" });
       await stacks.beta.up();

@@ -158,7 +158,7 @@ describe("the look at a host says what is needed where there is no way to be roo
     const { stderr } = await look();
     await gate.run("chmod u+s /usr/bin/sudo");
     expect(stderr).toMatch(
-      /^error: gate: the admin 'admin' cannot become root, since sudo says 'sudo: .*setuid bit set'; mend that, or let root be the admin$/,
+      /^error: gate: the admin 'admin' cannot become root, since sudo says 'sudo: .*setuid bit set'; repair that, or let root be the admin$/,
     );
   });
 });

@@ -112,7 +112,7 @@ EOF
         "UseDNS yes\nMatch Host runner.example\n    DenyUsers root",
         "DenyUsers would lock out the admin 'root'",
       ],
-      ["the tunnels' group with the admin in it", "# nothing", "in it are others: root"],
+      ["the tunnels' group with the admin in it", "# nothing", "it has other members: root"],
     ])("%s", async (what, settings, sentence) => {
       const inGroup = what.startsWith("the tunnels'");
       const runner = gate.address.replace(/\d+$/, "1");

@@ -54,7 +54,7 @@ describe("a host that lacks what a tunnel needs", () => {
     const returnPath = [{ from: "root", to: "alice" }];
     await stack.setConfig(tunnelSettings(lab, gate, nas, { returnPath }));
     expect(await failedUp(stack)).toMatch(
-      /error: nas \(.*\): the account 'alice' is locked \(its password begins with '!'\), and sshd lets it in by no key, since UsePAM is no; .* 'usermod --password '\*' alice'/,
+      /error: nas \(.*\): the account 'alice' is locked \(its password begins with '!'\), and sshd refuses even its keys, since UsePAM is no; .* 'usermod --password '\*' alice'/,
     );
     expect((await nas.run("cat /home/alice/.ssh/authorized_keys")).stdout).not.toContain("tunnel");
     await nas.run("usermod --password '*' alice");

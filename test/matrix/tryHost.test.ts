@@ -131,7 +131,7 @@ echo $? >>/run/try.useradd
     const { exitCode, rows, failed, stdout } = await run();
     expect(exitCode).toBe(1);
     expect(failed[0], stdout).toBe(
-      "FAIL  gate-server-change: error: gate (127.0.0.1): sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers lets in and whose own keys do not count, and there are others: tunnel-try; give them other names with 'usermod --login NAME', and run 'pulumi up' again",
+      "FAIL  gate-server-change: error: gate (127.0.0.1): sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers allows and whose own keys do not count, but there are others: tunnel-try; give them other names with 'usermod --login NAME', and run 'pulumi up' again",
     );
     expect(rows).toContain("pass  nothing is left behind");
     await gate.run("userdel tunnel-try");
