@@ -6,40 +6,40 @@ import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { inputError } from "./inputError.ts";
 
-/** How Pulumi reaches a host; the part that the host and its bastion have in common. */
+/** How Pulumi reaches a host, or its bastion. */
 export interface AdminLogin {
   /** Name or address. */
   address: string;
   /** @default 22 */
   port?: number;
-  /** root, or an account that may use `sudo -n`. @default "root" */
+  /** root, or an account that can use `sudo -n`. @default "root" */
   user?: string;
   /** A private key, as a secret. */
   privateKey?: string;
-  /** A file with a private key on the machine that runs Pulumi; `~/` is its home. */
+  /** A file with a private key on the machine that runs Pulumi; `~/` is the home there. */
   privateKeyFile?: string;
   /** The password of an encrypted private key, as a secret. */
   privateKeyPassword?: string;
   /** A password, as a secret. */
   password?: string;
-  /** Socket of an ssh-agent. @default SSH_AUTH_SOCK, where it is set */
+  /** The socket of an ssh-agent. @default SSH_AUTH_SOCK, if it is set */
   agentSocketPath?: string;
   /** The host key, `type base64`. @default the one in the runner's known_hosts */
   hostKey?: string;
-  /** The known_hosts file that is asked where there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
+  /** The known_hosts file to use if there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
   knownHostsFile?: string;
 }
 
 /** The admin connection of a host. */
 export interface AdminConnection extends AdminLogin {
-  /** A host on the way. */
+  /** A jump host on the way. */
   bastion?: AdminLogin;
-  /** Accepts whatever host key answers, with a warning: for a trial that nothing depends on. @default false */
+  /** Accept any host key, with a warning. For experiments only. @default false */
   acceptAnyHostKey?: boolean;
 }
 
 /**
- * The connection for the command provider. Throws a sentence where a file cannot be read or no host key is known: there
+ * The connection for the command provider. Throws if a file cannot be read or no host key is known: there
  * is no trust on first use.
  */
 export function adminConnection(
@@ -60,10 +60,10 @@ export function adminConnection(
 type Connection = command.types.input.remote.ConnectionArgs;
 
 /**
- * The connection to an internal host by way of its tunnel: from the public host to where a forward to its sshd listens.
+ * The connection to an internal host through its tunnel: from the public host to the listener of a forward to its sshd.
  *
- * @param inside the internal host's login, whose address and port do not matter
- * @param outside the public host's admin connection. Throws where it has a bastion: the provider knows one proxy only.
+ * @param inside the internal host's login; its address and port are not used
+ * @param outside the public host's admin connection. Throws if it has a bastion: the provider supports only one proxy.
  * @param listener address and port of the forward on the public host
  */
 export function throughTunnel(

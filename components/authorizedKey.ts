@@ -7,26 +7,26 @@ import { renderAuthorizedKeyLine } from "./render/authorizedKeyLine.ts";
 
 /** Arguments of {@link AuthorizedKey}. */
 export interface AuthorizedKeyArgs {
-  /** The host that is logged in to. */
+  /** The host to log in to. */
   host: Host;
-  /** The account that is logged in to. */
+  /** The account to log in to. */
   account: pulumi.Input<string>;
-  /** The public key that may. */
+  /** The public key that may log in. */
   publicKey: pulumi.Input<string>;
   /** Options of the line, for example `restrict`; sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
   options: pulumi.Input<string[]>;
   /**
-   * The authorized_keys file, where root keeps it itself.
+   * The authorized_keys file, if root owns it.
    * @default the first that sshd reads for the account (`sshd -T`, AuthorizedKeysFile)
    */
   file?: pulumi.Input<string>;
   /**
-   * Whether the key may still do what its line permitted before (`permitlisten`, `permitopen`): for a login that runs and
-   * may have to go back to its earlier forwards.
+   * Whether the key keeps what its line permitted before (`permitlisten`, `permitopen`), for a running login that may have to
+   * return to its earlier forwards.
    * @default false
    */
   keepPermits?: boolean;
-  /** Another one that kept these: this one is the same line, and permits what is asked for and no more. */
+  /** An earlier one with `keepPermits`. This one is the same line, and permits only what these arguments say. */
   settles?: AuthorizedKey;
 }
 

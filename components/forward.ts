@@ -7,20 +7,20 @@ import { inputError } from "./inputError.ts";
 export interface Forward {
   /** Its name, unique within the tunnel, for example `ssh`. */
   name: string;
-  /** The port on the public host, or `auto`: a free one of the public host's range, the same for the life of the stack. */
+  /** The port on the public host, or `auto` for a free one in its range, which stays the same for the life of the stack. */
   remotePort: number | "auto";
-  /** Host, as the internal host sees it, that connections go on to. Default: `127.0.0.1`, the internal host itself. */
+  /** The host that connections are forwarded to, as seen from the internal host. Default: `127.0.0.1`, itself. */
   targetHost: string;
-  /** Port that connections go on to. */
+  /** The port that connections are forwarded to. */
   targetPort: number;
   /**
-   * Who may reach the port: `loopback`, the public host itself; `all`, everyone; or an address of the public host.
-   * Anything but loopback needs `GatewayPorts`, which the tunnel accounts have.
+   * Where the port listens: `loopback` (only the public host itself can connect), `all` (everyone can), or one address of
+   * the public host. Anything but loopback needs `GatewayPorts`, which the tunnel accounts have.
    */
   listen: string;
-  /** The networks that may reach the port, where others may at all; undefined for everyone. */
+  /** The networks that may reach the port; undefined for everyone that `listen` allows. */
   sources: string[] | undefined;
-  /** `ssh` where the target is an SSH server, whose banner proves the forward; else `tcp`. */
+  /** `ssh` if the target is an SSH server, whose banner proves that the forward works; otherwise `tcp`. */
   protocol: "ssh" | "tcp";
 }
 
@@ -34,7 +34,7 @@ export interface ForwardArgs {
   listen?: string;
   /** @see Forward.sources @default everyone @example ["203.0.113.0/24", "2001:db8::/32"] */
   sources?: string[] | undefined;
-  /** @see Forward.protocol @default "ssh" where the target's port is 22, else "tcp" */
+  /** @see Forward.protocol @default "ssh" if the target's port is 22, otherwise "tcp" */
   protocol?: "ssh" | "tcp";
 }
 

@@ -7,8 +7,7 @@ export interface Host {
   /** Its name in the settings and in every message, for example `gate`. */
   name: string;
   /**
-   * The admin connection, as `@pulumi/command` takes it. Set `hostKey`: without it the provider accepts whatever key
-   * answers.
+   * The admin connection for `@pulumi/command`. Set `hostKey`: without it, the provider accepts any key.
    */
   connection: command.types.input.remote.ConnectionArgs;
   /**
@@ -17,32 +16,32 @@ export interface Host {
    */
   revision?: pulumi.Input<string>;
   /**
-   * The public host by whose tunnel the connection goes, where it does: a login that is cut is then tried again, since the
-   * tunnel may be restarting.
+   * The public host that the connection's tunnel ends at, if it goes through one. A login that is cut off is then retried,
+   * because the tunnel may be restarting.
    */
   throughTunnel?: string;
   /**
-   * Something that no other Pulumi state has, such as a `random.RandomId`. What was made on the host with one is
-   * neither changed nor removed with another, though project and stack have the same names.
-   * @default none: what is on the host is anybody's who has its name
+   * An id that no other Pulumi state has, such as a `random.RandomId`. What one id created on the host is neither changed
+   * nor removed with a different one, even if project and stack have the same names.
+   * @default none: any state with the same names may change what is on the host
    */
   stackId?: pulumi.Input<string>;
   /**
-   * What an admin who is not root begins a shell as root with; `HostFacts` finds out what works on the host.
+   * The command with which an admin other than root starts a root shell; `HostFacts` finds the one that works.
    * @default "sudo -n sh -s --"
    */
   rootShell?: pulumi.Input<string>;
   /**
-   * Where the tools of the scripts are kept (`HostTools`), and the programs that run on the host. Root runs them, so each
-   * folder on the way must be root's.
+   * The folder for the scripts' tools (`HostTools`) and for the programs that run on the host. Root runs them, so root must
+   * own it and every folder above it.
    * @default "/opt/ssh-reverse-tunnel"
    */
   toolsDirectory?: string | undefined;
-  /** What every script on the host waits for, for example the look at the host that says whether it can be managed. */
+  /** What every script on the host waits for, for example the check whether the host can be managed. */
   after?: pulumi.Resource[];
 }
 
-/** Where nobody says otherwise. */
+/** Unless the settings name a different one. */
 export const defaultToolsDirectory = "/opt/ssh-reverse-tunnel";
 
 /** @see Host.toolsDirectory */
@@ -50,7 +49,7 @@ export function toolsDirectoryOf({ toolsDirectory = defaultToolsDirectory }: Hos
   return checked("folder", toolsDirectory);
 }
 
-/** The host as its user knows it: every message begins with it. */
+/** The host's name for its user: every message begins with it. */
 export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
   return throughTunnel
     ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)

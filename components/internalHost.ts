@@ -9,7 +9,7 @@ export interface InternalHostArgs {
   /** The admin connection. */
   connection: Host["connection"];
   /**
-   * The public host by whose tunnel the connection goes. The tunnel must be there already; its changes are on trial.
+   * The public host that the tunnel of the connection ends at. The tunnel must exist already; its changes are on trial.
    * @see throughTunnel
    * @default none, the connection is direct
    */
@@ -23,9 +23,9 @@ export interface InternalHostArgs {
 }
 
 /**
- * What an internal host needs once: a look at it, which also reads its host keys at the source.
+ * What an internal host needs once: a check of the host, which also reads its host keys, and its tools.
  *
- * Its name is part of comments and messages: `a-z`, `0-9` and `-`, 63 characters at most; another throws.
+ * Its name is part of comments and messages: `a-z`, `0-9` and `-`, at most 63 characters. Other names throw.
  */
 export class InternalHost extends pulumi.ComponentResource {
   /** The host, for scripts. */

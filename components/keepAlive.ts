@@ -1,16 +1,16 @@
-/** How fast a tunnel notices that it is dead, and comes back. */
+/** How fast a dead tunnel is detected and restarted. */
 export interface KeepAlive {
-  /** Seconds to reach the public host. ConnectTimeout of ssh_config(5). */
+  /** Seconds to wait for a connection to the public host. ConnectTimeout of ssh_config(5). */
   connectTimeoutSec: number;
-  /** Seconds without a word before ssh asks. ServerAliveInterval. */
+  /** Seconds without data before ssh sends a keep-alive. ServerAliveInterval. */
   serverAliveIntervalSec: number;
-  /** Unanswered questions before ssh gives up; it takes interval × (count + 1) in all. ServerAliveCountMax. */
+  /** Unanswered keep-alives before ssh gives up, after interval × (count + 1) seconds. ServerAliveCountMax. */
   serverAliveCountMax: number;
-  /** Seconds before systemd starts a tunnel again that ended, fractions too. RestartSec of systemd.service(5). */
+  /** Seconds before systemd restarts a tunnel that has ended; may be a fraction. RestartSec of systemd.service(5). */
   restartSec: number;
   /**
    * The longest pause between two attempts, in seconds. The pause is a hundredth of the time that the tunnel has been down:
-   * a third of one at first, 30 s after 50 minutes.
+   * 0.3 s at first, 30 s after 50 minutes.
    */
   restartMaxDelaySec: number;
 }
@@ -18,10 +18,10 @@ export interface KeepAlive {
 /**
  * Sets of values that belong together.
  *
- * - `fast`: a dead connection is found within 9 s, and a tunnel that can come back is back within 3 (measured in
+ * - `fast`: a dead connection is detected within 9 s, and a tunnel that can come back is back within 3 s (measured in
  *   docs/benchmarks.md).
- * - `conservative`: ServerAliveInterval 60, ServerAliveCountMax 3 and RestartSec 10, as most guides have it; for links
- *   on which every byte costs. A dead connection is found within 4 minutes.
+ * - `conservative`: ServerAliveInterval 60, ServerAliveCountMax 3 and RestartSec 10, as in most guides; for links
+ *   on which every byte costs money. A dead connection is detected within 4 minutes.
  */
 export const keepAlivePresets = {
   fast: {
@@ -43,9 +43,9 @@ export const keepAlivePresets = {
 /** The name of a set. */
 export type KeepAlivePreset = keyof typeof keepAlivePresets;
 
-/** {@link KeepAlive}, with what is not given taken from a preset. */
+/** {@link KeepAlive}, with a preset for the values that are not given. */
 export type KeepAliveArgs = Partial<KeepAlive> & {
-  /** Where values that are not given come from. @default "fast" */
+  /** The preset for the values that are not given. @default "fast" */
   preset?: KeepAlivePreset;
 };
 

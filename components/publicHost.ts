@@ -13,15 +13,15 @@ import { SshServer } from "./sshServer.ts";
 export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   /** The admin connection. */
   connection: Host["connection"];
-  /** Where internal hosts reach it: a name or an address. @default the address of the admin connection */
+  /** The name or address at which internal hosts reach it. @default the address of the admin connection */
   address?: pulumi.Input<string>;
   /** The port of its sshd, as internal hosts reach it. @default 22 */
   sshPort?: pulumi.Input<number>;
   /** Range of the remote ports for `auto`. @default { first: 20000, last: 29999 } */
   portRange?: { first: number; last: number };
-  /** Whether a missing semanage may be installed where SELinux is enabled. @default true */
+  /** Whether to install the package with semanage if SELinux is enabled and it is missing. @default true */
   installPackages?: boolean;
-  /** A folder in which a node_exporter on it looks for text files. @default none */
+  /** The folder that node_exporter on this host reads text files from. @default none */
   textfileDirectory?: string | undefined;
   /** @see Host.toolsDirectory */
   toolsDirectory?: string | undefined;
@@ -32,9 +32,9 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
 }
 
 /**
- * What a public host needs once, however many tunnels end there: a look at it, and its sshd.
+ * What a public host needs once, for all its tunnels: a check of the host, its tools, and its sshd.
  *
- * Its name is an alias of ssh on the internal hosts: `a-z`, `0-9` and `-`, 63 characters at most; another throws.
+ * Its name is an ssh alias on the internal hosts: `a-z`, `0-9` and `-`, at most 63 characters. Other names throw.
  */
 export class PublicHost extends pulumi.ComponentResource {
   /** The host, for scripts. */
@@ -43,13 +43,13 @@ export class PublicHost extends pulumi.ComponentResource {
   public readonly address: pulumi.Input<string>;
   /** The port of its sshd. */
   public readonly sshPort: pulumi.Input<number>;
-  /** Its public host keys, read at the source. */
+  /** Its public host keys, read on the host. */
   public readonly hostKeys: pulumi.Output<string[]>;
   /** Its sshd. */
   public readonly server: SshServer;
   /** @see PublicHostArgs.portRange */
   public readonly portRange: { first: number; last: number } | undefined;
-  /** Within which the forwards of its tunnels must be. */
+  /** The limits for the forwards of its tunnels. */
   public readonly bounds: Bounds;
   /** @see PublicHostArgs.installPackages */
   public readonly installPackages: boolean;
@@ -75,7 +75,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
-    // Before all else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.
+    // Before everything else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.
     this.host = { ...this.host, after: [facts, tools, this.server] };
     this.registerOutputs({ hostKeys: this.hostKeys });
   }

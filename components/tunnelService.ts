@@ -29,7 +29,7 @@ export interface TunnelServiceArgs {
    * @see HealthCheckArgs.forwards
    */
   checks: pulumi.Input<string>[];
-  /** Seconds before systemd starts a tunnel again that ended. `RestartSec`. @default 0.1 */
+  /** Seconds before systemd restarts a tunnel that has ended. `RestartSec`. @default 0.1 */
   restartSec?: pulumi.Input<number>;
   /** The longest pause between two attempts, in seconds; see {@link KeepAlive}. @default 30 */
   restartMaxDelaySec?: pulumi.Input<number>;
@@ -37,9 +37,9 @@ export interface TunnelServiceArgs {
   watchdogIntervalSec?: pulumi.Input<number>;
   /** A folder in which a node_exporter on the internal host looks for text files. @default none */
   textfileDirectory?: string | undefined;
-  /** Seconds that a changed tunnel has to work, before the one that worked comes back. @default 30 */
+  /** How many seconds a changed tunnel has to come up before it is rolled back. @default 30 */
   timeoutSec?: number;
-  /** Another text restarts the tunnel, for example since its key is another. */
+  /** A changed value restarts the tunnel, for example because its key has changed. */
   fingerprint: pulumi.Input<string>;
 }
 
