@@ -25,14 +25,18 @@ export class Account extends RemoteComponent {
     super("Account", name, opts);
     this.run(`${name}-script`, {
       host: args.host,
-      script: "account",
       what: pulumi.interpolate`the account ${args.account}`,
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        GROUP: checkedInput("account", args.group),
-        HOME_DIR: checkedInput("path", args.home),
-        LOGIN_SHELL: checkedInput("path", args.shell),
-      },
+      parts: [
+        {
+          script: "account",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            GROUP: checkedInput("account", args.group),
+            HOME_DIR: checkedInput("path", args.home),
+            LOGIN_SHELL: checkedInput("path", args.shell),
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

@@ -46,18 +46,22 @@ export class AuthorizedKey extends RemoteComponent {
     const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(this.line)}`;
     this.kept = this.run(`${name}-script`, {
       host: args.host,
-      script: "authorizedKey",
       what: pulumi.interpolate`the key in authorized_keys of ${args.account}`,
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        LINE: pulumi
-          .all([args.options, args.publicKey])
-          .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker)),
-        MARKER: marker,
-        FILE: args.file === undefined ? "" : checkedInput("path", args.file),
-        KEEP: args.keepPermits ? "yes" : "no",
-        ...(args.settles ? { KEPT: args.settles.kept } : {}),
-      },
+      parts: [
+        {
+          script: "authorizedKey",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            LINE: pulumi
+              .all([args.options, args.publicKey])
+              .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker)),
+            MARKER: marker,
+            FILE: args.file === undefined ? "" : checkedInput("path", args.file),
+            KEEP: args.keepPermits ? "yes" : "no",
+            ...(args.settles ? { KEPT: args.settles.kept } : {}),
+          },
+        },
+      ],
       record: `${this.line}-script`,
       removes: args.settles === undefined,
     }).stdout;

@@ -24,15 +24,19 @@ export class ClientConfig extends RemoteComponent {
     super("ClientConfig", name, opts);
     this.run(`${name}-script`, {
       host: args.host,
-      script: "clientConfig",
       what: pulumi.interpolate`the ssh client configuration ${args.file} of ${args.account}`,
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        FILE: checkedInput("clientConfig", args.file),
-        ENTRY: pulumi
-          .all([args.patterns, args.options])
-          .apply(([patterns, options]) => renderHostEntry(patterns, options)),
-      },
+      parts: [
+        {
+          script: "clientConfig",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            FILE: checkedInput("clientConfig", args.file),
+            ENTRY: pulumi
+              .all([args.patterns, args.options])
+              .apply(([patterns, options]) => renderHostEntry(patterns, options)),
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

@@ -38,9 +38,13 @@ export class FirewallPorts extends RemoteComponent {
       name,
       {
         host: args.host,
-        script: "firewallPorts",
         what: "the firewall",
-        values: { PORTS: pulumi.all(openings).apply((texts) => texts.join("\n")) },
+        parts: [
+          {
+            script: "firewallPorts",
+            values: { PORTS: pulumi.all(openings).apply((texts) => texts.join("\n")) },
+          },
+        ],
       },
       {
         name: `firewall-${fingerprintOf(name)}`,

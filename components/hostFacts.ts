@@ -34,9 +34,13 @@ export class HostFacts extends RemoteComponent {
     super("HostFacts", name, opts);
     const script = this.run(`${name}-script`, {
       host: args.host,
-      script: "hostFacts",
       what: "the host can be managed",
-      values: { NEEDS_SERVER: args.needsServer ? "yes" : "no", ROOT_SHELLS: rootShells.join("\n") },
+      parts: [
+        {
+          script: "hostFacts",
+          values: { NEEDS_SERVER: args.needsServer ? "yes" : "no", ROOT_SHELLS: rootShells.join("\n") },
+        },
+      ],
       first: true,
       whole: true,
       removes: false,

@@ -4,14 +4,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { toolsDirectoryOf } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
-import {
-  installedProgram,
-  libraryOf,
-  readScript,
-  scriptLibrary,
-  scriptNames,
-  withoutComments,
-} from "./remoteScript.ts";
+import { installedProgram, readScript, scriptLibrary, scriptNames, withoutComments } from "./remoteScript.ts";
 
 /** Arguments of {@link HostTools}. */
 export interface HostToolsArgs {
@@ -38,14 +31,18 @@ export class HostTools extends RemoteComponent {
     const { hash, pack } = (packed ??= packedTools());
     this.run(`${name}-script`, {
       host,
-      script: "installTools",
       what: "the tools",
-      values: {
-        TOOLS_FOLDER: toolsDirectoryOf(host),
-        HASH: hash,
-        PACK: pack,
-        UNTIL_LAST: host.throughTunnel === undefined ? "" : "yes",
-      },
+      parts: [
+        {
+          script: "installTools",
+          values: {
+            TOOLS_FOLDER: toolsDirectoryOf(host),
+            HASH: hash,
+            PACK: pack,
+            UNTIL_LAST: host.throughTunnel === undefined ? "" : "yes",
+          },
+        },
+      ],
       whole: true,
       // Nobody can come through a tunnel that is gone: the last record on the host takes the tools with it there.
       removes: host.throughTunnel === undefined,
@@ -66,17 +63,10 @@ export function toolFiles(): Record<string, string> {
   return Object.fromEntries(
     [
       ...programs.filter(([, text]) => text.startsWith("#!")),
-      ...scriptLibrary.map((name) => [`lib/${name}.sh`, withoutComments(readScript(name))] as const),
-      ...parts.map(
-        (name) => [`parts/${name}.sh`, readsLibrary(name) + withoutComments(readScript(name))] as const,
-      ),
+      ["lib/library.sh", scriptLibrary.map((name) => withoutComments(readScript(name))).join("")] as const,
+      ...parts.map((name) => [`parts/${name}.sh`, withoutComments(readScript(name))] as const),
     ].sort(([one], [other]) => (one < other ? -1 : 1)),
   );
-}
-
-/** The tools know themselves what a part needs: a removal has the values of the version that made the thing. */
-function readsLibrary(part: string): string {
-  return `for library in ${libraryOf(part).join(" ")}; do . "$tools/lib/$library.sh"; done\n`;
 }
 
 /** The same for all hosts of a run. */

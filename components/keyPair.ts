@@ -32,13 +32,17 @@ export class KeyPair extends RemoteComponent {
     super("KeyPair", name, opts);
     const { stdout } = this.run(`${name}-script`, {
       host: args.host,
-      script: "keyPair",
       what: pulumi.interpolate`the key pair ${args.file} of ${args.account}`,
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        FILE: checkedInput("file", args.file),
-        COMMENT: pulumi.output(args.comment).apply(oneLine),
-      },
+      parts: [
+        {
+          script: "keyPair",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            FILE: checkedInput("file", args.file),
+            COMMENT: pulumi.output(args.comment).apply(oneLine),
+          },
+        },
+      ],
     });
     // Before it may be what the admin's login shell greets with.
     this.publicKey = stdout

@@ -24,13 +24,19 @@ export class KnownHost extends RemoteComponent {
     super("KnownHost", name, opts);
     this.run(`${name}-script`, {
       host: args.host,
-      script: "knownHost",
       what: pulumi.interpolate`the pinned host keys of ${args.alias}`,
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        FILE: checkedInput("file", args.file),
-        KEYS: pulumi.all([args.alias, args.hostKeys]).apply(([alias, keys]) => renderKnownHosts(alias, keys)),
-      },
+      parts: [
+        {
+          script: "knownHost",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            FILE: checkedInput("file", args.file),
+            KEYS: pulumi
+              .all([args.alias, args.hostKeys])
+              .apply(([alias, keys]) => renderKnownHosts(alias, keys)),
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

@@ -54,12 +54,16 @@ export class RemotePorts extends RemoteComponent {
     });
     this.chosen = this.run(`${name}-script`, {
       host: args.host,
-      script: "remotePorts",
       what: "the ports of the forwards",
-      values: {
-        ACCOUNT: checkedInput("account", args.account),
-        FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
-      },
+      parts: [
+        {
+          script: "remotePorts",
+          values: {
+            ACCOUNT: checkedInput("account", args.account),
+            FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+          },
+        },
+      ],
     }).stdout.apply((text) => portsFrom(args, first, last, text.split("\n").slice(-args.forwards.length)));
     this.registerOutputs({});
   }

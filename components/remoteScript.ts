@@ -8,20 +8,31 @@ import type { Host } from "./host.ts";
 import { rootShells } from "./rootShell.ts";
 import { shellQuote } from "./shell.ts";
 
+/** One thing on a host: how a script applies it. */
+interface Part {
+  /** The script: `components/scripts/<script>.sh`, which defines `apply`. */
+  script: string;
+  /**
+   * Its variables. They travel on standard input, never on a command line or in the environment; the text of a program does
+   * not travel, since the host has it among its tools.
+   */
+  values: Values;
+}
+
+/** Variables of a script, by their names. */
+type Values = Record<string, pulumi.Input<string> | Program>;
+
 /** What a {@link remoteScript} needs. */
 export interface RemoteScriptArgs {
   /** The host that it runs on. */
   host: Host;
-  /** The script: `components/scripts/<script>.sh`. */
-  script: string;
   /** What it takes care of, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
   what: pulumi.Input<string>;
-  /**
-   * Variables of the script. They travel on standard input, never on a command line or in the environment; the text of a
-   * program does not travel, since the host has it among its tools.
-   */
-  values?: Record<string, pulumi.Input<string> | Program>;
-  /** Whether all of its text travels: it comes before the tools of the other scripts. @default false */
+  /** What it applies, in this order. A removal undoes what is on record, the latest first. */
+  parts: Part[];
+  /** Variables of the library, for all parts and for the removal. */
+  values?: Values;
+  /** Whether all of its text travels: it comes before the tools of the other scripts, and is one part. @default false */
   whole?: boolean;
   /**
    * The first script on the host, which looks at it: it runs as the admin itself and not through sudo, and does not
@@ -56,10 +67,7 @@ export function remoteScript(
   opts: pulumi.CustomResourceOptions,
 ): command.remote.Command {
   const { host } = args;
-  const isProgram = (value: unknown) => value instanceof Program;
-  const own = Object.entries(args.values ?? {});
-  const programs = Object.fromEntries(own.filter(([, value]) => isProgram(value))) as Record<string, Program>;
-  const values: Record<string, pulumi.Input<string>> = {
+  const values: Values = {
     HOST: hostLabel(host),
     OWNER: ownerId(),
     STACK_ID: host.stackId ?? "",
@@ -67,11 +75,10 @@ export function remoteScript(
     RESOURCE: encodeURIComponent(args.record ?? name).replaceAll("*", "%2A"),
     WHAT: args.what,
     REVISION: host.revision ?? "",
-    ...(Object.fromEntries(own.filter(([, value]) => !isProgram(value))) as Record<
-      string,
-      pulumi.Input<string>
-    >),
+    ...args.values,
   };
+  const common = known(values);
+  const parts = args.parts.map((part) => ({ script: part.script, ...known(part.values) }));
   const shell = shellFor(args);
   return new command.remote.Command(
     name,
@@ -81,15 +88,32 @@ export function remoteScript(
       update: pulumi.interpolate`${shell} apply`,
       ...(args.removes === false ? {} : { delete: pulumi.interpolate`${shell} remove` }),
       stdin: pulumi
-        .all(values)
-        .apply((resolved) =>
-          args.whole ? scriptText(args.script, resolved) : commandText(args.script, resolved, programs),
+        .all([common.inputs, pulumi.all(parts.map(({ inputs }) => inputs))])
+        .apply(([inputs, ofParts]) =>
+          (args.whole ? scriptText : commandText)(
+            { ...inputs, ...common.programs },
+            parts.map(({ script, programs }, index) => ({
+              script,
+              values: { ...ofParts[index], ...programs },
+            })),
+          ),
         ),
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
     { hooks: hooksOf(name, args), ...opts },
   );
+}
+
+/** The inputs among the values, once they are known, and the programs; an Output would make plain objects of those. */
+function known(values: Values): { inputs: pulumi.Output<Record<string, string>>; programs: KnownValues } {
+  const isProgram = ([, value]: [string, unknown]) => value instanceof Program;
+  const all = Object.entries(values);
+  const inputs = all.filter((entry) => !isProgram(entry)) as [string, pulumi.Input<string>][];
+  return {
+    inputs: pulumi.all(Object.fromEntries(inputs)),
+    programs: Object.fromEntries(all.filter(isProgram)) as Record<string, Program>,
+  };
 }
 
 /** The command line that the verb is added to. The admin's own PATH may lead nowhere; root's is left to root. */
@@ -159,7 +183,7 @@ export function installedProgram(name: string): string {
     .trimEnd();
 }
 
-/** What scripts have in common, in the order in which it is read. `messages` and `lib` go before every script. */
+/** What scripts have in common, in the order in which it is read. */
 export const scriptLibrary = [
   "messages",
   "lib",
@@ -168,58 +192,100 @@ export const scriptLibrary = [
   "files",
   "lines",
   "sshFolder",
+  "accounts",
   "units",
   "status",
   "trial",
   "session",
   "strangers",
   "sshdAccess",
+  "ports",
+  "selinux",
   "firewalls",
   "nftables",
 ] as const;
 
 const isShared = (part: string) => (scriptLibrary as readonly string[]).includes(part);
 
-/** The parts of the library that a script names in its line "# needs: …", and those that all have, unless it names `messages` itself. */
+/** The library: all of it, but for the scripts that come before the tools, which name what they need. */
 export function libraryOf(script: string): string[] {
-  const needs = /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
-  const all = needs.includes("messages") ? needs : ["messages", "lib", ...needs];
-  return scriptLibrary.filter((part) => all.includes(part));
+  const needs = /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ");
+  return scriptLibrary.filter((part) => needs?.includes(part) ?? true);
 }
 
-/** A script with all that it needs: a header of its values, the library, the script. `read` reads each part. */
+/** Values that are known. */
+export type KnownValues = Record<string, string | Program>;
+
+/** A {@link Part} whose values are known. */
+export interface KnownPart {
+  script: string;
+  values: KnownValues;
+}
+
+/**
+ * A script with all that it needs, as a host reads it: a header of its values, the library, and its parts. `read` reads
+ * each of these.
+ */
 export function scriptText(
-  script: string,
-  values: Record<string, string>,
+  common: KnownValues,
+  parts: KnownPart[],
   read = (name: string) => withoutComments(readScript(name)),
 ): string {
-  return [headerOf(values), ...[...libraryOf(script), script].map(read)].join("");
+  const library = [...new Set(parts.flatMap(({ script }) => libraryOf(script)))].map(read);
+  const [first, ...others] = parts;
+  if (first && others.length === 0) {
+    const header = headerOf({ ...common, ...first.values });
+    const call = isWhole(first.script) ? "" : 'apply_parts() { apply; }\nmain "$@"\n';
+    return [header, ...library, read(first.script), call].join("");
+  }
+  const applied = parts.map(({ script }, index) => `values_${index + 1}\n${read(script)}apply\n`);
+  const apply = `apply_parts() {\n${applied.join("")}}\nmain "$@"\n`;
+  return [headerOf(common), ...parts.map(valuesFunction), ...library, apply].join("");
 }
+
+/** Those that travel whole call what they do themselves. */
+const isWhole = (script: string) => /^[a-z_]+ "\$@"$/m.test(readScript(script));
 
 /** What travels where the host has the tools: the header, and what reads the rest. */
-export function commandText(
-  script: string,
-  values: Record<string, string>,
-  programs: Record<string, Program>,
-): string {
-  const texts = Object.entries(programs);
-  const text = [
-    withoutComments(readScript(script)),
-    ...texts.map(([, { name }]) => installedProgram(name)),
-  ].join();
+export function commandText(common: KnownValues, parts: KnownPart[]): string {
+  const texts = [
+    ...parts.map(({ script }) => withoutComments(readScript(script))),
+    ...[common, ...parts.map(({ values }) => values)]
+      .flatMap(programsIn)
+      .map(([, { name }]) => installedProgram(name)),
+  ];
   const header = headerOf({
-    ...values,
-    PART: script,
+    ...textsIn(common),
+    PARTS: parts.map(({ script }) => script).join(" "),
     // So that a changed script runs again, though it does not travel.
-    PART_HASH: createHash("sha256").update(text).digest("hex").slice(0, 16),
-    TEXTS: texts.map(([variable, { name }]) => `${variable}=${name}`).join(" "),
+    PARTS_HASH: createHash("sha256").update(texts.join()).digest("hex").slice(0, 16),
   });
-  return header + withoutComments(readScript("loader"));
+  const values = parts.map((part, index) => valuesFunction({ ...part, values: textsIn(part.values) }, index));
+  return [header, ...values, withoutComments(readScript("loader"))].join("");
 }
 
-function headerOf(values: Record<string, string>): string {
+const programsIn = (values: KnownValues) =>
+  Object.entries(values).filter((entry): entry is [string, Program] => entry[1] instanceof Program);
+
+/** In place of the texts of programs, which of them the host is to read. */
+function textsIn(values: KnownValues): KnownValues {
+  const programs = programsIn(values);
+  const others = Object.entries(values).filter(([, value]) => !(value instanceof Program));
+  const texts = programs.map(([variable, { name }]) => `${variable}=${name}`).join(" ");
+  return { ...Object.fromEntries(others), TEXTS: texts };
+}
+
+/** The shell function that sets the variables of the n-th part. */
+function valuesFunction({ values }: KnownPart, index: number): string {
+  return `values_${index + 1}() {\n:\n${headerOf(values)}}\n`;
+}
+
+function headerOf(values: KnownValues): string {
   return Object.entries(values)
-    .map(([name, value]) => `${name}=${shellQuote(value)}\n`)
+    .map(
+      ([name, value]) =>
+        `${name}=${shellQuote(value instanceof Program ? installedProgram(value.name) : value)}\n`,
+    )
     .join("");
 }
 

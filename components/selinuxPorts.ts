@@ -22,16 +22,20 @@ export class SelinuxPorts extends RemoteComponent {
     super("SelinuxPorts", name, opts);
     this.run(`${name}-script`, {
       host: args.host,
-      script: "selinuxPorts",
       what: "the SELinux types of the ports",
-      values: {
-        PORTS: pulumi
-          .all(args.ports)
-          .apply((ports) => ports.map((port) => checked("number", port)).join("\n")),
-        INSTALL_PACKAGE: pulumi
-          .output(args.installPackages ?? true)
-          .apply((allowed) => (allowed ? "yes" : "no")),
-      },
+      parts: [
+        {
+          script: "selinuxPorts",
+          values: {
+            PORTS: pulumi
+              .all(args.ports)
+              .apply((ports) => ports.map((port) => checked("number", port)).join("\n")),
+            INSTALL_PACKAGE: pulumi
+              .output(args.installPackages ?? true)
+              .apply((allowed) => (allowed ? "yes" : "no")),
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

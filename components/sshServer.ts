@@ -35,20 +35,25 @@ export class SshServer extends RemoteComponent {
     this.takeover = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/takeover`;
     const script = {
       host: args.host,
-      script: "sshServer",
       what: "sshd's drop-in",
-      values: {
-        DROP_IN: renderSshdDropIn({
-          ...args,
-          clientAliveInterval: args.clientAliveInterval ?? 15,
-          clientAliveCountMax: args.clientAliveCountMax ?? 3,
-        }),
-        ACCOUNTS: tunnelAccounts,
-        GROUP: tunnelGroup,
-        ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
-        TAKEOVER: this.takeover,
-        TAKEOVER_TEXT: new Program("takeover"),
-      },
+      // The removal, too, looks whom sshd would lock out.
+      values: { ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root") },
+      parts: [
+        {
+          script: "sshServer",
+          values: {
+            DROP_IN: renderSshdDropIn({
+              ...args,
+              clientAliveInterval: args.clientAliveInterval ?? 15,
+              clientAliveCountMax: args.clientAliveCountMax ?? 3,
+            }),
+            ACCOUNTS: tunnelAccounts,
+            GROUP: tunnelGroup,
+            TAKEOVER: this.takeover,
+            TAKEOVER_TEXT: new Program("takeover"),
+          },
+        },
+      ],
     };
     this.runOnTrial(name, script, {
       name: "sshd",

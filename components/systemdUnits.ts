@@ -30,18 +30,22 @@ export class SystemdUnits extends RemoteComponent {
     const texts = Object.values(args.units).map((text, index) => [`UNIT_${index + 1}`, text] as const);
     this.run(`${name}-script`, {
       host: args.host,
-      script: "systemdUnits",
       what: args.start,
-      values: {
-        PROGRAM: checked("path", args.program.path),
-        PROGRAM_TEXT: new Program(checked("file", args.program.source)),
-        UNITS: Object.keys(args.units)
-          .map((unit) => checked("unit", unit))
-          .join(" "),
-        ...Object.fromEntries(texts),
-        START: checked("unit", args.start),
-        ...(args.status ? statusValues(args.status) : { STATUS_PROGRAM: "" }),
-      },
+      parts: [
+        {
+          script: "systemdUnits",
+          values: {
+            PROGRAM: checked("path", args.program.path),
+            PROGRAM_TEXT: new Program(checked("file", args.program.source)),
+            UNITS: Object.keys(args.units)
+              .map((unit) => checked("unit", unit))
+              .join(" "),
+            ...Object.fromEntries(texts),
+            START: checked("unit", args.start),
+            ...(args.status ? statusValues(args.status) : { STATUS_PROGRAM: "" }),
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

@@ -32,17 +32,21 @@ export class TunnelCheck extends RemoteComponent {
     );
     this.run(`${name}-script`, {
       host: args.host,
-      script: "tunnelCheck",
       what: "each forward works",
       removes: false,
-      values: {
-        FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
-        SECONDS_TO_WAIT: pulumi
-          .output(args.timeoutSec ?? 30)
-          .apply((seconds) => String(checked("number", seconds))),
-        LOOK_AT: args.lookAt,
-        FINGERPRINT: args.fingerprint,
-      },
+      parts: [
+        {
+          script: "tunnelCheck",
+          values: {
+            FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+            SECONDS_TO_WAIT: pulumi
+              .output(args.timeoutSec ?? 30)
+              .apply((seconds) => String(checked("number", seconds))),
+            LOOK_AT: args.lookAt,
+            FINGERPRINT: args.fingerprint,
+          },
+        },
+      ],
     });
     this.registerOutputs({});
   }

@@ -109,28 +109,32 @@ export class TunnelService extends RemoteComponent {
       name,
       {
         host,
-        script: "tunnelService",
         what: `the tunnel ${tunnel}`,
-        values: {
-          ACCOUNT: checkedInput("account", args.account),
-          FILE: checked("file", login.file),
-          ALIAS: service,
-          FORWARDS: checks.apply((all) => all.join(" ")),
-          ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
-          KEYS: pulumi
-            .output(login.hostKeys)
-            .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
-          PROGRAMS: programs,
-          TUNNEL_PROGRAM: new Program("tunnel"),
-          NETWORK_PROGRAM: new Program("network"),
-          WATCHDOG_PROGRAM: new Program("watchdog"),
-          SERVICE: service,
-          SERVICE_UNIT: units.service,
-          CHECK_UNIT: units.check,
-          TIMER_UNIT: units.timer,
-          SECONDS_TO_WAIT: String(timeoutSec),
-          ...statusValues({ tunnel, check: "watchdog", textfileDirectory: args.textfileDirectory }),
-        },
+        parts: [
+          {
+            script: "tunnelService",
+            values: {
+              ACCOUNT: checkedInput("account", args.account),
+              FILE: checked("file", login.file),
+              ALIAS: service,
+              FORWARDS: checks.apply((all) => all.join(" ")),
+              ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
+              KEYS: pulumi
+                .output(login.hostKeys)
+                .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
+              PROGRAMS: programs,
+              TUNNEL_PROGRAM: new Program("tunnel"),
+              NETWORK_PROGRAM: new Program("network"),
+              WATCHDOG_PROGRAM: new Program("watchdog"),
+              SERVICE: service,
+              SERVICE_UNIT: units.service,
+              CHECK_UNIT: units.check,
+              TIMER_UNIT: units.timer,
+              SECONDS_TO_WAIT: String(timeoutSec),
+              ...statusValues({ tunnel, check: "watchdog", textfileDirectory: args.textfileDirectory }),
+            },
+          },
+        ],
       },
       {
         name: `tunnel-${tunnel}`,

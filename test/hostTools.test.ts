@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { HostTools } from "../components/index.ts";
 import { toolFiles } from "../components/hostTools.ts";
-import { scriptNames } from "../components/remoteScript.ts";
+import { scriptLibrary, scriptNames } from "../components/remoteScript.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 
@@ -11,9 +11,16 @@ test("the tools are all that commands run: library, parts and programs", () => {
   const all = Object.keys(files).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
   const before = ["hostFacts", "installTools", "loader"];
   const piecesOfPrograms = scriptNames("installed").filter((name) => !all.includes(name));
+  const inLibrary = (name: string) => (scriptLibrary as readonly string[]).includes(name);
+  const parts = scriptNames().filter((name) => !inLibrary(name));
   expect([...all, ...before].sort()).toEqual(
-    [...scriptNames(), ...scriptNames("installed")].filter((name) => !piecesOfPrograms.includes(name)).sort(),
+    [
+      "library",
+      ...parts,
+      ...scriptNames("installed").filter((name) => !piecesOfPrograms.includes(name)),
+    ].sort(),
   );
+  expect(scriptNames().filter(inLibrary).sort()).toEqual([...scriptLibrary].sort());
   expect(piecesOfPrograms).toEqual(["reasons", "state"]);
 });
 

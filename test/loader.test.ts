@@ -3,16 +3,17 @@ import { appendFileSync, chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { KnownPart } from "../components/remoteScript.ts";
 import { Program, commandText, readScript, withoutComments } from "../components/remoteScript.ts";
 import { shellQuote } from "../components/shell.ts";
-import { headerOf } from "../tools/scriptText.ts";
+import { headerOf, parseCommand } from "../tools/scriptText.ts";
 import { runScript, shells } from "./support/shells.ts";
 
 const files = {
   "bin/program": "the text\nof a program\n",
-  "lib/one.sh": "print() { printf '%s|' \"$@\"; }\n",
-  "lib/two.sh": 'main() { print "$1" "$VALUE" "$TEXT"; }\n',
-  "parts/part.sh": 'for library in one two; do . "$tools/lib/$library.sh"; done\nmain "$@"\n',
+  "lib/library.sh":
+    'main() { [ "$1" = remove ] || . "$tools/parts/$PARTS.sh"; printf "%s|" "$1" "$VALUE" "${TEXT-}"; }\n',
+  "parts/part.sh": 'TEXT=$(cat "$tools/bin/program")\n',
 };
 
 let folder: string;
@@ -32,7 +33,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const command = () => {
   const header = Object.entries({
     ...{ HOST: "gate (198.18.0.2)", OWNER: "owner", RESOURCE: "key-script", VALUE: "it's" },
-    ...{ PART: "part", TEXTS: "TEXT=program" },
+    PARTS: "part",
   }).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
   const loader = readScript("loader");
   const own = loader.replace("STATE=/var/lib/ssh-reverse-tunnel\n", `STATE=${join(folder, "state")}\n`);
@@ -45,7 +46,7 @@ const sentence =
 
 // What root runs must be root's.
 describe.skipIf(process.getuid?.() !== 0).each(shells)("what a command sends, in %s,", (_, shell) => {
-  test("reads library, part and the texts of programs from the host's tools", () => {
+  test("reads its library from the host's tools", () => {
     expect(runScript(shell, command(), "apply")).toEqual({
       stdout: "apply|it's|the text\nof a program|",
       stderr: "",
@@ -81,10 +82,9 @@ describe.skipIf(process.getuid?.() !== 0).each(shells)("what a command sends, in
     expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
   });
 
-  test("removes without a program that later tools do not have any more", () => {
-    const text = command().replace("TEXT=program", "TEXT=earlier");
+  test("removes without its parts, which later tools may not have any more", () => {
+    const text = command().replace("PARTS='part'", "PARTS='earlier'");
     expect(runScript(shell, text, "remove")).toEqual({ stdout: "remove|it's||", stderr: "", status: 0 });
-    expect(runScript(shell, text, "apply").stderr).toBe(sentence);
   });
 
   test("has nothing to remove where the host has neither tools nor a record of it", () => {
@@ -100,27 +100,30 @@ describe.skipIf(process.getuid?.() !== 0).each(shells)("what a command sends, in
 });
 
 describe("a command", () => {
-  const header = (script: string, programs: Record<string, Program> = {}) =>
-    headerOf(commandText(script, { A: "b" }, programs));
+  const part = (script: string, values: KnownPart["values"] = {}) => ({ script, values });
+  const command = (...parts: KnownPart[]) => commandText({ A: "b" }, parts);
 
-  test("sends values and the loader, and nothing of library, part or programs", () => {
-    const { values, rest } = header("sshServer", { TAKEOVER_TEXT: new Program("takeover") });
-    expect(rest).toBe(withoutComments(readScript("loader")));
+  test("sends values and the loader, and nothing of library, parts or programs", () => {
+    const parts = [part("account", { B: "it's" }), part("sshServer", { TEXT: new Program("takeover") })];
+    const { values, rest } = headerOf(command(...parts));
     expect(values).toEqual({
-      A: "b",
-      PART: "sshServer",
-      PART_HASH: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
-      TEXTS: "TAKEOVER_TEXT=takeover",
+      ...{ A: "b", TEXTS: "", PARTS: "account sshServer" },
+      PARTS_HASH: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
     });
+    expect(rest).toBe(
+      `values_1() {\n:\nB='it'\\''s'\nTEXTS=''\n}\nvalues_2() {\n:\nTEXTS='TEXT=takeover'\n}\n${withoutComments(readScript("loader"))}`,
+    );
+    expect(parseCommand(command(...parts))).toEqual({ common: { A: "b" }, parts });
   });
 
   test("is another one where another part, or another program, is what it runs", () => {
     const hashes = [
-      header("knownHost"),
-      header("clientConfig"),
-      header("knownHost", { X: new Program("takeover") }),
-      header("knownHost", { X: new Program("health") }),
-    ].map(({ values }) => values.PART_HASH);
-    expect(new Set(hashes).size).toBe(4);
+      command(part("knownHost")),
+      command(part("clientConfig")),
+      command(part("knownHost"), part("clientConfig")),
+      command(part("knownHost", { X: new Program("takeover") })),
+      command(part("knownHost", { X: new Program("health") })),
+    ].map((text) => headerOf(text).values.PARTS_HASH);
+    expect(new Set(hashes).size).toBe(5);
   });
 });

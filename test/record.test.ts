@@ -33,6 +33,24 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
     expect(readFileSync(file(), "utf8")).toBe("ours\n");
   });
 
+  test("keeps what it had where an apply fails, which takes back what it has added and nothing else", () => {
+    run("apply");
+    const before = readFileSync(record(), "utf8");
+    const values = { FILE: file(), LINE: "another", KEY: "", MARKER: "" };
+    const failing = testScript("addLine", join(folder, "state"), values).replace(
+      "apply_parts() { apply; }",
+      'apply_parts() { apply; fail "no more"; }',
+    );
+    expect(runScript(shell, failing, "apply")).toMatchObject({
+      stderr: expect.stringMatching(
+        /^changed: gate: added a line to .*\nerror: gate: no more\nchanged: gate: removed our line from .*\n$/,
+      ) as string,
+      status: 3,
+    });
+    expect(readFileSync(file(), "utf8")).toBe("ours\n");
+    expect(readFileSync(record(), "utf8")).toBe(before);
+  });
+
   test("leaves nothing of itself when all on it is undone", () => {
     run("apply");
     run("remove");

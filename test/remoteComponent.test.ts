@@ -21,9 +21,8 @@ class OnTrial extends RemoteComponent {
       name,
       {
         host: { ...gate, revision },
-        script: "sshServer",
         what: "a change",
-        values: { ADMIN: "root", ...values },
+        parts: [{ script: "sshServer", values: { ADMIN: "root", ...values } }],
       },
       { name: "x", seconds, ifRefused },
     );

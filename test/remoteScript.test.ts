@@ -3,13 +3,13 @@ import { describe, expect, test } from "vitest";
 import type { Host } from "../components/index.ts";
 import type { RemoteScriptArgs } from "../components/remoteScript.ts";
 import { hostLabel } from "../components/host.ts";
-import { ownerId, remoteScript, scriptText } from "../components/remoteScript.ts";
+import { ownerId, remoteScript } from "../components/remoteScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
-import { parseScript } from "../tools/scriptText.ts";
+import { headerOf, parseScript, partText } from "../tools/scriptText.ts";
 
-const args = { script: "firewallPorts", what: "the firewall", values: { PORTS: "8080" } };
+const args = { what: "the firewall", parts: [{ script: "firewallPorts", values: { PORTS: "8080" } }] };
 
 const commandOn = async (host: Host, changes: Partial<RemoteScriptArgs> = {}) => {
   const recording = await record(() => remoteScript("nas-script", { host, ...args, ...changes }, {}));
@@ -126,23 +126,21 @@ test("what belongs to a stack is named after its project and the stack", async (
 });
 
 describe("a script's text", () => {
-  test("is the header, then the library, then the script, whose last line calls it", () => {
-    const text = scriptText("knownHost", { KEYS: "it's\ntwo lines" });
+  const text = partText("knownHost", { KEYS: "it's\ntwo lines" });
+
+  test("is the header, then the library, then the script, and a last line that calls main", () => {
     expect(text.startsWith("KEYS='it'\\''s\ntwo lines'\nTAB=")).toBe(true);
     expect(text.endsWith('\nmain "$@"\n')).toBe(true);
-    expect(parseScript(text)).toEqual({ script: "knownHost", values: { KEYS: "it's\ntwo lines" } });
+    expect(headerOf(text).values).toEqual({ KEYS: "it's\ntwo lines" });
   });
 
-  test("has no more of the library than the script needs", () => {
-    const texts = (script: string) => scriptText(script, {});
-    expect(texts("hostFacts")).not.toContain("\nsweep() {\n");
-    expect(texts("knownHost")).toContain("\nsweep() {\n");
-    expect(texts("knownHost")).not.toContain("\nbegin_trial() {\n");
-    expect(texts("tunnelService")).toContain("\nbegin_trial() {\n");
+  test("has no more of the library than it names where it comes before the tools", () => {
+    expect(partText("hostFacts", {})).not.toContain("\nsweep() {\n");
+    expect(text).toContain("\nsweep() {\n");
   });
 
   test("calls main once and last, so that no child process can swallow the rest of it", () => {
-    expect(scriptText("knownHost", {}).match(/^main /gm)).toHaveLength(1);
+    expect(text.match(/^main /gm)).toHaveLength(1);
   });
 });
 

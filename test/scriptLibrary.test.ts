@@ -14,10 +14,8 @@ const scripts = scriptNames().filter((name) => !parts.includes(name));
 /** Those that travel whole: they look at the host and bring it the tools, or read these. */
 const beforeTools = ["hostFacts", "installTools", "loader"];
 
-const named = (script: string) => /^# needs: (.*)$/m.exec(readScript(script))?.[1]?.split(" ") ?? [];
-
-/** All that travels, by name. */
-const allOf = (script: string) => [...libraryOf(script), script];
+/** What a script may have of its own in place of the library's. */
+const replaced = ["finish", "takes_tools", "clear_work"];
 
 /** Without the comments, in which every word may stand. */
 const codeOf = (name: string) => `\n${withoutComments(readScript(name))}`;
@@ -58,10 +56,9 @@ describe("each script", () => {
     expect(withoutComments(script)).not.toMatch(/^\s*#/m);
   });
 
-  test("gets messages and lib first of all, and the parts that it names, in their order", () => {
-    const inOrder = (one: string, other: string) => parts.indexOf(one) - parts.indexOf(other);
+  test("gets the whole library", () => {
     for (const script of scripts.filter((name) => !beforeTools.includes(name))) {
-      expect(libraryOf(script), script).toEqual(["messages", "lib", ...named(script).sort(inOrder)]);
+      expect(libraryOf(script), script).toEqual(parts);
     }
   });
 
@@ -70,43 +67,20 @@ describe("each script", () => {
     expect(libraryOf("installTools")).toEqual(["messages"]);
   });
 
-  test("names a part for every function that it calls, by itself or through another part", () => {
-    const missing = (script: string) => {
-      const defined = allOf(script).flatMap(definedIn);
-      // What lib itself calls of other parts, it calls only where these are there.
-      const called = allOf(script)
-        .filter((name) => name !== "lib")
-        .flatMap(calledIn);
-      const known = parts.flatMap(definedIn);
-      return called.filter((name) => known.includes(name) && !defined.includes(name));
-    };
-    expect(blame(missing)).toEqual({});
-  });
-
-  test("names no part that it has no use for", () => {
-    const idle = (script: string) =>
-      named(script).filter((part) => {
-        const others = allOf(script).filter((name) => !["lib", part].includes(name));
-        const undone = others.flatMap(kindsIn).map((kind) => `undo_${kind}`);
-        return !definedIn(part).some((name) => [...others.flatMap(calledIn), ...undone].includes(name));
-      });
-    expect(blame(idle)).toEqual({});
-  });
-
-  test("can undo every kind of thing that it puts on its record", () => {
-    const cannot = (script: string) => {
-      const defined = allOf(script).flatMap(definedIn);
-      return allOf(script)
-        .flatMap(kindsIn)
-        .filter((kind) => !defined.includes(`undo_${kind}`));
-    };
+  // A removal reads nothing but the library, whatever the version that made the thing.
+  test("puts no kind of thing on its record that the library cannot undo", () => {
+    const undone = parts.flatMap(definedIn);
+    const cannot = (script: string) =>
+      [...parts, script].flatMap(kindsIn).filter((kind) => !undone.includes(`undo_${kind}`));
     expect(blame(cannot)).toEqual({});
   });
 
-  test("has a record and the lock, or neither", () => {
-    const withLock = scripts.filter(
-      (script) => !beforeTools.includes(script) && !codeOf(script).includes("\nLOCK=no\n"),
-    );
-    expect(withLock).toEqual(scripts.filter((script) => named(script).includes("record")));
+  test("has its functions for itself: none of them has the name of one of the library, or of the loader", () => {
+    const others = [...parts, "loader"].flatMap(definedIn);
+    const taken = (script: string) =>
+      definedIn(script).filter((name) => others.includes(name) && !replaced.includes(name));
+    const own = (script: string) => (beforeTools.includes(script) ? [] : taken(script));
+    expect(blame(own)).toEqual({});
+    expect(others.filter((name, index) => others.indexOf(name) !== index)).toEqual([]);
   });
 });

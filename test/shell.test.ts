@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { shellQuote } from "../components/shell.ts";
 import { anyText, runScript, shells, testScript } from "./support/shells.ts";
 
@@ -34,8 +37,14 @@ describe("a quoted value", () => {
 });
 
 describe("a script's header", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "shell-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
   const text = ([a, b, c]: string[]) =>
-    testScript("printValues", "/nonexistent", { A: a ?? "", B: b ?? "", C: c ?? "" });
+    testScript("printValues", join(folder, "state"), { A: a ?? "", B: b ?? "", C: c ?? "" });
 
   test.each(shells)("arrives in %s with every value as it was, past the whole library", (_name, shell) => {
     expect.hasAssertions();

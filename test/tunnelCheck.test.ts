@@ -6,10 +6,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { resolveForward } from "../components/forward.ts";
 import { TunnelCheck } from "../components/index.ts";
-import { scriptText } from "../components/remoteScript.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
+import { partText } from "../tools/scriptText.ts";
 
 const ssh = { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: 2222 };
 const args = { host: gate, forwards: [ssh], lookAt: "the journal", fingerprint: "abc" };
@@ -53,7 +53,7 @@ test.each([
   const { port } = server.address() as AddressInfo;
   const script = spawn("sh", ["-s", "--", "apply"]);
   script.stdin.end(
-    scriptText("tunnelCheck", {
+    partText("tunnelCheck", {
       ...{ HOST: "gate", OWNER: "p-s", STACK_ID: "", RESOURCE: "check", WHAT: "each forward works" },
       ...{ FORWARDS: `ssh 127.0.0.1 ${port} ssh 127.0.0.1:22`, SECONDS_TO_WAIT: "20", LOOK_AT: "it" },
     }),

@@ -28,7 +28,7 @@ for (const script of scripts) {
   );
   writeFileSync(
     join(folder, `${script}.sh`),
-    `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(script, header, readScript)}`,
+    `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(header, [{ script, values: {} }], readScript)}`,
   );
 }
 

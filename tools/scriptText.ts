@@ -2,47 +2,93 @@ import {
   Program,
   commandText,
   installedProgram,
-  scriptLibrary,
-  scriptNames,
+  readScript,
   scriptText,
+  withoutComments,
 } from "../components/remoteScript.ts";
+import type { KnownPart, KnownValues } from "../components/remoteScript.ts";
 
-/** The scripts of components/scripts that are no parts of the library. */
-const names = scriptNames().filter((name) => !(scriptLibrary as readonly string[]).includes(name));
-
-const forLoader = ["PART", "PART_HASH", "TEXTS"];
+/** What is in the header for the loader and the library alone. */
+const forLibrary = ["PARTS", "PARTS_HASH", "TEXTS"];
 
 /** Their names by all that stands behind the header where all of it travels. */
-const whole = new Map(names.map((name) => [scriptText(name, {}), name]));
+const whole = new Map(
+  ["hostFacts", "installTools"].map((name) => [scriptText({}, [{ script: name, values: {} }]), name]),
+);
+
+/** What travels on standard input, taken apart. */
+export interface Parsed {
+  /** The variables of the library; where all of it travels, those of its part as well. */
+  common: KnownValues;
+  parts: KnownPart[];
+}
 
 /**
  * Takes apart what travels on standard input. Throws where it is not a header of quoted values and one of the scripts with
- * its library, or the header and the loader. Of the header, what the loader needs is left out; where it has the loader read
- * the text of a program, that is among the values.
+ * its library, or the header and the loader.
  */
-export function parseScript(text: string): { script: string; values: Record<string, string> } {
+export function parseCommand(text: string): Parsed {
   const { values, rest } = headerOf(text);
   const script = whole.get(rest);
-  if (script !== undefined) return { script, values };
-  const { PART = "", TEXTS = "" } = values;
-  const own = Object.fromEntries(Object.entries(values).filter(([name]) => !forLoader.includes(name)));
-  const texts: Record<string, string> = Object.fromEntries(
-    TEXTS.split(" ")
-      .filter(Boolean)
-      .map((pair) => pair.split("=") as [string, string]),
-  );
-  const programs = Object.fromEntries(
-    Object.entries(texts).map(([variable, program]): [string, Program] => [variable, new Program(program)]),
-  );
-  if (!names.includes(PART) || commandText(PART, own, programs) !== text) {
+  if (script !== undefined) return { common: values, parts: [{ script, values: {} }] };
+  const { functions, rest: loader } = functionsOf(rest);
+  const scripts = (values.PARTS ?? "").split(" ");
+  const common = withPrograms(values);
+  const parts = scripts.map((part, index) => ({
+    script: part,
+    values: withPrograms(functions[index] ?? {}),
+  }));
+  if (loader !== withoutComments(readScript("loader")) || commandText(common, parts) !== text) {
     throw new Error(`this is neither a script nor a header and the loader: ${text.slice(0, 200)}`);
   }
-  const read = Object.entries(texts).map(([name, program]): [string, string] => [
-    name,
-    installedProgram(program),
-  ]);
-  return { script: PART, values: { ...own, ...Object.fromEntries(read) } };
+  return { common, parts };
 }
+
+/** The same for a command of one part: its script, and all values, with the texts of programs. */
+export function parseScript(text: string): { script: string; values: Record<string, string> } {
+  const { common, parts } = parseCommand(text);
+  const [part, ...others] = parts;
+  if (!part || others.length > 0) throw new Error(`this has ${parts.length} parts`);
+  return { script: part.script, values: textsOf({ ...common, ...part.values }) };
+}
+
+/** The values, with the texts of programs in place of their names. */
+function textsOf(values: KnownValues): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      value instanceof Program ? installedProgram(value.name) : value,
+    ]),
+  );
+}
+
+/** A script as a host reads it, with the library, behind a header of these values. */
+export function partText(script: string, values: Record<string, string>): string {
+  return scriptText(values, [{ script, values: {} }]);
+}
+
+/** Without what is for the loader, and with the programs that it is to read. */
+function withPrograms(values: Record<string, string>): KnownValues {
+  const own = Object.entries(values).filter(([name]) => !forLibrary.includes(name));
+  const texts = (values.TEXTS ?? "").split(" ").filter(Boolean);
+  const programs = texts.map((pair) => pair.split("=") as [string, string]);
+  const read = programs.map(([name, program]): [string, Program] => [name, new Program(program)]);
+  return Object.fromEntries<string | Program>([...own, ...read]);
+}
+
+/** The functions `values_1`, `values_2`, … by what they set, and all that stands behind them. */
+function functionsOf(text: string): { functions: Record<string, string>[]; rest: string } {
+  const functions: Record<string, string>[] = [];
+  let rest = text;
+  for (let match = start.exec(rest); match; match = start.exec(rest)) {
+    const header = headerOf(rest.slice(match[0].length));
+    functions.push(header.values);
+    rest = header.rest.replace(/^\}\n/, "");
+  }
+  return { functions, rest };
+}
+
+const start = /^values_\d+\(\) \{\n:\n/;
 
 /** The header of what travels, by its variables, and all that stands behind it. */
 export function headerOf(text: string): { values: Record<string, string>; rest: string } {

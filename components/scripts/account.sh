@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files session strangers
 # An account of a tunnel: no password, nothing of its own choice to run.
 #   ACCOUNT GROUP HOME SHELL   HOME is made where it is not "/"
 apply() {
@@ -46,8 +45,6 @@ without_manager() {
   ! systemctl is-active --quiet "$wm_unit" || systemctl stop "$wm_unit" || warn "$wm_unit does not stop"
 }
 
-load_state() { systemctl show --property LoadState --value "$1" 2>/dev/null || :; }
-
 # The owner is looked at by itself: a run may have been killed between the two.
 make_home() {
   if [ ! -d "$HOME_DIR" ]; then
@@ -65,40 +62,3 @@ converge() {
   usermod "$@" -- "$ACCOUNT" || cannot "change the account $ACCOUNT (usermod $*)" /etc
   changed "changed the account $ACCOUNT ($*)"
 }
-
-# Before the account, whose number another one may have later.
-undo_mask() {
-  [ "$(readlink -- "/etc/systemd/system/$1")" = /dev/null ] || return 0
-  rm -f -- "/etc/systemd/system/$1" || fail "cannot remove /etc/systemd/system/$1"
-  changed "unmasked $1"
-  [ "$(load_state "$1")" != masked ] || systemctl daemon-reload
-}
-
-undo_user() {
-  getent passwd "$1" >/dev/null || return 0
-  # userdel refuses while a session of the account is alive.
-  uid=$(id -u "$1")
-  for attempt in 1 2 3 4 5 6 7 8 9 10; do
-    # Not awk, which stops at the first process that has ended since the names were listed.
-    pids=$(grep -lsE "^Uid:[[:space:]]*${uid}[[:space:]]" /proc/[0-9]*/status | cut -d/ -f3) || :
-    [ -n "$pids" ] || break
-    # shellcheck disable=SC2086
-    kill -KILL $pids 2>/dev/null || :
-    [ "$attempt" = 1 ] || sleep 0.2
-  done
-  FOUND= # it may have been the last one looked up
-  userdel -- "$1" || fail "cannot remove the account $1"
-  changed "removed the account $1"
-}
-
-undo_group() {
-  getent group "$1" >/dev/null || return 0
-  groupdel -- "$1" || fail "cannot remove the group $1"
-  changed "removed the group $1"
-}
-
-undo_home() { undo_dir "$1"; }
-
-remove_later() { comes_through_tunnel_of "$ACCOUNT"; }
-
-main "$@"

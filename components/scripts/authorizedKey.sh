@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files lines sshFolder
 # One line in an account's authorized_keys; everything else in the file stays byte for byte.
 #   ACCOUNT  who may be logged in to
 #   LINE     options, key and, last, MARKER
@@ -89,5 +88,3 @@ keys_file_of() {
     *) printf '~%s/%s' "$1" "$kf_name" ;;
   esac
 }
-
-main "$@"

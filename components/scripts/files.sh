@@ -199,7 +199,7 @@ is_behind_link() {
   [ "$ib_answer" = 1 ]
 }
 
-# replaces that of lib.sh
+# is_gone PLACE — whether it is below the home of an account that is not there any more.
 is_gone() {
   case $1 in
     "~"*)

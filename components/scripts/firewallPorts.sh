@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files trial firewalls nftables
 # Opens the ports of forwards that others may reach, in the firewall that is active: firewalld or ufw. On trial (trial.sh):
 # the host closes them again unless a *new* login confirms that it can still be reached.
 #   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line;
@@ -167,43 +166,6 @@ $said_later
 EOF
 }
 
-undo_firewalld() {
-  command -v firewall-cmd >/dev/null 2>&1 || return 0
-  uf_words=$(in_zone_words "$1")
-  # shellcheck disable=SC2086  # words
-  set -- $1
-  [ $# -gt 3 ] || is_port_alone "$@" || return 0
-  uf_state=$1
-  uf_zone=$2
-  shift 2
-  # 112: there is no such zone any more.
-  firewalld "$uf_state" "$uf_zone" "$(firewalld_option remove "$@")" || [ $? = 112 ] || fail "firewall-cmd cannot take back that it ${uf_words}"
-  changed "took back: $uf_words"
-}
-
-undo_ufw() {
-  command -v ufw >/dev/null 2>&1 || return 0
-  is_in_ufw "$1" || return 0
-  # shellcheck disable=SC2046,SC2086  # words
-  ufw delete $(ufw_rule $1) >/dev/null || fail "ufw cannot take back that it $(in_words "$1")"
-  changed "took back: $(in_words "$1") in ufw"
-}
-
-# in_words PORT…
-in_words() {
-  case $1 in
-    *" from others"*) printf 'keeps all others%s from port %s' "${1##* from others}" "${1%% from others*}" ;;
-    *) printf 'opened port %s' "$1" ;;
-  esac
-}
-
-# in_zone_words "STATE ZONE PORT…"
-in_zone_words() {
-  iw_port=${1#* }
-  iw_state=${1%% *}
-  printf "%s in firewalld's zone %s (%s)" "$(in_words "${iw_port#* }")" "${iw_port%% *}" "${iw_state#--}"
-}
-
 # keep_settings FIREWALL — "ufw" or "firewalld ZONE". At each change either writes its files anew: a zone that
 # firewalld brings becomes a file, and what somebody wrote by hand loses its comments. So the files are on record as
 # they were, for when the settings are again what they were.
@@ -213,61 +175,3 @@ keep_settings() {
   for ks_file in $(files_of "$1"); do ks_states=$ks_states$TAB$(file_state "$ks_file"); done
   remember settings "$1" "$ks_states"
 }
-
-files_of() {
-  case $1 in
-    ufw) printf '%s\n' /etc/ufw/user.rules /etc/ufw/user6.rules ;;
-    *) printf '%s\n' "/etc/firewalld/zones/${1#* }.xml" "/etc/firewalld/zones/${1#* }.xml.old" ;;
-  esac
-}
-
-# A hash of what the firewall says its permanent settings are, without the first line, which says what a zone is now.
-settings_of() {
-  if [ "$1" = ufw ]; then
-    so_settings=$(ufw status verbose && ufw show added) || return 1
-  elif [ -n "$zo_permanent" ]; then # read already, by an apply
-    so_settings=$(zone --permanent "${1#* }")
-  elif firewalld_active; then
-    so_settings=$(firewall-cmd --permanent --info-zone "${1#* }") || return 1
-  else
-    so_settings=$(firewall-offline-cmd --info-zone "${1#* }") || return 1
-  fi
-  printf '%s\n' "$so_settings" | sed 1d | sha256sum | cut -d' ' -f1
-}
-
-# Mode, content in one word, and time; or that there is none.
-file_state() {
-  if [ -f "$1" ]; then
-    printf '%s %s %s' "$(stat -c %a -- "$1")" "$(base64 -w 0 <"$1")" "$(time_of "$1")"
-  else
-    printf absent
-  fi
-}
-
-# What the administrator changed since stays as it is.
-undo_settings() {
-  us_firewall=${1%%"$TAB"*}
-  us_states=${1#*"$TAB"}
-  [ "$(settings_of "$us_firewall")" = "${us_states%%"$TAB"*}" ] || return 0
-  for us_file in $(files_of "$us_firewall"); do
-    us_states=${us_states#*"$TAB"}
-    give_back "$us_file" "${us_states%%"$TAB"*}"
-  done
-}
-
-# give_back FILE STATE
-give_back() {
-  [ "$(file_state "$1")" != "$2" ] || return 0
-  if [ "$2" = absent ]; then
-    # firewalld itself forgets the file of a zone that it brings.
-    case $1 in *.xml) ! firewalld_active || firewall-cmd --quiet --permanent --load-zone-defaults "$(basename "$1" .xml)" || : ;; esac
-    rm -f -- "$1"
-  else
-    gb_rest=${2#* }
-    printf '%s' "${gb_rest%% *}" | base64 -d | rewrite "$1" 600 "${gb_rest#* }"
-    chmod "${2%% *}" -- "$1"
-  fi
-  changed "gave $1 back as it was"
-}
-
-main "$@"

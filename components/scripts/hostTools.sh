@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files
 # Puts the tools of all other scripts on this host: library, parts and programs, in a folder that is named after what is in
 # it. Several stacks and versions have theirs beside each other; "$STATE/$OWNER/.tools" names the folder of one stack.
 #   TOOLS_FOLDER  where such folders are, "/opt/ssh-reverse-tunnel"
@@ -47,10 +46,9 @@ label_all() {
 # replaces that of record.sh
 takes_tools() { :; }
 
-# replaces that of lib.sh: also what a run has left that was killed, and what this one has installed where it fails.
+# replaces that of lines.sh: also what a run has left that was killed, and what this one has installed where it fails.
 clear_work() {
   [ -z "$UNPACKED" ] || rm -rf -- "$UNPACKED"
+  # shellcheck disable=SC2031
   [ -z "$LOCKED" ] || drop_unused_tools "$TOOLS_FOLDER"
 }
-
-main "$@"

@@ -41,7 +41,10 @@ install_tools() {
   UNPACKED=
   is_whole "$TOOLS_FOLDER/$HASH" || unpack
   tools=${UNPACKED:-$TOOLS_FOLDER/$HASH}
+  . "$tools/lib/library.sh"
   . "$tools/parts/hostTools.sh"
+  apply_parts() { apply; }
+  main "$@"
 }
 
 install_tools "$@"

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files sshFolder
 # A key pair, made here and never leaving here; prints the public half.
 #   ACCOUNT  whose ~/.ssh it lies in
 #   FILE     its name below ~/.ssh/ssh-reverse-tunnel
@@ -34,5 +33,3 @@ apply() {
   write_file "$key.pub" 644 "$public"
   printf '%s\n' "$public"
 }
-
-main "$@"

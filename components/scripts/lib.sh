@@ -1,13 +1,18 @@
 # shellcheck shell=sh
 # What every script of the project begins with: messages, the lock, and the two verbs.
 #
-# A script defines apply() and ends with `main "$@"`. It travels on standard input behind a
-# header of NAME='value' lines, of which these are always there:
+# What travels on standard input is a header of NAME='value' lines, of which these are always there, and the loader:
 #   HOST      the host as its user knows it, "gate (198.18.0.2)": every message begins with it
 #   OWNER     the project and stack that this belongs to, "ssh-reverse-tunnel-dev"
 #   STACK_ID  the Pulumi state that this belongs to; may be empty
 #   RESOURCE  the name of the resource within the stack, unique there
 #   WHAT      what this script takes care of, for messages
+#   PARTS     what an apply applies, in this order: for each, the function values_1, values_2, … sets its variables, and
+#             parts/<part>.sh among the host's tools defines its apply()
+#   TEXTS     VARIABLE=program, for the texts of programs that a part puts somewhere; the functions set theirs
+#
+# A removal reads nothing of what the parts were given, since its header may be as old as the thing: it undoes what is on
+# record. RECORDS names the records, RESOURCE by default.
 
 STATE=/var/lib/ssh-reverse-tunnel
 VERB=
@@ -17,7 +22,8 @@ SELF=${self#uid=} SELF_GROUP=${self#* gid=} SELF_NAME=${self%% *}
 SELF=${SELF%%[!0-9]*} SELF_GROUP=${SELF_GROUP%%[!0-9]*} SELF_NAME=${SELF_NAME#*"("}
 SELF_NAME=${SELF_NAME%")"}
 CHANGED=
-FIRST=
+# What was on record before an apply.
+BEFORE=
 
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
@@ -35,8 +41,8 @@ cannot() {
   fail "cannot $1; see the lines before this one"
 }
 
-# What no sentence of ours foresaw must not end in silence. And Pulumi does not know a resource whose first apply
-# failed, so that nobody would ever remove what it had begun: it goes now.
+# What no sentence of ours foresaw must not end in silence. And Pulumi does not know what an apply that failed has added: it
+# forgets a new resource, and goes on with the old settings of another. So that goes now, or nobody would ever remove it.
 at_exit() {
   ae_status=$?
   trap - EXIT
@@ -46,18 +52,22 @@ at_exit() {
   esac
   # In a subshell each: where this fails as well, the lock must still go.
   [ "$ae_status" = 0 ] || (write_forgotten) || :
-  if [ "$ae_status" != 0 ] && [ "$FIRST" = yes ]; then
+  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then
     set +e
-    (
-      read_records # which may hold less than what we know: see together
-      MARKED=$NL
-      sweep
-      drop_empty_state
-    )
+    (take_back)
   fi
   clear_work
   unlock
   exit "$ae_status"
+}
+
+# take_back — what this apply has added. A change on trial has a rollback, which may need it.
+take_back() {
+  [ "$BEFORE" = "$NL" ] || ! on_trial || return 0
+  read_records # which may hold less than what we know: see together
+  MARKED=$BEFORE
+  sweep
+  drop_empty_state
 }
 
 # dir_of PATH — sets DIR: dirname(1), which scripts would start hundreds of times.
@@ -83,16 +93,6 @@ sshd_effective() {
   se_settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
   printf '%s\n' "$se_settings" | with_lower_keywords
 }
-
-# trial.sh, record.sh and files.sh replace these; remove_later is a script's own, where the removal ends the session it runs in.
-hold_trial() { :; }
-clear_trial() { :; }
-clear_temporaries() { :; }
-clear_work() { :; }
-write_forgotten() { :; }
-is_gone() { return 1; }
-sweep() { :; }
-remove_later() { return 1; }
 
 # One script of ours at a time changes this host, whatever stack it comes from. The lock is on a file in a folder that only
 # root can write in, and for root alone to open: whoever can open a file can hold its lock. It says who holds it, and goes
@@ -144,7 +144,9 @@ try_lock() {
 }
 
 unlock() {
-  [ -z "$LOCKED" ] || rm -f -- "$LOCK_FILE"
+  [ -n "$LOCKED" ] || return 0
+  rm -f -- "$LOCK_FILE"
+  exec 9>&- # who waits has this very file open
   LOCKED=
 }
 
@@ -199,34 +201,61 @@ main() {
   trap at_exit EXIT
   set -eu
   VERB=${1-}
-  if [ "$LOCK" = yes ]; then
-    lock
-    check_stack_id "${1-}"
-    read_records
-    clear_trial "${1-}"
-  fi
-  case ${1-} in
+  lock
+  check_stack_id "$VERB"
+  read_records
+  clear_trial "$VERB"
+  case $VERB in
     apply)
-      [ "$LOCK" = no ] || begin_apply
-      apply
+      begin_apply
+      apply_parts
       [ "$SWEEP" = no ] || sweep
+      unlock
+      finish
       ;;
     remove)
-      if remove_later; then
-        sweep_when_session_ends
+      if comes_through_recorded; then
+        remove_when_session_ends
         CHANGED=yes
         say "note: $HOST: this session comes through the tunnel that is removed; $WHAT goes as soon as it has ended (see 'journalctl -t ssh-reverse-tunnel' there)"
       else
-        sweep
+        remove_records
       fi
       ;;
-    *) fail "the script was called with '${1-}'; it knows apply and remove" ;;
+    *) fail "the script was called with '$VERB'; it knows apply and remove" ;;
   esac
   [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"
 }
 
-# A script that only looks at the host, perhaps without root's rights, sets this to no: it has no records either.
-LOCK=yes
+# shellcheck disable=SC1090,SC2153,SC2154  # each is checked as a part; the loader has set tools
+apply_parts() {
+  read_texts
+  ap_number=0
+  for ap_part in $PARTS; do
+    ap_number=$((ap_number + 1))
+    "values_$ap_number"
+    read_texts
+    . "$tools/parts/$ap_part.sh"
+    apply
+  done
+}
+
+read_texts() {
+  for rt_text in $TEXTS; do
+    eval "${rt_text%%=*}=\$(cat -- \"\$tools/bin/\${rt_text#*=}\")"
+  done
+}
+
+remove_records() {
+  for RESOURCE in ${RECORDS-$RESOURCE}; do
+    RECORD=$STATE/$OWNER/$RESOURCE
+    read_records
+    sweep
+  done
+}
+
+# A part that waits for something replaces this: others may change the host meanwhile.
+finish() { :; }
 
 # What is no longer asked for is needed still where a change on trial may have to be taken back: the run that confirms it
 # sweeps.

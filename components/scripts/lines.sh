@@ -185,5 +185,4 @@ undo_created() {
   changed "removed $1"
 }
 
-# replaces that of lib.sh
 clear_work() { [ -z "$LOCKED" ] || [ ! -d "$WORK" ] || rm -rf -- "$WORK"; }

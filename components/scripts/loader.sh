@@ -1,10 +1,8 @@
 # shellcheck shell=sh
-# What every command on a host runs after its header of values: it reads its part from the tools that HostTools has put
-# there, which reads what it needs of their library. No path is among the values, so other tools are no other command.
+# What every command on a host runs after its header of values: it reads the library from the tools that HostTools has put
+# there, which then reads the parts. No path is among the values, so other tools are no other command.
 #   HOST OWNER RESOURCE  see lib.sh
-#   PART                 the part
-#   TEXTS                VARIABLE=program, for the texts of programs that the part puts somewhere
-# shellcheck disable=SC1090  # what it reads is checked as parts of each script
+# shellcheck disable=SC1091  # what it reads is checked as parts of each script
 load() {
   STATE=/var/lib/ssh-reverse-tunnel
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -14,11 +12,8 @@ load() {
     if [ "${1-}" = remove ] && [ ! -e "$STATE/$OWNER/$RESOURCE" ]; then exit 0; fi
     no_tools
   }
-  for lo_text in $TEXTS; do
-    # A removal has no use for them, and later tools may not have them.
-    eval "${lo_text%%=*}=\$(cat -- \"\$tools/bin/\${lo_text#*=}\" 2>/dev/null)" || [ "${1-}" = remove ] || no_tools
-  done
-  . "$tools/parts/$PART.sh"
+  . "$tools/lib/library.sh"
+  main "$@"
 }
 
 # The last part of the name is the SHA-256 of all that is in it. And root runs it, so nobody else may be able to say where

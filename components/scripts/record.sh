@@ -70,11 +70,11 @@ check_stack_id() {
   fail "$cs_others, and nothing was changed; choose another stack name, or, if that state is lost for good, remove $ID_FILE on the host and run 'pulumi up' again, which takes them over"
 }
 
-# begin_apply — a first one, that nothing is on record of, takes back what it began where it fails: see at_exit.
 begin_apply() {
   ba_mark=/run/$OWNER.$RESOURCE.later # of a removal that waits: see session.sh
   [ ! -e "$ba_mark" ] || rm -f -- "$ba_mark"
-  if [ "$RECORDED" = "$NL" ]; then FIRST=yes; else keep_stack_id; fi
+  BEFORE=$RECORDED
+  [ "$RECORDED" = "$NL" ] || keep_stack_id
 }
 
 keep_stack_id() {
@@ -233,7 +233,6 @@ forget() {
   FORGOTTEN=yes
 }
 
-# replaces that of lib.sh
 write_forgotten() {
   [ -n "$FORGOTTEN" ] || return 0
   FORGOTTEN=
@@ -262,8 +261,7 @@ EOF
   write_forgotten
   # A run that was killed right after it made the folders has left them empty.
   [ "$RECORDED" != "$NL" ] || [ ! -d "$STATE/$OWNER" ] || write_record "$NL"
-  after_sweep
+  # What must happen once, after all is undone.
+  units_after_sweep
+  sshd_after_sweep
 }
-
-# A script that must act once after all is undone (reload a daemon) replaces this.
-after_sweep() { :; }

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: printable record
 # The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
 # Prints name=port for each.
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
@@ -91,8 +90,3 @@ overlaps() {
   case $1 in '*' | 0.0.0.0 | '[::]') return 0 ;; esac
   [ "$2" = '*' ] || [ "$1" = "$2" ] || [ "$1" = "[$2]" ]
 }
-
-undo_port() { :; }
-undo_auto() { :; }
-
-main "$@"

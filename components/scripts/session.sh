@@ -40,8 +40,20 @@ tunnel_pid() {
   ss -Htnp "src = $tp_source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1 | grep .
 }
 
-# comes_through_tunnel_of ACCOUNT
-comes_through_tunnel_of() { ct_pid=$(tunnel_pid) && [ "$(stat -c %u "/proc/$ct_pid")" = "$(id -u "$1")" ]; }
+# comes_through_recorded — whether it is a tunnel whose service, or whose account, is on record.
+comes_through_recorded() {
+  cr_pid=$(tunnel_pid) || return 1
+  cr_uid=$(stat -c %u "/proc/$cr_pid")
+  while IFS=$TAB read -r cr_kind cr_value <&3; do
+    case $cr_kind in
+      unit) [ "$(systemctl show --property MainPID --value "$cr_value")" != "$cr_pid" ] || return 0 ;;
+      user) [ "$(id -u "$cr_value" 2>/dev/null)" != "$cr_uid" ] || return 0 ;;
+    esac
+  done 3<<EOT
+$RECORDED
+EOT
+  return 1
+}
 
 # comes_through_service UNIT — whose account may be another by the new settings.
 comes_through_service() { cs_pid=$(tunnel_pid) && [ "$cs_pid" = "$(systemctl show --property MainPID --value "$1")" ]; }
@@ -54,10 +66,10 @@ session_is_alive() {
   [ -n "$(ss -Htn state established "sport = :$4 and dport = :$2")" ]
 }
 
-# sweep_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
+# remove_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
 # connections until it ends. Several go one after the other. What comes of it is in the journal. An apply in the meantime
 # takes the mark away (begin_apply), and with it the removal.
-sweep_when_session_ends() {
+remove_when_session_ends() {
   sw_mark=/run/$OWNER.$RESOURCE.later
   echo $$ >"$sw_mark"
   sw_queue=/run/$OWNER.later
@@ -72,14 +84,14 @@ sweep_when_session_ends() {
       [ "$attempt" -le 900 ] || break
       sleep 1
     done
+    # shellcheck disable=SC2030  # this is a shell of its own
     LOCKED=
     trap '(write_forgotten) || :; clear_work; unlock' EXIT
     lock
     [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
     # What was known before the wait.
     KEEPERS=$NL FOUND='' home_located=''
-    read_records
-    sweep
+    remove_records
     rm -f -- "$sw_queue" "$sw_mark"
   ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 9>&- &
   echo $! >"$sw_queue"

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files lines trial session strangers sshdAccess
 # sshd on the public host, on trial (trial.sh): the new drop-in is checked, sshd reloads it, and the host puts the old one
 # back after a minute, unless a *new* login has confirmed it.
 #   DROP_IN         text of the drop-in
@@ -7,9 +6,6 @@
 #   GROUP           their group
 #   ADMIN           the account of the admin connection
 #   TAKEOVER        path of the program that tunnel keys may run, TAKEOVER_TEXT its text
-MAIN=/etc/ssh/sshd_config
-DROP_IN_DIR=/etc/ssh/sshd_config.d
-DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
 INCLUDE="Include $DROP_IN_FILE"
 
 apply() {
@@ -38,7 +34,7 @@ apply() {
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
   [ -z "$refusal" ] || roll_back_and_fail "$refusal" files
-  reload || roll_back_and_fail "sshd did not reload the new configuration" script
+  reload_sshd || roll_back_and_fail "sshd did not reload the new configuration" script
   activated
   changed "reloaded sshd; the old configuration comes back in ${TRIAL_SECONDS}s unless a new login confirms this one"
   confirm_later "the change to sshd"
@@ -141,39 +137,3 @@ own_allow_users() {
     keyword == "match" { match_block = 1 }
     !managed && !match_block && keyword == "allowusers" { sub(/^[^ \t=]+[ \t]*=?[ \t]*/, ""); printf " %s", $0 }' "$MAIN"
 }
-
-# sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its
-# configuration when it starts. One that does run has its listener from the socket and loses it in a reload, which would
-# end it, or have it listen on another port; its sessions outlive a restart. Where ExecReload is a bare signal, a mistake
-# in the file would end sshd.
-reload() {
-  sshd -t 2>/dev/null || return 1
-  for rl_unit in ssh sshd; do
-    if systemctl is-active --quiet "$rl_unit.service"; then
-      rl_how=reload
-      ! systemctl is-active --quiet "$rl_unit.socket" || rl_how=restart
-      systemctl "$rl_how" "$rl_unit.service" && systemctl is-active --quiet "$rl_unit.service"
-      return
-    fi
-  done
-}
-
-undo_drop_in() {
-  [ -e "$1" ] || return 0
-  rm -f -- "$1"
-  changed "removed $1"
-  RELOAD=yes
-}
-
-RELOAD=
-after_sweep() {
-  [ -n "$RELOAD" ] || return 0
-  as_lock_out=$(lock_out) || as_lock_out="the check of sshd's configuration could not run"
-  if [ -n "$as_lock_out" ]; then
-    warn "sshd was not reloaded, since $as_lock_out"
-  else
-    reload || fail "sshd did not reload after the drop-in was removed; see 'journalctl -u ssh -u sshd'"
-  fi
-}
-
-main "$@"

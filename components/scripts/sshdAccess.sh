@@ -4,6 +4,9 @@
 #   ADMIN     the account of the admin connection
 #   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP     their group
+MAIN=/etc/ssh/sshd_config
+DROP_IN_DIR=/etc/ssh/sshd_config.d
+DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
 
 # refusal — what speaks against that configuration; nothing where it is good.
 refusal() {
@@ -12,6 +15,7 @@ refusal() {
     printf '%s' "$re_lock_out"
     return 0
   fi
+  # shellcheck disable=SC2153  # the pattern, and no account
   effective=$(sshd_effective "${ACCOUNTS%\*}x")
   re_allow=$(values_of allowusers)
   re_groups=$(values_of allowgroups)
@@ -128,4 +132,38 @@ one_matches() {
     if matches "$om_name" "$2"; then return 0; fi
   done
   return 1
+}
+
+# sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its
+# configuration when it starts. One that does run has its listener from the socket and loses it in a reload, which would
+# end it, or have it listen on another port; its sessions outlive a restart. Where ExecReload is a bare signal, a mistake
+# in the file would end sshd.
+reload_sshd() {
+  sshd -t 2>/dev/null || return 1
+  for rl_unit in ssh sshd; do
+    if systemctl is-active --quiet "$rl_unit.service"; then
+      rl_how=reload
+      ! systemctl is-active --quiet "$rl_unit.socket" || rl_how=restart
+      systemctl "$rl_how" "$rl_unit.service" && systemctl is-active --quiet "$rl_unit.service"
+      return
+    fi
+  done
+}
+
+DROP_IN_REMOVED=
+undo_drop_in() {
+  [ -e "$1" ] || return 0
+  rm -f -- "$1"
+  changed "removed $1"
+  DROP_IN_REMOVED=yes
+}
+
+sshd_after_sweep() {
+  [ -n "$DROP_IN_REMOVED" ] || return 0
+  sa_lock_out=$(lock_out) || sa_lock_out="the check of sshd's configuration could not run"
+  if [ -n "$sa_lock_out" ]; then
+    warn "sshd was not reloaded, since $sa_lock_out"
+  else
+    reload_sshd || fail "sshd did not reload after the drop-in was removed; see 'journalctl -u ssh -u sshd'"
+  fi
 }

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files units status
 # Unit files, the program that they run, and one unit that is enabled and running. Restarted only where a file of
 # its own changed or it does not run.
 #   PROGRAM PROGRAM_TEXT  path and text of the program
@@ -24,5 +23,3 @@ apply() {
   done
   run_unit "$START" "$RESTART"
 }
-
-main "$@"

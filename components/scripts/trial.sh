@@ -245,6 +245,7 @@ hold_trial() {
 
 # clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
+  [ -n "$TRIAL" ] || return 0
   [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
   if [ "$1" = apply ] && on_trial; then
     # Its login is there in time; what it looks at may take longer than what is left.

@@ -1,14 +1,12 @@
 # shellcheck shell=sh
-# needs: printable
 # Succeeds only when each forward works from here: the internal host's SSH banner comes back through it, or, for
-# another protocol, its listener accepts. Changes nothing.
+# another protocol, its listener accepts. Changes nothing, so others may change the host meanwhile.
 #   FORWARDS  "name address port protocol target", one a line
 #   SECONDS_TO_WAIT
 #   LOOK_AT   what to look at where it fails
-# shellcheck disable=SC2034
-LOCK=no
+apply() { :; }
 
-apply() {
+finish() {
   need_cmd bash
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   while read -r name address port protocol target <&4; do
@@ -58,5 +56,3 @@ through() {
       [ $? -gt 128 ] && echo open || echo closed
     fi' bash "$1" "$2" "$3" 2>/dev/null
 }
-
-main "$@"

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: printable record files lines sshFolder units status trial session
 # The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
 # watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works and
 # a new login has shown it. That login may come through this very tunnel; then the restart waits until this script is gone.
@@ -176,7 +175,3 @@ works() {
   as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
     "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
 }
-
-remove_later() { comes_through_service "$SERVICE.service"; }
-
-main "$@"

@@ -64,6 +64,4 @@ undo_unit() {
 undo_restart() { :; }
 
 UNITS_REMOVED=
-after_sweep() {
-  [ -z "$UNITS_REMOVED" ] || systemctl daemon-reload
-}
+units_after_sweep() { [ -z "$UNITS_REMOVED" ] || systemctl daemon-reload; }

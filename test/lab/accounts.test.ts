@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { scriptText } from "../../components/remoteScript.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { partText } from "../../tools/scriptText.ts";
 
 const FOREIGN = "somebody else than root may have written the records of what was done here";
 
@@ -46,7 +46,7 @@ describe("an account of a login", () => {
     const [script, values] = parts[part];
     const header = { HOST: "gate", OWNER: "p-s", STACK_ID: "", RESOURCE: part, WHAT: `the ${part}` };
     return gate.run(`timeout -s KILL 100 sh -s -- ${verb}`, {
-      input: scriptText(script, { ...header, ACCOUNT: "alice", ...values, ...changes }),
+      input: partText(script, { ...header, ACCOUNT: "alice", ...values, ...changes }),
       allowFailure: true,
     });
   };

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { scriptText } from "../../components/remoteScript.ts";
 import { rootShells } from "../../components/rootShell.ts";
 import { shellQuote } from "../../components/shell.ts";
 import { exec } from "../../lab/exec.ts";
@@ -13,6 +12,7 @@ import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
+import { partText } from "../../tools/scriptText.ts";
 
 const [PLAIN, FULL_PATHS, WITH_TERMINAL] = rootShells;
 const ALL = "admin ALL=(ALL) NOPASSWD: ALL";
@@ -44,7 +44,7 @@ const asAdmin = (command: string, input: string) =>
 const look = () =>
   asAdmin(
     "/bin/sh -s -- apply",
-    scriptText("hostFacts", {
+    partText("hostFacts", {
       HOST: "gate",
       OWNER: "p-s",
       RESOURCE: "facts",

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
-import { scriptText } from "../../components/remoteScript.ts";
 import { shellQuote } from "../../components/shell.ts";
+import { partText } from "../../tools/scriptText.ts";
 
 /** The shells of this machine that a host may have as its sh, each with what begins its command line. */
 export const shells = (
@@ -40,7 +40,7 @@ export function ourScript(script: string, state: string, values: Record<string, 
 function withState(script: string, state: string, values: Record<string, string>): string {
   const header = { HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: "resource", WHAT: "the test" };
   const text = replaceOnce(
-    scriptText(script, { ...header, ...values }),
+    partText(script, { ...header, ...values }),
     "\nLOCK_FILE=/run/ssh-reverse-tunnel.lock\n",
     `\nLOCK_FILE=${shellQuote(`${state}.lock`)}\n`,
   );

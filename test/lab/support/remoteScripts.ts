@@ -1,6 +1,6 @@
 import { scriptText } from "../../../components/remoteScript.ts";
 import type { LabStack } from "../../../lab/stack.ts";
-import { parseScript } from "../../../tools/scriptText.ts";
+import { parseCommand } from "../../../tools/scriptText.ts";
 
 /** One script of a stack, with the library that it reads from the host's tools. */
 export interface RemoteScript {
@@ -40,6 +40,6 @@ export async function remoteScripts(stack: LabStack): Promise<RemoteScript[]> {
 const nameOf = (urn: string) => urn.split("::").pop() ?? "";
 
 function wholeText(stdin: string): string {
-  const { script, values } = parseScript(stdin);
-  return scriptText(script, values);
+  const { common, parts } = parseCommand(stdin);
+  return scriptText(common, parts);
 }

@@ -1,5 +1,6 @@
-import { installedProgram, scriptText } from "../../../components/remoteScript.ts";
+import { installedProgram } from "../../../components/remoteScript.ts";
 import { renderSshdDropIn } from "../../../components/render/sshdDropIn.ts";
+import { partText } from "../../../tools/scriptText.ts";
 
 /** A trial of which some files can be told apart by the version that is in them. */
 export interface Trial {
@@ -72,7 +73,7 @@ export const key: Trial = {
 };
 
 export const scriptOf = ({ name, script, values }: Trial, version: string, confirm: "yes" | "no") =>
-  scriptText(script, {
+  partText(script, {
     ...{ HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: name, WHAT: name, REVISION: "" },
     ...{ TRIAL: name, TRIAL_SECONDS: "60", ROLL_BACK: installedProgram("rollBack"), CONFIRM: confirm },
     ...values(version),

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files lines
 # One line in a file, as an account's script does it.
 #   FILE LINE
 #   KEY MARKER  of a line of authorized_keys; empty: the line is found again by being the same
@@ -10,5 +9,3 @@ apply() {
     add_line "$FILE" 600 "$LINE"
   fi
 }
-
-main "$@"

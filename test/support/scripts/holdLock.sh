@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record trial
 # Has the lock from when it makes the file started.RESOURCE until there is one called go-on.
 #   FOLDER  where they are
 #   CHILD   a command that it starts and does not wait for
@@ -14,5 +13,3 @@ apply() {
 
 arm() { echo "armed for $1" >&2; }
 clear_trial() { :; }
-
-main "$@"

@@ -1,5 +1,4 @@
 # shellcheck shell=sh
-# needs: record files status
 # ssh-tunnel-status and the link to a tunnel's metrics, in folders of the test's own, as whoever runs the test.
 #   FOLDER
 #   STATUS_PROGRAM METRICS METRICS_FOLDER  see status.sh
@@ -8,5 +7,3 @@ apply() {
   STATUS_FOLDER=$FOLDER/bin
   write_status
 }
-
-main "$@"

@@ -1,0 +1,41 @@
+# shellcheck shell=sh
+# The types that ports have in the SELinux policy.
+
+# The administrator's own, and ours. Once, since a look at the policy takes longer than all else here; a port is changed
+# once in a run.
+own_entries=unread
+read_own_entries() {
+  [ "$own_entries" != unread ] || own_entries=$(semanage port -l -n -C) ||
+    fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
+}
+
+# entry_of PORT ENTRIES — "TYPE PORT" or "TYPE FIRST-LAST", of the entry by which this tcp port has its type: of several
+# the narrowest. The administrator's own come before the policy's.
+entry_of() {
+  printf '%s\n' "$2" | awk -v port="$1" '
+    $2 == "tcp" {
+      for (i = 3; i <= NF; i++) {
+        sub(/,$/, "", $i)
+        last = split($i, ends, "-") > 1 ? ends[2] : ends[1]
+        if (ends[1] + 0 > port + 0 || last + 0 < port + 0 || (entry && last - ends[1] >= width)) continue
+        entry = $1 " " $i
+        width = last - ends[1]
+      }
+    }
+    END { if (entry) print entry }'
+}
+
+undo_seport() {
+  us_port=${1% *}
+  us_before=${1#* }
+  command -v semanage >/dev/null 2>&1 || return 0
+  read_own_entries
+  [ "$(entry_of "$us_port" "$own_entries")" = "ssh_port_t $us_port" ] || return 0
+  if [ "$us_before" = none ]; then
+    # For a port that the policy itself types, deleting the local entry gives the policy's type back.
+    semanage port -d -p tcp "$us_port"
+  else
+    semanage port -m -t "$us_before" -p tcp "$us_port"
+  fi || fail "semanage cannot give port $us_port back"
+  changed "gave port $us_port its SELinux type back"
+}
