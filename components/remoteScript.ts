@@ -186,6 +186,7 @@ export function installedProgram(name: string): string {
 /** What scripts have in common, in the order in which it is read. */
 export const scriptLibrary = [
   "messages",
+  "connection",
   "lib",
   "printable",
   "record",

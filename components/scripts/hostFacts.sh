@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: messages printable
+# needs: messages connection printable
 # Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
@@ -7,6 +7,7 @@
 #                 works is printed as well, behind "root-shell"
 # Where the admin's login shell looks for sudo: main sets a path of its own.
 OWN_PATH=${PATH-}
+root_shell=
 
 apply() {
   if [ "$(id -u)" = 0 ]; then
@@ -104,6 +105,11 @@ at_exit() {
     0 | 3) ;;
     *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
   esac
+  if [ "$(id -u)" = 0 ]; then
+    end_connection eval
+  elif [ -n "$root_shell" ]; then
+    end_connection as_root "$root_shell" >&2
+  fi
   exit "$ae_status"
 }
 

@@ -24,6 +24,8 @@ SELF_NAME=${SELF_NAME%")"}
 CHANGED=
 # What was on record before an apply.
 BEFORE=
+# Whether something waits for the end of this session.
+LATER=
 
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
@@ -58,6 +60,7 @@ at_exit() {
   fi
   clear_work
   unlock
+  [ "$LATER" = yes ] || end_connection eval
   exit "$ae_status"
 }
 
@@ -216,7 +219,7 @@ main() {
     remove)
       if comes_through_recorded; then
         remove_when_session_ends
-        CHANGED=yes
+        CHANGED=yes LATER=yes
         say "note: $HOST: this session comes through the tunnel that is removed; $WHAT goes as soon as it has ended (see 'journalctl -t ssh-reverse-tunnel' there)"
       else
         remove_records

@@ -15,20 +15,6 @@ ssh_connection() {
 
 parent_of() { sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null || echo 0; }
 
-# session_pid — of the sshd that serves this session; nothing outside of one.
-session_pid() {
-  sp_pid=$$
-  while [ "$sp_pid" -gt 1 ]; do
-    case $(cat "/proc/$sp_pid/comm") in
-      sshd*)
-        printf '%s' "$sp_pid"
-        return 0
-        ;;
-    esac
-    sp_pid=$(parent_of "$sp_pid")
-  done
-}
-
 # tunnel_pid — the process of this very host that holds the client's end of this connection: that of a tunnel which this
 # session has come through, and ends with. Fails where there is none.
 tunnel_pid() {
@@ -74,12 +60,12 @@ remove_when_session_ends() {
   echo $$ >"$sw_mark"
   sw_queue=/run/$OWNER.later
   sw_before=$(cat "$sw_queue" 2>/dev/null) || sw_before=none
-  sw_session=$(session_pid)
+  find_sshd || SSHD=none
   (
     trap '' HUP
     exec 9>&-
     attempt=0
-    while [ -d "/proc/${sw_session:-none}" ] || [ -d "/proc/$sw_before" ]; do
+    while [ -d "/proc/$SSHD" ] || [ -d "/proc/$sw_before" ]; do
       attempt=$((attempt + 1))
       [ "$attempt" -le 900 ] || break
       sleep 1

@@ -1,0 +1,158 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { ResultPromise } from "execa";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { scriptText } from "../../components/remoteScript.ts";
+import { rootShells } from "../../components/rootShell.ts";
+import { until } from "../../lab/exec.ts";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+
+const common = { HOST: "gate", OWNER: "owner", STACK_ID: "", WHAT: "the test", REVISION: "" };
+const ours = scriptText("knownHost", {
+  ...{ ...common, RESOURCE: "known-host", ACCOUNT: "root" },
+  ...{ FILE: "x.known_hosts", KEYS: "x ssh-ed25519 AAAA" },
+});
+
+// Connections as Pulumi's provider has them: opened for a script, and never closed by who opened them.
+describe("the connection that a script came over", () => {
+  let lab: Lab;
+  let gate: Host;
+  let number = 0;
+  const opened: ResultPromise[] = [];
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "connections", hosts: ["gate"] });
+    gate = lab.host("gate");
+  });
+  afterAll(async () => {
+    for (const each of opened) each.kill();
+    await Lab.clear("connections");
+  });
+
+  /** A connection, which nothing but its own end and the host's closes. */
+  async function open(...options: string[]) {
+    const socket = join(lab.directory, `${++number}.sock`);
+    const base = ["-F", lab.sshConfigFile, "-S", socket];
+    const master = execa("ssh", [...base, "-M", "-N", ...options, "gate"], {
+      reject: false,
+      stdin: "ignore",
+    });
+    opened.push(master);
+    const isReady = () => execa("ssh", [...base, "-O", "check", "gate"], { reject: false });
+    await until("a connection", 60, async () => (await isReady()).exitCode === 0);
+    return {
+      isOpen: () => master.exitCode === null,
+      run: (command: string, input = "", ...more: string[]) =>
+        execa("ssh", [...base, ...more, "gate", command], { input, reject: false, timeout: 120_000 }),
+      /** Who has opened it is told by the host. */
+      end: async () => expect((await master).stderr).toContain("closed by remote host"),
+    };
+  }
+
+  /** Long enough for a connection to end that is to end. */
+  const untilAnotherHasEnded = async () => {
+    const other = await open();
+    await other.run("sh -s -- apply", ours);
+    await other.end();
+  };
+
+  const untilItHolds = () =>
+    until(
+      "the session",
+      60,
+      async () => (await gate.run("[ -e /run/hold ]", { allowFailure: true })).exitCode === 0,
+    );
+
+  it("ends when the script has ended, whose result has arrived", async () => {
+    const connection = await open();
+    const { stderr, exitCode } = await connection.run("sh -s -- apply && exit 7", ours);
+    expect(stderr).toContain("changed: gate: ");
+    expect(exitCode).toBe(7);
+    await connection.end();
+  });
+
+  it("stays open as long as another session on it runs", async () => {
+    const connection = await open();
+    const session = connection.run("touch /run/hold && while [ -e /run/hold ]; do sleep 0.1; done; echo all");
+    await untilItHolds();
+    await connection.run("sh -s -- apply", ours);
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+    await gate.run("rm /run/hold");
+    expect((await session).stdout).toBe("all");
+    await connection.end();
+  });
+
+  it("stays open as long as what a session has left behind writes to it", async () => {
+    const connection = await open();
+    const writer = "{ while [ -e /run/hold ]; do sleep 0.1; done; echo late; } &";
+    const session = connection.run(`touch /run/hold; sh -s -- apply; ${writer} exit 7`, ours);
+    await untilItHolds();
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+    await gate.run("rm /run/hold");
+    expect(await session).toMatchObject({ stdout: "late", exitCode: 7 });
+    await connection.end();
+  });
+
+  it("stays open as long as somebody uses a forward on it", async () => {
+    const connection = await open("-L", `${join(lab.directory, "forward.sock")}:127.0.0.1:22`);
+    const user = connect(join(lab.directory, "forward.sock"));
+    expect(String((await once(user, "data"))[0])).toMatch(/^SSH-2.0-/); // sshd's own
+    await connection.run("sh -s -- apply", ours);
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+    user.destroy();
+    await connection.end();
+  });
+
+  it.each(["127.0.0.1:9", "/run/listener.sock"])("stays open where it listens at %s", async (where) => {
+    const connection = await open("-R", `${where}:127.0.0.1:9`);
+    await connection.run("sh -s -- apply", ours);
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+  });
+
+  it("stays open where a person has logged in at a terminal", async () => {
+    await gate.run("cat >/root/script", { input: ours });
+    const connection = await open();
+    await connection.run("sh -s -- apply </root/script", "", "-tt");
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+  });
+
+  it("ends after a removal, but for one that waits for that end", async () => {
+    const waits = ours.replace(
+      /^main "\$@"$/m,
+      "remove_later() { :; }\nsweep_when_session_ends() { :; }\n$&",
+    );
+    const connection = await open();
+    expect((await connection.run("sh -s -- remove", waits)).stderr).toContain("as soon as it has ended");
+    await untilAnotherHasEnded();
+    expect(connection.isOpen()).toBe(true);
+    const other = await open();
+    expect((await other.run("sh -s -- remove", ours)).exitCode).toBe(0);
+    await other.end();
+  });
+
+  it("ends after the look at a host, by an admin who is not root", async () => {
+    const connection = await open("-l", "admin");
+    const facts = { ...common, RESOURCE: "facts", NEEDS_SERVER: "yes", ROOT_SHELLS: rootShells.join("\n") };
+    const { stdout } = await connection.run("/bin/sh -s -- apply", scriptText("hostFacts", facts));
+    expect(stdout).toContain("root-shell sudo -n sh -s --");
+    await connection.end();
+  });
+
+  it("leaves no process of ours on the host when it has ended", async () => {
+    for (const each of opened) each.kill();
+    await until(
+      "the last of them",
+      60,
+      async () =>
+        (await gate.run("pgrep -fc '[c]lient_had_last_word'", { allowFailure: true })).stdout === "0",
+    );
+  });
+});
