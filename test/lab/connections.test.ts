@@ -9,6 +9,8 @@ import { rootShells } from "../../components/rootShell.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
+import { labAdmin, openProgram } from "../../lab/program.ts";
+import { journal } from "./support/journal.ts";
 
 const common = { HOST: "gate", OWNER: "owner", STACK_ID: "", WHAT: "the test", REVISION: "" };
 const ours = scriptText("knownHost", {
@@ -154,5 +156,45 @@ describe("the connection that a script came over", () => {
       async () =>
         (await gate.run("pgrep -fc '[c]lient_had_last_word'", { allowFailure: true })).stdout === "0",
     );
+  });
+});
+
+describe("a run", () => {
+  const PARALLEL = 4;
+  const ROOM = PARALLEL + 4;
+  const TUNNELS = ["a", "b", "c"];
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "connections-fleet", hosts: ["gate", "nas"] });
+  });
+  afterAll(() => Lab.clear("connections-fleet"));
+
+  // Who comes when the room is full is not answered, and tries again: so this depends on no time.
+  it("has no more sessions on a public host than commands at the same time and a few that end, however many tunnels it makes", async () => {
+    const [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    const mayComeIn = `tcp dport 22 ip saddr != ${nas.address} ct state new ct count over ${ROOM} counter drop`;
+    await gate.run(
+      `nft add table inet room; nft 'add chain inet room in { type filter hook input priority 0; }'; nft add rule inet room in ${mayComeIn}`,
+    );
+    const tunnel = (name: string, index: number) => [
+      name,
+      {
+        ...labAdmin(lab, nas),
+        forwards: { ssh: { remotePort: 2222 + index, target: 22 } },
+        returnPath: [{ from: "root", to: "root" }],
+      },
+    ];
+    const stack = await openProgram(lab, {
+      config: {
+        publicHosts: { gate: labAdmin(lab, gate) },
+        internalHosts: Object.fromEntries(TUNNELS.map(tunnel)) as Record<string, unknown>,
+      },
+      env: { PULUMI_PARALLEL: String(PARALLEL) },
+    });
+    await stack.up();
+    const logins = (await journal(gate, "-u ssh")).match(/^Accepted publickey for root /gm)!;
+    expect(logins.length).toBeGreaterThan(3 * ROOM);
+    expect((await gate.run("ssh c hostname")).stdout).toBe("nas");
   });
 });
