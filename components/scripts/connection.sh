@@ -27,12 +27,12 @@ end_connection() {
 
 # Of what it is given nothing is ours any more: neither streams, nor the lock, nor the session. It has no single quote in it.
 #
-# sshd is done where it has no children, has slept through a second without a moment on a processor, and its client had the
-# last word: what the client sends last is the close of its channel, which answers sshd's own and with it the exit status.
-# To have no children is not enough: sshd collects them before it sends the exit status, and on a busy host it may be long
-# between the two. A connection that carries anything else is left alone: a session, a forward, a program that still
-# writes to a session that has ended. So is one that is not done after ten minutes. The number of a process may be another
-# one's by then: hence the time of its start.
+# sshd is done where it has no children, has waited in poll(2) for a second without a moment on a processor, and its client
+# had the last word: what the client sends last is the close of its channel, which answers sshd's own and with it the exit
+# status. To have no children is not enough: sshd collects them before it sends the exit status, and on a busy host, or
+# where its log stalls, it may be long between the two. A connection that carries anything else is left alone: a session, a
+# forward, a program that still writes to a session that has ended. So is one that is not done after ten minutes. The number
+# of a process may be another one's by then: hence the time of its start.
 # shellcheck disable=SC2016  # it is for that shell
 end_when_done='
   exec 9<&-
@@ -46,6 +46,9 @@ end_when_done='
     children= idle=
     read -r children <"/proc/$pid/task/$pid/children"
     [ "$1$children" = S ] || return 0
+    # What it waits in; 0 where the kernel does not tell.
+    read -r where <"/proc/$pid/wchan"
+    case $where in 0 | *poll* | *select*) ;; *) return 0 ;; esac
     while read -r key value; do
       case $key in *ctxt_switches:) idle="$idle $value" ;; esac
     done <"/proc/$pid/status"

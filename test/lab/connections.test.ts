@@ -61,12 +61,8 @@ describe("the connection that a script came over", () => {
     await other.end();
   };
 
-  const untilItHolds = () =>
-    until(
-      "the session",
-      60,
-      async () => (await gate.run("[ -e /run/hold ]", { allowFailure: true })).exitCode === 0,
-    );
+  const isThere = (path: string) => async () =>
+    (await gate.run(`[ -e ${path} ]`, { allowFailure: true })).exitCode === 0;
 
   it("ends when the script has ended, whose result has arrived", async () => {
     const connection = await open();
@@ -79,7 +75,7 @@ describe("the connection that a script came over", () => {
   it("stays open as long as another session on it runs", async () => {
     const connection = await open();
     const session = connection.run("touch /run/hold && while [ -e /run/hold ]; do sleep 0.1; done; echo all");
-    await untilItHolds();
+    await until("the session", 60, isThere("/run/hold"));
     await connection.run("sh -s -- apply", ours);
     await untilAnotherHasEnded();
     expect(connection.isOpen()).toBe(true);
@@ -92,7 +88,7 @@ describe("the connection that a script came over", () => {
     const connection = await open();
     const writer = "{ while [ -e /run/hold ]; do sleep 0.1; done; echo late; } &";
     const session = connection.run(`touch /run/hold; sh -s -- apply; ${writer} exit 7`, ours);
-    await untilItHolds();
+    await until("the session", 60, isThere("/run/hold"));
     await untilAnotherHasEnded();
     expect(connection.isOpen()).toBe(true);
     await gate.run("rm /run/hold");
