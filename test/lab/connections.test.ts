@@ -4,16 +4,16 @@ import { join } from "node:path";
 import type { ResultPromise } from "execa";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { scriptText } from "../../components/remoteScript.ts";
 import { rootShells } from "../../components/rootShell.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
+import { partText } from "../../tools/scriptText.ts";
 import { journal } from "./support/journal.ts";
 
 const common = { HOST: "gate", OWNER: "owner", STACK_ID: "", WHAT: "the test", REVISION: "" };
-const ours = scriptText("knownHost", {
+const ours = partText("knownHost", {
   ...{ ...common, RESOURCE: "known-host", ACCOUNT: "root" },
   ...{ FILE: "x.known_hosts", KEYS: "x ssh-ed25519 AAAA" },
 });
@@ -139,7 +139,7 @@ describe("the connection that a script came over", () => {
   it("ends after the look at a host, by an admin who is not root", async () => {
     const connection = await open("-l", "admin");
     const facts = { ...common, RESOURCE: "facts", NEEDS_SERVER: "yes", ROOT_SHELLS: rootShells.join("\n") };
-    const { stdout } = await connection.run("/bin/sh -s -- apply", scriptText("hostFacts", facts));
+    const { stdout } = await connection.run("/bin/sh -s -- apply", partText("hostFacts", facts));
     expect(stdout).toContain("root-shell sudo -n sh -s --");
     await connection.end();
   });
