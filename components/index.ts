@@ -24,6 +24,5 @@ export { SelinuxPorts, type SelinuxPortsArgs } from "./selinuxPorts.ts";
 export { type ClientSide, SshLogin, type SshLoginArgs } from "./sshLogin.ts";
 export { SshServer, type SshServerArgs } from "./sshServer.ts";
 export type { StatusArgs } from "./status.ts";
-export { SystemdUnits, type SystemdUnitsArgs } from "./systemdUnits.ts";
 export { TunnelCheck, type TunnelCheckArgs } from "./tunnelCheck.ts";
 export { TunnelService, type TunnelServiceArgs } from "./tunnelService.ts";

@@ -230,7 +230,6 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       {
         host: outside,
         tunnel: name,
-        account: tunnelAccount(name),
         forwards: checks,
         intervalSec: args.healthIntervalSec,
         textfileDirectory: publicHost.textfileDirectory,

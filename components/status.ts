@@ -5,17 +5,17 @@ import { checked } from "./render/checks.ts";
 export interface StatusArgs {
   /** The tunnel. */
   tunnel: string;
-  /** Which of its two checks: the watchdog on the internal host, or the health check on the public host. */
-  check: "watchdog" | "health";
+  /** The folder below /run where the check keeps them. */
+  runtimeDirectory: string;
   /** A folder in which a node_exporter looks for text files. @default none */
   textfileDirectory?: string | undefined;
 }
 
 /** What scripts/status.sh needs to install ssh-tunnel-status, and the link to the check's metrics. */
-export function statusValues({ tunnel, check, textfileDirectory }: StatusArgs) {
+export function statusValues({ tunnel, runtimeDirectory, textfileDirectory }: StatusArgs) {
   return {
     STATUS_PROGRAM: new Program("status"),
-    METRICS: `/run/ssh-tunnel-${checked("tunnel", tunnel)}-${check}/ssh-tunnel-${tunnel}.prom`,
+    METRICS: checked("path", `/run/${runtimeDirectory}/ssh-tunnel-${checked("tunnel", tunnel)}.prom`),
     METRICS_FOLDER: textfileDirectory === undefined ? "" : checked("folder", textfileDirectory),
   };
 }

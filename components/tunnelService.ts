@@ -94,9 +94,11 @@ export class TunnelService extends RemoteComponent {
           }),
           check: renderCheckUnit({
             description,
-            account,
+            environment: [
+              `CHECK_INTERVAL=${checked("number", intervalSec)}`,
+              `ACCOUNT=${checked("account", account)}`,
+            ],
             runtimeDirectory: watchdog,
-            intervalSec,
             writable: `/run/${service}`, // to end the back-off of its restarts
             command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
             needsHome,
@@ -131,7 +133,11 @@ export class TunnelService extends RemoteComponent {
               CHECK_UNIT: units.check,
               TIMER_UNIT: units.timer,
               SECONDS_TO_WAIT: String(timeoutSec),
-              ...statusValues({ tunnel, check: "watchdog", textfileDirectory: args.textfileDirectory }),
+              ...statusValues({
+                tunnel,
+                runtimeDirectory: watchdog,
+                textfileDirectory: args.textfileDirectory,
+              }),
             },
           },
         ],

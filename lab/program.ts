@@ -10,7 +10,7 @@ import type { LabStack, StackOptions } from "./stack.ts";
 import { openStack } from "./stack.ts";
 
 /** The project's name, the prefix of its settings. */
-const PROJECT = "ssh-reverse-tunnel";
+export const PROJECT = "ssh-reverse-tunnel";
 
 /** The stack file of the lab's two hosts, gate and nas. */
 export const DEV_STACK = fileURLToPath(new URL("../Pulumi.dev.yaml", import.meta.url));

@@ -2,14 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import type { HealthCheckArgs } from "../components/index.ts";
 import { HealthCheck, KeyPair } from "../components/index.ts";
-import { installed, ownValues } from "./support/expectScript.ts";
+import { renderCheckUnit, renderPace, renderTimer } from "../components/render/systemdUnits.ts";
+import { expectOneScript, installed } from "./support/expectScript.ts";
 import { gate, nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 
 const args: HealthCheckArgs = {
   host: gate,
   tunnel: "nas",
-  account: "tunnel-nas",
   forwards: [
     "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
     pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80,all"),
@@ -18,55 +18,77 @@ const args: HealthCheckArgs = {
 
 const valuesOf = async (changes: Partial<HealthCheckArgs> = {}) => {
   const recording = await record(() => new HealthCheck("nas-health", { ...args, ...changes }));
-  return recording.command("nas-health-units-script").values;
+  return recording.command("nas-health-script").values;
 };
 
 describe("the check of a tunnel from the public host", () => {
-  test("is a service and the timer that starts it, of which the timer is enabled", async () => {
+  test("is a list of its forwards for a service, and the timer that starts it, of all tunnels of the stack", async () => {
+    expect.hasAssertions();
     const recording = await record(() => new HealthCheck("nas-health", args));
-    expect(recording.childrenOf(recording.component("HealthCheck", "nas-health"))).toEqual([
-      "SystemdUnits nas-health-units",
-    ]);
-    const { script, values } = recording.command("nas-health-units-script");
-    expect(script).toBe("systemdUnits");
-    expect(ownValues(values)).toMatchObject({
-      PROGRAM: "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health",
-      PROGRAM_TEXT: installed("health"),
-      UNITS: "ssh-tunnel-nas-health.service ssh-tunnel-nas-health.timer",
-      START: "ssh-tunnel-nas-health.timer",
+    const name = "ssh-tunnels-ssh-reverse-tunnel-dev-health";
+    const programs = "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin";
+    const lists = `/etc/ssh-reverse-tunnel/${name}`;
+    const description = "Check of the reverse SSH tunnels of ssh-reverse-tunnel-dev";
+    expectOneScript(recording, {
+      component: ["HealthCheck", "nas-health"],
+      script: "healthCheck",
+      host: "gate (198.18.0.2)",
+      what: "the health check of nas",
+      values: {
+        TUNNEL: "nas",
+        LISTS: lists,
+        LIST: "interval 30\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\nweb,127.0.0.1,20345,tcp,127.0.0.1,80,all",
+        PROGRAMS: programs,
+        HEALTH_PROGRAM: installed("health"),
+        PROBE_PROGRAM: installed("probe"),
+        UNITS: name,
+        SERVICE_UNIT: renderCheckUnit({
+          description,
+          environment: ["LOOKS_AS=65534:65533"],
+          runtimeDirectory: name,
+          command: [`${programs}/health`, lists],
+          needsHome: false,
+        }),
+        TIMER_UNIT: renderTimer({ description, service: `${name}.service` }),
+        INTERVAL: "30",
+        PACE: renderPace(30),
+        STATUS_PROGRAM: installed("status"),
+        METRICS: `/run/${name}/ssh-tunnel-nas.prom`,
+        METRICS_FOLDER: "",
+      },
     });
-    expect(recording.result.unit).toBe("ssh-tunnel-nas-health.timer");
+    expect(recording.result.unit).toBe(`${name}.timer`);
   });
 
-  test("runs every 30 seconds, or as often as it is told to", async () => {
-    const timer = async (changes?: Partial<HealthCheckArgs>) => (await valuesOf(changes)).UNIT_2!.split("\n");
-    expect(await timer()).toEqual(
-      expect.arrayContaining(["Unit=ssh-tunnel-nas-health.service", "OnUnitActiveSec=30"]),
-    );
-    expect(await timer({ intervalSec: 90 })).toContain("OnUnitActiveSec=90");
-  });
-
-  test("looks at each forward as the tunnel's account, and keeps what it sees where everyone may read it", async () => {
-    const unit = (await valuesOf()).UNIT_1!.split("\n");
-    expect(unit).toEqual(
-      expect.arrayContaining([
-        "ProtectHome=yes",
-        "RuntimeDirectory=ssh-tunnel-nas-health",
-        "RuntimeDirectoryPreserve=yes",
-        "Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas",
-        "ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all",
-      ]),
-    );
-    // Only root may look into the folder of a dynamic account.
-    expect(unit.join("\n")).not.toContain("DynamicUser");
-  });
-
-  test("installs ssh-tunnel-status, and a link for a node_exporter where the settings name its folder", async () => {
-    expect(await valuesOf()).toMatchObject({
-      STATUS_PROGRAM: installed("status"),
-      METRICS: "/run/ssh-tunnel-nas-health/ssh-tunnel-nas.prom",
-      METRICS_FOLDER: "",
+  test("says the same of what is common to all tunnels of a stack, however often one is looked at", async () => {
+    const common = async (changes: Partial<HealthCheckArgs>) => {
+      const { PROGRAMS, UNITS, SERVICE_UNIT, TIMER_UNIT, LISTS } = await valuesOf(changes);
+      return { PROGRAMS, UNITS, SERVICE_UNIT, TIMER_UNIT, LISTS };
+    };
+    const others = { tunnel: "shop", intervalSec: 90, forwards: [], textfileDirectory: "/srv/metrics" };
+    expect(await common(others)).toEqual(await common({}));
+    expect(await valuesOf(others)).toMatchObject({
+      LIST: "interval 90",
+      INTERVAL: "90",
+      PACE: renderPace(90),
     });
+  });
+
+  test("has a name that no unit of a tunnel has, and that fits where project and stack have the longest ones", async () => {
+    const { UNITS } = await valuesOf();
+    expect(UNITS).not.toMatch(/^ssh-tunnel-/);
+    // Pulumi takes names of up to 100 characters; beside a unit lies a temporary file with a longer name.
+    const longest = UNITS!.replace("ssh-reverse-tunnel-dev", "x".repeat(201));
+    expect(`.${longest}.service.ssh-reverse-tunnel`.length).toBeLessThan(255);
+  });
+
+  test("has its programs in the folder that the settings name", async () => {
+    const { PROGRAMS, SERVICE_UNIT } = await valuesOf({ host: { ...gate, toolsDirectory: "/srv/tools" } });
+    expect(PROGRAMS).toBe("/srv/tools/ssh-reverse-tunnel-dev/bin");
+    expect(SERVICE_UNIT).toContain("ExecStart=/srv/tools/ssh-reverse-tunnel-dev/bin/health /etc/");
+  });
+
+  test("installs a link for a node_exporter where the settings name its folder", async () => {
     expect(await valuesOf({ textfileDirectory: "/srv/metrics" })).toMatchObject({
       METRICS_FOLDER: "/srv/metrics",
     });
@@ -80,6 +102,6 @@ describe("the check of a tunnel from the public host", () => {
       const key = new KeyPair("key", { host: nas, account: "x", file: "x.key", comment: "x" });
       new HealthCheck("nas-health", args, { dependsOn: [key] });
     });
-    expect(recording.command("nas-health-units-script").waitsFor).toContain("key-script");
+    expect(recording.command("nas-health-script").waitsFor).toContain("key-script");
   });
 });

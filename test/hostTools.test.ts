@@ -55,14 +55,3 @@ test.each(["", "relative", "/with space", "/a/../b", "/end/", "/dollar$"])(
     await expect(make).rejects.toThrow("the absolute path of a folder");
   },
 );
-
-test("a part keeps its name, since a removal has that of the version that made the thing", () => {
-  const parts = Object.keys(files).filter((path) => path.startsWith("parts/"));
-  expect(parts.map((path) => path.slice("parts/".length, -".sh".length))).toEqual(
-    expect.arrayContaining(
-      "account authorizedKey clientConfig firewallPorts keyPair knownHost remotePorts selinuxPorts sshServer systemdUnits tunnelCheck tunnelService".split(
-        " ",
-      ),
-    ),
-  );
-});

@@ -133,7 +133,7 @@ describe("the program", () => {
       units: {
         nas: {
           nas: ["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"],
-          gate: ["ssh-tunnel-nas-health.timer"],
+          gate: ["ssh-tunnels-ssh-reverse-tunnel-dev-health.timer"],
         },
       },
     });

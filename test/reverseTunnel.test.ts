@@ -54,7 +54,7 @@ describe("a tunnel's parts", () => {
       "nas-on.gate-account-script",
       "nas-on.gate-authorized-key-script",
       "nas-on.gate-check-script",
-      "nas-on.gate-health-units-script",
+      "nas-on.gate-health-script",
       "nas-on.gate-remote-ports-script",
       "nas-on.gate-return-alice.nas-client-config-script",
       "nas-on.gate-return-alice.nas-key-script",
@@ -291,7 +291,7 @@ describe("the order", () => {
     for (const part of [
       "authorized-key-script",
       "firewall-ports.8080-change",
-      "health-units-script",
+      "health-script",
       "return-alice.nas-client-config-script",
       "return-alice.nas-key-script",
       "return-alice.nas-known-host-script",
@@ -420,8 +420,8 @@ describe("the checks", () => {
     expect(recording.command("nas-on.gate-check-script").values.FORWARDS).toBe(
       "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
     );
-    expect(recording.command("nas-on.gate-health-units-script").values.UNIT_1).toContain(
-      "/bin/health keep nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
+    expect(recording.command("nas-on.gate-health-script").values.LIST).toBe(
+      "interval 30\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\nweb,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback",
     );
     expect(recording.command("nas-service-change").values.CHECK_UNIT).toContain(
       "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
@@ -433,9 +433,7 @@ describe("the checks", () => {
     const { TIMER_UNIT, SECONDS_TO_WAIT } = recording.command("nas-service-change").values;
     expect(TIMER_UNIT).toContain("OnUnitActiveSec=60\n");
     expect(SECONDS_TO_WAIT).toBe("10");
-    expect(recording.command("nas-on.gate-health-units-script").values.UNIT_2).toContain(
-      "OnUnitActiveSec=90\n",
-    );
+    expect(recording.command("nas-on.gate-health-script").values.LIST).toMatch(/^interval 90\n/);
     expect(recording.command("nas-on.gate-check-script").values.SECONDS_TO_WAIT).toBe("10");
   });
 
@@ -578,7 +576,7 @@ describe("a tunnel's outputs", () => {
     const { result } = await deploy();
     expect(result.units).toEqual({
       nas: ["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"],
-      gate: ["ssh-tunnel-nas-health.timer"],
+      gate: ["ssh-tunnels-ssh-reverse-tunnel-dev-health.timer"],
     });
   });
 });

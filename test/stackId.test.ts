@@ -10,7 +10,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { SystemdUnits } from "../components/index.ts";
+import { HealthCheck } from "../components/index.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
@@ -115,20 +115,16 @@ describe("the id of a stack on a host", () => {
   });
 
   test("is no reason to restart anything", async () => {
-    const fingerprint = async (host: object, text = "[Timer]") => {
-      const units = {
-        program: { source: "watchdog", path: "/x" },
-        units: { "w.timer": text },
-        start: "w.timer",
-      };
+    const fingerprint = async (host: object, forward = "ssh") => {
+      const args = { tunnel: "nas", forwards: [`${forward},127.0.0.1,2222,ssh,127.0.0.1,22,loopback`] };
       const { result } = await record(
-        () => new SystemdUnits("nas-units", { host: { ...nas, ...host }, ...units }),
+        () => new HealthCheck("nas-health", { host: { ...nas, ...host }, ...args }),
       );
       return promiseOf(result.fingerprint);
     };
     const first = await fingerprint({});
     expect(await fingerprint({ stackId: "one" })).toBe(first);
     expect(await fingerprint({ stackId: "two", revision: "2" })).toBe(first);
-    expect(await fingerprint({ stackId: "two" }, "[Timer]\nOnActiveSec=1")).not.toBe(first);
+    expect(await fingerprint({ stackId: "two" }, "web")).not.toBe(first);
   });
 });

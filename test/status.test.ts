@@ -20,11 +20,12 @@ import { runScript, shells, testScript } from "./support/shells.ts";
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "status-"));
-  for (const each of ["run", "units"]) mkdirSync(join(folder, each));
+  for (const each of ["run", "units", "lists"]) mkdirSync(join(folder, each));
   const text = installedProgram("status");
   const own = text
     .replace("\nRUN=/run\n", `\nRUN=${join(folder, "run")}\n`)
-    .replace("\nUNITS=/etc/systemd/system\n", `\nUNITS=${join(folder, "units")}\n`);
+    .replace("\nUNITS=/etc/systemd/system\n", `\nUNITS=${join(folder, "units")}\n`)
+    .replace("\nLISTS=/etc/ssh-reverse-tunnel\n", `\nLISTS=${join(folder, "lists")}\n`);
   expect(own.length).toBeGreaterThan(text.length);
   writeFileSync(join(folder, "status"), own);
 });
@@ -43,10 +44,11 @@ interface Line {
   interval?: number;
 }
 
-/** A check that is installed, and what it has kept. */
-const check = (name: string, lines: Line[] | string) => {
-  writeFileSync(join(folder, `units/ssh-tunnel-${name}.timer`), "");
-  mkdirSync(join(folder, `run/ssh-tunnel-${name}`));
+/** A tunnel that a check of its stack looks at, and what that has kept. */
+const check = (name: string, lines: Line[] | string, stack = "p-s") => {
+  const units = `ssh-tunnels-${stack}-health`;
+  for (const each of ["lists", "run"]) mkdirSync(join(folder, each, units), { recursive: true });
+  writeFileSync(join(folder, "lists", units, name), "");
   const text =
     typeof lines === "string"
       ? lines
@@ -58,7 +60,7 @@ const check = (name: string, lines: Line[] | string) => {
             return `${fields.join("\t")}\n`;
           })
           .join("");
-  writeFileSync(join(folder, `run/ssh-tunnel-${name}/state`), text);
+  writeFileSync(join(folder, "run", units, `${name}.state`), text);
 };
 
 interface Answer {
@@ -78,9 +80,9 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
 
   test("ends with 0 where all is up, with 1 where something is not, with 2 where there is nothing to tell", () => {
     expect(run()).toMatchObject({ status: 2, stdout: "" });
-    check("nas-health", [{}, { forward: "web" }]);
+    check("nas", [{}, { forward: "web" }]);
     expect(run().status).toBe(0);
-    check("shop-health", [{ state: "down", reason: "no-listener" }]);
+    check("shop", [{ state: "down", reason: "no-listener" }]);
     expect(run().status).toBe(1);
     expect(run("nas").status).toBe(0);
     expect(run("nas", "none")).toMatchObject({
@@ -93,7 +95,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
 
   test("prints a table for people", () => {
     const at = now() - 7200;
-    check("nas-health", [
+    check("nas", [
       { since: at },
       { forward: "web", state: "down", since: at, good: "-", reason: "target-down" },
     ]);
@@ -115,26 +117,26 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
       0, 951_782_400, 1_709_164_799, 1_709_164_800, 1_735_689_599, 4_107_542_400, 32_503_680_000,
     ];
     check(
-      "nas-health",
+      "nas",
       times.map((since, index) => ({ forward: `f${index}`, since })),
     );
     expect(json().tunnels[0]!.forwards.map(({ since }) => since)).toEqual(times.map(rfc3339));
   });
 
   test("says why a forward is down as a code, which programs go by, and in words", () => {
-    check("nas-health", [{ state: "down", reason: "nothing-back" }]);
-    check("never-health", [{ checked: Number.NaN }]);
+    check("nas", [{ state: "down", reason: "nothing-back" }]);
+    check("never", [{ checked: Number.NaN }]);
     const why = (tunnel: string) => json(tunnel).tunnels[0]!.forwards[0];
     expect(why("nas")).toMatchObject({ reason: "nothing comes back through it", code: "nothing-back" });
     expect(why("never")).toMatchObject({ reason: "its check has not run yet", code: "not-checked" });
   });
 
   test("does not take for up what has not been looked at for three intervals, or never", () => {
-    check("nas-health", [{ checked: now() - 44 }]);
-    check("old-health", [{ checked: now() - 60 }]);
-    check("future-health", [{ checked: now() + 3600 }]);
-    check("never-health", "");
-    check("seldom-health", [{ checked: now() - 60, interval: 300 }]);
+    check("nas", [{ checked: now() - 44 }]);
+    check("old", [{ checked: now() - 60 }]);
+    check("future", [{ checked: now() + 3600 }]);
+    check("never", "");
+    check("seldom", [{ checked: now() - 60, interval: 300 }]);
     const states = Object.fromEntries(json().tunnels.map(({ tunnel, state }) => [tunnel, state]));
     expect(states).toEqual({ nas: "up", old: "unknown", future: "unknown", never: "unknown", seldom: "up" });
     const [never] = json("never").tunnels;
@@ -146,8 +148,8 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
 
   test("prints JSON that is whole, and a table that does nothing to a terminal, whatever is in a file of its", () => {
     const odd = '"quoted" \\ \u001b[31m ü \u0007 $(id) `id` %s %n';
-    check("nas-health", [{ state: "down", reason: odd }]);
-    check("shop-health", "no\tfields\nat all\n\0\n");
+    check("nas", [{ state: "down", reason: odd }]);
+    check("shop", "no\tfields\nat all\n\0\n");
     expect(json("nas").tunnels[0]!.forwards[0]).toMatchObject({ state: "down", reason: null, code: null });
     expect(json().tunnels).toHaveLength(1);
     expect(run().stdout).not.toMatch(/[^\n\x20-\x7e]/);

@@ -138,8 +138,8 @@ works() {
   echo "== the tunnel"
   check "ssh try-host logs in through it" ssh -n try-host true
   check "the watchdog runs" systemctl start ssh-tunnel-try-watchdog.service
-  check "the health check runs" systemctl start ssh-tunnel-try-health.service
-  check "no unit of it has failed" sh -c "! systemctl list-units --failed --no-legend 'ssh-tunnel-*' | grep ."
+  check "the health check runs" systemctl start ssh-tunnels-ssh-reverse-tunnel-dev-health.service
+  check "no unit of it has failed" sh -c "! systemctl list-units --failed --no-legend 'ssh-tunnel*' | grep ."
   wo_pid=$(systemctl show -P MainPID ssh-tunnel-try)
   systemctl kill --signal KILL ssh-tunnel-try.service
   check "it starts again after a kill" sh -c "! systemctl show -P MainPID ssh-tunnel-try | grep -qxE '0|$wo_pid'"
@@ -189,7 +189,7 @@ state() {
   find /etc /root /opt /usr/local /var/lib/ssh-reverse-tunnel* /var/lib/tunnel-* /run/ssh-tunnel-* -xdev \
     ! -path '/etc/*-' ! -path '/etc/selinux/*/policy/*' ! -name .cache ! -name .bash_history \
     -printf '%p %M %u:%g %l ' \( -type f -exec sha256sum {} \; -o -print \) 2>/dev/null | sort
-  systemctl list-units --all --plain --no-legend 'ssh-tunnel-*' 'ssh-reverse-tunnel-*'
+  systemctl list-units --all --plain --no-legend 'ssh-tunnel*' 'ssh-reverse-tunnel-*'
   firewall-cmd --list-all-zones 2>/dev/null
   ufw show added 2>/dev/null
   semanage port -l -n -C 2>/dev/null

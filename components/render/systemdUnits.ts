@@ -130,14 +130,13 @@ export function renderTunnelUnit(args: {
   );
 }
 
-/** A check that a timer starts. It begins as root, which keeps what the account finds: see scripts/installed/state.sh. */
+/** A check that a timer starts. It begins as root, which keeps what others find: see scripts/installed/state.sh. */
 export function renderCheckUnit(args: {
   description: string;
-  account: string;
+  /** Its variables: `NAME=value`. */
+  environment: string[];
   /** A folder below /run that outlives the check, for what it keeps. */
   runtimeDirectory: string;
-  /** Seconds between two checks, which it keeps, too: what is older tells nothing of now. */
-  intervalSec: number;
   /** Another folder that it may write in, where it is there. */
   writable?: string;
   command: string[];
@@ -155,14 +154,14 @@ export function renderCheckUnit(args: {
       `RuntimeDirectory=${word(args.runtimeDirectory)}`,
       "RuntimeDirectoryPreserve=yes",
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
-      `Environment=CHECK_INTERVAL=${checked("number", args.intervalSec)} ACCOUNT=${checked("account", args.account)}`,
+      `Environment=${args.environment.join(" ")}`,
       execStart(args.command),
       "TimeoutStartSec=70",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
       // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
       "LogLevelMax=notice",
       ...sandbox,
-      // To become the account, and for nothing else; setpriv(1) ends with setting its capabilities.
+      // To become who looks, and for nothing else; setpriv(1) ends with setting its capabilities.
       "CapabilityBoundingSet=CAP_SETUID CAP_SETGID",
       "SystemCallFilter=capset",
     ],
@@ -170,16 +169,28 @@ export function renderCheckUnit(args: {
 }
 
 /** The timer of a check. */
-export function renderTimer(args: { description: string; service: string; intervalSec: number }): string {
+export function renderTimer(args: {
+  description: string;
+  service: string;
+  /** Seconds between two checks. @default as others say: {@link renderPace} */
+  intervalSec?: number;
+}): string {
   return renderUnit({
     Unit: [`Description=${literal(args.description)}`],
     Timer: [
       `Unit=${word(args.service)}`,
       // Soon, so that it does not take an interval to know how a tunnel is; it takes a moment to come up.
       "OnActiveSec=5",
-      `OnUnitActiveSec=${checked("number", args.intervalSec)}`,
+      ...(args.intervalSec === undefined ? [] : [pace(args.intervalSec)]),
       "AccuracySec=1s",
     ],
     Install: ["WantedBy=timers.target"],
   });
 }
+
+/** A drop-in of a timer that several need: it runs as often as the most impatient of them wants, systemd.timer(5). */
+export function renderPace(intervalSec: number): string {
+  return renderUnit({ Timer: [pace(intervalSec)] });
+}
+
+const pace = (intervalSec: number) => `OnUnitActiveSec=${checked("number", intervalSec)}`;

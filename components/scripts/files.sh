@@ -322,7 +322,7 @@ write_beside() {
 clear_temporaries() {
   while IFS=$TAB read -r ct_kind ct_place <&3; do
     case $ct_kind in
-      file | drop_in) ct_whose=ours ;;
+      file | drop_in | pace) ct_whose=ours ;;
       line | key) ct_whose=theirs ;;
       *) continue ;;
     esac

@@ -63,5 +63,19 @@ undo_unit() {
 
 undo_restart() { :; }
 
+# A drop-in of a timer, which several tunnels may have in common.
+undo_pace() {
+  undo_file "$1"
+  UNITS_REMOVED=yes
+}
+
+# undo_findings "/run/UNITS/TUNNEL" — what a health check keeps of a tunnel. One that runs may just be keeping it once more.
+undo_findings() {
+  un_folder=${1%/*}
+  systemctl stop "${un_folder##*/}.service" 2>/dev/null || :
+  systemctl reset-failed "${un_folder##*/}.service" 2>/dev/null || :
+  rm -f -- "$1.state" "$un_folder/ssh-tunnel-${1##*/}.prom"
+}
+
 UNITS_REMOVED=
 units_after_sweep() { [ -z "$UNITS_REMOVED" ] || systemctl daemon-reload; }

@@ -101,11 +101,11 @@ const trials: Record<string, Trial> = {
   HealthCheck: {
     make: (name, host) =>
       void new components.HealthCheck(name, {
-        ...{ host, tunnel: "x", account: "alice", intervalSec: 1, forwards: ["ssh,127.0.0.1,22,ssh"] },
+        ...{ host, tunnel: "x", intervalSec: 1, forwards: ["ssh,127.0.0.1,22,ssh"] },
         textfileDirectory: "/var/lib/metrics/textfiles",
       }),
     there:
-      "systemctl is-active ssh-tunnel-x-health.timer && ssh-tunnel-status --help && [ -L /var/lib/metrics/textfiles/ssh-tunnel-x.prom ]",
+      "systemctl is-active ssh-tunnels-cleanup-s-health.timer && ssh-tunnel-status --help && [ -L /var/lib/metrics/textfiles/ssh-tunnel-x.prom ]",
   },
   HostFacts: {
     make: (name, host) => void new components.HostFacts(name, { host, needsServer: true }),
@@ -207,21 +207,6 @@ const trials: Record<string, Trial> = {
       "cd /etc/ssh && cp -a sshd_config kept && sed -i /^Include/d sshd_config && systemctl reload ssh",
       "cd /etc/ssh && mv kept sshd_config",
     ],
-  },
-  SystemdUnits: {
-    make: (name, host) =>
-      void new components.SystemdUnits(name, {
-        ...{
-          host,
-          program: { source: "watchdog", path: "/opt/ssh-reverse-tunnel/ssh-tunnel-x/bin/x" },
-          start: "x.service",
-        },
-        units: {
-          "x.service":
-            "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target graphical.target",
-        },
-      }),
-    there: "systemctl is-active x.service",
   },
   TunnelCheck: {
     make: (name, host) =>

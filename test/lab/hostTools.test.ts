@@ -21,7 +21,7 @@ describe("the tools of our scripts on a host", () => {
   let stack: LabStack;
   let components: typeof ours = ours;
   let changes: Partial<ours.Host> = {};
-  let sleeps = 1000;
+  let intervalSec = 1000;
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "tools", hosts: ["gate"] });
@@ -31,27 +31,23 @@ describe("the tools of our scripts on a host", () => {
   });
   afterAll(() => Lab.clear("tools"));
 
-  /** A unit that sleeps, on a host with the tools that it needs. */
+  /** A check whose timer begins anew where anything of it has changed, on a host with the tools that it needs. */
   const open = (name: string, version?: () => typeof ours) =>
     openStack({
       project: "tools",
       stack: name,
       program: () => {
-        const { HostTools, SystemdUnits } = version?.() ?? components;
+        const { HostTools, HealthCheck } = version?.() ?? components;
         const known = { ...labHost(lab, gate), ...changes };
         const host = { ...known, after: [new HostTools("tools", { host: known })] };
-        new SystemdUnits("unit", {
-          host,
-          program: { source: "watchdog", path: `${DIRECTORY}/${name}/bin/x` },
-          units: {
-            [`${name}.service`]: `[Service]\nExecStart=/bin/sleep ${sleeps}\n[Install]\nWantedBy=multi-user.target`,
-          },
-          start: `${name}.service`,
-        });
+        new HealthCheck("check", { host, tunnel: name, forwards: [], intervalSec });
         return Promise.resolve();
       },
       directory: `${lab.directory}/stacks/${name}`,
     });
+
+  const listOf = async (name: string) =>
+    (await gate.run(`cat /etc/ssh-reverse-tunnel/ssh-tunnels-tools-${name}-health/${name}; echo .`)).stdout;
 
   const installed = async () =>
     (await gate.run(`ls ${DIRECTORY} | grep -x '[0-9a-f]*'`, { allowFailure: true })).stdout
@@ -77,19 +73,20 @@ describe("the tools of our scripts on a host", () => {
       inputs?.stdin && !urn.endsWith("::tools-script") ? [inputs.stdin] : [],
     );
     expect(texts).toHaveLength(1);
-    expect(texts[0]!.length).toBeLessThan(3000);
+    expect(texts[0]!.length).toBeLessThan(4000);
     const { stdout } = await stack.up();
     expect(stdout).not.toMatch(/\bchanged: /);
   });
 
   it("are exchanged by an up with another library, which runs nothing else again and restarts nothing", async () => {
-    const pid = () => gate.run("systemctl show -P MainPID one.service");
-    const [was, tools] = [(await pid()).stdout, await installed()];
+    const began = () =>
+      gate.run("systemctl show -P ActiveEnterTimestampMonotonic ssh-tunnels-tools-one-health.timer");
+    const [was, tools] = [(await began()).stdout, await installed()];
     components = await later();
     const { stdout } = await stack.up();
     expect(stdout).toContain(`changed: gate (${gate.address}): installed the tools in ${DIRECTORY}/`);
-    expect(stdout).not.toContain("one.service");
-    expect((await pid()).stdout).toBe(was);
+    expect(stdout).not.toContain("one-health");
+    expect((await began()).stdout).toBe(was);
     expect(await installed()).toHaveLength(1);
     expect(await installed()).not.toEqual(tools);
   });
@@ -103,20 +100,20 @@ describe("the tools of our scripts on a host", () => {
     expect(await installed()).toEqual(both);
     await other.destroy();
     expect(await installed()).toHaveLength(1);
-    sleeps++;
+    intervalSec++;
     await stack.up();
-    expect((await gate.run("systemctl cat one.service")).stdout).toContain(`sleep ${sleeps}`);
+    expect(await listOf("one")).toContain(`interval ${intervalSec}\n`);
   });
 
   it("are missed in a sentence that says what to do, and come back with another revision", async () => {
     await gate.run(`rm -r ${DIRECTORY}/*[0-9a-f]`);
-    sleeps++;
+    intervalSec++;
     await expect(stack.up()).rejects.toThrow(
       `gate (${gate.address}): the tools of this project are not on this host, or not as they were installed; choose another revision`,
     );
     changes = { ...changes, revision: "2" };
     await stack.up();
-    expect((await gate.run("systemctl cat one.service")).stdout).toContain(`sleep ${sleeps}`);
+    expect(await listOf("one")).toContain(`interval ${intervalSec}\n`);
   });
 
   it("are put back with another revision where somebody has changed one of them", async () => {
@@ -141,7 +138,7 @@ describe("the tools of our scripts on a host", () => {
     changes = { ...changes, toolsDirectory: "/srv/tools" };
     await stack.up();
     expect(await installed()).toEqual([]);
-    expect((await gate.run("ls /srv/tools")).stdout).toMatch(/^[0-9a-f]{64}$/);
+    expect((await gate.run("ls /srv/tools")).stdout).toMatch(/^[0-9a-f]{64}\ntools-one$/);
   });
 
   it("are refused a folder that somebody else could change, and one that cannot be written", async () => {

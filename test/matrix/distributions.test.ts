@@ -7,6 +7,7 @@ import { type HostState, expectAsBefore, hostState } from "../lab/support/hostSt
 import { KINDS, RELEASES } from "../lab/support/kinds.ts";
 import { remoteScripts } from "../lab/support/remoteScripts.ts";
 import { Ring, type RingTunnel } from "../lab/support/ring.ts";
+import { healthCheckOf } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
 import { missingSuites } from "../lab/support/suites.ts";
 import { together } from "../lab/support/together.ts";
@@ -115,7 +116,7 @@ describe.each([
 
   it("tells on both hosts of each tunnel that it is up", () =>
     throughEach(async ({ from, to }) => {
-      await lab.host(to).run(`systemctl start ssh-tunnel-from-${from}-health`);
+      await lab.host(to).run(`systemctl start ${healthCheckOf()}`);
       await lab.host(from).run(`systemctl start ssh-tunnel-from-${from}-watchdog`);
       expect([await ring.state(from, to), await ring.state(from, from)]).toEqual(["up", "up"]);
     }));
@@ -137,7 +138,7 @@ describe.each([
       async (tunnel) => {
         const { from, to } = tunnel;
         const [internal, publicHost] = [lab.host(from), lab.host(to)];
-        const names = [`ssh-tunnel-from-${from}-watchdog`, `ssh-tunnel-from-${from}-health`] as const;
+        const names = [`ssh-tunnel-from-${from}-watchdog`, healthCheckOf()] as const;
         const looks = async () => {
           await internal.run(`systemctl start ${names[0]}`);
           await publicHost.run(`systemctl start ${names[1]}`);

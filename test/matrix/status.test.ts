@@ -11,6 +11,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import type { HostStatus } from "../../tools/status.ts";
 import { expectAsBefore, type HostState, hostState } from "../lab/support/hostState.ts";
 import { journal } from "../lab/support/journal.ts";
+import { healthCheckOf } from "../lab/support/settings.ts";
 
 const tool = fileURLToPath(new URL("../../tools/status.ts", import.meta.url));
 const textfiles = "/var/lib/prometheus/node-exporter";
@@ -27,7 +28,7 @@ describe("the state of a tunnel", () => {
   let before: HostState[];
   let temporary: string;
 
-  /** Two tunnels; the checks of the first run only when they are told to. */
+  /** Two tunnels; the checks run only when they are told to, but for the second one's watchdog. */
   const settings = (others: Record<string, unknown> = {}) => {
     const common = { ...labAdmin(lab, nas), textfileDirectory: "/srv/metrics" };
     const seldom = { watchdogIntervalSec: 86_400, healthIntervalSec: 86_400 };
@@ -44,7 +45,7 @@ describe("the state of a tunnel", () => {
   const shop = () => ({
     ...labAdmin(lab, nas),
     watchdogIntervalSec: 5,
-    healthIntervalSec: 5,
+    healthIntervalSec: 86_400,
     forwards: { ssh: { remotePort: 2300, target: 22 } },
   });
 
@@ -65,10 +66,10 @@ describe("the state of a tunnel", () => {
 
   afterAll(() => Lab.clear("status"));
 
+  /** The units of the check that looks at the first tunnel. */
+  const checkOn = (host: Host) => (host === gate ? healthCheckOf() : "ssh-tunnel-nas-watchdog");
   const look = async (...hosts: Host[]) => {
-    for (const host of hosts) {
-      await host.run(`systemctl start ssh-tunnel-nas-${host === gate ? "health" : "watchdog"}`);
-    }
+    for (const host of hosts) await host.run(`systemctl start ${checkOn(host)}`);
   };
   const pidOf = async (tunnel: string) =>
     (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
@@ -76,9 +77,9 @@ describe("the state of a tunnel", () => {
   const heard: Record<string, number> = {};
   const news = async (host: Host) => {
     const check = host === gate ? "health" : "watchdog";
-    const lines = (await journal(host, `-t ${check} -u ssh-tunnel-nas-${check}.service`))
+    const lines = (await journal(host, `-t ${check} -u ${checkOn(host)}`))
       .split("\n")
-      .filter(Boolean);
+      .filter((line) => line.startsWith("tunnel nas:"));
     const fresh = lines.slice(heard[host.name] ?? 0);
     heard[host.name] = lines.length;
     return fresh;
@@ -172,7 +173,7 @@ describe("the state of a tunnel", () => {
       const inode = async () => (await host.run(`stat -Lc %i ${folder}/ssh-tunnel-nas.prom`)).stdout;
       const old = await inode();
       await host.run(
-        `exec 3<${folder}/ssh-tunnel-nas.prom; systemctl start 'ssh-tunnel-nas-${host === gate ? "health" : "watchdog"}'; [ -s /proc/self/fd/3 ]`,
+        `exec 3<${folder}/ssh-tunnel-nas.prom; systemctl start ${checkOn(host)}; [ -s /proc/self/fd/3 ]`,
       );
       expect(await inode()).not.toBe(old);
     }
@@ -351,30 +352,32 @@ describe("the state of a tunnel", () => {
   });
 
   it("is unknown where its check has not run for three intervals", async () => {
-    await gate.run("systemctl stop ssh-tunnel-shop-health.timer ssh-tunnel-shop-health.service");
-    // As if it had been stopped a minute ago.
-    const file = "/run/ssh-tunnel-shop-health/state";
+    // As if it had been stopped some days ago.
+    const file = `/run/${healthCheckOf()}/shop.state`;
     await gate.run(
-      `awk -F '\\t' -v OFS='\\t' '{ $4 -= 60; print }' ${file} >/tmp/old && cat /tmp/old >${file} && rm /tmp/old`,
+      `awk -F '\\t' -v OFS='\\t' '{ $4 -= 270000; print }' ${file} >/tmp/old && cat /tmp/old >${file} && rm /tmp/old`,
     );
     const { stdout: status, exitCode } = await statusOn(gate, "shop");
     expect(exitCode).toBe(1);
-    expect(status).toMatch(/^shop +ssh .* unknown +- +\d+ s ago +its check has not run for \d+ s$/m);
+    expect(status).toMatch(/^shop +ssh .* unknown +- +\d+ (s|min) ago +its check has not run for 3 d$/m);
   });
 
   it("is gone with its tunnel, and stays of the other, with the program that shows it", async () => {
     // Also where the last check failed: somebody stopped it while it ran, for example.
     await gate.run(`
-      folder=/run/systemd/system/ssh-tunnel-shop-health.service.d
+      folder=/run/systemd/system/${healthCheckOf()}.service.d
       mkdir -p $folder && printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >$folder/fails.conf
-      systemctl daemon-reload; ! systemctl start ssh-tunnel-shop-health.service 2>/dev/null
-      rm -r $folder; systemctl daemon-reload; systemctl is-failed ssh-tunnel-shop-health.service`);
+      systemctl daemon-reload; ! systemctl start ${healthCheckOf()}.service 2>/dev/null
+      rm -r $folder; systemctl daemon-reload; systemctl is-failed ${healthCheckOf()}.service`);
     await stack.setConfig(settings());
     await stack.up();
     for (const host of [gate, nas]) {
       expect(
-        (await host.run("ls -d /run/ssh-tunnel-*; ls /srv/metrics " + textfiles, { allowFailure: true }))
-          .stdout,
+        (
+          await host.run("ls -d /run/ssh-tunnel*; ls /run/ssh-tunnel*/ /srv/metrics " + textfiles, {
+            allowFailure: true,
+          })
+        ).stdout,
       ).not.toContain("shop");
       expect((await statusOn(host, "nas")).exitCode).toBe(0);
       expect((await statusOn(host, "shop")).exitCode).toBe(2);

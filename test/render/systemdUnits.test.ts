@@ -1,5 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { renderCheckUnit, renderTimer, renderTunnelUnit } from "../../components/render/systemdUnits.ts";
+import {
+  renderCheckUnit,
+  renderPace,
+  renderTimer,
+  renderTunnelUnit,
+} from "../../components/render/systemdUnits.ts";
 
 const sandbox = `NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -40,10 +45,9 @@ const tunnel = {
 
 const check = {
   description: "Check of the reverse SSH tunnel nas",
-  account: "tunnel-nas",
-  runtimeDirectory: "ssh-tunnel-nas-health",
-  intervalSec: 30,
-  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health", "nas"],
+  environment: ["CHECK_INTERVAL=15", "ACCOUNT=tunnel-nas"],
+  runtimeDirectory: "ssh-tunnel-nas-watchdog",
+  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog", "mend"],
   needsHome: false,
 };
 
@@ -107,10 +111,10 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-RuntimeDirectory=ssh-tunnel-nas-health
+RuntimeDirectory=ssh-tunnel-nas-watchdog
 RuntimeDirectoryPreserve=yes
-Environment=CHECK_INTERVAL=30 ACCOUNT=tunnel-nas
-ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/health nas
+Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas
+ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog mend
 TimeoutStartSec=70
 ProtectHome=yes
 LogLevelMax=notice
@@ -129,7 +133,7 @@ SystemCallFilter=capset`,
 
 test("a check's timer begins soon after it is started and counts from one check to the next", () => {
   expect(
-    renderTimer({ description: "Check", service: "ssh-tunnel-nas-health.service", intervalSec: 30 }),
+    renderTimer({ description: "Check", service: "ssh-tunnel-nas-watchdog.service", intervalSec: 15 }),
   ).toBe(
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 
@@ -137,13 +141,23 @@ test("a check's timer begins soon after it is started and counts from one check 
 Description=Check
 
 [Timer]
-Unit=ssh-tunnel-nas-health.service
+Unit=ssh-tunnel-nas-watchdog.service
 OnActiveSec=5
-OnUnitActiveSec=30
+OnUnitActiveSec=15
 AccuracySec=1s
 
 [Install]
 WantedBy=timers.target`,
+  );
+});
+
+test("a timer that several need has the pace of each in a drop-in", () => {
+  expect(renderTimer({ description: "Check", service: "x.service" })).not.toContain("OnUnitActiveSec");
+  expect(renderPace(30)).toBe(
+    `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
+
+[Timer]
+OnUnitActiveSec=30`,
   );
 });
 

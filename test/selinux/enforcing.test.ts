@@ -6,7 +6,7 @@ import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { journal } from "../lab/support/journal.ts";
 import { remoteScripts } from "../lab/support/remoteScripts.ts";
-import { tunnelSettings } from "../lab/support/settings.ts";
+import { healthCheckOf, tunnelSettings } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
 import { denialsSince, timeOf } from "./support/denials.ts";
 import { filesOf, wrongLabels } from "./support/labels.ts";
@@ -164,7 +164,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     // Where it may not change its domain, it works all the same: it listens to the kernel.
     expect(await domainsOf(nas, "ip monitor", "ssh-tunnel-nas")).toBe("initrc_t");
     expect(await domainsOf(nas, "bin/watchdog", "ssh-tunnel-nas-watchdog")).toBe("initrc_t");
-    expect(await domainsOf(gate, "bin/health", "ssh-tunnel-nas-health")).toBe("initrc_t");
+    expect(await domainsOf(gate, "bin/health", healthCheckOf())).toBe("initrc_t");
   });
 
   it("let a new connection end a session that is dead, and take its ports", async () => {
@@ -180,7 +180,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   const isSeenUp = (host: Host) => {
     // On an emulated processor an answer may take longer than a check waits for it.
     const state = async () => {
-      await host.run(`systemctl start ssh-tunnel-nas-${host === gate ? "health" : "watchdog"}`);
+      await host.run(`systemctl start ${host === gate ? healthCheckOf() : "ssh-tunnel-nas-watchdog"}`);
       const { stdout } = await host.run(
         "setpriv --reuid 65534 --clear-groups ssh-tunnel-status --json", // a session of PAM makes a keyring, which others may not see
         { allowFailure: true },

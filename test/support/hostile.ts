@@ -134,16 +134,17 @@ export function shapeOf({ commands }: Recording): string[] {
   return commands.map((command) => `${command.script}: ${JSON.stringify(shapesIn(command))}`).sort();
 }
 
-function shapesIn({ values, script }: RecordedCommand): Record<string, unknown> {
+function shapesIn({ values }: RecordedCommand): Record<string, unknown> {
   const texts = Object.entries(values).flatMap(([name, text]): [string, unknown][] => {
     if (name === "LINE") return [[name, optionsAndKey(text)]];
     if (name === "ENTRY") return [[name, lines(text).map((line) => line.trim().split(" ")[0])]];
     if (
-      name === "UNITS" ||
-      ["KEYS", "DROP_IN", "FORWARDS", "PORTS", "SERVICE_UNIT", "CHECK_UNIT", "TIMER_UNIT"].includes(name)
+      [
+        ...["KEYS", "DROP_IN", "FORWARDS", "LIST", "PACE", "PORTS"],
+        ...["SERVICE_UNIT", "CHECK_UNIT", "TIMER_UNIT"],
+      ].includes(name)
     )
       return [[name, words(text)]];
-    if (/^UNIT_\d$/.test(name) && script === "systemdUnits") return [[name, words(text)]];
     return [];
   });
   return Object.fromEntries(texts);

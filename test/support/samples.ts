@@ -65,7 +65,6 @@ export const samples: Record<string, Sample> = {
   HealthCheck: sample(components.HealthCheck, () => ({
     host: gate,
     tunnel: "nas",
-    account: "tunnel-nas",
     forwards: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"],
     intervalSec: 5,
     textfileDirectory: "/srv/metrics",
@@ -110,13 +109,6 @@ export const samples: Record<string, Sample> = {
     after: [],
   })),
   SshServer: sample(components.SshServer, () => ({ host: gate, ...sshServer })),
-  SystemdUnits: sample(components.SystemdUnits, () => ({
-    host: nas,
-    program: { source: "tunnel", path: "/x" },
-    units: { "x.service": "[Unit]" },
-    start: "x.service",
-    status: { tunnel: "nas", check: "health" as const },
-  })),
   TunnelCheck: sample(components.TunnelCheck, () => ({
     host: gate,
     forwards: [{ forward: ssh, port: 2222 }],

@@ -1,37 +1,71 @@
 #!/bin/sh
-# Looks at each forward of a tunnel from the public host, and keeps what it finds; the journal hears of changes.
-#   health keep TUNNEL NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
-#   health look …       only prints it: as the account
+# Looks at the forwards of all tunnels of a stack from their public host, at each tunnel as often as it asks for, and keeps
+# what it finds; the journal hears of changes.
+#   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and for each forward a line
+#                   NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN
 # needs: reasons state
 set -u
-mode=$1
-tunnel=$2
-shift 2
+lists=$1
 
-# A listener whose target is down accepts, and closes at once.
-# shellcheck disable=SC2016
-look() {
-  split "$1"
-  timeout 5 bash --norc -c '
-    exec 3<>"/dev/tcp/$1/$2" || exit 1
-    if [ "$3" = ssh ]; then
-      IFS= read -r -t 3 -n 4 start <&3
-      [ "$start" = SSH- ] || exit 2
-    else
-      IFS= read -r -t 1 -n 1 _ <&3 || [ $? -gt 128 ] || exit 2
-    fi' bash "$address" "$port" "$protocol" 2>/dev/null
-  case $? in
-    0) finding - ;;
-    2) finding nothing-back ;;
-    *) finding no-listener ;;
-  esac
+# Sets $tunnel and $interval to what a list is of and asks for. One that cannot be read is no other tunnel's fault, and what an
+# editor leaves beside it is none.
+read_list() {
+  tunnel=${1##*/}
+  case $tunnel in *[!a-z0-9-]*) return 1 ;; esac
+  [ -f "$1" ] && [ -r "$1" ] && read -r word interval <"$1" && [ "$word" = interval ] || return 1
+  case $interval in "" | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
 }
 
-if [ "$mode" = keep ]; then
-  as_account "$0" look "$tunnel" "$@" | keep_state "$tunnel" public - "$@"
-  exit
-fi
+# The timer runs as often as the most impatient tunnel asks for.
+find_step() {
+  step=
+  for list in "$lists"/*; do
+    read_list "$list" || continue
+    [ -n "$step" ] && [ "$step" -le "$interval" ] || step=$interval
+  done
+}
 
-# All at once: one that hangs holds up no other.
-for forward; do look "$forward" & done
-wait
+# A tunnel that does not ask for every run is in that which is nearest to its time; in the next one where its list is new.
+# shellcheck disable=SC3013  # POSIX.1-2024 has -nt, and so do dash, bash and busybox
+is_due() {
+  [ "$interval" -gt "$step" ] && [ -f "$tunnel.state" ] && [ -f started ] && [ ! "$list" -nt started ] || return 0
+  read -r _ _ _ checked _ <"$tunnel.state" || return 0
+  elapsed=$((now - checked))
+  [ "$elapsed" -lt 0 ] || [ $((2 * elapsed)) -ge $((2 * interval - step)) ]
+}
+
+# Sets $forwards to those of the tunnels that are due, and $files to where their states are.
+gather() {
+  forwards=
+  files=
+  for list in "$lists"/*; do
+    read_list "$list" || continue
+    is_due || continue
+    files="$files $tunnel.state"
+    while IFS= read -r forward; do
+      case $forward in "interval "*) continue ;; esac
+      split "$forward"
+      case $port in "" | *[!0-9]*) continue ;; esac
+      expect "$tunnel" "$interval" -
+      forwards="$forwards$tunnel $name $address $port $protocol$NL"
+    done <"$list"
+  done
+}
+
+# As somebody without rights. It may write for ever, and we read no more than we need.
+look() {
+  printf %s "$forwards" |
+    HOME=/ SHELL=/bin/sh ${LOOKS_AS:+setpriv --reuid "${LOOKS_AS%:*}" --regid "${LOOKS_AS#*:}" --clear-groups} \
+      bash "${0%/*}/probe" 2>/dev/null |
+    head -c 1048576
+}
+
+begin || exit 1
+# Part of what this run keeps: a list that is changed meanwhile is newer.
+: >new/started
+now=$(date +%s)
+find_step
+gather
+[ -n "$files" ] || exit 0
+# shellcheck disable=SC2086  # words
+look | keep_states public "$now" $files

@@ -1,25 +1,17 @@
 # shellcheck shell=sh
-# What the checks of a tunnel have in common: the fields that tell them of a forward, and what they keep of it in
+# What the checks of tunnels have in common: the fields that tell them of a forward, and what they keep of it in
 # $RUNTIME_DIRECTORY for ssh-tunnel-status and for a node_exporter. Everyone may read it; nothing in it is secret.
 #
-# A check begins as root, in a sandbox, and looks as the tunnel's account ($ACCOUNT). Root's part is only to keep what that
-# finds, in a folder of root's: of an account that somebody else may use, what root and others read there must be neither a
-# FIFO nor a link, and no more than a state and a reason for each forward that root knows of (reasons.sh).
+# A check begins as root, in a sandbox, and looks as somebody without rights. Root's part is only to keep what that finds,
+# in a folder of root's: of an account that somebody else may use, what root and others read there must be neither a FIFO
+# nor a link, and no more than a state and a reason for each forward that root knows of (reasons.sh).
 #
-# The file "state" has a line for each forward, its fields with a tab between them, "-" where there is nothing:
+# A file of states has a line for each forward, its fields with a tab between them, "-" where there is nothing:
 #   tunnel side interval checked connected name listens leads-to state since last-good reason
 # side is "internal" or "public", state "up" or "down", reason a code of reasons.sh; times are in seconds since 1970, the interval is in seconds.
 TAB=$(printf '\t')
-
-# as_account COMMAND… — as the one that the check looks as; as whoever we are, where none is named. It may be stopped, or
-# write for ever: systemd ends a check that takes too long, and we read no more than we need.
-as_account() {
-  if [ -z "${ACCOUNT-}" ]; then
-    "$@"
-  else
-    setpriv --reuid "$(id -u "$ACCOUNT")" --regid "$(id -g "$ACCOUNT")" --init-groups "$@"
-  fi | head -c 65536
-}
+NL='
+'
 
 # split FORWARD — NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN into variables; LISTEN is "all", or as ADDRESS.
 split() {
@@ -39,76 +31,102 @@ EOT
   esac
 }
 
-# finding REASON — of the forward that was split, a line for keep_state; "-" where it is up.
-finding() { printf '%s\t%s\n' "$name" "$1"; }
+# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to $EXPECTED, for keep_states. CONNECTED is the time since
+# when.
+EXPECTED=
+expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$name$TAB$listens$TAB$leads_to$NL; }
 
-# keep_state TUNNEL SIDE CONNECTED FORWARD… <findings — CONNECTED is the time since when. Prints for the journal what has
-# gone up or down and what is done about it, and nothing else. Both files are replaced in one piece. What the findings say
-# of a forward that is not among ours, or more than once, is left out. Ends with 10 where the tunnel is to be restarted for
-# something that it was not restarted for already.
-keep_state() {
-  cd "$RUNTIME_DIRECTORY" || exit 1
-  umask 022
-  ks_tunnel=$1
-  ks_side=$2
-  ks_connected=$3
-  shift 3
-  # The folder was the account's once, in earlier versions.
-  [ -f state ] && [ ! -L state ] || { rm -rf state && : >state; }
-  rm -rf state.new "ssh-tunnel-$ks_tunnel.prom.new"
-  : >state.new
+# begin — before anything is looked at: what is kept is written here first. The folder was the account's once, in earlier
+# versions.
+begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
+
+# keep_states SIDE NOW FILE… <findings — "tunnel name reason", with "-" where it is up. FILE is where the states of a tunnel
+# are: "state", or "<tunnel>.state" of several. Prints for the journal what has gone up or down and what is done about it, and
+# nothing else. Each file is replaced in one piece. What the findings say of a forward that is not expected, or more than
+# once, is left out; of a tunnel that they say nothing of, all stays as it is, and grows old. Ends with 10 where the tunnel is
+# to be restarted for something that it was not restarted for already.
+keep_states() {
+  ks_side=$1
+  ks_now=$2
+  shift 2
+  for file; do
+    shift
+    if [ -f "$file" ] && [ ! -L "$file" ]; then
+      set -- "$@" "$file"
+    elif [ -e "$file" ] || [ -L "$file" ]; then
+      rm -rf -- "$file"
+    fi
+  done
   {
-    for forward; do
-      split "$forward"
-      printf '%s\t%s\t%s\n' "$name" "$listens" "$leads_to"
-    done | sort
+    printf %s "$EXPECTED" | sort
     echo
     cat
-  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v interval="$CHECK_INTERVAL" \
-    -v tunnel="$ks_tunnel" -v side="$ks_side" -v connected="$ks_connected" \
-    -v metrics="ssh-tunnel-$ks_tunnel.prom.new" "$REASON_WORDS"'
+  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$ks_now" -v side="$ks_side" "$REASON_WORDS"'
     # The internal host ends its own tunnel, where that is to blame.
     function restarts(code) { return side == "internal" && code ~ /^(ssh-hangs|no-listener|nothing-back)$/ }
-    FILENAME == "state" { was[$6] = $9; since[$6] = $10; good[$6] = $11; why[$6] = $12; next }
+    FILENAME ~ /state$/ { was[$1, $6] = $9; since[$1, $6] = $10; good[$1, $6] = $11; why[$1, $6] = $12; next }
     !theirs && $0 == "" { theirs = 1; next }
-    !theirs { name[++n] = $1; listens[$1] = $2; leads[$1] = $3; next }
-    $1 in listens && !($1 in state) && ($2 == "-" || is_reason($2)) {
-      state[$1] = $2 == "-" ? "up" : "down"
-      reason[$1] = $2
+    !theirs {
+      n++
+      tunnel[n] = $1; interval[n] = $2; connected[n] = $3; name[n] = $4; listens[n] = $5; leads[n] = $6
+      expected[$1, $4]
+      next
     }
-    function keep(f,   before, labels) {
-      before = f in was ? was[f] : "unknown"
-      if (before != state[f]) since[f] = now
-      if (state[f] == "up") good[f] = now
-      else if (!(f in good)) good[f] = "-"
-      print tunnel, side, interval, now, connected, f, listens[f], leads[f], state[f], since[f], good[f], reason[f] >"state.new"
-      if (before != state[f] || (why[f] != reason[f] && restarts(reason[f]))) {
-        printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s%s\n", (state[f] == "up" ? 5 : 4), \
-          tunnel, f, listens[f], state[f], before, (reason[f] == "-" ? "" : ": " words(reason[f], leads[f])), \
-          (restarts(reason[f]) ? "; restarting the tunnel" : "")
-        if (restarts(reason[f])) restart = 10
+    ($1, $2) in expected && !(($1, $2) in state) && ($3 == "-" || is_reason($3)) {
+      state[$1, $2] = $3 == "-" ? "up" : "down"
+      reason[$1, $2] = $3
+    }
+    function keep(i,   t, f, k, before, labels) {
+      t = tunnel[i]
+      f = name[i]
+      k = t SUBSEP f
+      before = k in was ? was[k] : "unknown"
+      if (before != state[k]) since[k] = now
+      if (state[k] == "up") good[k] = now
+      else if (!(k in good)) good[k] = "-"
+      states = states t OFS side OFS interval[i] OFS now OFS connected[i] OFS f OFS listens[i] OFS leads[i] OFS \
+        state[k] OFS since[k] OFS good[k] OFS reason[k] "\n"
+      if (before != state[k] || (why[k] != reason[k] && restarts(reason[k]))) {
+        printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s%s\n", (state[k] == "up" ? 5 : 4), \
+          t, f, listens[i], state[k], before, (reason[k] == "-" ? "" : ": " words(reason[k], leads[i])), \
+          (restarts(reason[k]) ? "; restarting the tunnel" : "")
+        if (restarts(reason[k])) restart = 10
       }
-      labels = "{tunnel=\"" tunnel "\",forward=\"" f "\",side=\"" side "\"} "
-      up = up "ssh_tunnel_up" labels (state[f] == "up") "\n"
-      if (state[f] == "down")
-        down = down "ssh_tunnel_down_info{tunnel=\"" tunnel "\",forward=\"" f "\",side=\"" side "\",reason=\"" reason[f] "\"} 1\n"
-      change = change "ssh_tunnel_state_change_timestamp_seconds" labels since[f] "\n"
-      if (good[f] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[f] "\n"
+      labels = "{tunnel=\"" t "\",forward=\"" f "\",side=\"" side "\"} "
+      up = up "ssh_tunnel_up" labels (state[k] == "up") "\n"
+      if (state[k] == "down")
+        down = down "ssh_tunnel_down_info{tunnel=\"" t "\",forward=\"" f "\",side=\"" side "\",reason=\"" reason[k] "\"} 1\n"
+      change = change "ssh_tunnel_state_change_timestamp_seconds" labels since[k] "\n"
+      if (good[k] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[k] "\n"
     }
     function family(metric, help, samples) {
-      if (samples) printf "# HELP %s %s\n# TYPE %s gauge\n%s", metric, help, metric, samples >metrics
+      return samples ? "# HELP " metric " " help "\n# TYPE " metric " gauge\n" samples : ""
+    }
+    function write_files(t,   file) {
+      if (states) {
+        file = side == "internal" ? "new/state" : "new/" t ".state"
+        printf "%s", states >file
+        close(file)
+        file = "new/ssh-tunnel-" t ".prom"
+        printf "%s%s%s%s", \
+          family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up), \
+          family("ssh_tunnel_down_info", "Why a forward is down; 1, and not there where it is up.", down), \
+          family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change), \
+          family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last) >file
+        close(file)
+      }
+      states = up = down = change = last = ""
     }
     END {
-      for (i = 1; i <= n; i++) if (name[i] in state) keep(name[i])
-      printf "" >metrics
-      family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up)
-      family("ssh_tunnel_down_info", "Why a forward is down; 1, and not there where it is up.", down)
-      family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change)
-      family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last)
+      for (i = 1; i <= n; i++) {
+        if ((tunnel[i], name[i]) in state) keep(i)
+        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i])
+      }
       exit restart
-    }' state -
+    }' "$@" -
   ks_status=$?
   case $ks_status in 0 | 10) ;; *) return 1 ;; esac
-  mv -f state.new state && mv -f "ssh-tunnel-$ks_tunnel.prom.new" "ssh-tunnel-$ks_tunnel.prom" || return 1
+  set -- new/*
+  [ ! -e "$1" ] || mv -f -- "$@" . || return 1
   return "$ks_status"
 }

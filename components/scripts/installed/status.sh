@@ -7,6 +7,7 @@ LC_ALL=C
 export PATH LC_ALL
 RUN=/run
 UNITS=/etc/systemd/system
+LISTS=/etc/ssh-reverse-tunnel
 TAB=$(printf '\t')
 
 help() {
@@ -38,34 +39,42 @@ for argument; do
   esac
 done
 
-# Of every check that is installed, the lines that it has kept, or one that says so; with the state of the service behind
-# them. What a check has found is another account's to say: nothing in it that a terminal or JSON would take amiss.
+# Of every tunnel that a check here looks at, the lines that it has kept, or one that says so; with the state of the service
+# behind them.
 gather() {
-  for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer "$UNITS"/ssh-tunnel-*-health.timer; do
+  for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer; do
     [ -e "$timer" ] || continue
     check=${timer##*/}
     check=${check%.timer}
     tunnel=${check#ssh-tunnel-}
-    tunnel=${tunnel%-*}
-    case "$wanted " in " " | *" $tunnel "*) ;; *) continue ;; esac
-    side=public
-    service=-$TAB-
-    case $check in
-      *-watchdog)
-        side=internal
-        service=$(systemctl show -p ActiveState -p MainPID "ssh-tunnel-$tunnel.service" 2>/dev/null |
-          awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END { print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
-        ;;
-    esac
-    {
-      if [ -f "$RUN/$check/state" ] && [ ! -L "$RUN/$check/state" ] && [ -s "$RUN/$check/state" ]; then
-        head -c 65536 "$RUN/$check/state" | tr -d '\000-\010\013-\037\177-\377'
-      else
-        echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
-      fi
-    } | TUNNEL=$tunnel SIDE=$side SERVICE=$service awk -F "$TAB" -v OFS="$TAB" \
-      'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
+    tunnel=${tunnel%-watchdog}
+    is_wanted || continue
+    service=$(systemctl show -p ActiveState -p MainPID "ssh-tunnel-$tunnel.service" 2>/dev/null |
+      awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END { print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
+    print_kept internal "$RUN/$check/state" "$service"
   done
+  # Each tunnel has a list there, which its health check reads (health.sh).
+  for list in "$LISTS"/ssh-tunnels-*-health/*; do
+    [ -e "$list" ] || continue
+    tunnel=${list##*/}
+    case $tunnel in *[!a-z0-9-]*) continue ;; esac
+    is_wanted || continue
+    check=${list%/*}
+    print_kept public "$RUN/${check##*/}/$tunnel.state" "-$TAB-"
+  done
+}
+
+is_wanted() { case "$wanted " in " " | *" $tunnel "*) ;; *) return 1 ;; esac }
+
+# print_kept SIDE FILE SERVICE — what a check has found is another account's to say: nothing in it that a terminal or JSON
+# would take amiss.
+print_kept() {
+  if [ -f "$2" ] && [ ! -L "$2" ] && [ -s "$2" ]; then
+    head -c 65536 "$2" | tr -d '\000-\010\013-\037\177-\377'
+  else
+    echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
+  fi | TUNNEL=$tunnel SIDE=$1 SERVICE=$3 awk -F "$TAB" -v OFS="$TAB" \
+    'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
 }
 
 lines=$(gather)

@@ -13,8 +13,22 @@ mode=$1
 alias=$2
 runtime=$3
 shift 3
+tunnel=${alias#ssh-tunnel-}
 pid=
 connected=-
+
+# as_account COMMAND… — as the one that the tunnel runs as ($ACCOUNT); as whoever we are, where none is named. It may be
+# stopped, or write for ever: systemd ends a check that takes too long, and we read no more than we need.
+as_account() {
+  if [ -z "${ACCOUNT-}" ]; then
+    "$@"
+  else
+    setpriv --reuid "$(id -u "$ACCOUNT")" --regid "$(id -g "$ACCOUNT")" --init-groups "$@"
+  fi | head -c 65536
+}
+
+# finding REASON — of the forward that was split, a line for keep_states; "-" where it is up.
+finding() { printf '%s\t%s\t%s\n' "$tunnel" "$name" "$1"; }
 
 # How long ago the tunnel began to connect, in seconds.
 age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%s))); }
@@ -120,12 +134,17 @@ mend() {
   IFS=: read -r pid connected age <<EOT
 $(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
 EOT
+  connected=$(number "$connected" -)
+  for forward; do
+    split "$forward"
+    expect "$tunnel" "$CHECK_INTERVAL" "$connected"
+  done
   kept=0
-  printf '%s\n' "$findings" | keep_state "${alias#ssh-tunnel-}" internal "$(number "$connected" -)" "$@" || kept=$?
+  { begin && printf '%s\n' "$findings" | keep_states internal "$(date +%s)" state; } || kept=$?
   if [ "$kept" = 10 ]; then
     :
   elif is_to_blame "$findings" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
-    echo "<4>tunnel ${alias#ssh-tunnel-}: it is still not whole; restarting the tunnel again"
+    echo "<4>tunnel $tunnel: it is still not whole; restarting the tunnel again"
   else
     return 0
   fi

@@ -217,6 +217,6 @@ const records = `
 
 /** What systemd runs of ours, and whether it runs what is on the disk. What a timer starts comes and goes. */
 const units = `
-  systemctl show --property Id,ActiveState,UnitFileState,NeedDaemonReload '*ssh-tunnel-*' '*-sshd-rollback*' |
+  systemctl show --property Id,ActiveState,UnitFileState,NeedDaemonReload '*ssh-tunnel*' '*-sshd-rollback*' |
     sed 's/=activating$/=active/' | awk -v RS= -v OFS=' ' '{ $1 = $1 } !/UnitFileState=static/' | sort
 `;

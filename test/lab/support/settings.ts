@@ -1,9 +1,12 @@
 import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
-import { labAdmin } from "../../../lab/program.ts";
+import { PROJECT, labAdmin } from "../../../lab/program.ts";
 
 /** Settings, or part of them, that a test puts in place of the plain ones. */
 export type Part = Record<string, unknown>;
+
+/** The name of the units of the health check that all tunnels of a stack have on a public host. */
+export const healthCheckOf = (stack = "dev"): string => `ssh-tunnels-${PROJECT}-${stack}-health`;
 
 /** What a test may change in {@link tunnelSettings}. */
 export interface Changes {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../../../../lab/exec.ts";
 import type { Host } from "../../../../lab/host.ts";
+import { healthCheckOf } from "../settings.ts";
 import { type Census, census, isWhole, leaks } from "./census.ts";
 import { type Outcome, downTime, inSeconds } from "./downTime.ts";
 import { dropNothing, giveOldAddress, inflict, tunnelPid } from "./inflict.ts";
@@ -140,8 +141,7 @@ export class Soak {
     await this.traffic.pause();
     await until("every forward to be used", 30, () => this.traffic.isSteady());
     // What a health check remembers in /run is there from its first run on.
-    for (const { name } of this.hosts)
-      await this.gate.run(`systemctl start ssh-tunnel-${name}-health.service`);
+    await this.gate.run(`systemctl start ${healthCheckOf()}`);
     for (const host of this.all) {
       const tunnels = host === this.gate ? this.hosts.length : 0;
       const first = await until(`all of ${host.name}'s end of the tunnels, and no more`, 30, async () => {

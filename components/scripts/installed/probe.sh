@@ -1,0 +1,69 @@
+#!/bin/bash
+# Connects to each forward that standard input names, "TUNNEL NAME ADDRESS PORT PROTOCOL", and prints what it finds, with
+# tabs: "TUNNEL NAME REASON", with "-" for a reason where it is up. In bash, which connects without another program, so that
+# a look costs no more than a fork.
+set -u
+
+# So many wait at once, and none longer than so many hundredths of a second: the shortest interval of a check has room for it.
+most=128
+longest=400
+
+finding() { printf '%s\t%s\t%s\t%s\n' "$BASHPID" "$1" "$2" "$3"; }
+
+# look TUNNEL NAME ADDRESS PORT PROTOCOL — a listener whose target is down accepts, and closes at once.
+look() {
+  local start reason=-
+  if ! exec 3<>"/dev/tcp/$3/$4"; then
+    reason=no-listener
+  elif [[ $5 = ssh ]]; then
+    IFS= read -r -t 3 -n 4 start <&3
+    [[ $start = SSH- ]] || reason=nothing-back
+  else
+    IFS= read -r -t 1 -n 1 start <&3 || (($? > 128)) || reason=nothing-back
+  fi
+  finding "$1" "$2" "$reason"
+}
+
+# Hundredths of a second since the boot, whatever the clock says.
+look_at_clock() {
+  read -r now _ </proc/uptime
+  now=$((10#${now/./}))
+}
+
+# Those that have waited for too long; where one has ended meanwhile, its finding is on its way.
+end_overdue() {
+  local pid tunnel name
+  for pid in "${!began[@]}"; do
+    ((now - began[$pid] >= longest)) || continue
+    if kill -KILL "$pid"; then
+      read -r tunnel name _ <<<"${looks[$pid]}"
+      printf '%s\t%s\tno-listener\n' "$tunnel" "$name"
+    fi
+    unset "began[$pid]"
+  done
+}
+
+main() {
+  local -A began=() looks=()
+  local forwards next=0 now pid line
+  mapfile -t forwards
+  exec 4<> <(:) # a pipe
+  while ((next < ${#forwards[@]} || ${#began[@]} > 0)); do
+    look_at_clock
+    while ((next < ${#forwards[@]} && ${#began[@]} < most)); do
+      # shellcheck disable=SC2086  # words
+      look ${forwards[next]} >&4 &
+      began[$!]=$now
+      looks[$!]=${forwards[next]}
+      ((++next))
+    done
+    if IFS=$'\t' read -r -t 0.5 -u 4 pid line; then
+      printf '%s\n' "$line"
+      unset "began[$pid]"
+    else
+      end_overdue
+    fi
+  done
+}
+
+main
