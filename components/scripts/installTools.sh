@@ -33,9 +33,8 @@ refuse_other_keepers() {
 # shellcheck disable=SC1090,SC1091  # what it reads is checked as parts of each script
 install_tools() {
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-  # The stack's last record here may have taken them away.
-  it_named=/var/lib/ssh-reverse-tunnel/$OWNER/.tools
-  [ "${1-}" != remove ] || [ -d "$TOOLS_FOLDER" ] || [ -e "$it_named" ] || [ -e "$it_named.new" ] || exit 0
+  # The stack's last record here may have taken them away, with the folder that named them.
+  [ "${1-}" != remove ] || [ -d "$TOOLS_FOLDER" ] || [ -d "/var/lib/ssh-reverse-tunnel/$OWNER" ] || exit 0
   need_cmd sha256sum coreutils
   refuse_other_keepers
   UNPACKED=
