@@ -8,7 +8,8 @@ unpack() {
   UNPACKED=$TOOLS_FOLDER/.$HASH.$$
   need_cmd gzip
   need_cmd base64 coreutils
-  (umask 022 && mkdir -p -- "$TOOLS_FOLDER" && rm -rf -- "$UNPACKED" && mkdir -- "$UNPACKED") ||
+  # Another removal, which has the lock, may just take the empty folder away.
+  make_unpacked || make_unpacked || make_unpacked ||
     fail "cannot write in $TOOLS_FOLDER; make room there, or choose another toolsDirectory, and run 'pulumi up' again"
   refuse_other_keepers # of what was not there before, too
   printf '%s' "$PACK" | base64 -d | gzip -d | (umask 022 && cd -- "$UNPACKED" && sh) && is_whole "$UNPACKED" || {
@@ -17,6 +18,8 @@ unpack() {
     fail "cannot write the tools to $UNPACKED; see the lines before this one, make room there, and run 'pulumi up' again"
   }
 }
+
+make_unpacked() { (umask 022 && mkdir -p -- "$TOOLS_FOLDER" && rm -rf -- "$UNPACKED" && mkdir -- "$UNPACKED"); }
 
 # is_whole FOLDER — whether it holds exactly these tools.
 is_whole() { [ -d "$1" ] && [ "$(LC_ALL=C && export LC_ALL && cat -- "$1"/*/* 2>/dev/null | sha256sum)" = "$HASH  -" ]; }

@@ -173,7 +173,7 @@ describe.each([
   it("has systemds that know each line of our units and find them confined", () =>
     onEach(async (name) => {
       const host = lab.host(name);
-      const units = "systemctl list-unit-files --no-legend 'ssh-tunnel-*.service' | cut -d' ' -f1";
+      const units = "systemctl list-unit-files --no-legend 'ssh-tunnel*-*.service' | cut -d' ' -f1";
       const services = (await host.run(units)).stdout.split("\n");
       expect(services.length).toBe(3);
       const complaints = await host.run(`systemd-analyze verify --man=no ${services.join(" ")} 2>&1`);
