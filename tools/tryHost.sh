@@ -186,7 +186,7 @@ denials() {
 # What must be as before: each file with mode, owner, link and content, but for what any change of accounts and policy
 # writes anew; firewall and port types as they run.
 state() {
-  find /etc /root /opt /usr/local /var/lib/ssh-reverse-tunnel* /var/lib/tunnel-* /run/ssh-tunnel-* -xdev \
+  find /etc /root /opt /usr/local /var/lib/ssh-reverse-tunnel* /var/lib/tunnel-* /run/ssh-tunnel* -xdev \
     ! -path '/etc/*-' ! -path '/etc/selinux/*/policy/*' ! -name .cache ! -name .bash_history \
     -printf '%p %M %u:%g %l ' \( -type f -exec sha256sum {} \; -o -print \) 2>/dev/null | sort
   systemctl list-units --all --plain --no-legend 'ssh-tunnel*' 'ssh-reverse-tunnel-*'

@@ -125,7 +125,7 @@ describe("the connection that a script came over", () => {
   it("ends after a removal, but for one that waits for that end", async () => {
     const waits = ours.replace(
       /^main "\$@"$/m,
-      "remove_later() { :; }\nsweep_when_session_ends() { :; }\n$&",
+      "comes_through_recorded() { :; }\nremove_when_session_ends() { :; }\n$&",
     );
     const connection = await open();
     expect((await connection.run("sh -s -- remove", waits)).stderr).toContain("as soon as it has ended");

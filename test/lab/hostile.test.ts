@@ -160,9 +160,10 @@ describe("with hostile values on hostile hosts", () => {
     );
     expect((await nas.run(`systemctl show -P User ${unit}`)).stdout).toBe(account);
     for (const host of [gate, nas]) {
-      const verified = await host.run("systemd-analyze verify --man=no /etc/systemd/system/ssh-tunnel-*", {
-        allowFailure: true,
-      });
+      const verified = await host.run(
+        "cd /etc/systemd/system && systemd-analyze verify --man=no ./ssh-tunnel*.service ./ssh-tunnel*.timer",
+        { allowFailure: true },
+      );
       // systemd's own idea of a name ends at 31 letters, and it takes what getpwnam(3) knows.
       const known = `Accepting user/group name '${account}', which does not match strict user/group name rules.`;
       expect(verified.stderr.split("\n").filter((line) => line !== known && line !== "")).toEqual([]);
