@@ -6,7 +6,8 @@ import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 export default function program() {
   const { publicHosts, internalHosts, revision } = loadConfig();
   // Tells this stack from one of the same name in another state.
-  const common = { revision, stackId: new random.RandomId("stack-id", { byteLength: 8 }).hex };
+  const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
+  const common = { revision, stackId, trialSec: trialSecFor({ ...publicHosts, ...internalHosts }) };
 
   const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, ...common }));
 
@@ -26,4 +27,9 @@ export default function program() {
     /** The systemd units of each tunnel, by host. */
     units: mapValues(tunnels, (tunnel) => tunnel.units),
   };
+}
+
+/** A minute, and one more for every ten hosts: with `--parallel 1`, a confirmation waits for those of all others. */
+function trialSecFor(hosts: object): number {
+  return 60 * (1 + Math.floor(Object.keys(hosts).length / 10));
 }

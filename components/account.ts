@@ -1,12 +1,9 @@
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
-import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import type { Part } from "./remoteScript.ts";
 
-/** Arguments of {@link Account}. */
+/** Arguments of {@link account}. */
 export interface AccountArgs {
-  /** The host that it is on. */
-  host: Host;
   /** Its name, at most 32 characters (useradd(8)). @example "tunnel-nas" */
   account: pulumi.Input<string>;
   /** Its only group; made where it is not there, and removed with the last account that we made in it. */
@@ -20,24 +17,19 @@ export interface AccountArgs {
 /**
  * A system account of a tunnel, without a password. An account of that name that is not ours is refused, never touched.
  */
-export class Account extends RemoteComponent {
-  constructor(name: string, args: AccountArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("Account", name, opts);
-    this.run(`${name}-script`, {
-      host: args.host,
-      what: pulumi.interpolate`the account ${args.account}`,
-      parts: [
-        {
-          script: "account",
-          values: {
-            ACCOUNT: checkedInput("account", args.account),
-            GROUP: checkedInput("account", args.group),
-            HOME_DIR: checkedInput("path", args.home),
-            LOGIN_SHELL: checkedInput("path", args.shell),
-          },
-        },
-      ],
-    });
-    this.registerOutputs({});
-  }
+export function account(args: AccountArgs): Part {
+  return {
+    script: "account",
+    values: {
+      ACCOUNT: checkedInput("account", args.account),
+      GROUP: checkedInput("account", args.group),
+      HOME_DIR: checkedInput("path", args.home),
+      LOGIN_SHELL: checkedInput("path", args.shell),
+    },
+  };
+}
+
+/** The account that a tunnel has to itself, on both sides. */
+export function tunnelAccount(tunnel: string): string {
+  return `tunnel-${tunnel}`;
 }

@@ -1,70 +1,57 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkedInput } from "./checkedInput.ts";
-import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import { inputError } from "./inputError.ts";
+import type { Part } from "./remoteScript.ts";
 import { ownerId } from "./remoteScript.ts";
 import { renderAuthorizedKeyLine } from "./render/authorizedKeyLine.ts";
 
-/** Arguments of {@link AuthorizedKey}. */
+/** Arguments of {@link authorizedKey}. */
 export interface AuthorizedKeyArgs {
-  /** The host to log in to. */
-  host: Host;
+  /** What the line is called, unique in the stack: its comment tells it from other lines. */
+  name: string;
   /** The account to log in to. */
   account: pulumi.Input<string>;
   /** The public key that may log in. */
   publicKey: pulumi.Input<string>;
   /** Options of the line, for example `restrict`; sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
-  options: pulumi.Input<string[]>;
+  options: string[];
+  /**
+   * More options, which the key keeps until they are swept: a running tunnel may have to return to its earlier ports. In
+   * place of a port there may be `@forward@`, for the port that {@link remotePorts} finds in the same visit.
+   * @default none
+   */
+  permits?: string[];
   /**
    * The authorized_keys file, if root owns it.
    * @default the first that sshd reads for the account (`sshd -T`, AuthorizedKeysFile)
    */
-  file?: pulumi.Input<string>;
-  /**
-   * Whether the key keeps what its line permitted before (`permitlisten`, `permitopen`), for a running login that may have to
-   * return to its earlier forwards.
-   * @default false
-   */
-  keepPermits?: boolean;
-  /** An earlier one with `keepPermits`. This one is the same line, and permits only what these arguments say. */
-  settles?: AuthorizedKey;
+  file?: string;
 }
+
+/** As `permitListen` and `permitOpen` render them. */
+const permit = /^permit(listen|open)="[A-Za-z0-9.:*[\]@-]+"$/;
 
 /**
  * One line in an account's authorized_keys. Everything else in the file stays byte for byte, also where its last line
  * has no newline.
  */
-export class AuthorizedKey extends RemoteComponent {
-  /** By what the line is known on the host. */
-  private readonly line: string;
-  /** Another text whenever there is something to settle. */
-  private readonly kept: pulumi.Output<string>;
-
-  constructor(name: string, args: AuthorizedKeyArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("AuthorizedKey", name, opts);
-    this.line = args.settles?.line ?? name;
-    const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(this.line)}`;
-    this.kept = this.run(`${name}-script`, {
-      host: args.host,
-      what: pulumi.interpolate`the key in authorized_keys of ${args.account}`,
-      parts: [
-        {
-          script: "authorizedKey",
-          values: {
-            ACCOUNT: checkedInput("account", args.account),
-            LINE: pulumi
-              .all([args.options, args.publicKey])
-              .apply(([options, publicKey]) => renderAuthorizedKeyLine(options, publicKey, marker)),
-            MARKER: marker,
-            FILE: args.file === undefined ? "" : checkedInput("path", args.file),
-            KEEP: args.keepPermits ? "yes" : "no",
-            ...(args.settles ? { KEPT: args.settles.kept } : {}),
-          },
-        },
-      ],
-      record: `${this.line}-script`,
-      removes: args.settles === undefined,
-    }).stdout;
-    this.registerOutputs({});
+export function authorizedKey(args: AuthorizedKeyArgs): Part {
+  const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(args.name)}`;
+  const permits = args.permits ?? [];
+  for (const each of permits) {
+    if (!permit.test(each))
+      throw inputError(`${JSON.stringify(each)} must be permitlisten or permitopen of one port`);
   }
+  return {
+    script: "authorizedKey",
+    values: {
+      ACCOUNT: checkedInput("account", args.account),
+      LINE: pulumi
+        .output(args.publicKey)
+        .apply((publicKey) => renderAuthorizedKeyLine(args.options, publicKey, marker)),
+      MARKER: marker,
+      PERMITS: permits.join("\n"),
+      FILE: args.file === undefined ? "" : checkedInput("path", args.file),
+    },
+  };
 }

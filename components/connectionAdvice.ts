@@ -1,6 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
-import { hostLabel } from "./host.ts";
+import { defaultTrialSec, hostLabel } from "./host.ts";
 import type { Host } from "./host.ts";
 import { printable } from "./printable.ts";
 
@@ -27,7 +27,10 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
   return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
     const [error = "", ...earlier] = errors;
     firstAt ??= Date.now();
-    if (isWorthAnotherTry(error, earlier.length, host) && Date.now() - firstAt < patienceOf(ifRefused)) {
+    if (
+      isWorthAnotherTry(error, earlier.length, host) &&
+      Date.now() - firstAt < patienceOf(host, ifRefused)
+    ) {
       await new Promise((resolve) => setTimeout(resolve, 1000));
       return true;
     }
@@ -37,11 +40,11 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
 }
 
 /**
- * Milliseconds. The host takes a change on trial back after a minute: a script that is to confirm one gives up before that,
+ * Milliseconds. The host takes a change on trial back after a time: a script that is to confirm one gives up before that,
  * any other goes on until what worked is back.
  */
-function patienceOf(ifRefused: string | undefined): number {
-  return ifRefused === undefined ? 90_000 : 40_000;
+function patienceOf({ trialSec = defaultTrialSec }: Host, ifRefused: string | undefined): number {
+  return (ifRefused === undefined ? trialSec + 30 : trialSec - 20) * 1000;
 }
 
 function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {

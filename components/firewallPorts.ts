@@ -3,6 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { networkText, noNetworks } from "./network.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
+import type { Kept } from "./remoteScript.ts";
+import { keptBy } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 import { inputError } from "./inputError.ts";
 
@@ -21,6 +23,8 @@ export interface FirewallPortsArgs {
   host: Host;
   /** The ports that others may reach. */
   ports: OpenPort[];
+  /** @see RemoteScriptArgs.keepsStale */
+  keepsStale?: boolean;
 }
 
 /**
@@ -31,14 +35,18 @@ export interface FirewallPortsArgs {
  * closes the ports again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
+  /** What it has kept, with `keepsStale`. */
+  public readonly kept: Kept;
+
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("FirewallPorts", name, opts);
     const openings = args.ports.map(openingsOf);
-    this.runOnTrial(
+    const { stdout } = this.runOnTrial(
       name,
       {
         host: args.host,
         what: "the firewall",
+        keepsStale: args.keepsStale ?? false,
         parts: [
           {
             script: "firewallPorts",
@@ -46,12 +54,10 @@ export class FirewallPorts extends RemoteComponent {
           },
         ],
       },
-      {
-        name: `firewall-${fingerprintOf(name)}`,
-        ifRefused:
-          "if it is the change to the firewall that prevents it, the host takes that back by itself within a minute",
-      },
+      `firewall-${fingerprintOf(name)}`,
+      "the firewall",
     );
+    this.kept = keptBy(name, stdout);
     this.registerOutputs({});
   }
 }

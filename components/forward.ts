@@ -155,6 +155,6 @@ export function isOpen({ listen }: Pick<Forward, "listen">): boolean {
 }
 
 /** `host:port`, with brackets where the host is an IPv6 address. */
-export function hostPort(host: string, port: number): string {
+export function hostPort(host: string, port: number | string): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -37,6 +37,12 @@ export interface Host {
    * @default "/opt/ssh-reverse-tunnel"
    */
   toolsDirectory?: string | undefined;
+  /**
+   * Seconds until the host takes a change on trial back, unless a new login confirms it. More where a run changes many
+   * hosts: the confirmation waits for its turn.
+   * @default 60
+   */
+  trialSec?: number | undefined;
   /** What every script on the host waits for, for example the check whether the host can be managed. */
   after?: pulumi.Resource[];
 }
@@ -54,4 +60,14 @@ export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Out
   return throughTunnel
     ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
     : pulumi.interpolate`${name} (${connection.host})`;
+}
+
+/** @see Host.trialSec */
+export const defaultTrialSec = 60;
+
+/** What a login that is refused during a trial means, for the advice. */
+export function takenBack({ trialSec = defaultTrialSec }: Host, what: string): string {
+  const minutes = Math.ceil(trialSec / 60);
+  const time = minutes === 1 ? "a minute" : `${minutes} minutes`;
+  return `if it is the change to ${what} that prevents it, the host takes that back by itself within ${time}`;
 }

@@ -20,6 +20,8 @@ export interface InternalHostArgs {
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */
   stackId?: pulumi.Input<string>;
+  /** @see Host.trialSec */
+  trialSec?: number | undefined;
 }
 
 /**

@@ -2,17 +2,15 @@ import * as pulumi from "@pulumi/pulumi";
 import { answerOf } from "./answer.ts";
 import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import type { Part } from "./remoteScript.ts";
 import { oneLine } from "./render/checks.ts";
 
-/** Arguments of {@link KeyPair}. */
+/** Arguments of {@link keyPair}. */
 export interface KeyPairArgs {
-  /** The host that the key is made on, and never leaves. */
-  host: Host;
   /** The account that will log in with it. */
-  account: pulumi.Input<string>;
+  account: string;
   /** File name below `~/.ssh/ssh-reverse-tunnel`. @example "nas.key" */
-  file: pulumi.Input<string>;
+  file: string;
   /** Comment of the public key. */
   comment: pulumi.Input<string>;
 }
@@ -24,30 +22,29 @@ const publicKey = /^ssh-ed25519 [A-Za-z0-9+/]+={0,2}( \P{Cc}*)?$/u;
  * An ed25519 key pair, made on its host with ssh-keygen(1). The private half is no output and never in the state.
  * A file of that name that is not ours is refused, never overwritten.
  */
-export class KeyPair extends RemoteComponent {
-  /** The public half: `ssh-ed25519 AAAA… comment`. */
-  public readonly publicKey: pulumi.Output<string>;
+export function keyPair(args: KeyPairArgs): Part {
+  return {
+    script: "keyPair",
+    values: {
+      ACCOUNT: checkedInput("account", args.account),
+      FILE: checkedInput("file", args.file),
+      COMMENT: pulumi.output(args.comment).apply(oneLine),
+    },
+  };
+}
 
-  constructor(name: string, args: KeyPairArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("KeyPair", name, opts);
-    const { stdout } = this.run(`${name}-script`, {
-      host: args.host,
-      what: pulumi.interpolate`the key pair ${args.file} of ${args.account}`,
-      parts: [
-        {
-          script: "keyPair",
-          values: {
-            ACCOUNT: checkedInput("account", args.account),
-            FILE: checkedInput("file", args.file),
-            COMMENT: pulumi.output(args.comment).apply(oneLine),
-          },
-        },
-      ],
-    });
-    // Before it may be what the admin's login shell greets with.
-    this.publicKey = stdout
-      .apply((text) => text.split("\n").at(-1) ?? "")
-      .apply((line) => answerOf(args.host.name, line, publicKey.test(line), "its public key"));
-    this.registerOutputs({ publicKey: this.publicKey });
-  }
+/** The public half, `ssh-ed25519 AAAA… comment`, from what a script with {@link keyPair} among its parts printed. */
+export function publicKeyFrom(
+  host: Host,
+  stdout: pulumi.Output<string>,
+  { account, file }: Pick<KeyPairArgs, "account" | "file">,
+): pulumi.Output<string> {
+  const start = `key ${account}/${file} `;
+  // The admin's login shell may greet with anything, before all that we print.
+  return stdout.apply((text) => {
+    const line = text.split("\n").findLast((each) => each.startsWith(start)) ?? text.split("\n").at(-1) ?? "";
+    const key = line.slice(start.length);
+    answerOf(host.name, line, line.startsWith(start) && publicKey.test(key), "its public key");
+    return key;
+  });
 }

@@ -5,6 +5,7 @@ import { checkedBounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import { HostTools } from "./hostTools.ts";
+import type { PortRange } from "./remotePorts.ts";
 import type { SshServerArgs } from "./sshServer.ts";
 import { checked } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";
@@ -18,7 +19,7 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   /** The port of its sshd, as internal hosts reach it. @default 22 */
   sshPort?: pulumi.Input<number>;
   /** Range of the remote ports for `auto`. @default { first: 20000, last: 29999 } */
-  portRange?: { first: number; last: number };
+  portRange?: PortRange;
   /** Whether to install the package with semanage if SELinux is enabled and it is missing. @default true */
   installPackages?: boolean;
   /** The folder that node_exporter on this host reads text files from. @default none */
@@ -29,6 +30,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */
   stackId?: pulumi.Input<string>;
+  /** @see Host.trialSec */
+  trialSec?: number | undefined;
 }
 
 /**
@@ -48,7 +51,7 @@ export class PublicHost extends pulumi.ComponentResource {
   /** Its sshd. */
   public readonly server: SshServer;
   /** @see PublicHostArgs.portRange */
-  public readonly portRange: { first: number; last: number } | undefined;
+  public readonly portRange: PortRange | undefined;
   /** The limits for the forwards of its tunnels. */
   public readonly bounds: Bounds;
   /** @see PublicHostArgs.installPackages */
@@ -58,11 +61,11 @@ export class PublicHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, toolsDirectory, revision, stackId, ...rest } = args;
+    const { connection, toolsDirectory, revision, stackId, trialSec, ...rest } = args;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { installPackages, textfileDirectory, ...server } = others;
     checked("host", name);
-    const host = { name, connection, toolsDirectory, revision, stackId };
+    const host = { name, connection, toolsDirectory, revision, stackId, trialSec };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
     const known = { ...host, rootShell: facts.rootShell, after: [facts] };
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
@@ -75,7 +78,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
-    // Before everything else on the host: a change to sshd must be confirmed within a minute, however many tunnels there are.
+    // Before everything else on the host: a change to sshd must be confirmed in time, however many tunnels there are.
     this.host = { ...this.host, after: [facts, tools, this.server] };
     this.registerOutputs({ hostKeys: this.hostKeys });
   }

@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import type { RemoteScriptArgs } from "./remoteScript.ts";
+import type { Host } from "./host.ts";
+import { defaultTrialSec, takenBack } from "./host.ts";
+import type { RemoteScriptArgs, Values } from "./remoteScript.ts";
 import { Program, remoteScript } from "./remoteScript.ts";
+import { checked } from "./render/checks.ts";
 
 /**
  * A component that is one thing on one host, which one script applies and removes.
@@ -26,48 +29,66 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
       parent: this,
       dependsOn: [...(args.host.after ?? []), ...this.dependsOn, ...after],
     });
-    // Another revision is a reason to look again, and another id one to take over: none to restart what is as it should be.
-    this.fingerprint = script.stdin.apply((text = "") =>
-      fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
-    );
+    this.fingerprint = fingerprintOfScript(script);
     return script;
   }
 
   /**
    * Runs a script twice, whose change is on trial on the host (scripts/trial.sh): once to change, and once more over a new
    * connection. That login is the proof that the host can still be reached; without it the host takes the change back.
+   * Returns the second.
+   *
+   * @param trial what is on trial, for the name of the rollback's unit on the host
+   * @param what the same in words, "sshd"
    */
   protected runOnTrial(
     name: string,
     args: RemoteScriptArgs,
-    trial: {
-      /** What is on trial, for the name of the rollback's unit on the host. */
-      name: string;
-      /** Until the host takes the change back. @default 60 */
-      seconds?: pulumi.Input<number>;
-      /** @see RemoteScriptArgs.ifRefused */
-      ifRefused?: string;
-    },
-  ): void {
-    const values = {
-      ...args.values,
-      TRIAL: trial.name,
-      TRIAL_SECONDS: pulumi.output(trial.seconds ?? 60).apply(String),
-      ROLL_BACK: new Program("rollBack"),
-    };
-    const both = { ...args, record: name };
-    const change = this.run(`${name}-change`, { ...both, values: { ...values, CONFIRM: "no" } });
-    this.run(
+    trial: string,
+    what: string,
+  ): command.remote.Command {
+    const { host } = args;
+    const both = { ...args, record: args.record ?? name };
+    const change = this.run(`${name}-change`, {
+      ...both,
+      values: { ...args.values, ...trialValues(host, trial, "no") },
+    });
+    return this.run(
       `${name}-confirm`,
       {
         ...both,
-        values: { ...values, CONFIRM: "yes" },
+        values: { ...args.values, ...trialValues(host, trial, "yes") },
         removes: false,
-        ...(trial.ifRefused ? { ifRefused: trial.ifRefused } : {}),
+        ifRefused: takenBack(host, what),
       },
       [change],
     );
   }
+}
+
+/**
+ * The values of a script whose change is on trial.
+ *
+ * @param trial what is on trial, for the name of the rollback's unit on the host
+ * @param confirm whether a new login confirms it: `no` in the first run, `yes` in the second; `now` where one run does both,
+ * since what is on trial cannot keep the admin out
+ * @param seconds that the change takes at least
+ */
+export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "now", seconds = 0): Values {
+  return {
+    TRIAL: trial,
+    TRIAL_SECONDS: String(checked("number", Math.max(host.trialSec ?? defaultTrialSec, seconds))),
+    ROLL_BACK: new Program("rollBack"),
+    CONFIRM: confirm,
+  };
+}
+
+/** Changes whenever a script or its inputs change, for what must run again then. */
+export function fingerprintOfScript(script: command.remote.Command): pulumi.Output<string> {
+  // A changed revision is a reason to look again, and a changed id one to take over; neither is one to restart anything.
+  return script.stdin.apply((text = "") =>
+    fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
+  );
 }
 
 /** A short hash, the same for the same text. */

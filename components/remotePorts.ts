@@ -5,95 +5,116 @@ import { checkedInput } from "./checkedInput.ts";
 import type { Forward } from "./forward.ts";
 import { bindAddress, checkForward } from "./forward.ts";
 import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
-import { checked } from "./render/checks.ts";
+import { knownOr } from "./knownOr.ts";
 import { inputError } from "./inputError.ts";
+import type { Part } from "./remoteScript.ts";
+import { checked } from "./render/checks.ts";
 
-/** Arguments of {@link RemotePorts}. */
+/** The range of the ports for `auto`. */
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+/** Arguments of {@link remotePorts}. */
 export interface RemotePortsArgs {
-  /** The public host. */
-  host: Host;
   /** The tunnel's account there, whose own listeners are no obstacle. */
-  account: pulumi.Input<string>;
+  account: string;
   /** The forwards whose ports are looked at, or chosen. */
   forwards: Forward[];
-  /** Range of the ports for `auto`. @default { first: 20000, last: 29999 } */
-  portRange?: { first: number; last: number };
+  /** For each forward with the port `auto`, where in the range to begin. */
+  starts: Record<string, pulumi.Input<number>>;
+  /** The range of the ports for `auto`. */
+  portRange: PortRange;
 }
 
 /**
  * The ports that a tunnel listens on: each free, or held by this tunnel already, and promised to no other tunnel. For
- * `auto`, `@pulumi/random` says where in the range to begin, so that stacks that know nothing of each other seldom meet;
- * the host takes the first free port from there and keeps it.
+ * `auto`, the host takes the first free port from a start in the range, and keeps it.
  *
  * Fails with the name and pid of the program that holds a port.
  */
-export class RemotePorts extends RemoteComponent {
-  private readonly chosen: pulumi.Output<Record<string, number>>;
-
-  constructor(name: string, args: RemotePortsArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("RemotePorts", name, opts);
-    const { first, last } = args.portRange ?? { first: 20000, last: 29999 };
-    [first, last].forEach((port) => checked("number", port));
-    if (Number(first) > Number(last)) {
-      throw inputError(
-        `the portRange of ${args.host.name} must not end at ${last}, before its first port ${first}`,
-      );
-    }
-    const lines = args.forwards.map(checkForward).map((forward) => {
-      const what = `${forward.name} ${bindAddress(forward)}`;
-      if (forward.remotePort !== "auto") {
-        return `${what} ${forward.remotePort}`;
-      }
-      const start = new random.RandomInteger(
-        `${name}-${forward.name}`,
-        { min: first, max: last },
-        { parent: this },
-      );
-      return pulumi.interpolate`${what} auto ${start.result} ${first} ${last}`;
-    });
-    this.chosen = this.run(`${name}-script`, {
-      host: args.host,
-      what: "the ports of the forwards",
-      parts: [
-        {
-          script: "remotePorts",
-          values: {
-            ACCOUNT: checkedInput("account", args.account),
-            FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
-          },
-        },
-      ],
-    }).stdout.apply((text) => portsFrom(args, first, last, text.split("\n").slice(-args.forwards.length)));
-    this.registerOutputs({});
-  }
-
-  /** The port of a forward: known at once where the settings name it. */
-  public portOf(forward: Forward): pulumi.Output<number> {
+export function remotePorts(args: RemotePortsArgs): Part {
+  const { first, last } = args.portRange;
+  const lines = args.forwards.map(checkForward).map((forward) => {
+    const what = `${forward.name} ${bindAddress(forward)}`;
     return forward.remotePort === "auto"
-      ? this.chosen.apply((ports) => ports[forward.name] ?? 0)
-      : pulumi.output(forward.remotePort);
+      ? pulumi.interpolate`${what} auto ${args.starts[forward.name]!} ${first} ${last}`
+      : pulumi.output(`${what} ${forward.remotePort}`);
+  });
+  return {
+    script: "remotePorts",
+    values: {
+      ACCOUNT: checkedInput("account", args.account),
+      FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+    },
+  };
+}
+
+/** The range, 20000 to 29999 by default. Throws a sentence that begins with the host where it is none. */
+export function checkedRange(
+  host: string,
+  { first, last }: PortRange = { first: 20000, last: 29999 },
+): PortRange {
+  [first, last].forEach((port) => checked("number", port));
+  if (Number(first) > Number(last)) {
+    throw inputError(`the portRange of ${host} must not end at ${last}, before its first port ${first}`);
   }
+  return { first, last };
 }
 
 /**
- * The ports that the host answered: one for each forward, in their order, and each one that it may have. Before them may
- * be what the admin's login shell greets with.
+ * Where in the range each `auto` begins. By chance, so that stacks that know nothing of each other seldom meet.
+ *
+ * @param nameOf the name of the resource for a forward
  */
-function portsFrom(
-  { host, forwards }: RemotePortsArgs,
-  first: number,
-  last: number,
-  lines: string[],
-): Record<string, number> {
-  const ports = forwards.map(({ name, remotePort }, index): [string, number] => {
-    const line = lines[index] ?? "";
-    const port = Number(line.slice(name.length + 1));
-    const mayBe =
-      remotePort === "auto" ? Number.isInteger(port) && port >= first && port <= last : port === remotePort;
-    const fits = line === `${name}=${port}` && mayBe && lines.length === forwards.length;
-    answerOf(host.name, line, fits, `the port of the forward '${name}'`);
-    return [name, port];
+export function randomStarts(
+  forwards: Forward[],
+  { first, last }: PortRange,
+  nameOf: (forward: string) => string,
+  opts: pulumi.CustomResourceOptions,
+): Record<string, pulumi.Output<number>> {
+  const auto = forwards.filter(({ remotePort }) => remotePort === "auto");
+  return Object.fromEntries(
+    auto.map(({ name }) => [
+      name,
+      new random.RandomInteger(nameOf(name), { min: first, max: last }, opts).result,
+    ]),
+  );
+}
+
+/**
+ * The port of each forward: known at once where the settings name it; for `auto` from what a script with
+ * {@link remotePorts} among its parts printed, and one of the range. In a preview in which that script is to run again, it is
+ * taken for the start, which it nearly always is: so a preview of another forward's change need not say "[unknown]".
+ */
+export function portsFrom(
+  host: Host,
+  stdout: pulumi.Output<string>,
+  {
+    forwards,
+    portRange: { first, last },
+    starts,
+  }: Pick<RemotePortsArgs, "forwards" | "portRange"> & { starts: Record<string, pulumi.Output<number>> },
+): pulumi.Output<number>[] {
+  return forwards.map(({ name, remotePort }) => {
+    if (remotePort !== "auto") return pulumi.output(remotePort);
+    const start = `port ${name} `;
+    const port = stdout.apply((text) => {
+      // The admin's login shell may greet with anything, before all that we print.
+      const line =
+        text.split("\n").findLast((each) => each.startsWith(start)) ?? text.split("\n").at(-1) ?? "";
+      const number = Number(line.slice(start.length));
+      const fits =
+        line === `${start}${number}` && Number.isInteger(number) && number >= first && number <= last;
+      answerOf(host.name, line, fits, `the port of the forward '${name}'`);
+      return number;
+    });
+    return knownOr(starts[name]!, port);
   });
-  return Object.fromEntries(ports);
+}
+
+/** A forward's port for a part that runs in the same visit as {@link remotePorts}. */
+export function portInVisit({ name, remotePort }: Forward): string {
+  return remotePort === "auto" ? `@${name}@` : String(remotePort);
 }

@@ -4,12 +4,13 @@ import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
 import { hostLabel } from "./host.ts";
+import { knownOr } from "./knownOr.ts";
 import type { Host } from "./host.ts";
 import { rootShells } from "./rootShell.ts";
 import { shellQuote } from "./shell.ts";
 
 /** One thing on a host: how a script applies it. */
-interface Part {
+export interface Part {
   /** The script: `components/scripts/<script>.sh`, which defines `apply`. */
   script: string;
   /**
@@ -20,7 +21,7 @@ interface Part {
 }
 
 /** Variables of a script, by their names. */
-type Values = Record<string, pulumi.Input<string> | Program>;
+export type Values = Record<string, pulumi.Input<string> | Program>;
 
 /** What a {@link remoteScript} needs. */
 export interface RemoteScriptArgs {
@@ -42,12 +43,28 @@ export interface RemoteScriptArgs {
   first?: boolean;
   /** Whether it has something to undo on delete. @default true */
   removes?: boolean;
-  /** The record on the host that it shares with another script. @default its own, of its name */
+  /** The name of its record on the host, which it may share with another script. @default its own name */
   record?: string;
+  /**
+   * Whether what is on record and no longer wanted stays until another script has proven what replaces it, and sweeps it.
+   * @see settles
+   * @default false
+   */
+  keepsStale?: boolean;
+  /** What scripts on the same host have kept, which goes after all else has been applied. @default none */
+  settles?: Kept[];
+  /** The records that a removal undoes, in this order. @default its own */
+  undoes?: string[];
   /**
    * What a refused login means at this script, for the advice: "…; <this>". Such a login is not repeated either.
    */
   ifRefused?: string;
+}
+
+/** What a script with `keepsStale` has kept: its record, and a token that is new whenever there is something to sweep. */
+export interface Kept {
+  record: string;
+  token: pulumi.Output<string>;
 }
 
 /**
@@ -71,10 +88,17 @@ export function remoteScript(
     HOST: hostLabel(host),
     OWNER: ownerId(),
     STACK_ID: host.stackId ?? "",
-    // The record's file; find takes its path for a pattern, in which encodeURIComponent leaves the "*".
-    RESOURCE: encodeURIComponent(args.record ?? name).replaceAll("*", "%2A"),
+    RESOURCE: fileOf(args.record ?? name),
     WHAT: args.what,
     REVISION: host.revision ?? "",
+    ...(args.keepsStale ? { STALE: "keep" } : {}),
+    ...(args.settles
+      ? {
+          SETTLES: args.settles.map(({ record }) => fileOf(record)).join(" "),
+          TOKENS: pulumi.all(args.settles.map(({ token }) => token)).apply((tokens) => tokens.join(" ")),
+        }
+      : {}),
+    ...(args.undoes ? { RECORDS: args.undoes.map(fileOf).join(" ") } : {}),
     ...args.values,
   };
   const common = known(values);
@@ -103,6 +127,20 @@ export function remoteScript(
     },
     { hooks: hooksOf(name, args), ...opts },
   );
+}
+
+/** The record's file; find takes its path for a pattern, in which encodeURIComponent leaves the "*". */
+const fileOf = (record: string) => encodeURIComponent(record).replaceAll("*", "%2A");
+
+/**
+ * What a script has kept, by what it printed. In a preview in which it is to run again, nothing: what changes it also changes
+ * the script that settles it.
+ */
+export function keptBy(record: string, stdout: pulumi.Output<string>): Kept {
+  const token = knownOr(pulumi.output(""), stdout).apply(
+    (text) => /^token ([0-9a-f-]{36})$/m.exec(text)?.[1] ?? "",
+  );
+  return { record, token };
 }
 
 /** The inputs among the values, once they are known, and the programs; an Output would make plain objects of those. */

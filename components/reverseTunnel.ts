@@ -1,65 +1,30 @@
+import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { Account } from "./account.ts";
-import { AuthorizedKey } from "./authorizedKey.ts";
-import { boundsMistake } from "./bounds.ts";
+import { account } from "./account.ts";
+import { authorizedKey } from "./authorizedKey.ts";
+import { clientConfig } from "./clientConfig.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
-import type { Forward, ForwardArgs } from "./forward.ts";
-import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere, resolveForward } from "./forward.ts";
-import { HealthCheck } from "./healthCheck.ts";
-import type { InternalHost } from "./internalHost.ts";
-import { resolveKeepAlive } from "./keepAlive.ts";
-import type { KeepAlive, KeepAliveArgs } from "./keepAlive.ts";
-import { KeyPair } from "./keyPair.ts";
-import type { PublicHost } from "./publicHost.ts";
-import { fingerprintOf } from "./remoteComponent.ts";
-import { RemotePorts } from "./remotePorts.ts";
-import { returnKeyOptions, tunnelKeyOptions } from "./render/authorizedKeyLine.ts";
-import { namePatterns } from "./render/checks.ts";
+import type { Forward } from "./forward.ts";
+import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere } from "./forward.ts";
+import { healthCheck, healthTimer } from "./healthCheck.ts";
+import type { Host } from "./host.ts";
+import { takenBack } from "./host.ts";
+import type { KeepAlive } from "./keepAlive.ts";
+import { keyPair, publicKeyFrom } from "./keyPair.ts";
+import { knownHost } from "./knownHost.ts";
+import { fingerprintOf, fingerprintOfScript, trialValues } from "./remoteComponent.ts";
+import { portInVisit, portsFrom, randomStarts, remotePorts } from "./remotePorts.ts";
+import type { Kept, RemoteScriptArgs } from "./remoteScript.ts";
+import { keptBy, remoteScript } from "./remoteScript.ts";
+import { loginKeyOptions, tunnelKeyOptions, tunnelKeyPermits } from "./render/authorizedKeyLine.ts";
 import { tunnelGroup, tunnelKeysFile } from "./render/sshdDropIn.ts";
-import { SelinuxPorts } from "./selinuxPorts.ts";
-import { SshLogin } from "./sshLogin.ts";
-import { TunnelCheck } from "./tunnelCheck.ts";
-import { TunnelService, tunnelAccount } from "./tunnelService.ts";
-import { inputError } from "./inputError.ts";
-
-/** A password-less login from the public host back to the internal host. */
-export interface ReturnPathArgs {
-  /** The account on the public host that may type `ssh <alias>`. */
-  from: string;
-  /** The account on the internal host that it arrives at. */
-  to: string;
-  /** What is typed after `ssh`. @default the tunnel's name */
-  alias?: string;
-  /** The forward that it goes through. @default the first whose protocol is ssh */
-  via?: string;
-}
-
-/** Arguments of {@link ReverseTunnel}. */
-export interface ReverseTunnelArgs {
-  /** Where the tunnel starts. */
-  internalHost: InternalHost;
-  /** Where it ends, and listens. */
-  publicHost: PublicHost;
-  /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
-  forwards: Record<string, ForwardArgs>;
-  /** Logins back to the internal host. @default none */
-  returnPath?: ReturnPathArgs[];
-  /**
-   * An account of the internal host that is there already and runs the tunnel, with the key in its `~/.ssh`.
-   * @default one that the tunnel has to itself, `tunnel-<name>`
-   */
-  account?: string;
-  /** How fast a dead tunnel is noticed and comes back. @default the preset "fast" */
-  keepAlive?: KeepAliveArgs;
-  /** Seconds between two checks of the watchdog on the internal host. @default 15 */
-  watchdogIntervalSec?: number;
-  /** Seconds between two checks from the public host. @default 30 */
-  healthIntervalSec?: number;
-  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
-  textfileDirectory?: string | undefined;
-  /** Seconds that `pulumi up` waits for the tunnel to work. @default 30 */
-  timeoutSec?: number;
-}
+import { selinuxPorts } from "./selinuxPorts.ts";
+import type { ClientSide } from "./sshLogin.ts";
+import { clientOptionsOf } from "./sshLogin.ts";
+import { tunnelCheck } from "./tunnelCheck.ts";
+import type { Login, ReverseTunnelArgs, TunnelPlan } from "./tunnelPlan.ts";
+import { planTunnel } from "./tunnelPlan.ts";
+import { defaultTimeoutSec, tunnelService, tunnelUnits } from "./tunnelService.ts";
 
 /** How to reach something through a tunnel. */
 export interface Endpoint {
@@ -69,8 +34,21 @@ export interface Endpoint {
   target: string;
 }
 
+/** A stage that has been declared. */
+interface Stage {
+  command: command.remote.Command;
+  /** What it has kept for a later stage to sweep. */
+  kept: Kept;
+}
+
+/** The public key of each login, in their order. */
+type LoginKeys = pulumi.Output<string>[];
+
 /**
  * One internal host's ssh connection to one public host: both ends, its forwards, its return path.
+ *
+ * It is made in stages, each of them one visit to one host. What is new comes first, and what it replaces goes when the new
+ * has been proven: `admit` adds on the public host, and `settle` sweeps. See docs/design.md, "The stages of a tunnel".
  *
  * @example
  * ```ts
@@ -94,167 +72,294 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   /** The systemd units, by host. */
   public readonly units: Record<string, string[]>;
 
+  private readonly plan: TunnelPlan;
+  private readonly args: ReverseTunnelArgs;
+  private readonly inside: Host;
+  private readonly outside: Host;
+
   constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
-    checkArguments(this, name, args);
-    const { internalHost, publicHost } = args;
-    const inside = internalHost.host;
-    const outside = publicHost.host;
-    const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
-    for (const forward of forwards) {
-      const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
-      if (mistake !== undefined)
-        throw inputError(`the tunnel '${name}': the forward '${forward.name}' ${mistake}`, this);
-    }
-    const account = args.account ?? tunnelAccount(name);
-    const keepAlive = resolveKeepAlive(args.keepAlive);
-    // What is on the public host is named after it: a tunnel that moves to another leaves nothing on the old one.
-    const there = onHost(name, outside.name);
+    this.plan = planTunnel(name, args, this);
+    this.args = args;
+    this.inside = args.internalHost.host;
+    this.outside = args.publicHost.host;
 
-    const publicAccount = this.publicAccount(name, outside);
-    // Through the tunnel, what is on the internal host must be removed while the account that it goes through is there.
-    const beforeInside = inside.throughTunnel ? [publicAccount] : [];
-    const internalAccount =
-      args.account === undefined ? [this.internalAccount(name, inside, beforeInside)] : beforeInside;
+    const prepare = this.prepare();
+    const key = publicKeyFrom(this.inside, prepare.command.stdout, keyOf(this.plan));
+    const starts = this.startsOfPorts();
+    const admit = this.admit(key, starts);
+    const ports = portsFrom(this.outside, admit.command.stdout, { ...this.plan, starts });
+    const firewall = this.openFirewall(ports, admit);
+    const logins = this.loginKeys();
+    const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
+    this.settle(ports, { admit, firewall, start, loginKeys: logins.command });
 
-    const remotePorts = new RemotePorts(
-      `${there}-remote-ports`,
-      { host: outside, account: tunnelAccount(name), forwards, portRange: publicHost.portRange },
-      { parent: this, dependsOn: [publicAccount] },
+    this.endpoints = this.endpointsAt(ports);
+    this.logins = this.plan.logins.map(({ from, alias }) => ({
+      on: this.outside.name,
+      as: from,
+      command: `ssh ${alias}`,
+    }));
+    this.units = { [this.inside.name]: tunnelUnits(name), [this.outside.name]: [healthTimer()] };
+    this.registerOutputs({ endpoints: this.endpoints, logins: this.logins, units: this.units });
+  }
+
+  /** Internal host: the account that runs the tunnel, and its key. */
+  private prepare(): Stage {
+    const { name, names, ownsAccount, account: user } = this.plan;
+    const home = { group: user, home: `/var/lib/${user}`, shell: "/usr/sbin/nologin" };
+    return this.stage(names.prepare, {
+      host: this.inside,
+      what: `the key of the tunnel ${name}`,
+      parts: [
+        ...(ownsAccount ? [account({ account: user, ...home })] : []),
+        keyPair({ ...keyOf(this.plan), comment: `${user}@${this.inside.name}` }),
+      ],
+      keepsStale: true,
+      // Where the admin comes through the tunnel, nobody can come once it is gone: the removal of `start` does it all. So what
+      // this stage has made stays if `start` never succeeded there.
+      removes: this.inside.throughTunnel === undefined,
+    });
+  }
+
+  private startsOfPorts(): Record<string, pulumi.Output<number>> {
+    const { forwards, portRange, names } = this.plan;
+    return randomStarts(forwards, portRange, names.startOf, { parent: this });
+  }
+
+  /** Public host: the account, the ports, and the key, which may do what it might before as well. */
+  private admit(publicKey: pulumi.Output<string>, starts: Record<string, pulumi.Output<number>>): Stage {
+    const { name, names, forwards, portRange, publicAccount, ownsAccount, account: user } = this.plan;
+    const { server, installPackages } = this.args.publicHost;
+    const inVisit = forwards.map((forward) => ({ forward, port: portInVisit(forward) }));
+    return this.stage(names.admit, {
+      host: this.outside,
+      what: `what the tunnel ${name} may do`,
+      parts: [
+        // It can do nothing but forward: no home, and a shell only for the one forced command.
+        account({ account: publicAccount, group: tunnelGroup, home: "/", shell: "/bin/sh" }),
+        remotePorts({
+          account: publicAccount,
+          forwards,
+          starts,
+          portRange,
+        }),
+        selinuxPorts({ ports: inVisit.map(({ port }) => port), installPackages }),
+        authorizedKey({
+          name: names.tunnelKey(ownsAccount ? undefined : user),
+          account: publicAccount,
+          publicKey,
+          options: tunnelKeyOptions(server.takeover),
+          permits: tunnelKeyPermits(inVisit),
+          file: tunnelKeysFile.replace("%u", publicAccount),
+        }),
+      ],
+      keepsStale: true,
+      undoes: [names.settle, names.admit],
+    });
+  }
+
+  /** Public host: the firewall, for the ports that others may reach. */
+  private openFirewall(ports: pulumi.Output<number>[], admit: Stage): FirewallPorts | undefined {
+    const open = this.withPorts(ports).filter(({ forward }) => isOpen(forward));
+    if (open.length === 0) return undefined;
+    return new FirewallPorts(
+      this.plan.names.firewall,
+      {
+        host: this.outside,
+        ports: open.map(({ forward, port }) => ({
+          port,
+          address: listensEverywhere(forward) ? undefined : forward.listen,
+          sources: forward.sources,
+        })),
+        keepsStale: true,
+      },
+      { parent: this, dependsOn: [admit.command] },
     );
-    const withPorts = forwards.map((forward) => ({ forward, port: remotePorts.portOf(forward) }));
-    const ports = withPorts.map(({ port }) => port);
-    const checks = withPorts.map(({ forward, port }) => checkFields(forward, port));
+  }
 
-    const selinux = new SelinuxPorts(
-      `${there}-selinux-ports${setOf(forwards)}`,
-      { host: outside, ports, installPackages: publicHost.installPackages },
-      { parent: this, dependsOn: [remotePorts] },
-    );
-    const open = withPorts.filter(({ forward }) => isOpen(forward));
-    const firewall =
-      open.length === 0
-        ? []
-        : [
-            new FirewallPorts(
-              `${there}-firewall-ports${setOf(open.map(({ forward }) => forward))}`,
-              {
-                host: outside,
-                ports: open.map(({ forward, port }) => ({
-                  port,
-                  address: listensEverywhere(forward) ? undefined : forward.listen,
-                  sources: forward.sources,
-                })),
-              },
-              { parent: this, dependsOn: [remotePorts] },
-            ),
-          ];
-
-    // A key of another account is another key: the old one goes when the new one has shown that it works.
-    const suffix = args.account === undefined ? "" : `.${args.account}`;
-    const keyPair = new KeyPair(
-      `${there}-key${suffix}`,
-      { host: inside, account, file: `${name}.key`, comment: `${account}@${inside.name}` },
-      { parent: this, dependsOn: internalAccount },
-    );
-    const authorized = {
-      host: outside,
-      account: tunnelAccount(name),
-      publicKey: keyPair.publicKey,
-      options: pulumi
-        .all(withPorts.map(({ forward, port }) => port.apply((number) => ({ forward, port: number }))))
-        .apply((resolved) => tunnelKeyOptions(resolved, publicHost.server.takeover)),
-      file: tunnelKeysFile.replace("%u", tunnelAccount(name)),
+  /** Public host: the keys of the logins back. */
+  private loginKeys(): { publicKeys: LoginKeys; command: command.remote.Command | undefined } {
+    const { name, names, logins } = this.plan;
+    if (logins.length === 0) return { publicKeys: [], command: undefined };
+    const { command } = this.stage(names.loginKeys, {
+      host: this.outside,
+      what: `the keys of the logins to ${name}`,
+      parts: logins.map((login) =>
+        keyPair({ ...keyOfLogin(login), comment: `${login.from}@${this.outside.name}` }),
+      ),
+    });
+    return {
+      publicKeys: logins.map((login) => publicKeyFrom(this.outside, command.stdout, keyOfLogin(login))),
+      command,
     };
-    const authorizedKey = new AuthorizedKey(
-      `${there}-authorized-key${suffix}`,
-      { ...authorized, keepPermits: true },
-      // Where the ports are refused, the key still permits those that the running tunnel has.
-      { parent: this, dependsOn: [publicAccount, remotePorts] },
-    );
+  }
 
-    const returnPaths = (args.returnPath ?? []).map((path) =>
-      this.returnPath(name, args, path, withPorts, remotePorts),
-    );
-
-    const service = new TunnelService(
-      `${name}-service`,
-      {
-        host: inside,
-        tunnel: name,
-        account,
-        login: {
-          file: name,
-          // The second name is the unit's own: no other tunnel of the same account can have it.
-          aliases: [outside.name, `ssh-tunnel-${name}`],
-          address: publicHost.address,
-          port: publicHost.sshPort,
-          account: tunnelAccount(name),
-          hostKeys: publicHost.hostKeys,
-          options: tunnelClientOptions(keepAlive),
-        },
-        remoteForwards: withPorts.map(
-          ({ forward, port }) =>
-            pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
+  /**
+   * Internal host: who may log in, and the service. A tunnel that runs is changed on trial. Where the admin comes through it,
+   * the change waits for the end of its own session, and `confirm` is the new login that proves it.
+   */
+  private start(
+    given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[]; loginKeys: LoginKeys },
+    prepare: Stage,
+    admit: Stage,
+    firewall: FirewallPorts | undefined,
+  ): command.remote.Command {
+    const { name, names, forwards, logins } = this.plan;
+    const timeoutSec = this.args.timeoutSec ?? defaultTimeoutSec;
+    const script = (confirm: "no" | "yes" | "now"): RemoteScriptArgs => ({
+      host: this.inside,
+      what: `the tunnel ${name}`,
+      parts: [
+        ...logins.map(({ from, to, alias, via }, index) =>
+          authorizedKey({
+            name: names.loginKey(from, alias),
+            account: to,
+            publicKey: given.loginKeys[index]!,
+            options: loginKeyOptions(via.targetHost),
+          }),
         ),
-        checks,
-        restartSec: keepAlive.restartSec,
-        restartMaxDelaySec: keepAlive.restartMaxDelaySec,
-        watchdogIntervalSec: args.watchdogIntervalSec,
-        textfileDirectory: args.textfileDirectory,
-        timeoutSec: args.timeoutSec,
-        fingerprint: keyPair.publicKey.apply(fingerprintOf),
+        this.service(given),
+      ],
+      record: names.start,
+      settles: [prepare.kept],
+      undoes: this.inside.throughTunnel ? [names.start, names.prepare] : [names.start],
+      values: trialValues(this.inside, `tunnel-${name}`, confirm, timeoutSec + 30),
+    });
+    const after = [
+      admit.command,
+      this.args.publicHost.server,
+      // Nothing listens before that keeps others out.
+      ...(firewall && forwards.some(({ sources }) => sources) ? [firewall] : []),
+    ];
+    if (!this.inside.throughTunnel) return this.stage(names.start, script("now"), after).command;
+    const { command: change } = this.stage(names.start, script("no"), after);
+    const confirm = { ...script("yes"), removes: false, ifRefused: takenBack(this.inside, "the tunnel") };
+    return this.stage(names.confirm, confirm, [change]).command;
+  }
+
+  private service(given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[] }) {
+    const { name, keepAlive, account: user, publicAccount } = this.plan;
+    const { publicHost, watchdogIntervalSec, textfileDirectory, timeoutSec } = this.args;
+    return tunnelService({
+      host: this.inside,
+      tunnel: name,
+      account: user,
+      login: {
+        file: name,
+        // The second name is the unit's own: no other tunnel of the same account can have it.
+        aliases: [this.outside.name, `ssh-tunnel-${name}`],
+        address: publicHost.address,
+        port: publicHost.sshPort,
+        account: publicAccount,
+        hostKeys: publicHost.hostKeys,
+        options: tunnelClientOptions(keepAlive),
       },
+      remoteForwards: this.withPorts(given.ports).map(
+        ({ forward, port }) =>
+          pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
+      ),
+      checks: this.checks(given.ports),
+      restartSec: keepAlive.restartSec,
+      restartMaxDelaySec: keepAlive.restartMaxDelaySec,
+      fingerprint: given.key.apply(fingerprintOf),
+      ...(watchdogIntervalSec === undefined ? {} : { watchdogIntervalSec }),
+      ...(timeoutSec === undefined ? {} : { timeoutSec }),
+      textfileDirectory,
+    });
+  }
+
+  /** Public host: the logins, the health check; then what `admit` has kept goes, and each forward must work. */
+  private settle(
+    ports: pulumi.Output<number>[],
+    stages: {
+      admit: Stage;
+      firewall: FirewallPorts | undefined;
+      start: command.remote.Command;
+      loginKeys: command.remote.Command | undefined;
+    },
+  ): void {
+    const { name, names, logins } = this.plan;
+    const { publicHost, healthIntervalSec, timeoutSec } = this.args;
+    const { admit, firewall, start, loginKeys } = stages;
+    this.stage(
+      names.settle,
       {
-        parent: this,
-        dependsOn: [
-          authorizedKey,
-          selinux,
-          remotePorts,
-          publicHost.server,
-          // Nothing listens before that keeps others out.
-          ...(forwards.some(({ sources }) => sources) ? firewall : []),
-          // It may restart the tunnel that the others on the internal host come through.
-          ...(inside.throughTunnel ? returnPaths : []),
+        host: this.outside,
+        what: `the checks and logins of the tunnel ${name}`,
+        parts: [
+          ...logins.flatMap((login) => this.loginParts(login, ports)),
+          healthCheck({
+            host: this.outside,
+            tunnel: name,
+            forwards: this.checks(ports),
+            ...(healthIntervalSec === undefined ? {} : { intervalSec: healthIntervalSec }),
+            textfileDirectory: publicHost.textfileDirectory,
+          }),
+          tunnelCheck({
+            forwards: this.withPorts(ports),
+            ...(timeoutSec === undefined ? {} : { timeoutSec }),
+            lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
+            // What any of these changes may break the tunnel.
+            fingerprint: pulumi
+              .all([admit.command, start].map(fingerprintOfScript).concat(publicHost.server.fingerprint))
+              .apply((all) => fingerprintOf(all.join())),
+          }),
         ],
+        settles: [admit.kept, ...(firewall ? [firewall.kept] : [])],
+        // If it fails the first time, Pulumi forgets it, and not `admit`, whose removal undoes this as well.
+        removes: false,
       },
+      [admit.command, start, ...(firewall ? [firewall] : []), ...(loginKeys ? [loginKeys] : [])],
     );
-    new AuthorizedKey(
-      `${there}-settled-key${suffix}`,
-      { ...authorized, settles: authorizedKey },
-      { parent: this, dependsOn: [authorizedKey, service] },
-    );
+  }
 
-    const health = new HealthCheck(
-      `${there}-health`,
-      {
-        host: outside,
-        tunnel: name,
-        forwards: checks,
-        intervalSec: args.healthIntervalSec,
-        textfileDirectory: publicHost.textfileDirectory,
-      },
-      // It begins to look when there is something to see.
-      { parent: this, dependsOn: [remotePorts, service] },
-    );
+  /** On the public host, what `ssh <alias>` needs besides its key. */
+  private loginParts({ from, to, alias, via }: Login, ports: pulumi.Output<number>[]) {
+    const client: ClientSide = {
+      file: alias,
+      aliases: [alias],
+      address: checkAddress(via),
+      port: ports[this.plan.forwards.indexOf(via)]!,
+      account: to,
+      hostKeys: this.args.internalHost.hostKeys,
+      options: loginClientOptions,
+    };
+    return [
+      knownHost({ account: from, file: `${alias}.known_hosts`, alias, hostKeys: client.hostKeys }),
+      clientConfig({
+        account: from,
+        file: `${alias}.conf`,
+        patterns: client.aliases,
+        options: clientOptionsOf(client),
+      }),
+    ];
+  }
 
-    new TunnelCheck(
-      `${there}-check`,
-      {
-        host: outside,
-        forwards: withPorts,
-        timeoutSec: args.timeoutSec,
-        lookAt: `'journalctl -u ${service.units[0]}' on ${inside.name} and 'journalctl -u ssh -u sshd' on ${outside.name}`,
-        fingerprint: pulumi
-          .all([service.fingerprint, publicHost.server.fingerprint])
-          .apply((parts) => fingerprintOf(parts.join())),
-      },
-      { parent: this, dependsOn: [service, ...returnPaths] },
-    );
+  private stage(name: string, args: RemoteScriptArgs, after: pulumi.Resource[] = []): Stage {
+    const command = remoteScript(name, args, {
+      parent: this,
+      dependsOn: [...(args.host.after ?? []), ...after],
+    });
+    return { command, kept: keptBy(args.record ?? name, command.stdout) };
+  }
 
-    this.endpoints = pulumi.all([publicHost.address, pulumi.all(ports)]).apply(([address, numbers]) =>
+  private withPorts(ports: pulumi.Output<number>[]): { forward: Forward; port: pulumi.Output<number> }[] {
+    return this.plan.forwards.map((forward, index) => ({ forward, port: ports[index]! }));
+  }
+
+  /** Each forward as the checks on the hosts take it. */
+  private checks(ports: pulumi.Output<number>[]): pulumi.Output<string>[] {
+    return this.withPorts(ports).map(
+      ({ forward, port }) =>
+        pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol},${forward.targetHost},${forward.targetPort},${forward.listen}`,
+    );
+  }
+
+  private endpointsAt(ports: pulumi.Output<number>[]): pulumi.Output<Record<string, Endpoint>> {
+    return pulumi.all([this.args.publicHost.address, pulumi.all(ports)]).apply(([address, numbers]) =>
       Object.fromEntries(
-        forwards.map((forward, index) => [
+        this.plan.forwards.map((forward, index) => [
           forward.name,
           {
             endpoint: hostPort(publicName(forward, address), numbers[index] ?? 0),
@@ -263,118 +368,12 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         ]),
       ),
     );
-    this.logins = (args.returnPath ?? []).map((path) => ({
-      on: outside.name,
-      as: path.from,
-      command: `ssh ${path.alias ?? name}`,
-    }));
-    this.units = { [inside.name]: [...service.units], [outside.name]: [health.unit] };
-    this.registerOutputs({ endpoints: this.endpoints, logins: this.logins, units: this.units });
-  }
-
-  /** It can do nothing but forward: no home, and a shell only for the one forced command. */
-  private publicAccount(name: string, host: PublicHost["host"]): Account {
-    return new Account(
-      `${onHost(name, host.name)}-account`,
-      { host, account: tunnelAccount(name), group: tunnelGroup, home: "/", shell: "/bin/sh" },
-      { parent: this },
-    );
-  }
-
-  private internalAccount(name: string, host: InternalHost["host"], after: pulumi.Resource[]): Account {
-    const account = tunnelAccount(name);
-    return new Account(
-      `${name}-internal-account`,
-      { host, account, group: account, home: `/var/lib/${account}`, shell: "/usr/sbin/nologin" },
-      { parent: this, dependsOn: after },
-    );
-  }
-
-  /** The same login the other way round, through one of the forwards. */
-  private returnPath(
-    name: string,
-    args: ReverseTunnelArgs,
-    path: ReturnPathArgs,
-    forwards: { forward: Forward; port: pulumi.Output<number> }[],
-    remotePorts: RemotePorts,
-  ): SshLogin {
-    const via = forwards.find(({ forward }) =>
-      path.via ? forward.name === path.via : forward.protocol === "ssh",
-    );
-    if (!via) {
-      throw inputError(
-        `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${path.from}' needs one`,
-        this,
-      );
-    }
-    const alias = path.alias ?? name;
-    return new SshLogin(
-      // No account has a dot in its name, so no two logins have the same.
-      `${onHost(name, args.publicHost.host.name)}-return-${path.from}.${alias}`,
-      {
-        from: { host: args.publicHost.host, account: path.from },
-        to: args.internalHost.host,
-        client: {
-          file: alias,
-          aliases: [alias],
-          address: checkAddress(via.forward),
-          port: via.port,
-          account: path.to,
-          hostKeys: args.internalHost.hostKeys,
-          options: returnClientOptions,
-        },
-        keyOptions: returnKeyOptions(via.forward.targetHost),
-        after: [remotePorts],
-      },
-      { parent: this },
-    );
   }
 }
 
-function checkArguments(tunnel: ReverseTunnel, name: string, args: ReverseTunnelArgs): void {
-  if (!namePatterns.tunnel.test(name)) {
-    throw inputError(
-      `'${name}' is not a valid name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
-      tunnel,
-    );
-  }
-  if (Object.keys(args.forwards).length === 0) {
-    throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
-  }
-  const paths = args.returnPath ?? [];
-  for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
-    if (account !== undefined && !namePatterns.account.test(account)) {
-      throw inputError(
-        `the tunnel '${name}': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
-        tunnel,
-      );
-    }
-  }
-  for (const { alias } of paths) {
-    if (alias !== undefined && !namePatterns.alias.test(alias)) {
-      throw inputError(
-        `the tunnel '${name}': '${alias}' is not a valid alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
-        tunnel,
-      );
-    }
-  }
-}
+const keyOf = ({ account: user, keyFile }: TunnelPlan) => ({ account: user, file: keyFile });
 
-/**
- * What belongs to a tunnel on a public host is named after both: a tunnel that moves to another is then removed from the
- * old one. Neither has a dot in its name, so no two are the same.
- */
-function onHost(tunnel: string, host: string): string {
-  return `${tunnel}-on.${host}`;
-}
-
-/**
- * The ports that the settings ask for, as part of a name: another set is another resource, and Pulumi removes the old one
- * last of all, when the tunnel has shown that it works with the new one.
- */
-function setOf(forwards: Forward[]): string {
-  return [...new Set(forwards.map(({ remotePort }) => `.${remotePort}`))].sort().join("");
-}
+const keyOfLogin = ({ from, keyFile }: Login) => ({ account: from, file: keyFile });
 
 /**
  * The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. How the host gets out
@@ -393,8 +392,8 @@ function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | numb
   };
 }
 
-/** The client's side of a return path, which goes to this very host. */
-const returnClientOptions = {
+/** The client's side of a login back, which goes to this very host. */
+const loginClientOptions = {
   ServerAliveInterval: 15,
   ServerAliveCountMax: 3,
   // The internal host may ask for more than the key, say a one-time password.
@@ -405,11 +404,6 @@ const returnClientOptions = {
   ProxyCommand: "none",
   AddressFamily: "any",
 };
-
-/** A forward as the checks on the hosts take it. */
-function checkFields(forward: Forward, port: pulumi.Output<number>): pulumi.Output<string> {
-  return pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol},${forward.targetHost},${forward.targetPort},${forward.listen}`;
-}
 
 /** The address to tell people: the public host's where everyone may come, else the one that is listened on. */
 function publicName(forward: Forward, address: string): string {

@@ -1,9 +1,4 @@
 import * as pulumi from "@pulumi/pulumi";
-import { AuthorizedKey } from "./authorizedKey.ts";
-import { ClientConfig } from "./clientConfig.ts";
-import type { Host } from "./host.ts";
-import { KeyPair } from "./keyPair.ts";
-import { KnownHost } from "./knownHost.ts";
 import { checked } from "./render/checks.ts";
 
 /** What the client of a login knows of it. */
@@ -75,60 +70,4 @@ export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string,
     ForkAfterAuthentication: "no",
     ...login.options,
   }));
-}
-
-/** Arguments of {@link SshLogin}. */
-export interface SshLoginArgs {
-  /** Where the login starts: the host and the account, whose `~/.ssh` the key lies in. */
-  from: { host: Host; account: pulumi.Input<string> };
-  /** The host where it ends. */
-  to: Host;
-  /** What the client knows of it. */
-  client: ClientSide;
-  /** Options of the key in the other side's authorized_keys. */
-  keyOptions: pulumi.Input<string[]>;
-  /** What must be there before the key can be made, such as the account. */
-  after?: pulumi.Resource[];
-}
-
-/**
- * A login without a password from an account on one host to an account on another: key pair, authorized key, pinned
- * host keys and Host entry.
- */
-export class SshLogin extends pulumi.ComponentResource {
-  constructor(name: string, args: SshLoginArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ssh-reverse-tunnel:index:SshLogin", name, {}, opts);
-    const { from, to, client } = args;
-    const onFrom = { parent: this, dependsOn: args.after };
-    const keyPair = new KeyPair(
-      `${name}-key`,
-      {
-        ...from,
-        file: `${client.file}.key`,
-        comment: pulumi.interpolate`${from.account}@${from.host.name}`,
-      },
-      onFrom,
-    );
-    new AuthorizedKey(
-      `${name}-authorized-key`,
-      { host: to, account: client.account, publicKey: keyPair.publicKey, options: args.keyOptions },
-      { parent: this },
-    );
-    new KnownHost(
-      `${name}-known-host`,
-      {
-        ...from,
-        file: `${client.file}.known_hosts`,
-        alias: client.aliases[0] ?? client.file,
-        hostKeys: client.hostKeys,
-      },
-      onFrom,
-    );
-    new ClientConfig(
-      `${name}-client-config`,
-      { ...from, file: `${client.file}.conf`, patterns: client.aliases, options: clientOptionsOf(client) },
-      onFrom,
-    );
-    this.registerOutputs({});
-  }
 }

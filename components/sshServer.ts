@@ -55,11 +55,7 @@ export class SshServer extends RemoteComponent {
         },
       ],
     };
-    this.runOnTrial(name, script, {
-      name: "sshd",
-      ifRefused:
-        "if it is the change to sshd that refuses it, the host takes that back by itself within a minute",
-    });
+    this.runOnTrial(name, script, "sshd", "sshd");
     this.registerOutputs({ takeover: this.takeover });
   }
 }

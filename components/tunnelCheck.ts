@@ -1,14 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Forward } from "./forward.ts";
 import { checkAddress, checkForward, hostPort } from "./forward.ts";
-import type { Host } from "./host.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import type { Part } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 
-/** Arguments of {@link TunnelCheck}. */
+/** Arguments of {@link tunnelCheck}. */
 export interface TunnelCheckArgs {
-  /** The public host, from which is looked. */
-  host: Host;
   /** The forwards, each with the port that it has. */
   forwards: { forward: Forward; port: pulumi.Input<number> }[];
   /** Seconds that the tunnel has to come up. @default 30 */
@@ -22,32 +19,23 @@ export interface TunnelCheckArgs {
 /**
  * Succeeds only when each forward works: the internal host's SSH banner has come back through it, or, for another
  * protocol, its listener accepts. A target that does not answer behind such a listener is a warning.
+ *
+ * It must be the last part of its script: others may change the host while it waits.
  */
-export class TunnelCheck extends RemoteComponent {
-  constructor(name: string, args: TunnelCheckArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("TunnelCheck", name, opts);
-    const lines = args.forwards.map(
-      ({ forward, port }) =>
-        pulumi.interpolate`${checkForward(forward).name} ${checkAddress(forward)} ${pulumi.output(port).apply((number) => checked("number", number))} ${forward.protocol} ${hostPort(forward.targetHost, forward.targetPort)}`,
-    );
-    this.run(`${name}-script`, {
-      host: args.host,
-      what: "each forward works",
-      removes: false,
-      parts: [
-        {
-          script: "tunnelCheck",
-          values: {
-            FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
-            SECONDS_TO_WAIT: pulumi
-              .output(args.timeoutSec ?? 30)
-              .apply((seconds) => String(checked("number", seconds))),
-            LOOK_AT: args.lookAt,
-            FINGERPRINT: args.fingerprint,
-          },
-        },
-      ],
-    });
-    this.registerOutputs({});
-  }
+export function tunnelCheck(args: TunnelCheckArgs): Part {
+  const lines = args.forwards.map(
+    ({ forward, port }) =>
+      pulumi.interpolate`${checkForward(forward).name} ${checkAddress(forward)} ${pulumi.output(port).apply((number) => checked("number", number))} ${forward.protocol} ${hostPort(forward.targetHost, forward.targetPort)}`,
+  );
+  return {
+    script: "tunnelCheck",
+    values: {
+      FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+      SECONDS_TO_WAIT: pulumi
+        .output(args.timeoutSec ?? 30)
+        .apply((seconds) => String(checked("number", seconds))),
+      LOOK_AT: args.lookAt,
+      FINGERPRINT: args.fingerprint,
+    },
+  };
 }

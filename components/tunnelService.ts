@@ -1,9 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
+import { tunnelAccount } from "./account.ts";
 import { checkedInput } from "./checkedInput.ts";
 import type { Host } from "./host.ts";
 import { toolsDirectoryOf } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
-import { RemoteComponent } from "./remoteComponent.ts";
+import type { Part } from "./remoteScript.ts";
 import { Program } from "./remoteScript.ts";
 import { checked } from "./render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
@@ -12,7 +13,7 @@ import type { ClientSide } from "./sshLogin.ts";
 import { clientOptionsOf } from "./sshLogin.ts";
 import { statusValues } from "./status.ts";
 
-/** Arguments of {@link TunnelService}. */
+/** Arguments of {@link tunnelService}. */
 export interface TunnelServiceArgs {
   /** The internal host. */
   host: Host;
@@ -43,120 +44,100 @@ export interface TunnelServiceArgs {
   fingerprint: pulumi.Input<string>;
 }
 
+/** Names of a tunnel's units on the internal host: the service, and the watchdog's timer. */
+export function tunnelUnits(tunnel: string): [service: string, watchdog: string] {
+  return [`ssh-tunnel-${tunnel}.service`, `ssh-tunnel-${tunnel}-watchdog.timer`];
+}
+
 /**
  * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot once the network is online and
  * restarted for ever, with the Host entry and the host keys that it logs in with, and a watchdog.
  *
- * A tunnel that runs is changed on trial: the one that worked comes back by itself unless the new one works and a new
- * login over the admin connection has shown it. So the admin connection may go through the tunnel itself.
+ * A tunnel that runs is changed on trial (`trialValues`): the one that worked comes back by itself unless the new one works
+ * and, where the admin connection goes through the tunnel itself, a new login over it has shown that.
  */
-export class TunnelService extends RemoteComponent {
-  /** Names of the units: the service, and the watchdog's timer. */
-  public readonly units: [service: string, watchdog: string];
+export function tunnelService(args: TunnelServiceArgs): Part {
+  const { host, tunnel, login } = args;
+  const service = `ssh-tunnel-${tunnel}`;
+  const watchdog = `${service}-watchdog`;
+  const programs = programsOf(host, tunnel);
+  const timeoutSec = checked("number", args.timeoutSec ?? defaultTimeoutSec);
+  const checks = pulumi.all(args.checks).apply((all) => all.map((check) => checked("unitWord", check)));
 
-  constructor(name: string, args: TunnelServiceArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("TunnelService", name, opts);
-    const { host, tunnel, login } = args;
-    const service = `ssh-tunnel-${tunnel}`;
-    const watchdog = `${service}-watchdog`;
-    const programs = programsOf(host, tunnel);
-    const timeoutSec = checked("number", args.timeoutSec ?? 30);
-    const checks = pulumi.all(args.checks).apply((all) => all.map((check) => checked("unitWord", check)));
-    this.units = [`${service}.service`, `${watchdog}.timer`];
+  const units = pulumi
+    .all([
+      args.account,
+      args.fingerprint,
+      args.restartSec ?? keepAlivePresets.fast.restartSec,
+      args.restartMaxDelaySec ?? keepAlivePresets.fast.restartMaxDelaySec,
+      args.watchdogIntervalSec ?? 15,
+      checks,
+      pulumi.all(args.remoteForwards),
+    ])
+    .apply(([account, fingerprint, restartSec, maxDelay, intervalSec, checkFields, remoteForwards]) => {
+      const needsHome = account !== tunnelAccount(tunnel);
+      const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
+      return {
+        service: renderTunnelUnit({
+          description: `Reverse SSH tunnel ${tunnel}`,
+          account,
+          runtimeDirectory: service,
+          command: [
+            `${programs}/tunnel`,
+            service,
+            String(checked("number", maxDelay)),
+            ...remoteForwards.map((forward) => `-R ${forward}`),
+          ],
+          restartSec,
+          fingerprint,
+          needsHome,
+        }),
+        check: renderCheckUnit({
+          description,
+          environment: [
+            `CHECK_INTERVAL=${checked("number", intervalSec)}`,
+            `ACCOUNT=${checked("account", account)}`,
+          ],
+          runtimeDirectory: watchdog,
+          writable: `/run/${service}`, // to end the back-off of its restarts
+          command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
+          needsHome,
+        }),
+        timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
+      };
+    });
 
-    const units = pulumi
-      .all([
-        args.account,
-        args.fingerprint,
-        args.restartSec ?? keepAlivePresets.fast.restartSec,
-        args.restartMaxDelaySec ?? keepAlivePresets.fast.restartMaxDelaySec,
-        args.watchdogIntervalSec ?? 15,
-        checks,
-        pulumi.all(args.remoteForwards),
-      ])
-      .apply(([account, fingerprint, restartSec, maxDelay, intervalSec, checkFields, remoteForwards]) => {
-        const needsHome = account !== tunnelAccount(tunnel);
-        const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
-        return {
-          service: renderTunnelUnit({
-            description: `Reverse SSH tunnel ${tunnel}`,
-            account,
-            runtimeDirectory: service,
-            command: [
-              `${programs}/tunnel`,
-              service,
-              String(checked("number", maxDelay)),
-              ...remoteForwards.map((forward) => `-R ${forward}`),
-            ],
-            restartSec,
-            fingerprint,
-            needsHome,
-          }),
-          check: renderCheckUnit({
-            description,
-            environment: [
-              `CHECK_INTERVAL=${checked("number", intervalSec)}`,
-              `ACCOUNT=${checked("account", account)}`,
-            ],
-            runtimeDirectory: watchdog,
-            writable: `/run/${service}`, // to end the back-off of its restarts
-            command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
-            needsHome,
-          }),
-          timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
-        };
-      });
-
-    this.runOnTrial(
-      name,
-      {
-        host,
-        what: `the tunnel ${tunnel}`,
-        parts: [
-          {
-            script: "tunnelService",
-            values: {
-              ACCOUNT: checkedInput("account", args.account),
-              FILE: checked("file", login.file),
-              ALIAS: service,
-              FORWARDS: checks.apply((all) => all.join(" ")),
-              ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
-              KEYS: pulumi
-                .output(login.hostKeys)
-                .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
-              PROGRAMS: programs,
-              TUNNEL_PROGRAM: new Program("tunnel"),
-              NETWORK_PROGRAM: new Program("network"),
-              WATCHDOG_PROGRAM: new Program("watchdog"),
-              SERVICE: service,
-              SERVICE_UNIT: units.service,
-              CHECK_UNIT: units.check,
-              TIMER_UNIT: units.timer,
-              SECONDS_TO_WAIT: String(timeoutSec),
-              ...statusValues({
-                tunnel,
-                runtimeDirectory: watchdog,
-                textfileDirectory: args.textfileDirectory,
-              }),
-            },
-          },
-        ],
-      },
-      {
-        name: `tunnel-${tunnel}`,
-        seconds: Math.max(60, timeoutSec + 30),
-        ifRefused:
-          "if it is the change to the tunnel that prevents it, the host takes that back by itself within a minute",
-      },
-    );
-    this.registerOutputs({ units: this.units });
-  }
+  return {
+    script: "tunnelService",
+    values: {
+      ACCOUNT: checkedInput("account", args.account),
+      FILE: checked("file", login.file),
+      ALIAS: service,
+      FORWARDS: checks.apply((all) => all.join(" ")),
+      ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
+      KEYS: pulumi
+        .output(login.hostKeys)
+        .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
+      PROGRAMS: programs,
+      TUNNEL_PROGRAM: new Program("tunnel"),
+      NETWORK_PROGRAM: new Program("network"),
+      WATCHDOG_PROGRAM: new Program("watchdog"),
+      SERVICE: service,
+      SERVICE_UNIT: units.service,
+      CHECK_UNIT: units.check,
+      TIMER_UNIT: units.timer,
+      SECONDS_TO_WAIT: String(timeoutSec),
+      ...statusValues({
+        tunnel,
+        runtimeDirectory: watchdog,
+        textfileDirectory: args.textfileDirectory,
+      }),
+    },
+  };
 }
 
-/** The account that a tunnel has to itself, on both sides. */
-export function tunnelAccount(tunnel: string): string {
-  return `tunnel-${tunnel}`;
-}
+/** @see TunnelServiceArgs.timeoutSec */
+export const defaultTimeoutSec = 30;
 
 /**
  * Where the programs of a tunnel are installed. A folder called `bin` below /opt has the SELinux type bin_t, from which

@@ -1,19 +1,15 @@
 import { expect, test } from "vitest";
-import { Account } from "../components/index.ts";
-import { expectOneScript } from "./support/expectScript.ts";
-import { gate } from "./support/hosts.ts";
-import { record } from "../tools/mocks.ts";
+import { account, tunnelAccount } from "../components/account.ts";
+import { partOf } from "./support/partOf.ts";
 
-const args = { host: gate, account: "tunnel-nas", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
-
-test("an account is one script with its name, its group, its home and its shell", async () => {
-  expect.hasAssertions();
-  const recording = await record(() => new Account("nas-account", args));
-  expectOneScript(recording, {
-    component: ["Account", "nas-account"],
+test("an account is a part with its name, its group, its home and its shell", async () => {
+  const args = { account: "tunnel-nas", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
+  expect(await partOf(() => account(args))).toEqual({
     script: "account",
-    host: "gate (198.18.0.2)",
-    what: "the account tunnel-nas",
     values: { ACCOUNT: "tunnel-nas", GROUP: "ssh-tunnel", HOME_DIR: "/", LOGIN_SHELL: "/bin/sh" },
   });
+});
+
+test("a tunnel's account is named after it", () => {
+  expect(tunnelAccount("nas")).toBe("tunnel-nas");
 });

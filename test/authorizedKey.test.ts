@@ -1,73 +1,63 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import { Account, AuthorizedKey } from "../components/index.ts";
-import { expectOneScript, ownValues } from "./support/expectScript.ts";
-import { gate } from "./support/hosts.ts";
-import { record } from "../tools/mocks.ts";
+import { authorizedKey } from "../components/authorizedKey.ts";
+import type { AuthorizedKeyArgs } from "../components/authorizedKey.ts";
+import { partOf } from "./support/partOf.ts";
 
 const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-key";
-const args = {
-  host: gate,
+const args = () => ({
+  name: "nas-key",
   account: "alice",
   publicKey: pulumi.output("ssh-ed25519 AAAA tunnel-nas@nas"),
   options: ["restrict", "pty"],
-};
+});
+const valuesOf = async (changes: Partial<AuthorizedKeyArgs>) =>
+  (await partOf(() => authorizedKey({ ...args(), ...changes }))).values;
 
 describe("an authorized key", () => {
-  test("is one script with the line, whose comment says whose it is", async () => {
-    expect.hasAssertions();
-    const recording = await record(() => new AuthorizedKey("nas-key", args));
-    expectOneScript(recording, {
-      component: ["AuthorizedKey", "nas-key"],
+  test("is a part with the line, whose comment says whose it is", async () => {
+    expect(await partOf(() => authorizedKey(args()))).toEqual({
       script: "authorizedKey",
-      host: "gate (198.18.0.2)",
-      what: "the key in authorized_keys of alice",
       values: {
         ACCOUNT: "alice",
         LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
         MARKER: marker,
+        PERMITS: "",
         FILE: "",
-        KEEP: "no",
       },
     });
   });
 
-  test("that keeps what it permitted is settled by another, on the record of the first", async () => {
-    const recording = await record(() => {
-      const key = new AuthorizedKey("nas-key", { ...args, keepPermits: true });
-      new AuthorizedKey("nas-settled", { ...args, settles: key }, { dependsOn: [key] });
+  test("has its permits beside its line, one a line, since each of them is kept by itself", async () => {
+    const permits = ['permitlisten="[fd00::2]:2222"', 'permitlisten="*:@web@"', 'permitopen="127.0.0.1:*"'];
+    expect(await valuesOf({ permits })).toMatchObject({
+      LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
+      PERMITS: permits.join("\n"),
     });
-    const first = recording.command("nas-key-script");
-    const settled = recording.command("nas-settled-script");
-    expect(first.values).toMatchObject({ KEEP: "yes", RESOURCE: "nas-key-script" });
-    // Whatever the first kept is a reason for the second to run.
-    expect(settled.values).toEqual({ ...first.values, KEEP: "no", KEPT: "" });
-    expect(settled.script).toBe("authorizedKey");
-    expect(settled.waitsFor).toEqual(["nas-key-script"]);
-    expect([first, settled].map(({ inputs }) => "delete" in inputs)).toEqual([true, false]);
+  });
+
+  test.each([
+    "pty",
+    "permitopen=127.0.0.1:22",
+    'permitopen="127.0.0.1:22",pty',
+    'permitopen="127.0.0.1:22"\npermitopen="*:*"',
+    'permitopen="a b:22"',
+    'permitopen="a,b:22"',
+    'permitopen=""',
+    'command="id"',
+  ])("permits nothing but ports: %j", async (permit) => {
+    await expect(valuesOf({ permits: [permit] })).rejects.toThrow(
+      `${JSON.stringify(permit)} must be permitlisten or permitopen of one port`,
+    );
   });
 
   test("goes into the file that the settings name, where they name one", async () => {
-    const recording = await record(
-      () => new AuthorizedKey("nas-key", { ...args, file: "/etc/ssh/keys/nas" }),
-    );
-    expect(ownValues(recording.command("nas-key-script").values)).toMatchObject({
-      FILE: "/etc/ssh/keys/nas",
-    });
+    expect(await valuesOf({ file: "/etc/ssh/keys/nas" })).toMatchObject({ FILE: "/etc/ssh/keys/nas" });
   });
 
-  test("has a marker without spaces, whatever the resource is called", async () => {
-    const recording = await record(() => new AuthorizedKey("my nas", args));
-    expect(recording.command("my nas-script").values.MARKER).toBe(
-      "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/my%20nas",
-    );
-  });
-
-  test("waits for the account that it is told to wait for", async () => {
-    const recording = await record(() => {
-      const account = new Account("a", { host: gate, account: "x", group: "x", home: "/", shell: "/bin/sh" });
-      new AuthorizedKey("nas-key", args, { dependsOn: [account] });
+  test("has a marker without spaces, whatever it is called", async () => {
+    expect(await valuesOf({ name: "my nas" })).toMatchObject({
+      MARKER: "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/my%20nas",
     });
-    expect(recording.command("nas-key-script").waitsFor).toContain("a-script");
   });
 });

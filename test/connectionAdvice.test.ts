@@ -164,6 +164,16 @@ describe("the error hook", () => {
     expect(after).toBeLessThan(95);
   });
 
+  test("gives up later on a host whose trials take longer", async () => {
+    const host = { ...through, trialSec: 180 };
+    const confirming = (await failing(host, [refusedInside], { ifRefused: "it goes back" })).after;
+    expect(confirming).toBeGreaterThan(160);
+    expect(confirming).toBeLessThan(165);
+    const { after } = await failing(host, [refusedInside], { seconds: 5 });
+    expect(after).toBeGreaterThan(210);
+    expect(after).toBeLessThan(220);
+  });
+
   test("counts the time that each try takes", async () => {
     expect((await failing(through, [refusedInside], { seconds: 30, ifRefused: "it goes back" })).again).toBe(
       2,

@@ -1,10 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { FirewallPorts } from "../components/index.ts";
+import { FirewallPorts } from "../components/firewallPorts.ts";
 import { fingerprintOf } from "../components/remoteComponent.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
+import { promiseOf } from "./support/promiseOf.ts";
 import { record } from "../tools/mocks.ts";
+
+const token = "01234567-89ab-cdef-0123-456789abcdef";
 
 test("the firewall's ports are one script on trial with a port a line, known or not yet known", async () => {
   expect.hasAssertions();
@@ -51,4 +54,16 @@ test("a port for no network at all is refused, since nothing would say so in the
   await expect(
     record(() => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080, sources: [] }] })),
   ).rejects.toThrow("sources must be a list with at least one network");
+});
+
+test("a port that is no longer wanted stays open until another script has it closed, where that is asked for", async () => {
+  const recording = await record(
+    () => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080 }], keepsStale: true }),
+    false,
+    { firewallPorts: ({ CONFIRM }) => (CONFIRM === "yes" ? `token ${token}` : "") },
+  );
+  const both = ["change", "confirm"].map((run) => recording.command(`nas-firewall-${run}`).values.STALE);
+  expect(both).toEqual(["keep", "keep"]);
+  const { record: name, token: output } = recording.result.kept;
+  expect([name, await promiseOf(output)]).toEqual(["nas-firewall", token]);
 });

@@ -1,10 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import type { HealthCheckArgs } from "../components/index.ts";
-import { HealthCheck, KeyPair } from "../components/index.ts";
+import type { HealthCheckArgs } from "../components/healthCheck.ts";
+import { healthCheck, healthTimer } from "../components/healthCheck.ts";
 import { renderCheckUnit, renderPace, renderTimer } from "../components/render/systemdUnits.ts";
-import { expectOneScript, installed } from "./support/expectScript.ts";
-import { gate, nas } from "./support/hosts.ts";
+import { installed } from "./support/expectScript.ts";
+import { gate } from "./support/hosts.ts";
+import { partOf } from "./support/partOf.ts";
 import { record } from "../tools/mocks.ts";
 
 const args: HealthCheckArgs = {
@@ -16,24 +17,17 @@ const args: HealthCheckArgs = {
   ],
 };
 
-const valuesOf = async (changes: Partial<HealthCheckArgs> = {}) => {
-  const recording = await record(() => new HealthCheck("nas-health", { ...args, ...changes }));
-  return recording.command("nas-health-script").values;
-};
+const valuesOf = async (changes: Partial<HealthCheckArgs> = {}) =>
+  (await partOf(() => healthCheck({ ...args, ...changes }))).values;
 
 describe("the check of a tunnel from the public host", () => {
   test("is a list of its forwards for a service, and the timer that starts it, of all tunnels of the stack", async () => {
-    expect.hasAssertions();
-    const recording = await record(() => new HealthCheck("nas-health", args));
     const name = "ssh-tunnels-ssh-reverse-tunnel-dev-health";
     const programs = "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin";
     const lists = `/etc/ssh-reverse-tunnel/${name}`;
     const description = "Check of the reverse SSH tunnels of ssh-reverse-tunnel-dev";
-    expectOneScript(recording, {
-      component: ["HealthCheck", "nas-health"],
+    expect(await partOf(() => healthCheck(args))).toEqual({
       script: "healthCheck",
-      host: "gate (198.18.0.2)",
-      what: "the health check of nas",
       values: {
         TUNNEL: "nas",
         LISTS: lists,
@@ -57,7 +51,7 @@ describe("the check of a tunnel from the public host", () => {
         METRICS_FOLDER: "",
       },
     });
-    expect(recording.result.unit).toBe(`${name}.timer`);
+    expect((await record(healthTimer)).result).toBe(`${name}.timer`);
   });
 
   test("says the same of what is common to all tunnels of a stack, however often one is looked at", async () => {
@@ -95,13 +89,5 @@ describe("the check of a tunnel from the public host", () => {
     await expect(valuesOf({ textfileDirectory: "/srv/../etc" })).rejects.toThrow(
       "must be the absolute path of a folder",
     );
-  });
-
-  test("passes on to its script what it is told to wait for", async () => {
-    const recording = await record(() => {
-      const key = new KeyPair("key", { host: nas, account: "x", file: "x.key", comment: "x" });
-      new HealthCheck("nas-health", args, { dependsOn: [key] });
-    });
-    expect(recording.command("nas-health-script").waitsFor).toContain("key-script");
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { HostFacts } from "../components/index.ts";
+import { HostFacts } from "../components/hostFacts.ts";
 import { rootShells } from "../components/rootShell.ts";
 import { expectOneScript, ownValues } from "./support/expectScript.ts";
 import { gate, gateKeys, nas } from "./support/hosts.ts";

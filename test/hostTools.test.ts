@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { HostTools } from "../components/index.ts";
-import { toolFiles } from "../components/hostTools.ts";
+import { HostTools, toolFiles } from "../components/hostTools.ts";
 import { scriptLibrary, scriptNames } from "../components/remoteScript.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";

@@ -2,10 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { resolveForward } from "../components/forward.ts";
-import { HostFacts, KeyPair, RemotePorts } from "../components/index.ts";
+import { HostFacts } from "../components/hostFacts.ts";
+import { keyPair, publicKeyFrom } from "../components/keyPair.ts";
+import { portsFrom, remotePorts } from "../components/remotePorts.ts";
 import program from "../index.ts";
 import { hostile, recordOrError, shapeOf } from "./support/hostile.ts";
 import { gate, nas } from "./support/hosts.ts";
+import { onePart } from "./support/onePart.ts";
+import { promiseOf } from "./support/promiseOf.ts";
 import type { Answers } from "../tools/mocks.ts";
 import { hostKeysOf, publicKeyOf, record } from "../tools/mocks.ts";
 import { setConfig, usual } from "./support/settings.ts";
@@ -22,27 +26,27 @@ afterEach(() => setConfig({}));
 const run = () => pulumi.runtime.runInPulumiStack(() => Promise.resolve(program()));
 
 const key = publicKeyOf("nas.key", "tunnel-nas@nas");
+const keyLine = `key tunnel-nas/nas.key ${key}`;
+const keyAnd = (text: string) => `key tunnel-nas/nas.key ${text}`;
 const hostKeys = hostKeysOf("nas (198.18.0.3)").join("\n");
+
+const web = (text: string) => `port web ${text}`;
 
 const refused: [what: string, script: string, answers: string[]][] = [
   [
-    "as a public key, anything but one line of type, key and comment",
+    "as a public key, anything but a line with whose it is, type, key and comment",
     "keyPair",
     [
       "",
-      `${key}\n`,
-      `${key}\n# ${key}`,
-      `command="id" ${key}`,
-      `restrict,pty ${key}`,
-      `# ${key}`,
-      ` ${key}`,
-      "ssh-ed25519",
-      `${key}\r`,
-      "ssh-ed25519 AA,pty",
-      'ssh-ed25519 A"A',
-      "ssh-rsa AAAA",
-      "cert-authority ssh-ed25519",
-      `Welcome to nas! ${key}`,
+      key,
+      ` ${keyLine}`,
+      `Welcome to nas! ${keyLine}`,
+      `key alice/nas.key ${key}`,
+      `key tunnel-nas/other.key ${key}`,
+      `${keyLine}\n${keyAnd("")}`,
+      ...["", "ssh-ed25519", `${key}\r`, "ssh-ed25519 AA,pty", 'ssh-ed25519 A"A'].map(keyAnd),
+      ...[`command="id" ${key}`, `restrict,pty ${key}`, `# ${key}`, ` ${key}`].map(keyAnd),
+      ...["ssh-rsa AAAA", "cert-authority ssh-ed25519"].map(keyAnd),
     ],
   ],
   [
@@ -66,41 +70,39 @@ const refused: [what: string, script: string, answers: string[]][] = [
     ],
   ],
   [
-    "as ports, anything but those that were asked for, a line each",
+    "as a port for auto, anything but one of the range behind the name of its forward",
     "remotePorts",
     [
       "",
-      "ssh=2222",
-      "ssh=2222\nweb=",
-      "ssh=2222\nweb=0",
-      "ssh=2222\nweb=22",
-      "ssh=2222\nweb=NaN",
-      "ssh=2222\nweb=0x5000",
-      "ssh=2222\nweb=20000.5",
-      "ssh=2222\nweb= 20000",
-      "ssh=2222\nweb=30000",
-      "ssh=2222\nweb=20000=x",
-      "ssh=2223\nweb=20000",
-      "web=20000\nssh=2222",
-      "ssh=2222\nweb=20000\nweb=20001",
-      "ssh=2222\nweb=20000\n",
-      'ssh=2222\nweb=20000",permitopen="*:*',
+      "port ssh 2222",
+      "web 20000",
+      " port web 20000",
+      "Welcome to gate! port web 20000",
+      "port webs 20000",
+      "port web 20000\nport web 30000",
+      ...["", "0", "22", "30000", "NaN", "0x5000", "20000.5", " 20000", "020000", "2e4", "20000\r"].map(web),
+      ...["20000 x", "20000 20001", '20000",permitopen="*:*'].map(web),
     ],
   ],
 ];
 
+const portRange = { first: 20000, last: 29999 };
 const asked: Record<string, () => unknown> = {
-  keyPair: () => new KeyPair("x", { host: nas, account: "tunnel-nas", file: "x.key", comment: "x" }),
+  keyPair: () => {
+    const args = { account: "tunnel-nas", file: "nas.key", comment: "x" };
+    return promiseOf(publicKeyFrom(nas, onePart("x", nas, keyPair(args)).stdout, args));
+  },
   hostFacts: () => new HostFacts("x", { host: nas, needsServer: false }),
-  remotePorts: () =>
-    new RemotePorts("x", {
-      host: gate,
-      account: "tunnel-nas",
-      forwards: [
-        resolveForward("ssh", { remotePort: 2222, target: 22 }),
-        resolveForward("web", { remotePort: "auto", target: 80 }),
-      ],
-    }),
+  remotePorts: () => {
+    const forwards = [
+      resolveForward("ssh", { remotePort: 2222, target: 22 }),
+      resolveForward("web", { remotePort: "auto", target: 80 }),
+    ];
+    const starts = { web: pulumi.output(20000) };
+    const part = remotePorts({ account: "tunnel-nas", forwards, starts, portRange });
+    const ports = portsFrom(gate, onePart("x", gate, part).stdout, { forwards, portRange, starts });
+    return Promise.all(ports.map(promiseOf));
+  },
 };
 
 describe("of a host's answer is refused,", () => {
@@ -115,17 +117,23 @@ describe("of a host's answer is refused,", () => {
   });
 });
 
-const greeting = "Welcome to nas!\n\n* ssh-ed25519 AAAA\nssh=2300\n";
+const greeting = `Welcome to nas!\n\n* ssh-ed25519 AAAA\nport web 20001\n${keyAnd("ssh-ed25519 AAAA")}\n`;
+
+/** The keys of the tunnel and of the login back, which two hosts print. */
+const keys = `${keyLine}\nkey root/nas.key ${key}`;
+const usualAnswers: Record<string, string> = {
+  keyPair: keys,
+  hostFacts: hostKeys,
+  remotePorts: "port ssh 2222\nport web 20345",
+};
 
 test("what the admin's login shell prints before an answer is none of it", async () => {
-  const answers = (before: string): Answers => ({
-    keyPair: () => before + key,
-    hostFacts: () => before + hostKeys,
-    remotePorts: () => `${before}ssh=2222\nweb=20345`,
-  });
-  const values = async (before: string) =>
-    (await record(run, false, answers(before))).commands.map((command) => command.values);
-  expect(await values(greeting)).toEqual(await values(""));
+  const texts = async (before: string) => {
+    const answers = Object.entries(usualAnswers).map(([script, answer]) => [script, () => before + answer]);
+    const { commands } = await record(run, false, Object.fromEntries(answers) as Answers);
+    return commands.map(({ inputs }) => inputs.stdin);
+  };
+  expect(await texts(greeting)).toEqual(await texts(""));
 });
 
 /** A key that does not look like one, before the first that does, is a greeting: fewer of them is no other shape. */
@@ -133,11 +141,6 @@ const withFewerKeys = (shapes: string[]) =>
   shapes.map((shape) => shape.replace(/"KEYS":\[(\d+)(?:,\1)*\]/g, '"KEYS":[$1]'));
 
 describe("whatever a host answers, it adds no line and no option to a file of the other, with", () => {
-  const usualAnswers: Record<string, string> = {
-    keyPair: key,
-    hostFacts: hostKeys,
-    remotePorts: "ssh=2222\nweb=20345",
-  };
   test.each(Object.keys(usualAnswers))("%s", { timeout: 30_000 }, async (script) => {
     const shape = withFewerKeys(shapeOf(await record(run, false, { [script]: () => usualAnswers[script] })));
     let passed = 0;

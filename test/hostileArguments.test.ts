@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { hostile, type Leaf, leavesOf, recordOrError, shapeOf, withLeaf } from "./support/hostile.ts";
 import type { Recording } from "../tools/mocks.ts";
 import { record } from "../tools/mocks.ts";
-import { samples } from "./support/samples.ts";
+import { partSamples, samples } from "./support/samples.ts";
 
 // Whoever uses the components as a library passes by the check of the settings: each text among their arguments is
 // refused, or stands in its place and adds nothing beside it.
@@ -15,29 +15,34 @@ const runs = Number(process.env.RUNS ?? 6);
 /** Text that goes as it is to the provider, or that is a text for its reader alone. */
 const elsewhere = ["connection"];
 
+const all = { ...samples, ...partSamples };
+
 const texts = (args: object): Leaf[] =>
   leavesOf(args).filter(({ path }) => !path.some((key) => elsewhere.includes(String(key))));
 
 const build =
   (type: string, change: (args: object) => object = (args) => args) =>
   () =>
-    samples[type]!.make("x", change(samples[type]!.args()));
+    all[type]!.make("x", change(all[type]!.args()));
 
 /** Every text that the hosts get, and that names a resource. */
 const said = ({ commands, resources }: Recording) =>
-  [...commands.flatMap(({ values }) => Object.values(values)), ...resources.map(({ name }) => name)].join(
-    "\0",
-  );
+  [
+    ...commands
+      .flatMap(({ header, parts }) => [header, ...parts.map(({ values }) => values)])
+      .flatMap(Object.values<string>),
+    ...resources.map(({ name }) => name),
+  ].join("\0");
 
 /** Our own words, and not those of something that fell over. */
 const refusal =
   /must (be|not)|is not a valid (name|target|protocol|alias|remote port|listen address)|has no forward|no such file|NUL/;
 
 describe("a hostile text among the arguments is refused, or adds nothing beside itself, of", () => {
-  test.each(Object.keys(samples))("%s", { timeout: 60_000 }, async (type) => {
+  test.each(Object.keys(all))("%s", { timeout: 60_000 }, async (type) => {
     const usual = await record(build(type));
     const leaves: Leaf[] = [];
-    await record(() => void leaves.push(...texts(samples[type]!.args())));
+    await record(() => void leaves.push(...texts(all[type]!.args())));
     let refused = 0;
     for (const { path, text: usualText } of leaves) {
       const place = [type, ...path].join(".");
@@ -65,6 +70,6 @@ describe("a hostile text among the arguments is refused, or adds nothing beside 
 
 /** Those whose only texts are for readers. */
 const freeTexts = ["HostFacts", "InternalHost"];
-/** What these hold ready for others. */
+/** What these hold ready for others, or write in another form. */
 const handedOn =
-  /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|RemotePorts\.forwards\.0\.(target|protocol).*)$/;
+  /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|InternalHost\.trialSec|(healthCheck|tunnelService)\.host\.name|authorizedKey\.name)$/;

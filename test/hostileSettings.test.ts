@@ -9,7 +9,7 @@ import { hostile, leavesOf, shapeOf, withLeaf } from "./support/hostile.ts";
 import { hostKey } from "./support/hosts.ts";
 import { record, type RecordedCommand } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
-import { headerOf } from "../tools/scriptText.ts";
+import { functionsOf, headerOf } from "../tools/scriptText.ts";
 import { setConfig } from "./support/settings.ts";
 import { runScript, shells } from "./support/shells.ts";
 
@@ -310,11 +310,9 @@ describe("settings that are hostile as far as they may be", () => {
         const { commands } = recording;
         expect(shapeOf(recording)).toEqual(shape);
         expect(changes(settings)).toBeGreaterThan(15);
-        expect(new Set(commands.map(({ values }) => values.REVISION))).toEqual(new Set([settings.revision]));
-        const text = commands.map(printHeader).join("");
-        const expected = commands.flatMap(({ inputs }) =>
-          Object.values(headerOf(inputs.stdin as string).values),
-        );
+        expect(new Set(commands.map(({ header }) => header.REVISION))).toEqual(new Set([settings.revision]));
+        const text = commands.map(printValues).join("");
+        const expected = commands.flatMap((command) => headersIn(command).flatMap(Object.values<string>));
         for (const [name, shell] of shells) {
           expect(runScript(shell, text).stdout.split("\0").slice(0, -1), name).toEqual(expected);
         }
@@ -327,10 +325,20 @@ describe("settings that are hostile as far as they may be", () => {
   );
 });
 
-/** The header of what travels, and behind it the command that prints its values, each ended by NUL. */
-function printHeader({ inputs }: RecordedCommand): string {
-  const stdin = inputs.stdin as string;
-  const { values, rest } = headerOf(stdin);
-  const names = Object.keys(values).map((name) => `"$${name}"`);
-  return `${stdin.slice(0, -rest.length)}printf '%s\\0' ${names.join(" ")}\n`;
+/** What travels, in place of its last piece with commands that print the values of its header and its parts, each ended by NUL. */
+function printValues(command: RecordedCommand): string {
+  const stdin = command.inputs.stdin as string;
+  const [header, ...parts] = headersIn(command).map((values) => {
+    const names = Object.keys(values).map((name) => `"$${name}"`);
+    return `printf '%s\\0' ${names.join(" ")}\n`;
+  });
+  const calls = parts.map((print, index) => `values_${index + 1}\n${print}`);
+  const { rest } = functionsOf(headerOf(stdin).rest);
+  return [stdin.slice(0, -rest.length), header, ...calls].join("");
+}
+
+/** The values of its header, and those of each part. */
+function headersIn({ inputs }: RecordedCommand): Record<string, string>[] {
+  const { values, rest } = headerOf(inputs.stdin as string);
+  return [values, ...functionsOf(rest).functions];
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { InternalHost, KeyPair } from "../components/index.ts";
+import { InternalHost } from "../components/index.ts";
+import { keyPair } from "../components/keyPair.ts";
 import { rootShells } from "../components/rootShell.ts";
 import { nas, nasKeys } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
+import { onePart } from "./support/onePart.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const { connection } = nas;
@@ -27,7 +29,7 @@ describe("an internal host", () => {
   test("may be reached through its tunnel, which every script on it is told", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("nas", { connection, throughTunnel: "gate" });
-      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+      onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
       return host.throughTunnel;
     });
     expect(recording.result).toBe("gate");
@@ -41,16 +43,16 @@ describe("an internal host", () => {
   test("lets each script be root in the way that the look has found", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("strict", { connection });
-      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+      onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
     });
-    expect(recording.command("key-script").inputs.create).toBe(`${rootShells.at(-1)} apply`);
+    expect(recording.command("key").inputs.create).toBe(`${rootShells.at(-1)} apply`);
   });
 
   test("lets no other script run before the look and the tools", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("nas", { connection });
-      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+      onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
     });
-    expect(recording.command("key-script").waitsFor).toEqual(["nas-facts-script", "nas-tools-script"]);
+    expect(recording.command("key").waitsFor).toEqual(["nas-facts-script", "nas-tools-script"]);
   });
 });

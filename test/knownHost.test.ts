@@ -1,26 +1,18 @@
 import { expect, test } from "vitest";
-import { KnownHost } from "../components/index.ts";
-import { expectOneScript } from "./support/expectScript.ts";
-import { nas } from "./support/hosts.ts";
-import { record } from "../tools/mocks.ts";
+import { knownHost } from "../components/knownHost.ts";
+import { partOf } from "./support/partOf.ts";
 
-test("pinned host keys are one script with a line for each key", async () => {
-  expect.hasAssertions();
-  const recording = await record(
-    () =>
-      new KnownHost("nas-known-host", {
-        host: nas,
-        account: "tunnel-nas",
-        file: "nas.known_hosts",
-        alias: "gate",
-        hostKeys: ["ssh-ed25519 AAAA", "ssh-rsa BBBB"],
-      }),
+test("pinned host keys are a part with a line for each key", async () => {
+  const part = await partOf(() =>
+    knownHost({
+      account: "tunnel-nas",
+      file: "nas.known_hosts",
+      alias: "gate",
+      hostKeys: ["ssh-ed25519 AAAA", "ssh-rsa BBBB"],
+    }),
   );
-  expectOneScript(recording, {
-    component: ["KnownHost", "nas-known-host"],
+  expect(part).toEqual({
     script: "knownHost",
-    host: "nas (198.18.0.3)",
-    what: "the pinned host keys of gate",
     values: {
       ACCOUNT: "tunnel-nas",
       FILE: "nas.known_hosts",

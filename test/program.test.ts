@@ -57,12 +57,12 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 14 commands on the public host for a tunnel with two forwards and a return path, and 7 inside", async () => {
+  test("takes 7 commands on the public host for a tunnel with two forwards and a return path, and 4 inside", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
-    expect(on("198.18.0.2")).toBe(14);
-    expect(on("198.18.0.3")).toBe(7);
-    expect(commands).toHaveLength(21);
+    expect(on("198.18.0.2")).toBe(7);
+    expect(on("198.18.0.3")).toBe(4);
+    expect(commands).toHaveLength(11);
   });
 
   test("takes no more commands for more forwards", async () => {
@@ -75,18 +75,41 @@ describe("the program", () => {
       publicHosts,
       internalHosts: { nas: { ...internalHosts.nas, forwards } },
     });
-    expect(commands).toHaveLength(21);
+    expect(commands).toHaveLength(11);
   });
 
   test("gives every script the revision", async () => {
     const { commands } = await deploy(everything());
-    expect(new Set(commands.map(({ values }) => values.REVISION))).toEqual(new Set(["7"]));
+    expect(new Set(commands.map(({ header }) => header.REVISION))).toEqual(new Set(["7"]));
   });
 
   test("gives every script the stack's id", async () => {
     const { commands } = await deploy(everything());
-    expect(new Set(commands.map(({ values }) => values.STACK_ID))).toEqual(new Set(["0123456789abcdef"]));
+    expect(new Set(commands.map(({ header }) => header.STACK_ID))).toEqual(new Set(["0123456789abcdef"]));
   });
+
+  test.each([
+    [8, "60"],
+    [9, "120"],
+    [18, "120"],
+    [19, "180"],
+  ])(
+    "gives trials on one public and %i internal hosts %s seconds, since a confirmation waits for its turn",
+    async (count, seconds) => {
+      const { publicHosts, internalHosts } = smallest();
+      const host = (index: number) => ({
+        ...internalHosts.nas,
+        address: `198.18.1.${index}`,
+        forwards: { ssh: { remotePort: 3000 + index, target: 22 } },
+      });
+      const many = Object.fromEntries(
+        Array.from({ length: count }, (_, index) => [`n${index}`, host(index)]),
+      );
+      const { commands } = await deploy({ publicHosts, internalHosts: many });
+      const trials = commands.flatMap(({ header, parts }) => [header, ...parts.map(({ values }) => values)]);
+      expect(new Set(trials.flatMap(({ TRIAL_SECONDS = [] }) => TRIAL_SECONDS))).toEqual(new Set([seconds]));
+    },
+  );
 
   test("goes through sudo exactly where the admin is not root", async () => {
     const { commands } = await deploy(everything());
@@ -99,10 +122,10 @@ describe("the program", () => {
 
   test("reaches an internal host through its tunnel exactly where the settings say so", async () => {
     const { commands } = await deploy(everything());
-    const through = commands.filter(({ values }) => values.HOST === "nas (through its tunnel to gate)");
+    const through = commands.filter(({ header }) => header.HOST === "nas (through its tunnel to gate)");
     const proxied = commands.filter(({ inputs }) => "proxy" in (inputs.connection as object));
     expect(proxied).toEqual(through);
-    expect(through).toHaveLength(7);
+    expect(through).toHaveLength(5);
     for (const { inputs } of through) {
       expect(inputs.connection).toMatchObject({
         host: "127.0.0.1",

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { KeyPair, PublicHost } from "../components/index.ts";
+import { PublicHost } from "../components/index.ts";
+import { keyPair } from "../components/keyPair.ts";
 import { rootShells } from "../components/rootShell.ts";
 import { gate, gateKeys } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
+import { onePart } from "./support/onePart.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 const { connection } = gate;
@@ -49,9 +51,9 @@ describe("a public host", () => {
     const user = { connection: { ...connection, user: "admin" } };
     const recording = await record(() => {
       const { host } = new PublicHost("strict", user);
-      new KeyPair("key", { host, account: "x", file: "x.key", comment: "x" });
+      onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
     });
-    for (const name of ["key-script", "strict-server-change", "strict-server-confirm"]) {
+    for (const name of ["key", "strict-server-change", "strict-server-confirm"]) {
       expect(recording.command(name).inputs.create).toBe(`${rootShells.at(-1)} apply`);
     }
   });

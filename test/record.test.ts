@@ -60,7 +60,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
 
 /** Never shorter: a record may be as old as the host. `text` is no entry, but what a rollback does. */
 const kinds =
-  "auto created dir drop_in file findings firewalld group home key line mask newline pace port restart seport settings time ufw unit user";
+  "auto created dir drop_in file findings firewalld group home key line mask newline pace permit port restart seport settings stale time ufw unit user";
 
 test("every kind of entry that a version has written can be undone by those after it", () => {
   const undone = scriptNames()

@@ -1,30 +1,32 @@
+import type * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import { Account } from "../components/index.ts";
-import { fingerprintOf, RemoteComponent } from "../components/remoteComponent.ts";
+import { account } from "../components/account.ts";
+import { fingerprintOf, RemoteComponent, trialValues } from "../components/remoteComponent.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
+import { onePart } from "./support/onePart.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 interface Changes {
-  seconds?: number;
-  ifRefused?: string;
+  trialSec?: number;
   values?: Record<string, string>;
   revision?: string;
-  dependsOn?: RemoteComponent[];
+  dependsOn?: pulumi.Resource[];
 }
 
 class OnTrial extends RemoteComponent {
-  constructor(name: string, { seconds, ifRefused, values, revision, dependsOn }: Changes = {}) {
+  constructor(name: string, { trialSec, values, revision, dependsOn }: Changes = {}) {
     super("OnTrial", name, { dependsOn });
     this.runOnTrial(
       name,
       {
-        host: { ...gate, revision },
+        host: { ...gate, revision, trialSec },
         what: "a change",
         parts: [{ script: "sshServer", values: { ADMIN: "root", ...values } }],
       },
-      { name: "x", seconds, ifRefused },
+      "x",
+      "sshd",
     );
     this.registerOutputs({});
   }
@@ -48,30 +50,34 @@ describe("a change on trial", () => {
     );
   });
 
-  test("comes back after the time that it is given", async () => {
-    const { commands } = await deploy({ seconds: 150 });
+  test("comes back after the time that its host is given", async () => {
+    const { commands } = await deploy({ trialSec: 150 });
     expect(commands.map(({ values }) => values.TRIAL_SECONDS)).toEqual(["150", "150"]);
   });
 
-  test("is doubtful only as it is confirmed, and only where it can shut out the admin", async () => {
-    const limits = async (changes: Changes) =>
-      (await deploy(changes)).commands.map(
-        ({ inputs }) => (inputs.connection as { dialErrorLimit: number }).dialErrorLimit,
-      );
-    expect(await limits({})).toEqual([10, 10]);
-    expect(await limits({ ifRefused: "it goes back by itself" })).toEqual([10, 2]);
+  test("is doubtful only as it is confirmed, since it may have shut out the admin", async () => {
+    const { commands } = await deploy();
+    expect(
+      commands.map(({ inputs }) => (inputs.connection as { dialErrorLimit: number }).dialErrorLimit),
+    ).toEqual([10, 2]);
+  });
+
+  test("takes no less time than the change itself, and no less than its host is given", () => {
+    const seconds = (trialSec: number | undefined, least: number) =>
+      trialValues({ ...gate, trialSec }, "x", "now", least).TRIAL_SECONDS;
+    expect([seconds(undefined, 0), seconds(undefined, 150), seconds(180, 150)]).toEqual(["60", "150", "180"]);
   });
 
   test("waits, both times, for what it is told to wait for", async () => {
     const { commands } = await record(() => {
-      const account = new Account("a", { host: gate, account: "x", group: "x", home: "/", shell: "/bin/sh" });
-      new OnTrial("gate-x", { dependsOn: [account] });
+      const part = account({ account: "x", group: "x", home: "/", shell: "/bin/sh" });
+      new OnTrial("gate-x", { dependsOn: [onePart("a", gate, part)] });
     });
     expect(
       Object.fromEntries(commands.slice(1).map(({ name, waitsFor }) => [name, waitsFor.sort()])),
     ).toEqual({
-      "gate-x-change": ["a-script"],
-      "gate-x-confirm": ["a-script", "gate-x-change"],
+      "gate-x-change": ["a"],
+      "gate-x-confirm": ["a", "gate-x-change"],
     });
   });
 

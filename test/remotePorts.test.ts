@@ -3,10 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { ForwardArgs } from "../components/index.ts";
-import { RemotePorts } from "../components/index.ts";
+import type { Forward } from "../components/forward.ts";
 import { resolveForward } from "../components/forward.ts";
-import { expectOneScript, ownValues } from "./support/expectScript.ts";
+import {
+  checkedRange,
+  portInVisit,
+  portsFrom,
+  randomStarts,
+  remotePorts,
+} from "../components/remotePorts.ts";
 import { gate } from "./support/hosts.ts";
+import { onePart } from "./support/onePart.ts";
 import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 import { ourScript, runScript, shells } from "./support/shells.ts";
@@ -14,65 +21,69 @@ import { ourScript, runScript, shells } from "./support/shells.ts";
 const ssh = resolveForward("ssh", { remotePort: 2222, target: 22 });
 const auto = (args: Partial<ForwardArgs> = {}) =>
   resolveForward("web", { remotePort: "auto", target: 80, ...args });
-const args = { host: gate, account: "tunnel-nas" };
+const portRange = { first: 20000, last: 29999 };
+
+/** Their part, and the ports that come of what it prints, as a tunnel has them. */
+const look = (forwards: Forward[], range = portRange) => {
+  const starts = randomStarts(forwards, range, (forward) => `nas-port-${forward}`, {});
+  const part = remotePorts({ account: "tunnel-nas", forwards, starts, portRange: range });
+  const ports = portsFrom(gate, onePart("nas-ports", gate, part).stdout, {
+    forwards,
+    portRange: range,
+    starts,
+  });
+  return Promise.all(ports.map(promiseOf));
+};
 
 describe("remote ports", () => {
-  test("that the settings name are one script with name, address and port a line", async () => {
-    expect.hasAssertions();
+  test("that the settings name are a part with name, address and port a line", async () => {
     const all = resolveForward("web", { remotePort: 8080, target: 80, listen: "all" });
-    const recording = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, all] }));
-    expectOneScript(recording, {
-      component: ["RemotePorts", "nas-ports"],
-      script: "remotePorts",
-      host: "gate (198.18.0.2)",
-      what: "the ports of the forwards",
-      values: { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222\nweb * 8080" },
-    });
+    const recording = await record(() => look([ssh, all]));
+    expect(recording.command("nas-ports").parts).toEqual([
+      {
+        script: "remotePorts",
+        values: { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222\nweb * 8080" },
+      },
+    ]);
   });
 
   test("that are chosen begin at a random place of the range, which is a resource and so stays", async () => {
-    const recording = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, auto()] }));
-    expect(recording.childrenOf(recording.component("RemotePorts", "nas-ports"))).toEqual([
-      "Command nas-ports-script",
-      "RandomInteger nas-ports-web",
-    ]);
-    expect(recording.resources.find(({ name }) => name === "nas-ports-web")?.inputs).toEqual({
+    const recording = await record(() => look([ssh, auto()]));
+    const resources = recording.resources.map(({ name }) => name);
+    expect(resources.sort()).toEqual(["nas-port-web", "nas-ports"]);
+    expect(recording.resources.find(({ name }) => name === "nas-port-web")?.inputs).toEqual({
       min: 20000,
       max: 29999,
     });
-    expect(recording.command("nas-ports-script").values.FORWARDS).toBe(
+    expect(recording.command("nas-ports").values.FORWARDS).toBe(
       "ssh 127.0.0.1 2222\nweb 127.0.0.1 auto 20345 20000 29999",
     );
   });
 
   test("are chosen from the public host's range", async () => {
-    const portRange = { first: 3000, last: 3999 };
-    const recording = await record(
-      () => new RemotePorts("nas-ports", { ...args, forwards: [auto({ listen: "198.18.0.2" })], portRange }),
-    );
-    expect(ownValues(recording.command("nas-ports-script").values)).toMatchObject({
-      FORWARDS: "web 198.18.0.2 auto 3345 3000 3999",
-    });
+    const forwards = [auto({ listen: "198.18.0.2" })];
+    const recording = await record(() => look(forwards, { first: 3000, last: 3999 }));
+    expect(recording.command("nas-ports").values.FORWARDS).toBe("web 198.18.0.2 auto 3345 3000 3999");
+    expect(recording.result).toEqual([3345]);
   });
 
-  test("are chosen from no range that ends before it begins", async () => {
-    const portRange = { first: 3000, last: 2999 };
-    await expect(
-      record(() => new RemotePorts("nas-ports", { ...args, forwards: [auto()], portRange })),
-    ).rejects.toThrow("the portRange of gate must not end at 2999, before its first port 3000");
+  test("are chosen from no range that ends before it begins", () => {
+    expect(() => checkedRange("gate", { first: 3000, last: 2999 })).toThrow(
+      "the portRange of gate must not end at 2999, before its first port 3000",
+    );
+    expect(checkedRange("gate")).toEqual(portRange);
   });
 
   test("are what the host answered, or what the settings say", async () => {
-    const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards: [ssh, auto()] }));
-    expect(await promiseOf(result.portOf(ssh))).toBe(2222);
-    expect(await promiseOf(result.portOf(auto()))).toBe(20345);
+    expect((await record(() => look([ssh, auto()]))).result).toEqual([2222, 20345]);
   });
 
   test("are known in a preview where the settings name them", async () => {
-    const forwards = [ssh, auto()];
-    const { result } = await record(() => new RemotePorts("nas-ports", { ...args, forwards }), true);
-    expect(await promiseOf(result.portOf(ssh))).toBe(2222);
-    expect(await promiseOf(result.portOf(auto()))).toBeUndefined();
+    expect((await record(() => look([ssh, auto()]), true)).result).toEqual([2222, undefined]);
+  });
+
+  test("are known in the visit that finds them by the name of their forward", () => {
+    expect([ssh, auto()].map(portInVisit)).toEqual(["2222", "@web@"]);
   });
 });
 
@@ -90,7 +101,7 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
   test("takes a listener of the tunnel's account for its own, whether or not a process is seen to have it", () => {
     for (const seen of ['users:(("sshd",pid=999999999,fd=7)) ', ""]) {
       const { stdout, stderr } = check(`${seen}uid:999 ino:26868444 sk:baa cgroup:/ <->`);
-      expect(stdout, stderr).toContain("ssh=2222");
+      expect(stdout, stderr).toContain("port ssh 2222\n");
     }
   });
 

@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import type { Host } from "../components/index.ts";
 import type { RemoteScriptArgs } from "../components/remoteScript.ts";
 import { hostLabel } from "../components/host.ts";
-import { ownerId, remoteScript } from "../components/remoteScript.ts";
+import { keptBy, ownerId, remoteScript } from "../components/remoteScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
-import { headerOf, parseScript, partText } from "../tools/scriptText.ts";
+import { headerOf, parseCommand, partText } from "../tools/scriptText.ts";
 
 const args = { what: "the firewall", parts: [{ script: "firewallPorts", values: { PORTS: "8080" } }] };
 
@@ -30,7 +30,7 @@ describe("a remote script", () => {
 
   test("has no inputs but the connection, three short command lines, its text, and where its messages go", async () => {
     const { inputs } = await commandOn(gate);
-    expect({ ...inputs, stdin: parseScript(inputs.stdin as string) }).toEqual({
+    expect({ ...inputs, stdin: parseCommand(inputs.stdin as string) }).toEqual({
       ...applyAndRemove("sh -s --"),
       connection: {
         host: "198.18.0.2",
@@ -42,16 +42,15 @@ describe("a remote script", () => {
         perDialTimeout: 15,
       },
       stdin: {
-        script: "firewallPorts",
-        values: {
+        common: {
           HOST: "gate (198.18.0.2)",
           OWNER: "ssh-reverse-tunnel-dev",
           STACK_ID: "",
           RESOURCE: "nas-script",
           WHAT: "the firewall",
           REVISION: "",
-          PORTS: "8080",
         },
+        parts: args.parts,
       },
       addPreviousOutputInEnv: false,
       logging: "stderr",
@@ -117,6 +116,49 @@ describe("a remote script", () => {
     expect(values.HOST).toBe("nas (through its tunnel to gate)");
     const { result } = await record(() => promiseOf(hostLabel(nas)));
     expect(result).toBe("nas (198.18.0.3)");
+  });
+});
+
+describe("a script that keeps what is stale", () => {
+  const uuid = "01234567-89ab-cdef-0123-456789abcdef";
+  const settled = async (printed: string, preview = false) => {
+    const recording = await record(
+      () => {
+        const one = remoteScript("one *", { host: gate, ...args, keepsStale: true }, {});
+        const other = remoteScript("other", { host: gate, ...args, keepsStale: true }, {});
+        const settles = [keptBy("one *", one.stdout), keptBy("other", other.stdout)];
+        remoteScript("settle", { host: gate, ...args, settles, undoes: ["settle", "one *"] }, {});
+      },
+      preview,
+      { firewallPorts: ({ RESOURCE }) => (RESOURCE === "other" ? printed : "") },
+    );
+    return recording.commands.map(({ header }) => header);
+  };
+
+  test("says so, and another knows its record and its token", async () => {
+    const [one, , settle] = await settled(`Welcome!\ntoken ${uuid}`);
+    expect(one).toMatchObject({ STALE: "keep", RESOURCE: "one%20%2A" });
+    expect(settle).toMatchObject({ SETTLES: "one%20%2A other", TOKENS: ` ${uuid}` });
+    expect(settle).not.toHaveProperty("STALE");
+  });
+
+  test.each(["", "token", `token ${uuid}x`, `x token ${uuid}`, "token '; id #", "token ../../x"])(
+    "has no token where it prints %j",
+    async (printed) => {
+      expect((await settled(printed)).at(-1)).toMatchObject({ TOKENS: " " });
+    },
+  );
+
+  test("leaves the other known in the preview of a first deployment", async () => {
+    expect((await settled("", true)).at(-1)).toMatchObject({ TOKENS: " " });
+  });
+
+  test("may be removed by another, which knows the records in the order in which they go", async () => {
+    expect((await settled("")).map(({ RECORDS }) => RECORDS)).toEqual([
+      undefined,
+      undefined,
+      "settle one%20%2A",
+    ]);
   });
 });
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { ReverseTunnelArgs } from "../components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
-import { ownValues } from "./support/expectScript.ts";
+import { fingerprintOf } from "../components/remoteComponent.ts";
 import { bothEnds, gate, gateKeys, nas, nasKeys } from "./support/hosts.ts";
+import type { Answers, Recording } from "../tools/mocks.ts";
 import { publicKeyOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
@@ -13,81 +14,75 @@ const forwards = {
   web: { remotePort: "auto", target: 8080 },
 } as const;
 const returnPath = [{ from: "alice", to: "bob" }];
+const open = { remotePort: 8080, target: 80, listen: "all" } as const;
+const withOpen = { forwards: { ...forwards, open } };
 
 const tunnel = (changes: Changes = {}, name = "nas", throughTunnel?: string) =>
   new ReverseTunnel(name, { ...bothEnds(throughTunnel), forwards, ...changes });
 
-const deploy = (changes: Changes = {}) => record(() => tunnel(changes));
+const deploy = (changes: Changes = {}, answers: Answers = {}) =>
+  record(() => tunnel(changes), false, answers);
 
-const valuesOf = async (command: string, changes: Changes = {}) =>
-  ownValues((await deploy(changes)).command(command).values);
+/** The same where Pulumi comes through the tunnel itself. */
+const through = (changes: Changes = {}) => record(() => tunnel(changes, "nas", "gate"));
 
-describe("a tunnel's parts", () => {
+/** The values of the only part with that script in a stage. */
+const partOf = async (stage: string, script: string, changes: Changes = {}) =>
+  (await deploy(changes)).command(stage).part(script);
+
+/** Those of the tunnel, and not of the hosts, each with its parts. */
+const stagesOf = (recording: Recording) =>
+  Object.fromEntries(
+    recording.commands
+      .filter(({ name }) => !/-(facts|tools|server)-/.test(name))
+      .map(({ name, address, parts }) => [
+        `${name} ${address === gate.connection.host ? "outside" : "inside"}`,
+        parts.map(({ script }) => script).join(" "),
+      ]),
+  );
+
+describe("a tunnel's stages", () => {
   test("are what it needs on both sides and nothing else", async () => {
     const recording = await deploy();
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toEqual([
-      "Account nas-internal-account",
-      "Account nas-on.gate-account",
-      "AuthorizedKey nas-on.gate-authorized-key",
-      "AuthorizedKey nas-on.gate-settled-key",
-      "HealthCheck nas-on.gate-health",
-      "KeyPair nas-on.gate-key",
-      "RemotePorts nas-on.gate-remote-ports",
-      "SelinuxPorts nas-on.gate-selinux-ports.2222.auto",
-      "TunnelCheck nas-on.gate-check",
-      "TunnelService nas-service",
+      "Command nas-on.gate-admit",
+      "Command nas-on.gate-settle",
+      "Command nas-prepare",
+      "Command nas-start",
+      "RandomInteger nas-on.gate-port-web",
     ]);
-  });
-
-  test("are on the public host the account, its ports, its key and its checks", async () => {
-    const recording = await deploy({ returnPath });
-    const on = (address: string) =>
-      recording.commands
-        .filter((command) => command.address === address)
-        .map(({ name }) => name)
-        .sort();
-    expect(on("198.18.0.2")).toEqual([
-      "gate-facts-script",
-      "gate-server-change",
-      "gate-server-confirm",
-      "gate-tools-script",
-      "nas-on.gate-account-script",
-      "nas-on.gate-authorized-key-script",
-      "nas-on.gate-check-script",
-      "nas-on.gate-health-script",
-      "nas-on.gate-remote-ports-script",
-      "nas-on.gate-return-alice.nas-client-config-script",
-      "nas-on.gate-return-alice.nas-key-script",
-      "nas-on.gate-return-alice.nas-known-host-script",
-      "nas-on.gate-selinux-ports.2222.auto-script",
-      "nas-on.gate-settled-key-script",
-    ]);
-    expect(on("198.18.0.3")).toEqual([
-      "nas-facts-script",
-      "nas-internal-account-script",
-      "nas-on.gate-key-script",
-      "nas-on.gate-return-alice.nas-authorized-key-script",
-      "nas-service-change",
-      "nas-service-confirm",
-      "nas-tools-script",
-    ]);
-  });
-
-  test("include the firewall only for the ports that others may reach", async () => {
-    const web = { remotePort: 8080, target: 80, listen: "all" };
-    const values = await valuesOf("nas-on.gate-firewall-ports.8080-change", {
-      forwards: { ...forwards, web },
+    expect(stagesOf(recording)).toEqual({
+      "nas-prepare inside": "account keyPair",
+      "nas-on.gate-admit outside": "account remotePorts selinuxPorts authorizedKey",
+      "nas-start inside": "tunnelService",
+      "nas-on.gate-settle outside": "healthCheck tunnelCheck",
     });
-    expect(values.PORTS).toBe("8080");
   });
 
-  test("open each of these to the networks and at the address that its forward has", async () => {
-    const web = { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24", "fd00::/8"] };
+  test("have a part for each login and, for ports that others may reach, the firewall between them", async () => {
+    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
+    const recording = await deploy({ ...withOpen, returnPath: paths });
+    expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toContain(
+      "FirewallPorts nas-on.gate-firewall-ports",
+    );
+    expect(stagesOf(recording)).toEqual({
+      "nas-prepare inside": "account keyPair",
+      "nas-on.gate-admit outside": "account remotePorts selinuxPorts authorizedKey",
+      "nas-on.gate-firewall-ports-change outside": "firewallPorts",
+      "nas-on.gate-firewall-ports-confirm outside": "firewallPorts",
+      "nas-on.gate-login-keys outside": "keyPair keyPair",
+      "nas-start inside": "authorizedKey authorizedKey tunnelService",
+      "nas-on.gate-settle outside": "knownHost clientConfig knownHost clientConfig healthCheck tunnelCheck",
+    });
+  });
+
+  test("open each port to the networks and at the address that its forward has, and no others", async () => {
+    const web = { ...open, sources: ["203.0.113.0/24", "fd00::/8"] };
     const api = { remotePort: 8081, target: 81, listen: "198.18.0.2" };
-    const values = await valuesOf("nas-on.gate-firewall-ports.8080.8081-change", {
+    const { PORTS } = await partOf("nas-on.gate-firewall-ports-change", "firewallPorts", {
       forwards: { ...forwards, web, api },
     });
-    expect(values.PORTS?.split("\n")).toEqual([
+    expect(PORTS?.split("\n")).toEqual([
       "8080 from others",
       "8080 from 203.0.113.0/24",
       "8080 from fd00::/8",
@@ -96,117 +91,211 @@ describe("a tunnel's parts", () => {
   });
 
   test("let nothing listen for some networks before the firewall keeps the others out", async () => {
-    const web = { remotePort: 8080, target: 80, listen: "all" };
     const waitsFor = async (changes: object) =>
-      (await deploy({ forwards: { ...forwards, web: { ...web, ...changes } } })).command("nas-service-change")
+      (await deploy({ forwards: { ...forwards, web: { ...open, ...changes } } })).command("nas-start")
         .waitsFor;
-    const firewall = "nas-on.gate-firewall-ports.8080-confirm";
+    const firewall = "nas-on.gate-firewall-ports-confirm";
     expect(await waitsFor({ sources: ["203.0.113.0/24"] })).toContain(firewall);
     expect(await waitsFor({})).not.toContain(firewall);
   });
 
-  test("include no account of its own where one of the host runs it", async () => {
+  test("include no account of the tunnel's own where one of the host runs it", async () => {
     const recording = await deploy({ account: "robot" });
-    const tunnelParts = recording.childrenOf(recording.component("ReverseTunnel", "nas"));
-    expect(tunnelParts).not.toContain("Account nas-internal-account");
-    expect(ownValues(recording.command("nas-on.gate-key.robot-script").values)).toEqual({
+    expect(stagesOf(recording)).toMatchObject({ "nas-prepare inside": "keyPair" });
+    expect(recording.command("nas-prepare").part("keyPair")).toEqual({
       ACCOUNT: "robot",
       FILE: "nas.key",
       COMMENT: "robot@nas",
     });
-    const { values } = recording.command("nas-service-change");
+    const values = recording.command("nas-start").part("tunnelService");
     expect(values.ACCOUNT).toBe("robot");
     expect(values.SERVICE_UNIT).toContain("\nUser=robot\n");
     expect(values.CHECK_UNIT).toContain(" ACCOUNT=robot\n");
-    expect(recording.command("nas-on.gate-account-script").values.ACCOUNT).toBe("tunnel-nas");
+    expect(recording.command("nas-on.gate-admit").part("account").ACCOUNT).toBe("tunnel-nas");
   });
-});
 
-describe("what a tunnel has once for all ports", () => {
-  const names = async (changes: Changes) => (await deploy(changes)).commands.map(({ name }) => name);
-
-  test("is another resource for other ports, so that the old one goes when the new one works", async () => {
-    const open = (remotePort: number | "auto") => ({ remotePort, target: 80, listen: "all" });
-    const some = await names({
-      forwards: { a: open("auto"), b: open(3000), c: open(2000), d: open("auto") },
+  test("know the ports before they are chosen where they are part of the same visit", async () => {
+    const recording = await deploy();
+    const admit = recording.command("nas-on.gate-admit");
+    expect(admit.part("remotePorts")).toEqual({
+      ACCOUNT: "tunnel-nas",
+      FORWARDS: "ssh 127.0.0.1 2222\nweb 127.0.0.1 auto 20345 20000 29999",
     });
-    expect(some.filter((name) => /selinux|firewall/.test(name)).sort()).toEqual([
-      "nas-on.gate-firewall-ports.2000.3000.auto-change",
-      "nas-on.gate-firewall-ports.2000.3000.auto-confirm",
-      "nas-on.gate-selinux-ports.2000.3000.auto-script",
-    ]);
-    const others = await names({ forwards: { b: open(3000), c: open(2001) } });
-    expect(some.filter((name) => /selinux|firewall/.test(name) && others.includes(name))).toEqual([]);
-  });
-
-  test("is the same whatever the order of the forwards, and wherever they lead", async () => {
-    const [a, b] = [
-      { remotePort: 2000, target: 80, listen: "all" },
-      { remotePort: 3000, target: 81, listen: "all" },
-    ];
-    const one = await names({ forwards: { a, b } });
-    expect((await names({ forwards: { b: { ...b, target: 443 }, a } })).sort()).toEqual(one.sort());
-  });
-});
-
-describe("a tunnel that another account comes to run", () => {
-  const of = async (account?: string) => (await deploy({ account })).commands.map(({ name }) => name);
-
-  test("has another key, so that the old one goes when the new one works, and nothing else by another name", async () => {
-    const [own, robot, other] = [await of(), await of("robot"), await of("other")];
-    expect(robot.filter((name) => !own.includes(name)).sort()).toEqual([
-      "nas-on.gate-authorized-key.robot-script",
-      "nas-on.gate-key.robot-script",
-      "nas-on.gate-settled-key.robot-script",
-    ]);
-    expect(robot.filter((name) => !other.includes(name))).toHaveLength(3);
-  });
-
-  test("has a line of its own in the file with the keys", async () => {
-    const markerOf = async (name: string, changes?: Changes) => (await valuesOf(name, changes)).MARKER;
-    expect(await markerOf("nas-on.gate-authorized-key.robot-script", { account: "robot" })).not.toBe(
-      await markerOf("nas-on.gate-authorized-key-script"),
+    expect(admit.part("selinuxPorts")).toEqual({ PORTS: "2222\n@web@", INSTALL_PACKAGE: "yes" });
+    expect(recording.command("nas-start").part("tunnelService").SERVICE_UNIT).toContain(
+      " -R 127.0.0.1:2222:127.0.0.1:22 -R 127.0.0.1:20345:127.0.0.1:8080\n",
     );
   });
 });
 
-describe("a tunnel that moves to another public host", () => {
-  const on = async (publicHost: string) => {
-    const { commands } = await record(() => {
-      const web = { remotePort: 8080, target: 80, listen: "all" };
-      return new ReverseTunnel("nas", {
-        internalHost: new InternalHost("nas", { connection: nas.connection }),
-        publicHost: new PublicHost(publicHost, { connection: { ...gate.connection, host: "198.18.0.9" } }),
-        forwards: { ...forwards, web },
-        returnPath,
-      });
-    });
-    const names = (address: string) =>
-      commands.filter((command) => command.address === address).map(({ name }) => name);
-    return { outside: names("198.18.0.9"), inside: names("198.18.0.3") };
-  };
+describe("what is on record", () => {
+  const recordsIn = (recording: Recording) =>
+    Object.fromEntries(
+      recording.commands
+        .filter(({ name }) => !/-(facts|tools|server)-/.test(name))
+        .map(({ name, header, inputs }) => {
+          const { RESOURCE, STALE, SETTLES, RECORDS } = header;
+          return [name, { RESOURCE, STALE, SETTLES, RECORDS, removes: "delete" in inputs }];
+        }),
+    );
+  const none = { STALE: undefined, SETTLES: undefined, RECORDS: undefined };
+  const admit = "nas-on.gate-admit";
+  const settle = "nas-on.gate-settle";
+  const firewall = "nas-on.gate-firewall-ports";
 
-  test("has nothing on the new one by the name that it has on the old one", async () => {
-    const [old, moved] = [(await on("one")).outside, (await on("two")).outside];
-    expect(old).toHaveLength(16);
-    expect(moved.filter((name) => old.includes(name))).toEqual([]);
+  test("is kept by the stages that add, settled by those that prove, and removed by those that Pulumi knows", async () => {
+    expect(recordsIn(await deploy({ ...withOpen, returnPath }))).toEqual({
+      "nas-prepare": { ...none, RESOURCE: "nas-prepare", STALE: "keep", removes: true },
+      [admit]: { ...none, RESOURCE: admit, STALE: "keep", RECORDS: `${settle} ${admit}`, removes: true },
+      [`${firewall}-change`]: { ...none, RESOURCE: firewall, STALE: "keep", removes: true },
+      [`${firewall}-confirm`]: { ...none, RESOURCE: firewall, STALE: "keep", removes: false },
+      "nas-on.gate-login-keys": { ...none, RESOURCE: "nas-on.gate-login-keys", removes: true },
+      "nas-start": {
+        ...none,
+        RESOURCE: "nas-start",
+        SETTLES: "nas-prepare",
+        RECORDS: "nas-start",
+        removes: true,
+      },
+      [settle]: { ...none, RESOURCE: settle, SETTLES: `${admit} ${firewall}`, removes: false },
+    });
   });
 
-  test("keeps its account and its service on the internal host", async () => {
-    const [old, moved] = [(await on("one")).inside, (await on("two")).inside];
-    expect(moved.filter((name) => old.includes(name)).sort()).toEqual([
-      "nas-facts-script",
-      "nas-internal-account-script",
-      "nas-service-change",
-      "nas-service-confirm",
-      "nas-tools-script",
+  test("is settled on the public host without the firewall where no port is open", async () => {
+    expect((await deploy()).command(settle).header.SETTLES).toBe(admit);
+  });
+
+  test("is all removed by the start inside where Pulumi comes through the tunnel, after which nobody can come", async () => {
+    const start = {
+      RESOURCE: "nas-start",
+      STALE: undefined,
+      SETTLES: "nas-prepare",
+      RECORDS: "nas-start nas-prepare",
+    };
+    expect(recordsIn(await through())).toMatchObject({
+      "nas-prepare": { STALE: "keep", removes: false },
+      "nas-start": { ...start, removes: true },
+      "nas-confirm": { ...start, removes: false },
+      [admit]: { RECORDS: `${settle} ${admit}`, removes: true },
+    });
+  });
+
+  test("has a token with which the later stage runs again whenever there is something to settle", async () => {
+    const token = (end: number) => `01234567-89ab-cdef-0123-456789abcde${end}`;
+    const tokensOf = async (answers: Answers) => {
+      const recording = await deploy(withOpen, answers);
+      return ["nas-start", settle].map((name) => recording.command(name).header.TOKENS);
+    };
+    expect(await tokensOf({})).toEqual(["", " "]);
+    const answers: Answers = {
+      account: ({ RESOURCE }) => `token ${token(RESOURCE === admit ? 2 : 1)}`,
+      firewallPorts: ({ CONFIRM }) => `token ${token(CONFIRM === "yes" ? 3 : 4)}`,
+    };
+    expect(await tokensOf(answers)).toEqual([token(1), `${token(2)} ${token(3)}`]);
+  });
+});
+
+describe("a tunnel's change on trial", () => {
+  const trialsOf = (recording: Recording) =>
+    recording.commands
+      .filter(({ header }) => header.TRIAL === "tunnel-nas")
+      .map(({ name, header }) => [name, header.CONFIRM, header.TRIAL_SECONDS]);
+
+  test("is confirmed by the very run that makes it, which it cannot shut out", async () => {
+    const recording = await deploy();
+    expect(trialsOf(recording)).toEqual([["nas-start", "now", "60"]]);
+    expect(recording.resources.map(({ name }) => name)).not.toContain("nas-confirm");
+  });
+
+  test("is confirmed by a new login where Pulumi comes through the tunnel, with the same parts", async () => {
+    const recording = await through({ returnPath });
+    expect(trialsOf(recording)).toEqual([
+      ["nas-start", "no", "60"],
+      ["nas-confirm", "yes", "60"],
+    ]);
+    const [start, confirm] = ["nas-start", "nas-confirm"].map((name) => recording.command(name));
+    expect(confirm!.parts).toEqual(start!.parts);
+    expect(confirm!.waitsFor).toContain("nas-start");
+    // A refused login may be the change itself: it is not repeated.
+    expect(confirm!.inputs.connection).toMatchObject({ dialErrorLimit: 2 });
+  });
+
+  test("does not come back before it has had the time that the settings give it to work", async () => {
+    expect(trialsOf(await deploy({ timeoutSec: 120 }))).toEqual([["nas-start", "now", "150"]]);
+  });
+});
+
+describe("names say which tunnel and which hosts, and not how anything is:", () => {
+  const namesOf = async (changes: Changes = {}) =>
+    (await deploy({ returnPath, ...changes })).resources.map(({ name }) => name).sort();
+
+  test("other ports change none", async () => {
+    const ports = (ssh: number, web: number | "auto") => ({
+      forwards: { ssh: { remotePort: ssh, target: 22 }, web: { ...open, remotePort: web } },
+    });
+    expect(await namesOf(ports(2223, 8081))).toEqual(await namesOf(ports(2222, 8080)));
+    const withStart = [...(await namesOf(ports(2222, 8080))), "nas-on.gate-port-web"].sort();
+    expect(await namesOf(ports(2222, "auto"))).toEqual(withStart);
+  });
+
+  test("another account changes none, and the line of its key is another", async () => {
+    expect(await namesOf({ account: "robot" })).toEqual(await namesOf());
+    const markerOf = async (account?: string) =>
+      (await partOf("nas-on.gate-admit", "authorizedKey", { account })).MARKER;
+    const owner = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev";
+    expect(await markerOf()).toBe(`${owner}/nas-on.gate`);
+    expect(await markerOf("robot")).toBe(`${owner}/nas-on.gate.robot`);
+  });
+
+  /** The names on each side. */
+  const on = async (outside: string, inside = "nas") => {
+    const { commands } = await record(
+      () =>
+        new ReverseTunnel("nas", {
+          internalHost: new InternalHost(inside, { connection: nas.connection }),
+          publicHost: new PublicHost(outside, { connection: gate.connection }),
+          ...withOpen,
+          returnPath,
+        }),
+    );
+    const names = (host: typeof gate) =>
+      commands.filter(({ address }) => address === host.connection.host).map(({ name }) => name);
+    return { outside: names(gate), inside: names(nas) };
+  };
+
+  test("another public host changes all on the public host, and none on the internal host", async () => {
+    const [old, moved] = [await on("one"), await on("two")];
+    expect(old.outside).toHaveLength(9);
+    expect(moved.outside.filter((name) => old.outside.includes(name))).toEqual([]);
+    expect(moved.inside).toEqual(old.inside);
+  });
+
+  test("another internal host changes all on the internal host, whose name is in them where it is not the tunnel's", async () => {
+    const { inside } = await on("gate", "shop");
+    expect(inside.sort()).toEqual([
+      "nas-on.shop-prepare",
+      "nas-on.shop-start",
+      "shop-facts-script",
+      "shop-tools-script",
+    ]);
+  });
+
+  test("logins of any accounts and aliases have lines that differ", async () => {
+    const paths = [
+      { from: "svc-a", to: "bob", alias: "b" },
+      { from: "svc", to: "bob", alias: "a-b" },
+    ];
+    const lines = (await deploy({ returnPath: paths })).command("nas-start").partsOf("authorizedKey");
+    expect(lines.map(({ MARKER }) => MARKER!.split("/")[1])).toEqual([
+      "nas-on.gate-login-svc-a.b",
+      "nas-on.gate-login-svc.a-b",
     ]);
   });
 });
 
 describe("least privilege", () => {
   test("gives the public account no home, and a shell only for the one forced command", async () => {
-    expect(await valuesOf("nas-on.gate-account-script")).toEqual({
+    expect(await partOf("nas-on.gate-admit", "account")).toEqual({
       ACCOUNT: "tunnel-nas",
       GROUP: "ssh-tunnel",
       HOME_DIR: "/",
@@ -215,7 +304,7 @@ describe("least privilege", () => {
   });
 
   test("gives the internal account a home for its key, and no shell", async () => {
-    expect(await valuesOf("nas-internal-account-script")).toEqual({
+    expect(await partOf("nas-prepare", "account")).toEqual({
       ACCOUNT: "tunnel-nas",
       GROUP: "tunnel-nas",
       HOME_DIR: "/var/lib/tunnel-nas",
@@ -224,159 +313,106 @@ describe("least privilege", () => {
   });
 
   test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
-    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-authorized-key";
+    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate";
     const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
-    const options = [
-      "restrict",
-      "port-forwarding",
-      'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover"',
-      'permitlisten="127.0.0.1:2222"',
-      'permitlisten="127.0.0.1:20345"',
-      'permitopen="127.0.0.1:2222"',
-      'permitopen="127.0.0.1:20345"',
-    ].join(",");
-    expect(await valuesOf("nas-on.gate-authorized-key-script")).toEqual({
+    const command = 'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover"';
+    expect(await partOf("nas-on.gate-admit", "authorizedKey")).toEqual({
       ACCOUNT: "tunnel-nas",
-      LINE: `${options} ${type} ${key} ${marker}`,
+      LINE: `restrict,port-forwarding,${command} ${type} ${key} ${marker}`,
       MARKER: marker,
+      PERMITS: [
+        'permitlisten="127.0.0.1:2222"',
+        'permitlisten="127.0.0.1:@web@"',
+        'permitopen="127.0.0.1:2222"',
+        'permitopen="127.0.0.1:@web@"',
+      ].join("\n"),
       FILE: "/etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys",
-      KEEP: "yes",
     });
   });
 
-  test("takes from the key what it permitted before, once the tunnel works without", async () => {
-    const recording = await deploy();
-    const { values, waitsFor } = recording.command("nas-on.gate-settled-key-script");
-    const first = recording.command("nas-on.gate-authorized-key-script").values;
-    expect(values).toEqual({ ...first, KEEP: "no", KEPT: "" });
-    expect(waitsFor).toContain("nas-service-confirm");
-  });
-
-  test("lets the return key in only through the tunnel", async () => {
-    const values = await valuesOf("nas-on.gate-return-alice.nas-authorized-key-script", { returnPath });
-    expect(values.ACCOUNT).toBe("bob");
-    expect(values.LINE).toMatch(/^restrict,pty,from="127\.0\.0\.1,::1" ssh-ed25519 /);
-    expect(values.FILE).toBe("");
+  test("lets the key of a login in only through the tunnel", async () => {
+    const [type, key] = publicKeyOf("nas.key", "alice@gate").split(" ");
+    const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-alice.nas";
+    expect(await partOf("nas-start", "authorizedKey", { returnPath })).toEqual({
+      ACCOUNT: "bob",
+      LINE: `restrict,pty,from="127.0.0.1,::1" ${type} ${key} ${marker}`,
+      MARKER: marker,
+      PERMITS: "",
+      FILE: "",
+    });
   });
 });
 
 describe("the order", () => {
-  const waitsFor = async (command: string, changes: Changes = {}) =>
-    (await deploy(changes)).command(command).waitsFor;
+  const waitsFor = async (stage: string, changes: Changes = {}) =>
+    (await deploy(changes)).command(stage).waitsFor;
+  const onGate = ["gate-facts-script", "gate-server-change", "gate-server-confirm", "gate-tools-script"];
+  const onNas = ["nas-facts-script", "nas-tools-script"];
 
-  test("starts the tunnel after its key, its ports, their SELinux types and the change to sshd", async () => {
-    expect(await waitsFor("nas-service-change")).toEqual(
-      expect.arrayContaining([
-        "gate-server-change",
-        "gate-server-confirm",
-        "nas-facts-script",
-        "nas-on.gate-authorized-key-script",
-        "nas-on.gate-key-script",
-        "nas-on.gate-remote-ports-script",
-        "nas-on.gate-selinux-ports.2222.auto-script",
-      ]),
-    );
+  test("lets nothing wait but for its own host where it needs nothing of the other", async () => {
+    expect(await waitsFor("nas-prepare")).toEqual(onNas);
+    expect(await waitsFor("nas-on.gate-login-keys", { returnPath })).toEqual(onGate);
   });
 
-  test("authorizes the key after the account that it is for", async () => {
-    expect(await waitsFor("nas-on.gate-authorized-key-script")).toEqual(
-      expect.arrayContaining(["nas-on.gate-account-script", "nas-on.gate-key-script", "gate-facts-script"]),
+  test("admits the tunnel once its key is made", async () => {
+    expect(await waitsFor("nas-on.gate-admit")).toEqual([...onGate, "nas-on.gate-port-web", "nas-prepare"]);
+  });
+
+  test("starts the tunnel once it is admitted, sshd is changed and the keys of the logins are made", async () => {
+    expect((await waitsFor("nas-start", { returnPath })).sort()).toEqual(
+      [
+        ...["gate-facts-script", "gate-server-change", "gate-server-confirm"],
+        ...[...onNas, "nas-on.gate-admit", "nas-on.gate-login-keys", "nas-prepare"],
+      ].sort(),
     );
   });
 
   test("lets nothing on the public host know of ports that it has refused", async () => {
     // No port is `auto`, which would be an output of the look at the ports.
-    const web = { remotePort: 8080, target: 80, listen: "all" };
-    const recording = await deploy({ forwards: { ssh: forwards.ssh, web }, returnPath });
-    for (const part of [
-      "authorized-key-script",
-      "firewall-ports.8080-change",
-      "health-script",
-      "return-alice.nas-client-config-script",
-      "return-alice.nas-key-script",
-      "return-alice.nas-known-host-script",
-    ]) {
-      const { waitsFor } = recording.command(`nas-on.gate-${part}`);
-      expect(waitsFor, part).toContain("nas-on.gate-remote-ports-script");
+    const recording = await deploy({ forwards: { ssh: forwards.ssh, open }, returnPath });
+    for (const stage of ["nas-on.gate-firewall-ports-change", "nas-on.gate-settle"]) {
+      expect(recording.command(stage).waitsFor, stage).toContain("nas-on.gate-admit");
     }
   });
 
-  test("makes the key after the account whose home it lies in", async () => {
-    expect(await waitsFor("nas-on.gate-key-script")).toContain("nas-internal-account-script");
-  });
-
-  test("looks at the ports after the account whose own listeners are no obstacle", async () => {
-    expect(await waitsFor("nas-on.gate-remote-ports-script")).toContain("nas-on.gate-account-script");
-  });
-
-  test("types the ports after they are known to be free", async () => {
-    expect(await waitsFor("nas-on.gate-selinux-ports.2222.auto-script")).toContain(
-      "nas-on.gate-remote-ports-script",
-    );
-  });
-
-  test("does not hold up the tunnel for its return paths", async () => {
-    const all = await waitsFor("nas-service-change", { returnPath });
-    expect(all.filter((name) => name.includes("-return-"))).toEqual([]);
-  });
-
-  test("checks last of all, after the return paths too", async () => {
-    expect(await waitsFor("nas-on.gate-check-script", { returnPath })).toEqual(
+  test("settles and checks last of all", async () => {
+    expect(await waitsFor("nas-on.gate-settle", { ...withOpen, returnPath })).toEqual(
       expect.arrayContaining([
-        "nas-service-confirm",
-        "nas-on.gate-return-alice.nas-authorized-key-script",
-        "nas-on.gate-return-alice.nas-client-config-script",
-        "nas-on.gate-return-alice.nas-known-host-script",
+        "nas-on.gate-admit",
+        "nas-on.gate-firewall-ports-confirm",
+        "nas-on.gate-login-keys",
+        "nas-start",
       ]),
     );
   });
 });
 
 describe("a tunnel that Pulumi itself comes through", () => {
-  const through = (changes: Changes = {}) => record(() => tunnel({ returnPath, ...changes }, "nas", "gate"));
-  const waitsFor = async (command: string, changes?: Changes) =>
-    (await through(changes)).command(command).waitsFor;
-
-  test("makes nothing inside before the account outside, which so goes last", async () => {
-    expect(await waitsFor("nas-internal-account-script")).toContain("nas-on.gate-account-script");
-    expect(await waitsFor("nas-on.gate-key.robot-script", { account: "robot" })).toContain(
-      "nas-on.gate-account-script",
-    );
+  test("is settled and checked after a new login has confirmed it", async () => {
+    expect((await through()).command("nas-on.gate-settle").waitsFor).toContain("nas-confirm");
   });
 
-  test("changes after all that comes through it has been changed", async () => {
-    expect(await waitsFor("nas-service-change")).toEqual(
-      expect.arrayContaining([
-        "nas-on.gate-return-alice.nas-authorized-key-script",
-        "nas-on.gate-return-alice.nas-client-config-script",
-        "nas-on.gate-return-alice.nas-key-script",
-        "nas-on.gate-return-alice.nas-known-host-script",
-      ]),
-    );
+  test("goes before the account outside, which the removal leaves to the last", async () => {
+    expect((await through()).command("nas-start").waitsFor).toContain("nas-on.gate-admit");
   });
 
-  test("has the same parts as any other: to come through it makes and removes nothing", async () => {
-    const names = ({ commands }: { commands: { name: string }[] }) => commands.map(({ name }) => name).sort();
-    expect(names(await through())).toEqual(names(await deploy({ returnPath })));
+  test("has the same stages as any other besides the new login: to come through it makes and removes nothing", async () => {
+    const { "nas-confirm inside": confirm, ...others } = stagesOf(await through({ returnPath }));
+    expect(others).toEqual(stagesOf(await deploy({ returnPath })));
+    expect(confirm).toBe(others["nas-start inside"]);
   });
 
   test("is named in every message of the internal host", async () => {
     const { commands } = await through();
-    const hosts = new Set(commands.map(({ values }) => values.HOST));
-    expect(hosts).toEqual(new Set(["nas (through its tunnel to gate)", "gate (198.18.0.2)"]));
+    expect(new Set(commands.map(({ header }) => header.HOST))).toEqual(
+      new Set(["nas (through its tunnel to gate)", "gate (198.18.0.2)"]),
+    );
   });
-});
-
-test("a tunnel that Pulumi does not come through waits for nothing outside before its account is made", async () => {
-  expect((await deploy()).command("nas-internal-account-script").waitsFor).toEqual([
-    "nas-facts-script",
-    "nas-tools-script",
-  ]);
 });
 
 describe("a tunnel's client", () => {
   const entry = async (changes: Changes = {}) =>
-    (await valuesOf("nas-service-change", changes)).ENTRY!.split("\n");
+    (await partOf("nas-start", "tunnelService", changes)).ENTRY!.split("\n");
 
   test("finds out within seconds that the tunnel is dead", async () => {
     expect((await entry()).slice(1, 5)).toEqual([
@@ -406,66 +442,102 @@ describe("a tunnel's client", () => {
       "    ServerAliveCountMax 3",
       "    ExitOnForwardFailure yes",
     ]);
-    expect((await valuesOf("nas-service-change", { keepAlive })).SERVICE_UNIT).toContain("\nRestartSec=10\n");
+    const { SERVICE_UNIT } = await partOf("nas-start", "tunnelService", { keepAlive });
+    expect(SERVICE_UNIT).toContain("\nRestartSec=10\n");
   });
 
   test("pins the public host's keys", async () => {
-    expect((await valuesOf("nas-service-change")).KEYS).toBe(gateKeys.map((key) => `gate ${key}`).join("\n"));
+    const { KEYS } = await partOf("nas-start", "tunnelService");
+    expect(KEYS).toBe(gateKeys.map((key) => `gate ${key}`).join("\n"));
   });
 });
 
 describe("the checks", () => {
   test("know each forward with the port that it has", async () => {
     const recording = await deploy();
-    expect(recording.command("nas-on.gate-check-script").values.FORWARDS).toBe(
+    const settle = recording.command("nas-on.gate-settle");
+    expect(settle.part("tunnelCheck").FORWARDS).toBe(
       "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
     );
-    expect(recording.command("nas-on.gate-health-script").values.LIST).toBe(
+    expect(settle.part("healthCheck").LIST).toBe(
       "interval 30\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\nweb,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback",
     );
-    expect(recording.command("nas-service-change").values.CHECK_UNIT).toContain(
+    expect(recording.command("nas-start").part("tunnelService").CHECK_UNIT).toContain(
       "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
     );
   });
 
   test("run as often, and wait as long, as the settings say", async () => {
     const recording = await deploy({ watchdogIntervalSec: 60, healthIntervalSec: 90, timeoutSec: 10 });
-    const { TIMER_UNIT, SECONDS_TO_WAIT } = recording.command("nas-service-change").values;
+    const { TIMER_UNIT, SECONDS_TO_WAIT } = recording.command("nas-start").part("tunnelService");
     expect(TIMER_UNIT).toContain("OnUnitActiveSec=60\n");
     expect(SECONDS_TO_WAIT).toBe("10");
-    expect(recording.command("nas-on.gate-health-script").values.LIST).toMatch(/^interval 90\n/);
-    expect(recording.command("nas-on.gate-check-script").values.SECONDS_TO_WAIT).toBe("10");
+    const settle = recording.command("nas-on.gate-settle");
+    expect(settle.part("healthCheck").LIST).toMatch(/^interval 90\n/);
+    expect(settle.part("tunnelCheck").SECONDS_TO_WAIT).toBe("10");
+  });
+
+  test("come last in their stage, since others may change the host while they wait", async () => {
+    const { parts } = (await deploy({ returnPath })).command("nas-on.gate-settle");
+    expect(parts.at(-1)?.script).toBe("tunnelCheck");
   });
 
   test("say where to look", async () => {
-    expect((await valuesOf("nas-on.gate-check-script")).LOOK_AT).toBe(
+    expect((await partOf("nas-on.gate-settle", "tunnelCheck")).LOOK_AT).toBe(
       "'journalctl -u ssh-tunnel-nas.service' on nas and 'journalctl -u ssh -u sshd' on gate",
     );
   });
 
-  test("run again when the service, its client or sshd changes", async () => {
+  test("run again when what is admitted, the service, its client or sshd changes", async () => {
     const fingerprint = async (changes: Changes = {}) =>
-      (await valuesOf("nas-on.gate-check-script", changes)).FINGERPRINT;
+      (await partOf("nas-on.gate-settle", "tunnelCheck", changes)).FINGERPRINT;
     const first = await fingerprint();
+    expect(first).toMatch(/^[0-9a-f]{16}$/);
     expect(await fingerprint()).toBe(first);
-    expect(await fingerprint({ keepAlive: { restartSec: 10 } })).not.toBe(first);
-    expect(await fingerprint({ keepAlive: { connectTimeoutSec: 10 } })).not.toBe(first);
+    const others: Record<string, Changes> = {
+      service: { keepAlive: { restartSec: 10 } },
+      client: { keepAlive: { connectTimeoutSec: 10 } },
+      admitted: { forwards: { ...forwards, ssh: { remotePort: 2223, target: 22 } } },
+    };
+    for (const [what, changes] of Object.entries(others)) {
+      expect(await fingerprint(changes), what).not.toBe(first);
+    }
+    const { connection } = gate;
+    const sshd = await record(() =>
+      tunnel({ publicHost: new PublicHost("gate", { connection, clientAliveInterval: 60 }) }),
+    );
+    expect(sshd.command("nas-on.gate-settle").part("tunnelCheck").FINGERPRINT).not.toBe(first);
+  });
+
+  test("run again, and the tunnel with them, when its key is another", async () => {
+    const unit = async (key: string) => {
+      const keyPair = () => `key tunnel-nas/nas.key ssh-ed25519 ${key} x`;
+      const recording = await deploy({}, { keyPair });
+      return recording.command("nas-start").part("tunnelService").SERVICE_UNIT;
+    };
+    expect(await unit("AAAA")).toContain(fingerprintOf("ssh-ed25519 AAAA x"));
+    expect(await unit("BBBB")).toContain(fingerprintOf("ssh-ed25519 BBBB x"));
   });
 });
 
 describe("a return path", () => {
-  test("is the same login the other way round, through the forward to SSH", async () => {
+  test("is a login the other way round, through the forward to SSH", async () => {
     const recording = await deploy({ returnPath });
-    expect(ownValues(recording.command("nas-on.gate-return-alice.nas-key-script").values)).toEqual({
+    expect(recording.command("nas-on.gate-login-keys").part("keyPair")).toEqual({
       ACCOUNT: "alice",
       FILE: "nas.key",
       COMMENT: "alice@gate",
     });
-    expect(recording.command("nas-on.gate-return-alice.nas-known-host-script").values.KEYS).toBe(
-      nasKeys.map((key) => `nas ${key}`).join("\n"),
-    );
-    expect(recording.command("nas-on.gate-return-alice.nas-client-config-script").values.ENTRY).toBe(
-      [
+    const settle = recording.command("nas-on.gate-settle");
+    expect(settle.part("knownHost")).toEqual({
+      ACCOUNT: "alice",
+      FILE: "nas.known_hosts",
+      KEYS: nasKeys.map((key) => `nas ${key}`).join("\n"),
+    });
+    expect(settle.part("clientConfig")).toEqual({
+      ACCOUNT: "alice",
+      FILE: "nas.conf",
+      ENTRY: [
         "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
         "Host nas",
         "    HostName 127.0.0.1",
@@ -507,38 +579,36 @@ describe("a return path", () => {
         "    ProxyCommand none",
         "    AddressFamily any",
       ].join("\n"),
-    );
+    });
   });
 
   test("has an alias of its own where the settings give it one", async () => {
     const recording = await deploy({ returnPath: [{ ...returnPath[0]!, alias: "my-nas" }] });
-    const { values } = recording.command("nas-on.gate-return-alice.my-nas-client-config-script");
-    expect(values.FILE).toBe("my-nas.conf");
-    expect(values.ENTRY).toContain("\nHost my-nas\n");
+    expect(recording.command("nas-on.gate-login-keys").part("keyPair").FILE).toBe("my-nas.key");
+    const { FILE, ENTRY } = recording.command("nas-on.gate-settle").part("clientConfig");
+    expect(FILE).toBe("my-nas.conf");
+    expect(ENTRY).toContain("\nHost my-nas\n");
   });
 
   test("goes through the forward that the settings name", async () => {
-    const two = {
-      ...forwards,
-      printer: { remotePort: 2300, target: "192.168.1.5:22", listen: "all" },
-    };
+    const printer = { remotePort: 2300, target: "192.168.1.5:22", listen: "all" };
     const path = { ...returnPath[0]!, via: "printer" };
-    const recording = await deploy({ forwards: two, returnPath: [path] });
-    const { ENTRY } = recording.command("nas-on.gate-return-alice.nas-client-config-script").values;
-    expect(ENTRY).toContain("\n    HostName 127.0.0.1\n    Port 2300\n");
-    expect(recording.command("nas-on.gate-return-alice.nas-authorized-key-script").values.LINE).toMatch(
+    const recording = await deploy({ forwards: { ...forwards, printer }, returnPath: [path] });
+    expect(recording.command("nas-on.gate-settle").part("clientConfig").ENTRY).toContain(
+      "\n    HostName 127.0.0.1\n    Port 2300\n",
+    );
+    expect(recording.command("nas-start").part("authorizedKey").LINE).toMatch(
       /^restrict,pty,from="127\.0\.0\.1,::1,192\.168\.1\.5" /,
     );
   });
 
-  test("is a resource of its own for each account and alias, however these are spelt", async () => {
-    const paths = [
-      { from: "svc-a", to: "bob", alias: "b" },
-      { from: "svc", to: "bob", alias: "a-b" },
-    ];
-    const recording = await deploy({ returnPath: paths });
-    const urns = recording.resources.map(({ urn }) => urn);
-    expect(urns.filter((urn, index) => urns.indexOf(urn) !== index)).toEqual([]);
+  test("has the key that was made for it, and no other's", async () => {
+    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
+    const lines = (await deploy({ returnPath: paths })).command("nas-start").partsOf("authorizedKey");
+    expect(lines.map(({ ACCOUNT, LINE }) => [ACCOUNT, LINE!.split(" ")[2]])).toEqual([
+      ["bob", publicKeyOf("nas.key", "").split(" ")[1]],
+      ["root", publicKeyOf("my-nas.key", "").split(" ")[1]],
+    ]);
   });
 });
 
@@ -582,9 +652,11 @@ describe("a tunnel's outputs", () => {
 });
 
 test("a first deployment can be previewed, of which hardly anything is known", async () => {
-  const { result, resources } = await record(() => tunnel({ returnPath }).endpoints, true);
+  const { result, resources } = await record(() => tunnel({ ...withOpen, returnPath }).endpoints, true);
   expect(await promiseOf(result)).toBeUndefined();
-  expect(resources.map(({ name }) => name)).toContain("nas-on.gate-check-script");
+  expect(resources.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(["nas-prepare", "nas-on.gate-admit", "nas-start", "nas-on.gate-settle"]),
+  );
 });
 
 describe("wrong arguments get a sentence", () => {
@@ -646,5 +718,5 @@ describe("wrong arguments get a sentence", () => {
 test("a name of 24 characters is not too long", async () => {
   const name = "a".repeat(24);
   const { commands } = await record(() => tunnel({}, name));
-  expect(commands.map((command) => command.name)).toContain(`${name}-on.gate-check-script`);
+  expect(commands.map((command) => command.name)).toContain(`${name}-on.gate-settle`);
 });

@@ -15,7 +15,7 @@ const scripts = scriptNames().filter((name) => !parts.includes(name));
 const beforeTools = ["hostFacts", "installTools", "loader"];
 
 /** What a script may have of its own in place of the library's. */
-const replaced = ["finish", "takes_tools", "clear_work"];
+const replaced = ["takes_tools", "clear_work"];
 
 /** Without the comments, in which every word may stand. */
 const codeOf = (name: string) => `\n${withoutComments(readScript(name))}`;

@@ -28,9 +28,8 @@ beforeAll(async () => {
         returnPath: [{ from: "alice", to: "bob" }],
       }),
   );
-  const entryOf = (command: string) => recording.command(command).values.ENTRY!;
-  entries.tunnels = entryOf("nas-service-change");
-  entries["return paths"] = entryOf("nas-on.gate-return-alice.nas-client-config-script");
+  entries.tunnels = recording.command("nas-start").part("tunnelService").ENTRY!;
+  entries["return paths"] = recording.command("nas-on.gate-settle").part("clientConfig").ENTRY!;
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 

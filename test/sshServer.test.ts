@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { SshServer } from "../components/index.ts";
+import { SshServer } from "../components/sshServer.ts";
 import { expectTrial, installed } from "./support/expectScript.ts";
 import { gate, hostKey, nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";

@@ -10,9 +10,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { HealthCheck } from "../components/index.ts";
+import { healthCheck } from "../components/healthCheck.ts";
+import { fingerprintOfScript } from "../components/remoteComponent.ts";
 import { nas } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
+import { onePart } from "./support/onePart.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 import { runScript, testScript } from "./support/shells.ts";
 
@@ -117,10 +119,11 @@ describe("the id of a stack on a host", () => {
   test("is no reason to restart anything", async () => {
     const fingerprint = async (host: object, forward = "ssh") => {
       const args = { tunnel: "nas", forwards: [`${forward},127.0.0.1,2222,ssh,127.0.0.1,22,loopback`] };
-      const { result } = await record(
-        () => new HealthCheck("nas-health", { host: { ...nas, ...host }, ...args }),
-      );
-      return promiseOf(result.fingerprint);
+      const { result } = await record(() => {
+        const part = healthCheck({ host: nas, ...args });
+        return promiseOf(fingerprintOfScript(onePart("nas-health", { ...nas, ...host }, part)));
+      });
+      return result;
     };
     const first = await fingerprint({});
     expect(await fingerprint({ stackId: "one" })).toBe(first);

@@ -1,10 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import type { TunnelServiceArgs } from "../components/index.ts";
-import { KeyPair, TunnelService } from "../components/index.ts";
-import { programsOf, tunnelAccount } from "../components/tunnelService.ts";
-import { expectTrial, installed } from "./support/expectScript.ts";
+import { fingerprintOfScript } from "../components/remoteComponent.ts";
+import type { TunnelServiceArgs } from "../components/tunnelService.ts";
+import { programsOf, tunnelService, tunnelUnits } from "../components/tunnelService.ts";
+import { installed } from "./support/expectScript.ts";
 import { gateKeys, nas } from "./support/hosts.ts";
+import { onePart } from "./support/onePart.ts";
+import { partOf } from "./support/partOf.ts";
 import { record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
@@ -31,11 +33,8 @@ const args: TunnelServiceArgs = {
 const checks = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,80,all";
 const programs = "/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin";
 
-const deploy = (changes: Partial<TunnelServiceArgs> = {}) =>
-  record(() => new TunnelService("nas-service", { ...args, ...changes }));
-
-const valuesOf = async (changes?: Partial<TunnelServiceArgs>) =>
-  (await deploy(changes)).command("nas-service-change").values;
+const valuesOf = async (changes: Partial<TunnelServiceArgs> = {}) =>
+  (await partOf(() => tunnelService({ ...args, ...changes }), nas)).values;
 
 /** The lines of one of its units. */
 const unit = async (
@@ -44,92 +43,81 @@ const unit = async (
 ) => (await valuesOf(changes))[which]!.split("\n");
 
 describe("the internal end of a tunnel", () => {
-  test("is changed on trial, with all that it consists of", async () => {
-    expect.hasAssertions();
-    const recording = await deploy();
-    const { SERVICE_UNIT, CHECK_UNIT, TIMER_UNIT } = recording.command("nas-service-change").values;
-    expectTrial(
-      recording,
-      { name: "tunnel-nas", seconds: "60" },
-      {
-        component: ["TunnelService", "nas-service"],
-        script: "tunnelService",
-        host: "nas (198.18.0.3)",
-        what: "the tunnel nas",
-        values: {
-          ACCOUNT: "tunnel-nas",
-          FILE: "nas",
-          ALIAS: "ssh-tunnel-nas",
-          FORWARDS: checks,
-          ENTRY: [
-            "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
-            "Host gate ssh-tunnel-nas",
-            "    HostName gate.example.org",
-            "    Port 2200",
-            "    User tunnel-nas",
-            "    IdentityFile ~/.ssh/ssh-reverse-tunnel/nas.key",
-            "    IdentitiesOnly yes",
-            "    IdentityAgent none",
-            "    AddKeysToAgent no",
-            "    PKCS11Provider none",
-            "    PubkeyAuthentication yes",
-            "    PreferredAuthentications publickey",
-            "    HostKeyAlias gate",
-            "    UserKnownHostsFile ~/.ssh/ssh-reverse-tunnel/nas.known_hosts",
-            "    GlobalKnownHostsFile /dev/null",
-            "    KnownHostsCommand none",
-            "    VerifyHostKeyDNS no",
-            "    NoHostAuthenticationForLocalhost no",
-            "    GSSAPIKeyExchange no",
-            "    StrictHostKeyChecking yes",
-            "    UpdateHostKeys no",
-            "    CheckHostIP no",
-            "    CanonicalizeHostname no",
-            "    ControlMaster no",
-            "    ControlPath none",
-            "    ControlPersist no",
-            "    ForwardAgent no",
-            "    ForwardX11 no",
-            "    Tunnel no",
-            "    PermitLocalCommand no",
-            "    RemoteCommand none",
-            "    RequestTTY auto",
-            "    SessionType default",
-            "    StdinNull no",
-            "    ForkAfterAuthentication no",
-            "    BatchMode yes",
-          ].join("\n"),
-          KEYS: gateKeys.map((key) => `gate ${key}`).join("\n"),
-          PROGRAMS: programs,
-          TUNNEL_PROGRAM: installed("tunnel"),
-          NETWORK_PROGRAM: installed("network"),
-          WATCHDOG_PROGRAM: installed("watchdog"),
-          STATUS_PROGRAM: installed("status"),
-          METRICS: "/run/ssh-tunnel-nas-watchdog/ssh-tunnel-nas.prom",
-          METRICS_FOLDER: "",
-          SERVICE: "ssh-tunnel-nas",
-          SERVICE_UNIT: SERVICE_UNIT!,
-          CHECK_UNIT: CHECK_UNIT!,
-          TIMER_UNIT: TIMER_UNIT!,
-          SECONDS_TO_WAIT: "30",
-        },
+  test("is a part with all that it consists of", async () => {
+    const part = await partOf(() => tunnelService(args), nas);
+    const { SERVICE_UNIT, CHECK_UNIT, TIMER_UNIT } = part.values;
+    expect(part).toEqual({
+      script: "tunnelService",
+      values: {
+        ACCOUNT: "tunnel-nas",
+        FILE: "nas",
+        ALIAS: "ssh-tunnel-nas",
+        FORWARDS: checks,
+        ENTRY: [
+          "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
+          "Host gate ssh-tunnel-nas",
+          "    HostName gate.example.org",
+          "    Port 2200",
+          "    User tunnel-nas",
+          "    IdentityFile ~/.ssh/ssh-reverse-tunnel/nas.key",
+          "    IdentitiesOnly yes",
+          "    IdentityAgent none",
+          "    AddKeysToAgent no",
+          "    PKCS11Provider none",
+          "    PubkeyAuthentication yes",
+          "    PreferredAuthentications publickey",
+          "    HostKeyAlias gate",
+          "    UserKnownHostsFile ~/.ssh/ssh-reverse-tunnel/nas.known_hosts",
+          "    GlobalKnownHostsFile /dev/null",
+          "    KnownHostsCommand none",
+          "    VerifyHostKeyDNS no",
+          "    NoHostAuthenticationForLocalhost no",
+          "    GSSAPIKeyExchange no",
+          "    StrictHostKeyChecking yes",
+          "    UpdateHostKeys no",
+          "    CheckHostIP no",
+          "    CanonicalizeHostname no",
+          "    ControlMaster no",
+          "    ControlPath none",
+          "    ControlPersist no",
+          "    ForwardAgent no",
+          "    ForwardX11 no",
+          "    Tunnel no",
+          "    PermitLocalCommand no",
+          "    RemoteCommand none",
+          "    RequestTTY auto",
+          "    SessionType default",
+          "    StdinNull no",
+          "    ForkAfterAuthentication no",
+          "    BatchMode yes",
+        ].join("\n"),
+        KEYS: gateKeys.map((key) => `gate ${key}`).join("\n"),
+        PROGRAMS: programs,
+        TUNNEL_PROGRAM: installed("tunnel"),
+        NETWORK_PROGRAM: installed("network"),
+        WATCHDOG_PROGRAM: installed("watchdog"),
+        STATUS_PROGRAM: installed("status"),
+        METRICS: "/run/ssh-tunnel-nas-watchdog/ssh-tunnel-nas.prom",
+        METRICS_FOLDER: "",
+        SERVICE: "ssh-tunnel-nas",
+        SERVICE_UNIT: SERVICE_UNIT!,
+        CHECK_UNIT: CHECK_UNIT!,
+        TIMER_UNIT: TIMER_UNIT!,
+        SECONDS_TO_WAIT: "30",
       },
-    );
-    expect(recording.result.units).toEqual(["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"]);
+    });
+    expect(tunnelUnits("nas")).toEqual(["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"]);
   });
 
-  test("does not come back before it has had the time that the settings give it to work", async () => {
-    const times = async (timeoutSec: number) => {
-      const { SECONDS_TO_WAIT, TRIAL_SECONDS } = await valuesOf({ timeoutSec });
-      return [SECONDS_TO_WAIT, TRIAL_SECONDS];
+  test("has the time that the settings give it to work", async () => {
+    expect(await valuesOf({ timeoutSec: 120 })).toMatchObject({ SECONDS_TO_WAIT: "120" });
+  });
+
+  test("makes another fingerprint when anything of it is another", async () => {
+    const fingerprint = async (changes?: Partial<TunnelServiceArgs>) => {
+      const part = () => tunnelService({ ...args, ...changes });
+      return (await record(() => promiseOf(fingerprintOfScript(onePart("x", nas, part()))))).result;
     };
-    expect(await times(10)).toEqual(["10", "60"]);
-    expect(await times(120)).toEqual(["120", "150"]);
-  });
-
-  test("has another fingerprint when anything of it is another", async () => {
-    const fingerprint = async (changes?: Partial<TunnelServiceArgs>) =>
-      promiseOf((await deploy(changes)).result.fingerprint);
     const first = await fingerprint();
     expect(await fingerprint()).toBe(first);
     const { login } = args;
@@ -143,15 +131,6 @@ describe("the internal end of a tunnel", () => {
     for (const [what, changes] of Object.entries(others)) {
       expect(await fingerprint(changes), what).not.toBe(first);
     }
-  });
-
-  test("passes on to its scripts what it is told to wait for", async () => {
-    const recording = await record(() => {
-      const key = new KeyPair("key", { host: nas, account: "x", file: "x.key", comment: "x" });
-      new TunnelService("nas-service", args, { dependsOn: [key] });
-    });
-    expect(recording.command("nas-service-change").waitsFor).toContain("key-script");
-    expect(recording.command("nas-service-confirm").waitsFor).toContain("key-script");
   });
 });
 
@@ -216,8 +195,7 @@ test.each(["SERVICE_UNIT", "CHECK_UNIT"] as const)(
   },
 );
 
-test("a tunnel's account and programs are named after it", () => {
-  expect(tunnelAccount("nas")).toBe("tunnel-nas");
+test("a tunnel's programs are in a folder that is named after it", () => {
   expect(programsOf(nas, "nas")).toBe(programs);
   expect(programsOf({ ...nas, toolsDirectory: "/srv/tools" }, "nas")).toBe("/srv/tools/ssh-tunnel-nas/bin");
 });

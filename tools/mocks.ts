@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { parseScript } from "./scriptText.ts";
+import { parseCommand, textsOf } from "./scriptText.ts";
 
 /** The project and the stack that every test runs in. */
 export const project = "ssh-reverse-tunnel";
@@ -23,14 +23,79 @@ export interface Recorded {
   errorHooks: string[];
 }
 
-/** A command, with what its standard input says. */
-export interface RecordedCommand extends Recorded {
-  /** The address of the host that it runs on. */
-  address: string;
+/** One thing that a command applies. */
+export interface RecordedPart {
   /** Name of the script. */
   script: string;
-  /** The header's variables. */
+  /** Its variables, with the texts of programs in place of their names. */
   values: Record<string, string>;
+}
+
+/** A command, with what its standard input says. */
+export class RecordedCommand implements Recorded {
+  declare urn: string;
+  declare type: string;
+  declare name: string;
+  declare inputs: Record<string, unknown>;
+  declare secrets: string[];
+  declare parent: string;
+  declare waitsFor: string[];
+  declare errorHooks: string[];
+  /** The address of the host that it runs on. */
+  readonly address: string;
+  /** The header's variables: where all of it travels, those of its part as well. */
+  readonly header: Record<string, string>;
+  /** What it applies, in this order. */
+  readonly parts: RecordedPart[];
+
+  constructor(resource: Recorded) {
+    Object.assign(this, resource);
+    const { connection, stdin } = resource.inputs as { connection: { host: string }; stdin: string };
+    this.address = connection.host;
+    const { header, parts } = textsIn(stdin);
+    this.header = header;
+    this.parts = parts;
+  }
+
+  /** Name of the script of a command of one part. */
+  get script(): string {
+    return this.onlyPart().script;
+  }
+
+  /** All variables of a command of one part. */
+  get values(): Record<string, string> {
+    return { ...this.header, ...this.onlyPart().values };
+  }
+
+  /** The variables of each part with that script. */
+  partsOf(script: string): Record<string, string>[] {
+    return this.parts.filter((part) => part.script === script).map(({ values }) => values);
+  }
+
+  /** The variables of the only part with that script. */
+  part(script: string): Record<string, string> {
+    const [values, ...others] = this.partsOf(script);
+    if (!values || others.length > 0)
+      throw new Error(`${this.name} has not one ${script}: ${this.scripts()}`);
+    return values;
+  }
+
+  private onlyPart(): RecordedPart {
+    if (this.parts.length !== 1) throw new Error(`${this.name} has several parts: ${this.scripts()}`);
+    return this.parts[0]!;
+  }
+
+  private scripts(): string {
+    return this.parts.map(({ script }) => script).join(", ");
+  }
+}
+
+function textsIn(stdin: string): { header: Record<string, string>; parts: RecordedPart[] } {
+  const { common, parts } = parseCommand(stdin);
+  return {
+    header: textsOf(common),
+    parts: parts.map(({ script, values }) => ({ script, values: textsOf(values) })),
+  };
 }
 
 /** What a program registered, in the order in which it did. */
@@ -40,12 +105,16 @@ export class Recording {
   readonly outputs: string[] = [];
 
   get commands(): RecordedCommand[] {
-    return this.resources.filter(({ type }) => type === "command:remote:Command").map(asCommand);
+    return this.resources
+      .filter(({ type }) => type === "command:remote:Command")
+      .map((resource) => new RecordedCommand(resource));
   }
 
   /** The command of that name. */
   command(name: string): RecordedCommand {
-    return asCommand(this.only((resource) => resource.name === name && resource.type.startsWith("command:")));
+    return new RecordedCommand(
+      this.only((resource) => resource.name === name && resource.type.startsWith("command:")),
+    );
   }
 
   /** The component of that class and name. */
@@ -90,7 +159,8 @@ export function componentType(name: string): string {
  * Runs a program on mocks, waits until all of it is registered, and returns what it registered, with what it returned.
  * In a preview, no command has an output, as in the preview of a first deployment.
  *
- * @param answers what scripts print, by their names, in place of what a host in good health would have printed
+ * @param answers what the parts of a command print, by the names of their scripts, in place of what a host in good health
+ * would have printed
  */
 export async function record<T>(
   program: () => T,
@@ -119,7 +189,7 @@ export async function record<T>(
   }
 }
 
-/** What a script prints, from what it is given. */
+/** What a part prints, from what it is given. */
 export type Answers = Record<string, (values: Record<string, string>) => string | undefined>;
 
 /** Public host keys of a host, as the mock of hostFacts.sh prints them. */
@@ -155,34 +225,35 @@ function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
 }
 
 function stdoutOf(stdin: string, answers: Answers): string {
-  const { script, values } = parseScript(stdin);
-  const answer = answers[script]?.(values);
-  if (answer !== undefined) {
-    return answer;
-  }
+  const { header, parts } = textsIn(stdin);
+  return parts
+    .map(({ script, values }) => {
+      const all = { ...header, ...values };
+      return answers[script]?.(all) ?? usualAnswer(script, all);
+    })
+    .filter((answer) => answer !== undefined)
+    .join("\n");
+}
+
+function usualAnswer(script: string, values: Record<string, string>): string | undefined {
   switch (script) {
     case "hostFacts":
       return [...rootShellOf(values.HOST!, values.ROOT_SHELLS!), ...hostKeysOf(values.HOST!)].join("\n");
     case "keyPair":
-      return publicKeyOf(values.FILE!, values.COMMENT!);
+      return `key ${values.ACCOUNT}/${values.FILE} ${publicKeyOf(values.FILE!, values.COMMENT!)}`;
     case "remotePorts":
       return values
         .FORWARDS!.split("\n")
         .map((line) => line.split(" "))
-        .map(([name, , port, start]) => `${name}=${port === "auto" ? start : port}`)
+        .map(([name, , port, start]) => `port ${name} ${port === "auto" ? start : port}`)
         .join("\n");
     default:
-      return "";
+      return undefined;
   }
 }
 
 function base64(text: string): string {
   return Buffer.from(text).toString("base64").replaceAll("=", "");
-}
-
-function asCommand(resource: Recorded): RecordedCommand {
-  const { connection, stdin } = resource.inputs as { connection: { host: string }; stdin: string };
-  return { ...resource, address: connection.host, ...parseScript(stdin) };
 }
 
 /** What is used here of Pulumi's mock monitor, which hands parents and dependencies to nobody. */

@@ -44,16 +44,8 @@ export function parseCommand(text: string): Parsed {
   return { common, parts };
 }
 
-/** The same for a command of one part: its script, and all values, with the texts of programs. */
-export function parseScript(text: string): { script: string; values: Record<string, string> } {
-  const { common, parts } = parseCommand(text);
-  const [part, ...others] = parts;
-  if (!part || others.length > 0) throw new Error(`this has ${parts.length} parts`);
-  return { script: part.script, values: textsOf({ ...common, ...part.values }) };
-}
-
 /** The values, with the texts of programs in place of their names. */
-function textsOf(values: KnownValues): Record<string, string> {
+export function textsOf(values: KnownValues): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
       name,
@@ -77,7 +69,7 @@ function withPrograms(values: Record<string, string>): KnownValues {
 }
 
 /** The functions `values_1`, `values_2`, … by what they set, and all that stands behind them. */
-function functionsOf(text: string): { functions: Record<string, string>[]; rest: string } {
+export function functionsOf(text: string): { functions: Record<string, string>[]; rest: string } {
   const functions: Record<string, string>[] = [];
   let rest = text;
   for (let match = start.exec(rest); match; match = start.exec(rest)) {

@@ -43,10 +43,21 @@ trap 'exit 1' HUP INT PIPE TERM
 : >"$work/table"
 started=$(date '+%Y-%m-%d %H:%M:%S')
 
-# script NAME KEY removes|stays <text — the text travels to the host as it is; KEY stands for a key that it prints.
+# script NAME removes|stays <text — the text travels to the host as it is.
 script() {
   cat >"$work/$1.sh"
-  echo "$1 $3 $2" >>"$work/names"
+  echo "$1 $2" >>"$work/names"
+}
+
+# use_keys NAME — puts the keys that a script has printed in the place of what stands for them: "key ACCOUNT/FILE KEY", and
+# the keys of the host by the name of the script.
+use_keys() {
+  sed -n 's/^key \([^ ]* [^ ]* [^ ]*\).*/\1/p' "$work/out" >"$work/printed"
+  grep -m 1 -E '^(ssh-ed25519|ecdsa-sha2-[a-z0-9-]+) ' "$work/out" | cut -d' ' -f1,2 | sed "s/^/$1 /" >>"$work/printed"
+  while read -r uk_name uk_key; do
+    uk_stands="ssh-ed25519 AAAA$(printf %s "$uk_name" | od -An -v -tx1 | tr -d ' \n')"
+    echo "s|$uk_stands|$uk_key|g" >>"$work/keys.sed"
+  done <"$work/printed"
 }
 
 # row RESULT WHAT [DETAIL]
@@ -103,12 +114,11 @@ policy() {
 
 apply_all() {
   echo "== up"
-  while read -r name _ key; do
+  while read -r name _; do
     APPLIED="$name $APPLIED"
     if run "$name" apply; then
       row pass "$name"
-      printed=$(grep -m 1 -E '^(ssh-ed25519|ecdsa-sha2-[a-z0-9-]+) ' "$work/out" | cut -d' ' -f1,2)
-      [ -z "$printed" ] || echo "s|$key|$printed|g" >>"$work/keys.sed"
+      use_keys "$name"
     elif grep -q 'neither firewalld nor ufw is active' "$work/err"; then
       row skip "$name" "no firewall is active"
     else

@@ -4,18 +4,22 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { FirewallPorts, InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
-import { record } from "./mocks.ts";
+import { FirewallPorts } from "../components/firewallPorts.ts";
+import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
+import { type Answers, record } from "./mocks.ts";
 
 const [file] = process.argv.slice(2);
 if (!file) {
   throw new Error("usage: tsx tools/tryHost.ts FILE");
 }
 
-/** Stands for a key that the script of this name prints: the host puts the real one in its place. */
-const keyOf = (script: string) => `ssh-ed25519 AAAA${Buffer.from(script).toString("hex")}`;
+/** Stands for a key that a script prints, by what it is called there: the host puts the real one in its place. */
+const keyOf = (name: string) => `ssh-ed25519 AAAA${Buffer.from(name).toString("hex")}`;
 
-const answer = ({ RESOURCE = "" }: Record<string, string>) => keyOf(RESOURCE);
+const answers: Answers = {
+  hostFacts: ({ RESOURCE = "" }) => keyOf(RESOURCE),
+  keyPair: ({ ACCOUNT, FILE }) => `key ${ACCOUNT}/${FILE} ${keyOf(`${ACCOUNT}/${FILE}`)}`,
+};
 
 const program = () => {
   const connection = { host: "127.0.0.1", user: "root", hostKey: keyOf("none") };
@@ -38,12 +42,12 @@ const program = () => {
   });
 };
 
-const { commands } = await record(program, false, { hostFacts: answer, keyPair: answer });
+const { commands } = await record(program, false, answers);
 
 const END = "END_OF_TRY_HOST_SCRIPT";
 const parts = commands.map(({ name, inputs }) => {
   const removes = "delete" in inputs ? "removes" : "stays";
-  return `script '${name}' '${keyOf(name)}' ${removes} <<'${END}'\n${String(inputs.stdin)}${END}\n`;
+  return `script '${name}' ${removes} <<'${END}'\n${String(inputs.stdin)}${END}\n`;
 });
 mkdirSync(dirname(file), { recursive: true });
 const runner = readFileSync(new URL("tryHost.sh", import.meta.url), "utf8");

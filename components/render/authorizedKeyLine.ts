@@ -22,24 +22,30 @@ function oneOption(option: string): string {
 }
 
 /**
- * The options of a tunnel's key on the public host (authorized_keys in sshd(8)): it may listen on its own ports, open
- * them again to test itself, and run the takeover. `restrict,port-forwarding` alone would still allow `-L` anywhere.
+ * The options of a tunnel's key on the public host (authorized_keys in sshd(8)), to which its permits come: it may run the
+ * takeover, and forward. `restrict,port-forwarding` alone would still allow `-L` anywhere.
  */
-export function tunnelKeyOptions(forwards: { forward: Forward; port: number }[], takeover: string): string[] {
+export function tunnelKeyOptions(takeover: string): string[] {
+  return ["restrict", "port-forwarding", `command="${takeover}"`];
+}
+
+/**
+ * What a tunnel's key permits: to listen on its own ports, and to open them again to test itself.
+ *
+ * @param forwards with the port of each, as a number or as `@forward@`
+ */
+export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[]): string[] {
   return [
-    "restrict",
-    "port-forwarding",
-    `command="${takeover}"`,
     ...forwards.map(({ forward, port }) => `permitlisten="${hostPort(bindAddress(forward), port)}"`),
     ...forwards.map(({ forward, port }) => `permitopen="${hostPort(checkAddress(forward), port)}"`),
   ];
 }
 
 /**
- * The options of a return path's key on the internal host: a terminal and commands, nothing else, and only through the
+ * The options of a login's key on the internal host: a terminal and commands, nothing else, and only through the
  * tunnel, whose connections come from the internal host itself.
  */
-export function returnKeyOptions(targetHost: string): string[] {
+export function loginKeyOptions(targetHost: string): string[] {
   const from = [...new Set(["127.0.0.1", "::1", targetHost])].join(",");
   return ["restrict", "pty", `from="${from}"`];
 }

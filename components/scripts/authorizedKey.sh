@@ -3,10 +3,9 @@
 #   ACCOUNT  who may be logged in to
 #   LINE     options, key and, last, MARKER
 #   MARKER   the comment by which the line is found again
+#   PERMITS  more options, one a line, as with_ports takes them; each is on record by itself, so that those which are stale
+#            stay in the line until they are swept: what runs may have to come back
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
-#   KEEP     yes where the key may still do what its line permits now: what runs may have to come back. Prints another
-#            text whenever there is something that a run without it must take away
-#   KEPT     that text, for nothing but to have that run
 apply() {
   refuse_locked
   if [ -n "$FILE" ]; then
@@ -40,28 +39,35 @@ refuse_locked() {
 authorize() {
   au_key=${LINE%" $MARKER"}
   au_key=${au_key##* }
+  [ -z "$PERMITS" ] || together own_permits "$1"
   fetch "$1"
-  au_line=$(own_line)
   case "$AT_IDS $1" in 0:*" /"*) au_mode=644 ;; *) au_mode=600 ;; esac
-  add_key "$1" "$au_mode" "$au_line" "$au_key" "$MARKER"
-  [ "$au_line" = "$LINE" ] || printf 'kept at %s\n' "$(date +%s)"
+  add_key "$1" "$au_mode" "$LINE" "$au_key" "$MARKER"
 }
 
-# own_line — the line, and with KEEP what the one there permits the same key besides. One line of both, since sshd
-# takes the first that has the key. No option of ours has a space or a comma in it.
-own_line() {
-  ol_number=$(key_lines "$FETCHED" "" "$MARKER" | head -n 1)
-  if [ "$KEEP" != yes ] || [ -z "$ol_number" ]; then
-    printf '%s' "$LINE"
-    return 0
-  fi
-  printf '%s\n' "$(tail -n "+$ol_number" "$FETCHED" | head -n 1)" "$LINE" | awk '
-    NR == 1 { n = split($1, before, ","); key = $3; next }
-    $3 == key {
-      for (i = 1; i <= n; i++)
-        if (before[i] ~ /^permit(listen|open)="[^"]*"$/ && !index("," $1 ",", "," before[i] ",")) $1 = $1 "," before[i]
-    }
-    { print }'
+# own_permits PLACE — adds them to the options of LINE. On record before the line, so that they go after it: with it, all of
+# them are gone at once.
+own_permits() {
+  op_options=${LINE%% *}
+  while IFS= read -r op_permit <&4; do
+    own permit "$1$TAB$MARKER$TAB$op_permit"
+    op_options=$op_options,$op_permit
+  done 4<<EOF
+$(with_ports "$PERMITS")
+EOF
+  [ "$STALE" != keep ] || add_stale_permits "$1"
+  LINE="$op_options ${LINE#* }"
+  record_key "$1" "$au_key" "$MARKER"
+}
+
+add_stale_permits() {
+  while IFS= read -r op_permit <&4; do
+    [ -n "$op_permit" ] || continue
+    case ,$op_options, in *",$op_permit,"*) ;; *) op_options=$op_options,$op_permit ;; esac
+  done 4<<EOF
+$(printf '%s' "$RECORDED" | START="permit$TAB$1$TAB$MARKER$TAB" awk '
+  index($0, ENVIRON["START"]) == 1 { print substr($0, length(ENVIRON["START"]) + 1) }')
+EOF
 }
 
 # sshd_config(5), AuthorizedKeysFile: the PLACE of the first of them, with its tokens replaced.

@@ -146,6 +146,9 @@ EOF
   [ -z "$fk_whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
+# What was known before a wait.
+forget_looks() { KEEPERS=$NL FOUND='' home_located=''; }
+
 # at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
 at() {
   locate "$1"
@@ -353,10 +356,43 @@ write_shared() {
   write_content "$@"
 }
 
+# What this apply has overwritten of ours: "NUMBER<TAB>MODE<TAB>PLACE" a line in "list", and a copy by each number.
+OVERWRITTEN=/run/$OWNER.$RESOURCE.overwritten
+overwritten=0
+
+# keep_overwritten PLACE — what is there now, if it can be read: see take_back.
+keep_overwritten() {
+  [ -n "$BEFORE" ] || return 0
+  locate "$1"
+  ko_mode=$(as "$AT_IDS" stat -c %a -- "$AT_PATH" 2>/dev/null) || return 0
+  case $ko_mode in '' | *[!0-7]* | ?????*) return 0 ;; esac
+  [ -d "$OVERWRITTEN" ] || mkdir -m 700 -- "$OVERWRITTEN" || cannot "create $OVERWRITTEN" "$OVERWRITTEN"
+  overwritten=$((overwritten + 1))
+  copy_as_account "$AT_PATH" "$OVERWRITTEN/$overwritten" 2>/dev/null || return 0
+  printf '%s\t%s\t%s\n' "$overwritten" "$ko_mode" "$1" >>"$OVERWRITTEN/list"
+}
+
+# restore_overwritten — the latest first.
+restore_overwritten() {
+  [ -f "$OVERWRITTEN/list" ] || return 0
+  ro_units=
+  while IFS=$TAB read -r ro_number ro_mode ro_place <&3; do
+    put "$ro_place" "$ro_mode" <"$OVERWRITTEN/$ro_number" || continue
+    changed "restored $ro_place"
+    case $ro_place in "$UNIT_DIR/"*) ro_units=yes ;; esac
+  done 3<<EOF
+$(sort -rn -- "$OVERWRITTEN/list")
+EOF
+  [ -z "$ro_units" ] || systemctl daemon-reload
+}
+
+clear_overwritten() { [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
+
 # After compare.
 write_content() {
   WRITTEN=
   [ "$THERE" != same ] || return 0
+  [ "$THERE" != other ] || keep_overwritten "$1"
   put "$1" "$2" <<EOF || cannot_at "write $1" "$1"
 $3
 EOF

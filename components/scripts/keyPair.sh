@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# A key pair, made here and never leaving here; prints the public half.
+# A key pair, made here and never leaving here. Prints "key ACCOUNT/FILE" and the public half.
 #   ACCOUNT  whose ~/.ssh it lies in
 #   FILE     its name below ~/.ssh/ssh-reverse-tunnel
 #   COMMENT  of the public key
@@ -11,12 +11,13 @@ apply() {
     look_for "$file"
     own_alone file "$file" "$THERE"
   done
+  passing file "$key.new"
+  passing file "$key.new.pub"
   if ask "$key" test -s; then
     public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"
   else
-    # On record until the sweep: what a killed run leaves of it goes with the next, or with a remove.
     write_record "${RECORDED}file$TAB$key.new${NL}file$TAB$key.new.pub$NL"
     # shellcheck disable=SC2016
     public=$(
@@ -31,5 +32,5 @@ apply() {
     changed "made the key $key"
   fi
   write_file "$key.pub" 644 "$public"
-  printf '%s\n' "$public"
+  printf 'key %s/%s %s\n' "$ACCOUNT" "$FILE" "$public"
 }

@@ -11,11 +11,20 @@
 #             parts/<part>.sh among the host's tools defines its apply()
 #   TEXTS     VARIABLE=program, for the texts of programs that a part puts somewhere; the functions set theirs
 #
+# and, where a stage of a tunnel needs them:
+#   STALE     keep: an apply leaves what is on record and no longer wanted, for another script to sweep (keep_stale)
+#   SETTLES   the records that an apply sweeps after its own: what is stale there
+#   TOKENS    what the scripts of those records have printed; only so that this one runs again
+#   RECORDS   the records that a removal undoes, in this order; RESOURCE by default
+#
 # A removal reads nothing of what the parts were given, since its header may be as old as the thing: it undoes what is on
-# record. RECORDS names the records, RESOURCE by default.
+# record.
 
 STATE=/var/lib/ssh-reverse-tunnel
 VERB=
+STALE=${STALE-}
+SETTLES=${SETTLES-}
+RECORDS=${RECORDS-$RESOURCE}
 # Who we are, from "uid=0(root) gid=0(root) …". sudo may hand over a short PATH, which main sets only later.
 self=$(PATH=/usr/bin:/bin && id)
 SELF=${self#uid=} SELF_GROUP=${self#* gid=} SELF_NAME=${self%% *}
@@ -43,8 +52,8 @@ cannot() {
   fail "cannot $1; see the lines before this one"
 }
 
-# What no sentence of ours foresaw must not end in silence. And Pulumi does not know what an apply that failed has added: it
-# forgets a new resource, and goes on with the old settings of another. So that goes now, or nobody would ever remove it.
+# What no sentence of ours foresaw must not end in silence. And Pulumi does not know what an apply that failed has done: it
+# forgets a new resource, and goes on with the old settings of another. So that is undone now, or nobody would ever do it.
 at_exit() {
   ae_status=$?
   trap - EXIT
@@ -54,22 +63,29 @@ at_exit() {
   esac
   # In a subshell each: where this fails as well, the lock must still go.
   [ "$ae_status" = 0 ] || (write_forgotten) || :
-  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then
+  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ]; then
     set +e
-    (take_back)
+    if [ -n "$LOCKED" ]; then
+      (take_back)
+    elif [ "$BEFORE" != "$NL" ]; then # what was to be seen at the end was not; what is new may help to see why
+      (lock && take_back && unlock)
+    fi
   fi
+  clear_overwritten
   clear_work
   unlock
   [ "$LATER" = yes ] || end_connection eval
   exit "$ae_status"
 }
 
-# take_back — what this apply has added. A change on trial has a rollback, which may need it.
+# take_back — what this apply has added or written anew. A change on trial has a rollback, which may need it.
 take_back() {
   [ "$BEFORE" = "$NL" ] || ! on_trial || return 0
   read_records # which may hold less than what we know: see together
+  restore_replaced
   MARKED=$BEFORE
   sweep
+  restore_overwritten
   drop_empty_state
 }
 
@@ -212,9 +228,8 @@ main() {
     apply)
       begin_apply
       apply_parts
-      [ "$SWEEP" = no ] || sweep
-      unlock
-      finish
+      [ -z "$WAITS_FOR" ] || wait_unlocked
+      after_apply
       ;;
     remove)
       if comes_through_recorded; then
@@ -249,17 +264,33 @@ read_texts() {
   done
 }
 
+after_apply() {
+  [ "$SWEEP" = yes ] || return 0
+  if [ "$STALE" = keep ]; then
+    keep_stale
+  else
+    sweep
+    settle
+  fi
+}
+
 remove_records() {
-  for RESOURCE in ${RECORDS-$RESOURCE}; do
-    RECORD=$STATE/$OWNER/$RESOURCE
-    read_records
+  for re_record in $RECORDS; do
+    use_record "$re_record"
     sweep
   done
 }
 
-# A part that waits for something replaces this: others may change the host meanwhile.
-finish() { :; }
+# A part that waits for something names the command here, which comes after all parts: others may change the host meanwhile.
+# What is stale is there until it has succeeded.
+WAITS_FOR=
+wait_unlocked() {
+  unlock
+  "$WAITS_FOR"
+  lock
+  forget_looks
+  read_records
+}
 
-# What is no longer asked for is needed still where a change on trial may have to be taken back: the run that confirms it
-# sweeps.
+# A change on trial may have to be taken back, which needs what is stale: the run that confirms it sweeps.
 SWEEP=yes

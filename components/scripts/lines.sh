@@ -102,12 +102,29 @@ add_key() {
       } | rewrite "$1" "$2"
       ;;
     *)
-      [ "$(tail -n "+${ak_numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$ak_numbers" | wc -l)")" != "$3" ] || return 0
+      ak_first=$(tail -n "+${ak_numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$ak_numbers" | wc -l)")
+      [ "$ak_first" != "$3" ] || return 0
+      [ -z "$BEFORE" ] || REPLACED=$REPLACED$1$TAB$3$TAB${ak_first%%"$NL"*}$NL
       # shellcheck disable=SC2086  # numbers
       cut_lines "$FETCHED" "$3" $ak_numbers | rewrite "$1" "$2"
       ;;
   esac
   changed "added a line to $1"
+}
+
+# What this apply has replaced, "PLACE<TAB>NEW LINE<TAB>OLD LINE" a line: see take_back.
+REPLACED=
+restore_replaced() {
+  while IFS=$TAB read -r rr_place rr_new rr_old <&3; do
+    [ -n "$rr_place" ] || continue
+    fetch "$rr_place"
+    rr_number=$(line_number "$FETCHED" "$rr_new")
+    [ -n "$rr_number" ] || continue
+    cut_lines "$FETCHED" "$rr_old" "$rr_number" | rewrite "$rr_place" 600
+    changed "restored our line in $rr_place"
+  done 3<<EOF
+$REPLACED
+EOF
 }
 
 # record_key PLACE KEY MARKER
@@ -142,6 +159,25 @@ undo_line() {
   [ -n "$ul_number" ] || return 0
   cut_lines "$FETCHED" '' "$ul_number" | rewrite "$ul_place" 600
   changed "removed our line from $ul_place"
+}
+
+# undo_permit "PLACE<TAB>MARKER<TAB>OPTION" — takes an option away from a line of authorized_keys that stays, whatever else a
+# person has written there.
+undo_permit() {
+  up_place=${1%%"$TAB"*}
+  up_permit=${1##*"$TAB"}
+  up_marker=${1#*"$TAB"}
+  fetch "$up_place"
+  up_number=$(key_lines "$FETCHED" '' "${up_marker%"$TAB"*}" | head -n 1)
+  [ -n "$up_number" ] || return 0
+  up_line=$(tail -n "+$up_number" "$FETCHED" | head -n 1)
+  case $up_line in
+    *",$up_permit"*) up_line=${up_line%%",$up_permit"*}${up_line#*",$up_permit"} ;;
+    *"$up_permit,"*) up_line=${up_line%%"$up_permit,"*}${up_line#*"$up_permit,"} ;;
+    *) return 0 ;;
+  esac
+  cut_lines "$FETCHED" "$up_line" "$up_number" | rewrite "$up_place" 600
+  changed "took $up_permit from our line in $up_place"
 }
 
 # Where the key was replaced, its line has our marker still, and is another entry's now.

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # What every command on a host runs after its header of values: it reads the library from the tools that HostTools has put
 # there, which then reads the parts. No path is among the values, so other tools are no other command.
-#   HOST OWNER RESOURCE  see lib.sh
+#   HOST OWNER RESOURCE RECORDS  see lib.sh
 # shellcheck disable=SC1091  # what it reads is checked as parts of each script
 load() {
   STATE=/var/lib/ssh-reverse-tunnel
@@ -9,11 +9,18 @@ load() {
   read -r tools 2>/dev/null <"$STATE/$OWNER/.tools" || tools=
   is_whole_and_root || {
     # Nothing of it is on record, so there is nothing to remove.
-    if [ "${1-}" = remove ] && [ ! -e "$STATE/$OWNER/$RESOURCE" ]; then exit 0; fi
+    if [ "${1-}" = remove ] && ! has_record; then exit 0; fi
     no_tools
   }
   . "$tools/lib/library.sh"
   main "$@"
+}
+
+has_record() {
+  for record in ${RECORDS-$RESOURCE}; do
+    [ ! -e "$STATE/$OWNER/$record" ] || return 0
+  done
+  return 1
 }
 
 # The last part of the name is the SHA-256 of all that is in it. And root runs it, so nobody else may be able to say where

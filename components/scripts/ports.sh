@@ -3,3 +3,8 @@
 
 undo_port() { :; }
 undo_auto() { :; }
+
+# What remotePorts.sh has found in this visit, for sed.
+PORT_OF_EACH=
+# with_ports TEXT — the text with the port of each forward in place of its "@name@".
+with_ports() { printf '%s\n' "$1" | sed "$PORT_OF_EACH"; }

@@ -3,7 +3,8 @@
 # /var/lib/ssh-reverse-tunnel/OWNER/RESOURCE. It is written before the thing itself, so that nothing of
 # ours is ever there unrecorded. At the end of an apply, and in a remove, sweep() undoes, latest first,
 # what is on record and was not asked for again: a removal is exact because it reads what was done, and
-# a changed setting removes what it no longer wants.
+# a changed setting removes what it no longer wants. Where that must wait for another script, keep_stale()
+# notes it down instead, and settle() of the other script sweeps it.
 
 RECORD=$STATE/$OWNER/$RESOURCE
 # Whose records these are: the id of one Pulumi state, since another may have a stack of the same name. It is there as
@@ -15,6 +16,13 @@ MARKED=$NL
 # What is on record for this resource, and for all others: nobody else writes while we hold the lock.
 RECORDED=$NL
 OTHERS=$NL
+
+# use_record NAME — from here on, ours is the record of that name.
+use_record() {
+  RESOURCE=$1
+  RECORD=$STATE/$OWNER/$1
+  read_records
+}
 
 read_records() {
   RECORDED=$NL
@@ -71,8 +79,11 @@ check_stack_id() {
 }
 
 begin_apply() {
-  ba_mark=/run/$OWNER.$RESOURCE.later # of a removal that waits: see session.sh
-  [ ! -e "$ba_mark" ] || rm -f -- "$ba_mark"
+  for ba_record in $RECORDS; do
+    ba_mark=/run/$OWNER.$ba_record.later # of a removal that waits: see session.sh
+    [ ! -e "$ba_mark" ] || rm -f -- "$ba_mark"
+  done
+  clear_overwritten # of a run that was killed
   BEFORE=$RECORDED
   [ "$RECORDED" = "$NL" ] || keep_stack_id
 }
@@ -153,13 +164,18 @@ together() {
   [ "$RECORDED" = "$to_before" ] || write_record "$RECORDED"
 }
 
+# passing KIND VALUE — what is on record for no longer than a run: it is undone at the end of each, in keep_stale too, since
+# one that was killed may have left it.
+PASSING=$NL
+passing() { PASSING=$PASSING$1$TAB$2$NL; }
+
 # An entry that were two lines, or that read would not give back, would have a later run undo what nobody did.
 own_fits() {
   case "$1 $2" in
     *"$NL"* | *"$TAB") ;;
-    # These have tabs of their own: one, one, two, two, and as many as there are files.
-    "line "*"$TAB"*"$TAB"* | "newline "*"$TAB"*"$TAB"* | "key "*"$TAB"*"$TAB"*"$TAB"* | "time "*"$TAB"*"$TAB"*"$TAB"*) ;;
-    "line "* | "newline "* | "key "* | "time "* | "settings "*) return 0 ;;
+    # These have tabs of their own: one, one, two, two, two, and as many as there are files.
+    "line "*"$TAB"*"$TAB"* | "newline "*"$TAB"*"$TAB"* | "key "*"$TAB"*"$TAB"*"$TAB"* | "permit "*"$TAB"*"$TAB"*"$TAB"* | "time "*"$TAB"*"$TAB"*"$TAB"*) ;;
+    "line "* | "newline "* | "key "* | "permit "* | "time "* | "settings "*) return 0 ;;
     *"$TAB"*) ;;
     *) return 0 ;;
   esac
@@ -265,3 +281,52 @@ EOF
   units_after_sweep
   sshd_after_sweep
 }
+
+# keep_stale — in place of sweep, where another script must first prove what replaces the stale entries: each gets a line
+# "stale<TAB>kind<TAB>value". These lines come first in the record, so that they are the last to go: a sweep that fails in
+# between still knows the rest. What only this run needed goes now. The token, new each time, is for the script that settles
+# this record: Pulumi then runs it, even if its settings are again what they were.
+keep_stale() {
+  ks_wanted=$MARKED
+  while IFS= read -r ks_entry <&3; do
+    case $PASSING in *"$NL$ks_entry$NL"*) ;; *) MARKED=$MARKED$ks_entry$NL ;; esac
+  done 3<<EOF
+$BEFORE
+EOF
+  sweep
+  MARKED=$ks_wanted
+  ks_stale=
+  ks_all=
+  while IFS= read -r ks_entry <&3; do
+    case $ks_entry in "" | "stale$TAB"*) continue ;; esac
+    ks_all=$ks_all$ks_entry$NL
+    case $MARKED in *"$NL$ks_entry$NL"*) ;; *) ks_stale=${ks_stale}stale$TAB$ks_entry$NL ;; esac
+  done 3<<EOF
+$RECORDED
+EOF
+  [ "$NL$ks_stale$ks_all" = "$RECORDED" ] || write_record "$NL$ks_stale$ks_all"
+  [ -z "$ks_stale" ] || printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"
+}
+
+# settle — sweeps what is stale in the records that SETTLES names.
+settle() {
+  st_own=$RESOURCE
+  st_before=$BEFORE
+  for st_record in $SETTLES; do
+    BEFORE= # that of another record
+    use_record "$st_record"
+    case $RECORDED in *"${NL}stale$TAB"*) ;; *) continue ;; esac
+    MARKED=$NL
+    while IFS= read -r st_entry <&3; do
+      case $st_entry in "" | "stale$TAB"*) continue ;; esac
+      case $RECORDED in *"${NL}stale$TAB$st_entry$NL"*) ;; *) MARKED=$MARKED$st_entry$NL ;; esac
+    done 3<<EOF
+$RECORDED
+EOF
+    sweep
+  done
+  [ "$RESOURCE" = "$st_own" ] || use_record "$st_own"
+  BEFORE=$st_before
+}
+
+undo_stale() { :; }

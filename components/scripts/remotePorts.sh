@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
-# Prints name=port for each.
+# Prints "port NAME PORT" for each.
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
 #   FORWARDS  "name address port" or "name address auto START FIRST LAST", one a line
 apply() {
@@ -15,7 +15,8 @@ apply() {
     [ -z "$obstacle" ] ||
       fail "port $port of the forward '$name' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
     own port "$address:$port"
-    printf '%s=%s\n' "$name" "$port"
+    printf 'port %s %s\n' "$name" "$port"
+    PORT_OF_EACH="${PORT_OF_EACH}s/@$name@/$port/g;"
   done 4<<EOF
 $FORWARDS
 EOF

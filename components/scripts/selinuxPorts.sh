@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # Lets sshd listen on a tunnel's ports where SELinux is enabled: each gets the type ssh_port_t.
-#   PORTS            numbers, one a line
+#   PORTS            one a line, as with_ports takes them
 #   INSTALL_PACKAGE  yes where a missing semanage may be installed
 apply() {
+  PORTS=$(with_ports "$PORTS")
   if ! command -v selinuxenabled >/dev/null 2>&1 || ! selinuxenabled; then
     say "note: $HOST: SELinux is not enabled here; ports need no type"
     keep_recorded

@@ -54,10 +54,9 @@ session_is_alive() {
 
 # remove_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
 # connections until it ends. Several go one after the other. What comes of it is in the journal. An apply in the meantime
-# takes the mark away (begin_apply), and with it the removal.
+# takes the mark of its record away (begin_apply), and with it the removal of that.
 remove_when_session_ends() {
-  sw_mark=/run/$OWNER.$RESOURCE.later
-  echo $$ >"$sw_mark"
+  for sw_record in $RECORDS; do echo $$ >"/run/$OWNER.$sw_record.later"; done
   sw_queue=/run/$OWNER.later
   sw_before=$(cat "$sw_queue" 2>/dev/null) || sw_before=none
   find_sshd || SSHD=none
@@ -74,11 +73,16 @@ remove_when_session_ends() {
     LOCKED=
     trap '(write_forgotten) || :; clear_work; unlock' EXIT
     lock
-    [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || exit 0
-    # What was known before the wait.
-    KEEPERS=$NL FOUND='' home_located=''
-    remove_records
-    rm -f -- "$sw_queue" "$sw_mark"
+    forget_looks
+    sw_records=$RECORDS
+    for sw_record in $sw_records; do
+      sw_mark=/run/$OWNER.$sw_record.later
+      [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || continue
+      RECORDS=$sw_record
+      remove_records
+      rm -f -- "$sw_mark"
+    done
+    rm -f -- "$sw_queue"
   ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 9>&- &
   echo $! >"$sw_queue"
 }

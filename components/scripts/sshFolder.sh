@@ -18,12 +18,12 @@ ssh_folder() {
 # own_ssh_dir ACCOUNT — ~/.ssh, which is the account's own also where root keeps the home.
 own_ssh_dir() {
   locate "~$1/.ssh"
+  passing dir "~$1/.ssh.ssh-reverse-tunnel"
   if [ "$AT_IDS" = "$home_ids" ] || [ -d "$AT_PATH" ]; then
     make_dir "~$1/.ssh" 700
   else
     share dir "~$1/.ssh" no
-    # Under another name until it is the account's, since that can go in and out from then on. On record until the sweep: what
-    # a killed run leaves of it goes with the next, or with a remove.
+    # Under another name until it is the account's, since that can go in and out from then on.
     recorded dir "~$1/.ssh.ssh-reverse-tunnel" || write_record "${RECORDED}dir$TAB~$1/.ssh.ssh-reverse-tunnel$NL"
     rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || :
     mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&

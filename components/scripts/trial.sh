@@ -5,7 +5,8 @@
 #   TRIAL          what is on trial, a part of unit names: "sshd"
 #   TRIAL_SECONDS  until the host takes the change back
 #   ROLL_BACK      the program that does, scripts/installed/rollBack.sh
-#   CONFIRM        yes in the second run
+#   CONFIRM        no in the first run, yes in the second; now where one run does both, since what is on trial cannot keep
+#                  the admin out
 TRIAL=${TRIAL-}
 TRIAL_UNIT=$OWNER-$TRIAL-rollback
 TRIAL_DIR=/var/lib/$TRIAL_UNIT
@@ -288,7 +289,7 @@ confirm_trial() {
     fail "this login came too late to confirm $1, whose rollback had begun and goes on now; run 'pulumi up' again to try once more"
   }
   drop_trial
-  changed "confirmed $1 by a new login"
+  if [ "$CONFIRM" = now ]; then changed "confirmed $1"; else changed "confirmed $1 by a new login"; fi
 }
 
 # confirm_later WHAT — what is active now needs a login that is newer than it: in the second run, one more.

@@ -4,10 +4,12 @@
 #   FORWARDS  "name address port protocol target", one a line
 #   SECONDS_TO_WAIT
 #   LOOK_AT   what to look at where it fails
-apply() { :; }
-
-finish() {
+apply() {
   need_cmd bash
+  WAITS_FOR=each_forward_works
+}
+
+each_forward_works() {
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   while read -r name address port protocol target <&4; do
     [ -n "$name" ] || continue

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
-# watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works and
-# a new login has shown it. That login may come through this very tunnel; then the restart waits until this script is gone.
+# watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works. Where
+# the admin comes through this very tunnel, a new login must show that, and the restart waits until this script is gone.
 #   ACCOUNT              that ssh runs as
 #   FILE                 name of its files below ~/.ssh/ssh-reverse-tunnel
 #   ALIAS FORWARDS       what the watchdog looks at: see installed/watchdog.sh
@@ -18,6 +18,7 @@ apply() {
   ENTRY=$(known_to_ssh "$ENTRY")
   others=
   if on_trial || is_running; then others=$(each_file print_if_other); fi
+  refuse_own_end
   if [ -n "$others" ]; then
     change_on_trial
   elif ! on_trial; then
@@ -27,10 +28,17 @@ apply() {
     restart_watchdog=$RESTART
     write_all
     run_all
+    [ "$CONFIRM" != now ] || ! is_torn || end_torn_trial
   else
     write_all
     go_on_with_trial
   fi
+}
+
+# In one visit, nobody could confirm it.
+refuse_own_end() {
+  [ "$CONFIRM" = now ] && { [ -n "$others" ] || on_trial; } && comes_through_service "$SERVICE.service" || return 0
+  fail "this session comes through the tunnel that is to be changed, and would end with it; nothing was changed: set 'throughTunnel' for this host, or let its address be one that does not lead through the tunnel, and run 'pulumi up' again"
 }
 
 # Also where systemd waits between two attempts of a tunnel that does not come up.
@@ -50,8 +58,8 @@ go_on_with_trial() {
       fail_with "$TUNNEL_RESTARTS" "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
   elif [ "$CONFIRM" = yes ]; then
     confirm
-    SWEEP=yes
   fi
+  [ "$CONFIRM" != now ] || confirm
 }
 
 # each_file ACTION — with place, mode and text of each.
@@ -114,6 +122,7 @@ EOF
   write_all
   activate
   confirm_later "the change to the tunnel"
+  [ "$CONFIRM" != now ] || confirm
 }
 
 # For the rollback, which has put the files back.
@@ -149,22 +158,33 @@ activate() {
 }
 
 confirm() {
-  # Over a new login there is time to look, and the rollback must not come in between.
+  # There is time to look, and the rollback must not come in between.
   arm "$((TRIAL_SECONDS + SECONDS_TO_WAIT))" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
-  until_time=$(($(date +%s) + SECONDS_TO_WAIT))
-  until works; do
-    if [ "$(date +%s)" -ge "$until_time" ]; then
-      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
-      # A rollback at once could end this session before it could report.
-      arm 2 || roll_back script
-      fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; the old ones are back: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
-    fi
-    sleep 0.2
-  done
+  works_in_time || {
+    # A rollback at once could end a session that comes through the tunnel before it could report.
+    if [ "$CONFIRM" = now ]; then roll_back script; else arm 2 || roll_back script; fi
+    fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; ${back:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
+  }
   # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
-  session_is_alive || fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  [ "$CONFIRM" = now ] || session_is_alive || fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
   on_trial || fail "the change to the tunnel was taken back while it was being checked; run 'pulumi up' again to try once more"
   confirm_trial "the tunnel's new settings"
+  SWEEP=yes
+}
+
+# A power cut has left of a trial what cannot be taken back. What is configured is what the settings say, and it works.
+end_torn_trial() { ! works_in_time || end_trial; }
+
+# works_in_time — waits for it; where it fails, sets reason.
+works_in_time() {
+  until_time=$(($(date +%s) + SECONDS_TO_WAIT))
+  until works; do
+    [ "$(date +%s)" -lt "$until_time" ] || {
+      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+      return 1
+    }
+    sleep 0.2
+  done
 }
 
 # The account's own configuration can have ssh run anything: without the capability that keeps this apart from the account.

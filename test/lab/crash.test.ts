@@ -1,15 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { AuthorizedKey } from "../../components/authorizedKey.ts";
+import { authorizedKey } from "../../components/authorizedKey.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { onePart } from "../support/onePart.ts";
 import { type Claim, CrashTrial, type Finding } from "./support/crashTrial.ts";
 import { prepareCuts } from "./support/cuts.ts";
 import { leftovers } from "./support/leftovers.ts";
-import { type RemoteScript, remoteScripts } from "./support/remoteScripts.ts";
+import { type RemoteScript, onOneHost, remoteScripts } from "./support/remoteScripts.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { chosen, everything, sometimes } from "./support/sample.ts";
 import { sshAsUser } from "./support/ssh.ts";
@@ -36,7 +37,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
     await stack.up();
     whole = { gate: await gate.snapshot(), nas: await nas.snapshot() };
-    const scripts = await remoteScripts(stack);
+    const scripts = await remoteScripts(stack, onOneHost);
     await removeAll(scripts);
     await Promise.all([gate, nas].map(prepareCuts));
     await tryAll(scripts);
@@ -69,8 +70,10 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
         trials.push(trial);
         await trial.run();
         for (const { name, stdout } of group) {
-          const [was, is] = [stdout, trial.results[name] ?? ""].map((text) => text.split(" ")[1] ?? "");
-          if (was && is) renewed.set(was, is);
+          const now = keysIn(trial.results[name] ?? "");
+          for (const [which, was] of Object.entries(keysIn(stdout))) {
+            if (now[which]) renewed.set(was, now[which]);
+          }
         }
       });
       busy[host] = all;
@@ -130,12 +133,11 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
 
     it("is made up for in a home that belongs to root, too", async () => {
       await nas.run("useradd --create-home bob && chown root:root /home/bob");
-      const key = { account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
+      const key = { name: "key", account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
       const keys = await openStack({
         project: "p",
         stack: "keys",
-        program: () =>
-          Promise.resolve(void new AuthorizedKey("key", { host: hostWithTools(lab, nas), ...key })),
+        program: () => Promise.resolve(void onePart("key", hostWithTools(lab, nas), authorizedKey(key))),
         directory: `${lab.directory}/stacks/keys`,
       });
       await keys.up();
@@ -161,10 +163,16 @@ const aLifeOfItsOwn = `
 function groupsOf(scripts: RemoteScript[]): RemoteScript[][] {
   const groups: Record<string, RemoteScript[]> = {};
   for (const script of scripts) {
-    if (/-facts-script$/.test(script.name) || /^LOCK=no$/m.test(script.stdin)) continue; // it only looks
+    if (/-facts-script$/.test(script.name)) continue; // it only looks
     (groups[script.name.replace(/-(change|confirm)$/, "")] ??= []).push(script);
   }
   return Object.values(groups);
+}
+
+/** The public keys that a script has printed, by account and file. */
+function keysIn(stdout: string): Record<string, string> {
+  const lines = [...stdout.matchAll(/^key (\S+) \S+ (\S+)/gm)];
+  return Object.fromEntries(lines.map(([, which = "", key = ""]) => [which, key]));
 }
 
 function replaceAll(text: string, words: Map<string, string>): string {

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HealthCheck } from "../../components/index.ts";
+import { healthCheck } from "../../components/healthCheck.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import type { HostStatus } from "../../tools/status.ts";
+import { onePart } from "../support/onePart.ts";
 import { expectAsBefore, type HostState, hostState } from "./support/hostState.ts";
 
 const metrics = "/var/lib/metrics";
@@ -34,7 +35,11 @@ describe("the health check on a public host", () => {
         program: () => {
           const host = hostWithTools(lab, gate);
           for (const [tunnel, intervalSec] of Object.entries(wanted[name]))
-            new HealthCheck(tunnel, { host, tunnel, forwards, intervalSec, textfileDirectory: metrics });
+            onePart(
+              tunnel,
+              host,
+              healthCheck({ host, tunnel, forwards, intervalSec, textfileDirectory: metrics }),
+            );
           return Promise.resolve();
         },
         directory: `${lab.directory}/stacks/${name}`,

@@ -2,7 +2,13 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import * as ours from "../../components/index.ts";
+import type * as healthChecks from "../../components/healthCheck.ts";
+import { healthCheck } from "../../components/healthCheck.ts";
+import type * as hostTools from "../../components/hostTools.ts";
+import { HostTools } from "../../components/hostTools.ts";
+import type { Host as RemoteHost } from "../../components/index.ts";
+import type * as remoteScripts from "../../components/remoteScript.ts";
+import { remoteScript } from "../../components/remoteScript.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labHost, openProgram } from "../../lab/program.ts";
@@ -14,13 +20,19 @@ import { tunnelSettings } from "./support/settings.ts";
 
 const DIRECTORY = "/opt/ssh-reverse-tunnel";
 
+type Components = Pick<typeof hostTools, "HostTools"> &
+  Pick<typeof healthChecks, "healthCheck"> &
+  Pick<typeof remoteScripts, "remoteScript">;
+
+const ours: Components = { HostTools, healthCheck, remoteScript };
+
 describe("the tools of our scripts on a host", () => {
   let lab: Lab;
   let gate: Host;
   let before: Snapshot;
   let stack: LabStack;
-  let components: typeof ours = ours;
-  let changes: Partial<ours.Host> = {};
+  let components: Components = ours;
+  let changes: Partial<RemoteHost> = {};
   let intervalSec = 1000;
 
   beforeAll(async () => {
@@ -32,15 +44,16 @@ describe("the tools of our scripts on a host", () => {
   afterAll(() => Lab.clear("tools"));
 
   /** A check whose timer begins anew where anything of it has changed, on a host with the tools that it needs. */
-  const open = (name: string, version?: () => typeof ours) =>
+  const open = (name: string, version?: () => Components) =>
     openStack({
       project: "tools",
       stack: name,
       program: () => {
-        const { HostTools, HealthCheck } = version?.() ?? components;
-        const known = { ...labHost(lab, gate), ...changes };
-        const host = { ...known, after: [new HostTools("tools", { host: known })] };
-        new HealthCheck("check", { host, tunnel: name, forwards: [], intervalSec });
+        const { HostTools, healthCheck, remoteScript } = version?.() ?? components;
+        const host = { ...labHost(lab, gate), ...changes };
+        const tools = new HostTools("tools", { host });
+        const parts = [healthCheck({ host, tunnel: name, forwards: [], intervalSec })];
+        remoteScript("check", { host, what: `the check of ${name}`, parts }, { dependsOn: [tools] });
         return Promise.resolve();
       },
       directory: `${lab.directory}/stacks/${name}`,
@@ -55,12 +68,17 @@ describe("the tools of our scripts on a host", () => {
       .filter(Boolean);
 
   /** Our components with another library, as a later version would have. */
-  const later = async (): Promise<typeof ours> => {
+  const later = async (): Promise<Components> => {
     const folder = join(lab.directory, "later");
     await cp(new URL("../../components", import.meta.url), folder, { recursive: true });
     const library = join(folder, "scripts/lib.sh");
     await writeFile(library, `${await readFile(library, "utf8")}\nA_LATER_VERSION=yes\n`);
-    return (await import(pathToFileURL(join(folder, "index.ts")).href)) as typeof ours;
+    const load = (name: string): Promise<unknown> => import(pathToFileURL(join(folder, `${name}.ts`)).href);
+    return {
+      ...((await load("hostTools")) as typeof hostTools),
+      ...((await load("healthCheck")) as typeof healthChecks),
+      ...((await load("remoteScript")) as typeof remoteScripts),
+    };
   };
 
   it("are installed once, and no other command carries more than values", async () => {

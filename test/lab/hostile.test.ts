@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KeyPair } from "../../components/keyPair.ts";
+import { keyPair } from "../../components/keyPair.ts";
 import { shellQuote } from "../../components/shell.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
@@ -8,6 +8,7 @@ import { Lab } from "../../lab/lab.ts";
 import { labAdmin, hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
+import { onePart } from "../support/onePart.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
@@ -192,7 +193,7 @@ describe("with hostile values on hostile hosts", () => {
       stack: "s",
       program: () =>
         Promise.resolve(
-          void new KeyPair("key", { host: hostWithTools(lab, gate), account, file: "x.key", comment: "" }),
+          void onePart("key", hostWithTools(lab, gate), keyPair({ account, file: "x.key", comment: "" })),
         ),
       directory: join(lab.directory, "stacks", "home"),
     });

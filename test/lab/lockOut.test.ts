@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { AuthorizedKey } from "../../components/authorizedKey.ts";
+import { authorizedKey } from "../../components/authorizedKey.ts";
 import { SshServer } from "../../components/sshServer.ts";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
@@ -7,6 +7,7 @@ import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { onePart } from "../support/onePart.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 
 /** What must never happen: that a host's admin is kept out by us, or that an account has root write for it. */
@@ -160,12 +161,16 @@ describe("a host's admin", () => {
       stack: "keys",
       program: () =>
         Promise.resolve(
-          void new AuthorizedKey("key", {
-            host: host(),
-            account: "alice",
-            publicKey: gate.hostKey,
-            options: ["restrict"],
-          }),
+          void onePart(
+            "key",
+            host(),
+            authorizedKey({
+              name: "key",
+              account: "alice",
+              publicKey: gate.hostKey,
+              options: ["restrict"],
+            }),
+          ),
         ),
       directory: `${lab.directory}/stacks/keys`,
     });

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { SelinuxPorts } from "../../components/selinuxPorts.ts";
+import { selinuxPorts } from "../../components/selinuxPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
+import { onePart } from "../support/onePart.ts";
 import { sometimes } from "./support/sample.ts";
 
 /**
@@ -27,15 +28,14 @@ describe("ports of a forward in a host's SELinux policy", () => {
     expect(await local()).toBe("");
   });
 
-  const open = (stack: string, args: { ports: number[]; installPackages?: boolean }): Promise<LabStack> =>
+  const open = (stack: string, args: { ports: string[]; installPackages?: boolean }): Promise<LabStack> =>
     openStack({
       project: "ports",
       stack,
-      program: () =>
-        Promise.resolve(void new SelinuxPorts("ports", { host: hostWithTools(lab, gate), ...args })),
+      program: () => Promise.resolve(void onePart("ports", hostWithTools(lab, gate), selinuxPorts(args))),
       directory: `${lab.directory}/stacks/${stack}`,
     });
-  const selinux = (stack: string, ...ports: number[]) => open(stack, { ports });
+  const selinux = (stack: string, ...ports: number[]) => open(stack, { ports: ports.map(String) });
 
   /** The administrator's own entries, and ours. */
   const local = async () => (await gate.run("semanage port -l -C -n")).stdout;
@@ -161,7 +161,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
 
     sometimes.it("says what to install where semanage is missing and installing is not allowed", async () => {
       await gate.run("mv /usr/sbin/semanage /usr/sbin/semanage.away");
-      const stack = await open("missing", { ports: [2225], installPackages: false });
+      const stack = await open("missing", { ports: ["2225"], installPackages: false });
       await expect(stack.up()).rejects.toThrow(
         `error: gate (${gate.address}): SELinux is enabled and semanage is missing; install policycoreutils-python-utils, or allow it with 'installPackages: true'`,
       );

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Account } from "../../components/account.ts";
+import { account } from "../../components/account.ts";
 import { SshServer } from "../../components/sshServer.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
@@ -7,6 +7,7 @@ import { Lab } from "../../lab/lab.ts";
 import { hostWithTools, openProgram } from "../../lab/program.ts";
 import type { Snapshot } from "../../lab/snapshot.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
+import { onePart } from "../support/onePart.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { oneIn, sometimes } from "./support/sample.ts";
@@ -139,12 +140,11 @@ describe("a public host that is not ours alone", () => {
 
     sometimes.it("leaves a mask alone that was there before the account", async () => {
       const [uid, link] = [789, "/etc/systemd/system/user@789.service"];
-      const account = { account: "tunnel-x", group: "ssh-tunnel", home: "/", shell: "/bin/sh" };
+      const part = account({ account: "tunnel-x", group: "ssh-tunnel", home: "/", shell: "/bin/sh" });
       const masked = await openStack({
         project: "p",
         stack: "mask",
-        program: () =>
-          Promise.resolve(void new Account("account", { host: hostWithTools(lab, gate), ...account })),
+        program: () => Promise.resolve(void onePart("account", hostWithTools(lab, gate), part)),
         directory: `${lab.directory}/stacks/mask`,
       });
       await gate.run(`cp -a /etc/login.defs /root/kept && ln -s /dev/null ${link} &&

@@ -41,7 +41,7 @@ describe("an internal host that is reached through its own tunnel", () => {
   const conf = async () => (await nas.run("cat /var/lib/tunnel-nas/.ssh/ssh-reverse-tunnel/nas.conf")).stdout;
   const key = async () => (await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout;
   const serviceScript = async () =>
-    (await remoteScripts(stack)).find(({ name }) => name === "nas-service-change")?.stdin ?? "";
+    (await remoteScripts(stack)).find(({ name }) => name === "nas-start")?.stdin ?? "";
   const rollback = "ssh-reverse-tunnel-dev-tunnel-nas-rollback";
   const trials = async () =>
     (

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { resolveForward } from "../../components/forward.ts";
 import {
+  loginKeyOptions,
   renderAuthorizedKeyLine,
-  returnKeyOptions,
   tunnelKeyOptions,
+  tunnelKeyPermits,
 } from "../../components/render/authorizedKeyLine.ts";
 
 describe("a line of authorized_keys", () => {
@@ -59,24 +60,33 @@ describe("a line of authorized_keys", () => {
     expect(() => renderAuthorizedKeyLine(options, key, marker)).toThrow(error);
   });
 
-  test("of a tunnel lets the key listen on its ports, open them again, and run the takeover", () => {
-    const forwards = [
-      { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: 2222 },
-      { forward: resolveForward("web", { remotePort: 8080, target: 80, listen: "all" }), port: 8080 },
-      { forward: resolveForward("v6", { remotePort: "auto", target: 81, listen: "fd00::2" }), port: 20345 },
-    ];
-    expect(
-      renderAuthorizedKeyLine(tunnelKeyOptions(forwards, "/usr/bin/take"), "ssh-ed25519 AAAA", "m"),
-    ).toBe(
-      'restrict,port-forwarding,command="/usr/bin/take",permitlisten="127.0.0.1:2222",permitlisten="*:8080",permitlisten="[fd00::2]:20345",permitopen="127.0.0.1:2222",permitopen="127.0.0.1:8080",permitopen="[fd00::2]:20345" ssh-ed25519 AAAA m',
+  test("of a tunnel lets the key run the takeover and forward", () => {
+    expect(renderAuthorizedKeyLine(tunnelKeyOptions("/usr/bin/take"), "ssh-ed25519 AAAA", "m")).toBe(
+      'restrict,port-forwarding,command="/usr/bin/take" ssh-ed25519 AAAA m',
     );
   });
 
+  test("of a tunnel permits the key to listen on its ports, known or not, and to open them again", () => {
+    const forwards = [
+      { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: "2222" },
+      { forward: resolveForward("web", { remotePort: 8080, target: 80, listen: "all" }), port: "8080" },
+      { forward: resolveForward("v6", { remotePort: "auto", target: 81, listen: "fd00::2" }), port: "@v6@" },
+    ];
+    expect(tunnelKeyPermits(forwards)).toEqual([
+      'permitlisten="127.0.0.1:2222"',
+      'permitlisten="*:8080"',
+      'permitlisten="[fd00::2]:@v6@"',
+      'permitopen="127.0.0.1:2222"',
+      'permitopen="127.0.0.1:8080"',
+      'permitopen="[fd00::2]:@v6@"',
+    ]);
+  });
+
   test("of a return path lets the key in through the tunnel only, with a terminal", () => {
-    expect(renderAuthorizedKeyLine(returnKeyOptions("127.0.0.1"), "ssh-ed25519 AAAA", "m")).toBe(
+    expect(renderAuthorizedKeyLine(loginKeyOptions("127.0.0.1"), "ssh-ed25519 AAAA", "m")).toBe(
       'restrict,pty,from="127.0.0.1,::1" ssh-ed25519 AAAA m',
     );
-    expect(returnKeyOptions("192.168.1.5")).toEqual(["restrict", "pty", 'from="127.0.0.1,::1,192.168.1.5"']);
-    expect(returnKeyOptions("::1")).toEqual(["restrict", "pty", 'from="127.0.0.1,::1"']);
+    expect(loginKeyOptions("192.168.1.5")).toEqual(["restrict", "pty", 'from="127.0.0.1,::1,192.168.1.5"']);
+    expect(loginKeyOptions("::1")).toEqual(["restrict", "pty", 'from="127.0.0.1,::1"']);
   });
 });

@@ -230,9 +230,10 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   });
 
   it("give a port its type while they are permissive, too, so that it may be used when they enforce again", async () => {
-    const others = (await remoteScripts(stack))
-      .find(({ name }) => name.includes("selinux-ports"))!
-      .stdin.replace(/^RESOURCE='.*'$/m, "RESOURCE='other'")
+    const others = (await remoteScripts(stack, (part) => part === "selinuxPorts"))
+      .find(({ name }) => name.endsWith("-admit"))!
+      .stdin.replace(/^(STALE|RECORDS)='.*'\n/gm, "")
+      .replace(/^RESOURCE='.*'$/m, "RESOURCE='other'")
       .replace(/^PORTS='[^']*'$/m, "PORTS='2222'");
     await gate.run("setenforce 0 && sh -s -- apply && setenforce 1", { input: others });
     expect((await forward()).exitCode).toBe(0);

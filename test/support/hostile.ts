@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Answers, RecordedCommand, Recording } from "../../tools/mocks.ts";
+import type { Answers, RecordedPart, Recording } from "../../tools/mocks.ts";
 import { record } from "../../tools/mocks.ts";
 import { anyText } from "./shells.ts";
 
@@ -131,16 +131,19 @@ export async function recordOrError(
  * an option makes it another.
  */
 export function shapeOf({ commands }: Recording): string[] {
-  return commands.map((command) => `${command.script}: ${JSON.stringify(shapesIn(command))}`).sort();
+  return commands
+    .flatMap(({ parts }) => parts)
+    .map((part) => `${part.script}: ${JSON.stringify(shapesIn(part))}`)
+    .sort();
 }
 
-function shapesIn({ values }: RecordedCommand): Record<string, unknown> {
+function shapesIn({ values }: RecordedPart): Record<string, unknown> {
   const texts = Object.entries(values).flatMap(([name, text]): [string, unknown][] => {
     if (name === "LINE") return [[name, optionsAndKey(text)]];
     if (name === "ENTRY") return [[name, lines(text).map((line) => line.trim().split(" ")[0])]];
     if (
       [
-        ...["KEYS", "DROP_IN", "FORWARDS", "LIST", "PACE", "PORTS"],
+        ...["KEYS", "DROP_IN", "FORWARDS", "LIST", "PACE", "PERMITS", "PORTS"],
         ...["SERVICE_UNIT", "CHECK_UNIT", "TIMER_UNIT"],
       ].includes(name)
     )

@@ -1,8 +1,22 @@
+import { account } from "../../components/account.ts";
+import { authorizedKey } from "../../components/authorizedKey.ts";
+import { clientConfig } from "../../components/clientConfig.ts";
+import { FirewallPorts } from "../../components/firewallPorts.ts";
 import { resolveForward } from "../../components/forward.ts";
-import * as components from "../../components/index.ts";
+import { healthCheck } from "../../components/healthCheck.ts";
+import { HostFacts } from "../../components/hostFacts.ts";
+import { HostTools } from "../../components/hostTools.ts";
+import { InternalHost, PublicHost, ReverseTunnel } from "../../components/index.ts";
+import { keyPair } from "../../components/keyPair.ts";
+import { knownHost } from "../../components/knownHost.ts";
+import type { Part } from "../../components/remoteScript.ts";
+import { SshServer } from "../../components/sshServer.ts";
+import { tunnelCheck } from "../../components/tunnelCheck.ts";
+import { tunnelService } from "../../components/tunnelService.ts";
 import { bothEnds, gate, gateKeys, nas } from "./hosts.ts";
+import { onePart } from "./onePart.ts";
 
-/** A component with arguments that make all of its children. */
+/** A component, or a part, with arguments that make all of it. */
 export interface Sample {
   /** Every argument that there is. Made anew each time, and only while a program is recorded. */
   args: () => object;
@@ -17,7 +31,12 @@ function sample<A extends object>(
   return { args, make: (name, given) => new component(name, given as A) };
 }
 
-const at = { host: nas, account: "tunnel-nas" };
+/** The same for a part. */
+function samplePart<A extends object>(part: (args: A) => Part, args: () => Required<A>): Sample {
+  return { args, make: (name, given) => onePart(name, nas, part(given as A)) };
+}
+
+const at = { account: "tunnel-nas" };
 const ssh = resolveForward("ssh", { remotePort: "auto", target: 22 });
 const login = {
   file: "x",
@@ -28,7 +47,6 @@ const login = {
   hostKeys: gateKeys,
   options: { BatchMode: "yes" },
 };
-const portRange = { first: 20000, last: 29999 };
 const sshServer = {
   allowUsers: ["root", "alice"],
   clientAliveInterval: 15,
@@ -37,99 +55,38 @@ const sshServer = {
 
 /** Every component, by its class. */
 export const samples: Record<string, Sample> = {
-  Account: sample(components.Account, () => ({
-    ...at,
-    group: "tunnel-nas",
-    home: "/var/lib/tunnel-nas",
-    shell: "/bin/sh",
-  })),
-  AuthorizedKey: sample(components.AuthorizedKey, () => ({
-    ...at,
-    publicKey: "ssh-ed25519 AAAA",
-    options: ["restrict", 'from="127.0.0.1"'],
-    file: "/etc/ssh/keys/nas",
-    keepPermits: true,
-    // Another component, which would be one more in the structure of this one.
-    settles: undefined as never,
-  })),
-  ClientConfig: sample(components.ClientConfig, () => ({
-    ...at,
-    file: "x.conf",
-    patterns: ["x"],
-    options: { HostName: "198.18.0.2" },
-  })),
-  FirewallPorts: sample(components.FirewallPorts, () => ({
+  FirewallPorts: sample(FirewallPorts, () => ({
     host: gate,
     ports: [{ port: 8080, address: "198.18.0.2", sources: ["203.0.113.0/24"] }],
+    keepsStale: true,
   })),
-  HealthCheck: sample(components.HealthCheck, () => ({
-    host: gate,
-    tunnel: "nas",
-    forwards: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"],
-    intervalSec: 5,
-    textfileDirectory: "/srv/metrics",
-  })),
-  HostFacts: sample(components.HostFacts, () => ({ host: nas, needsServer: false })),
-  HostTools: sample(components.HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" } })),
-  InternalHost: sample(components.InternalHost, () => ({
+  HostFacts: sample(HostFacts, () => ({ host: nas, needsServer: false })),
+  HostTools: sample(HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" } })),
+  InternalHost: sample(InternalHost, () => ({
     connection: nas.connection,
     throughTunnel: "gate",
     toolsDirectory: "/srv/tools",
     revision: "1",
     stackId: "0123456789abcdef",
+    trialSec: 60,
   })),
-  KeyPair: sample(components.KeyPair, () => ({ ...at, file: "x.key", comment: "tunnel-nas@nas" })),
-  KnownHost: sample(components.KnownHost, () => ({
-    ...at,
-    file: "x.known_hosts",
-    alias: "gate",
-    hostKeys: gateKeys,
-  })),
-  PublicHost: sample(components.PublicHost, () => ({
+  PublicHost: sample(PublicHost, () => ({
     ...sshServer,
     permitListen: ["127.0.0.1:2222"],
     permitOpen: ["127.0.0.1:2222"],
     connection: gate.connection,
     address: "gate.example.org",
     sshPort: 22,
-    portRange,
+    portRange: { first: 20000, last: 29999 },
     installPackages: true,
     textfileDirectory: "/srv/metrics",
     toolsDirectory: "/srv/tools",
     revision: "1",
     stackId: "0123456789abcdef",
+    trialSec: 60,
   })),
-  RemotePorts: sample(components.RemotePorts, () => ({ ...at, forwards: [ssh], portRange })),
-  SelinuxPorts: sample(components.SelinuxPorts, () => ({ host: gate, ports: [2222], installPackages: true })),
-  SshLogin: sample(components.SshLogin, () => ({
-    from: at,
-    to: gate,
-    client: login,
-    keyOptions: ["restrict"],
-    after: [],
-  })),
-  SshServer: sample(components.SshServer, () => ({ host: gate, ...sshServer })),
-  TunnelCheck: sample(components.TunnelCheck, () => ({
-    host: gate,
-    forwards: [{ forward: ssh, port: 2222 }],
-    timeoutSec: 30,
-    lookAt: "the journal",
-    fingerprint: "0123456789abcdef",
-  })),
-  TunnelService: sample(components.TunnelService, () => ({
-    ...at,
-    tunnel: "nas",
-    login,
-    remoteForwards: ["127.0.0.1:2222:127.0.0.1:22"],
-    checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"],
-    restartSec: 1,
-    restartMaxDelaySec: 30,
-    textfileDirectory: "/srv/metrics",
-    watchdogIntervalSec: 15,
-    timeoutSec: 30,
-    fingerprint: "0123456789abcdef",
-  })),
-  ReverseTunnel: sample(components.ReverseTunnel, () => ({
+  SshServer: sample(SshServer, () => ({ host: gate, ...sshServer })),
+  ReverseTunnel: sample(ReverseTunnel, () => ({
     ...bothEnds(),
     forwards: {
       ssh: {
@@ -147,5 +104,63 @@ export const samples: Record<string, Sample> = {
     healthIntervalSec: 30,
     textfileDirectory: "/srv/metrics",
     timeoutSec: 30,
+  })),
+};
+
+/** The parts that take texts, by their scripts. Those of ports take what a tunnel's plan has checked. */
+export const partSamples: Record<string, Sample> = {
+  account: samplePart(account, () => ({
+    ...at,
+    group: "tunnel-nas",
+    home: "/var/lib/tunnel-nas",
+    shell: "/bin/sh",
+  })),
+  authorizedKey: samplePart(authorizedKey, () => ({
+    ...at,
+    name: "nas-key",
+    publicKey: "ssh-ed25519 AAAA",
+    options: ["restrict", 'from="127.0.0.1"'],
+    permits: ['permitlisten="127.0.0.1:2222"'],
+    file: "/etc/ssh/keys/nas",
+  })),
+  clientConfig: samplePart(clientConfig, () => ({
+    ...at,
+    file: "x.conf",
+    patterns: ["x"],
+    options: { HostName: "198.18.0.2" },
+  })),
+  healthCheck: samplePart(healthCheck, () => ({
+    host: gate,
+    tunnel: "nas",
+    forwards: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"],
+    intervalSec: 5,
+    textfileDirectory: "/srv/metrics",
+  })),
+  keyPair: samplePart(keyPair, () => ({ ...at, file: "x.key", comment: "tunnel-nas@nas" })),
+  knownHost: samplePart(knownHost, () => ({
+    ...at,
+    file: "x.known_hosts",
+    alias: "gate",
+    hostKeys: gateKeys,
+  })),
+  tunnelCheck: samplePart(tunnelCheck, () => ({
+    forwards: [{ forward: ssh, port: 2222 }],
+    timeoutSec: 30,
+    lookAt: "the journal",
+    fingerprint: "0123456789abcdef",
+  })),
+  tunnelService: samplePart(tunnelService, () => ({
+    ...at,
+    host: nas,
+    tunnel: "nas",
+    login,
+    remoteForwards: ["127.0.0.1:2222:127.0.0.1:22"],
+    checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"],
+    restartSec: 1,
+    restartMaxDelaySec: 30,
+    textfileDirectory: "/srv/metrics",
+    watchdogIntervalSec: 15,
+    timeoutSec: 30,
+    fingerprint: "0123456789abcdef",
   })),
 };

@@ -44,17 +44,22 @@ function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): vo
   );
 }
 
-/** These have nothing to undo, as they only look; the tools are left to the last record where nobody could come for them. */
-function hasNothingToUndo({ script, values }: RecordedCommand): boolean {
-  if (script === "installTools") return values.UNTIL_LAST === "yes";
-  return script === "hostFacts" || script === "tunnelCheck";
+/** These have nothing to undo: a look, and the tools where nobody could come for them, which the last record takes away. */
+function hasNothingToUndo({ header, parts }: RecordedCommand): boolean {
+  return parts.every(({ script }) => script === "hostFacts") || header.UNTIL_LAST === "yes";
 }
 
-/** Whatever a host has on record is undone once, by one of the scripts that share the record. */
+/** Whatever a host has on record is undone once, by one of the scripts there. */
 function expectRemovals(commands: RecordedCommand[]): void {
-  const recordOf = ({ address, values }: RecordedCommand) => `${values.RESOURCE} on ${address}`;
-  const records = commands.filter((command) => !hasNothingToUndo(command)).map(recordOf);
-  const removed = commands.filter(({ inputs }) => "delete" in inputs).map(recordOf);
+  const at = ({ address }: RecordedCommand, record: string | undefined) => `${record} on ${address}`;
+  const records = commands
+    .filter((command) => !hasNothingToUndo(command))
+    .map((command) => at(command, command.header.RESOURCE));
+  const removed = commands
+    .filter(({ inputs }) => "delete" in inputs)
+    .flatMap((command) =>
+      (command.header.RECORDS ?? command.header.RESOURCE!).split(" ").map((record) => at(command, record)),
+    );
   expect(removed.sort()).toEqual([...new Set(records)].sort());
 }
 

@@ -110,7 +110,7 @@ export class Attacked {
     await this.begin("hold");
     for (const verb of ["apply", "remove"] as const) {
       for (const script of this.scripts) {
-        if (!script.name.endsWith("-confirm") && !this.hangs()) await this.run(script, verb);
+        if (!this.hangs()) await this.run(script, verb);
       }
     }
     await this.end();
@@ -140,13 +140,11 @@ export class Attacked {
   private *steps(withTrials: boolean): Generator<() => Promise<void>> {
     for (;;) {
       for (const script of this.scripts) {
-        if (script.name.endsWith("-confirm")) continue;
         yield () => this.run(script, "apply");
         if (this.random() < 0.4) yield () => this.run(script, "apply");
-        if (withTrials && script.name.endsWith("-change")) yield* this.trial(script);
+        if (withTrials && isOnTrial(script)) yield* this.trial(script);
       }
       for (const script of [...this.scripts].reverse()) {
-        if (script.name.endsWith("-confirm")) continue;
         yield () => this.run(script, "remove");
       }
     }
@@ -154,10 +152,14 @@ export class Attacked {
 
   /** A change to a tunnel that runs, and what may become of it. */
   private *trial(change: RemoteScript): Generator<() => Promise<void>> {
-    yield () => this.run(change, "apply", true);
-    const confirm = this.scripts.find(({ name }) => name === change.name.replace(/change$/, "confirm"))!;
+    const [first, confirm] = ["no", "yes"].map((value) => ({
+      ...change,
+      name: `${change.name}, CONFIRM=${value}`,
+      stdin: replaced(change.stdin, "CONFIRM='now'", `CONFIRM='${value}'`),
+    }));
+    yield () => this.run(first!, "apply", true);
     const which = this.random();
-    if (which < 0.3) yield () => this.run(confirm, "apply", true);
+    if (which < 0.3) yield () => this.run(confirm!, "apply", true);
     else if (which < 0.6) yield () => this.rollBack("script");
     else if (which < 0.9) yield () => this.rollBack("timer");
   }
@@ -221,7 +223,6 @@ export class Attacked {
   private async each(verb: Verb, changed: boolean): Promise<string[]> {
     const failed: string[] = [];
     for (const script of verb === "apply" ? this.scripts : [...this.scripts].reverse()) {
-      if (script.name.endsWith("-confirm")) continue;
       const input = this.text(script, changed);
       const result = await this.host.run(`sh -s -- ${verb}`, { input, allowFailure: true });
       if (result.exitCode !== 0) failed.push(`${verb} of ${script.name}: ${result.stderr}`);
@@ -232,7 +233,7 @@ export class Attacked {
   /** The script, or the same with other settings, for which a tunnel that runs is changed on trial. */
   private text({ name, stdin }: RemoteScript, changed: boolean): string {
     const text = replaced(stdin, "timeout -s KILL 60", `timeout -s KILL ${LIMIT}`);
-    if (!name.includes("service")) return text;
+    if (!isOnTrial({ name })) return text;
     const quick = text.replace(/^SECONDS_TO_WAIT=.*$/m, "SECONDS_TO_WAIT=2");
     return changed ? replaced(quick, "    ServerAliveInterval ", "    ServerAliveInterval 1") : quick;
   }
@@ -327,6 +328,9 @@ const TRANSIENT =
 const RUNNING = new RegExp(
   `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-(at-boot|again).service$`,
 );
+
+/** Whether a tunnel that runs is changed on trial by it. */
+const isOnTrial = ({ name }: Pick<RemoteScript, "name">) => name.includes("-start");
 
 function replaced(text: string, what: string, by: string): string {
   if (!text.includes(what)) throw new Error(`There is no '${what}' in the script.`);

@@ -32,7 +32,7 @@ interface Lists {
 }
 
 /** One of so many cuts is tried where not everything is: see sample.ts. */
-const SHARE = 20;
+const SHARE = 12;
 
 /** A trial that has found so many is ended: what follows may follow from them. */
 const ENOUGH = 10;

@@ -23,15 +23,21 @@ interface Resource {
   dependencies?: string[];
 }
 
-/** Every script of the stack, each after those that it depends on. */
-export async function remoteScripts(stack: LabStack): Promise<RemoteScript[]> {
+/** Leaves out what the other host is needed for: whether the tunnel works. */
+export const onOneHost = (part: string): boolean => part !== "tunnelCheck";
+
+/** Every script of the stack, each after those that it depends on; of its parts, those that are wanted. */
+export async function remoteScripts(
+  stack: LabStack,
+  wanted: (part: string) => boolean = () => true,
+): Promise<RemoteScript[]> {
   const { deployment } = (await stack.export()) as unknown as { deployment: { resources: Resource[] } };
   return deployment.resources
     .filter(({ type }) => type === "command:remote:Command")
     .map(({ urn, inputs, outputs, dependencies = [] }) => ({
       name: nameOf(urn),
       host: /^HOST='(\S+) /m.exec(inputs?.stdin ?? "")?.[1] ?? "",
-      stdin: wholeText(inputs?.stdin ?? ""),
+      stdin: wholeText(inputs?.stdin ?? "", wanted),
       stdout: outputs?.stdout ?? "",
       after: dependencies.map(nameOf),
     }));
@@ -39,7 +45,10 @@ export async function remoteScripts(stack: LabStack): Promise<RemoteScript[]> {
 
 const nameOf = (urn: string) => urn.split("::").pop() ?? "";
 
-function wholeText(stdin: string): string {
+function wholeText(stdin: string, wanted: (part: string) => boolean): string {
   const { common, parts } = parseCommand(stdin);
-  return scriptText(common, parts);
+  return scriptText(
+    common,
+    parts.filter(({ script }) => wanted(script)),
+  );
 }

@@ -18,18 +18,25 @@ export interface Changes {
   nas?: Part;
   /** In place of the one forward, 2222 to sshd. */
   forwards?: Part;
-  /** In place of the one return path, root to root. */
-  returnPath?: Part[];
+  /** In place of the one return path, root to root; undefined for none. */
+  returnPath?: Part[] | undefined;
 }
 
 /** Settings of one tunnel between two hosts of a lab: sshd at port 2222, and a return path for root. */
 export function tunnelSettings(lab: Lab, gate: Host, nas: Host, changes: Changes = {}): Part {
   const forwards = changes.forwards ?? { ssh: { remotePort: 2222, target: 22 } };
-  const returnPath = changes.returnPath ?? [{ from: "root", to: "root" }];
+  const returnPath = Object.hasOwn(changes, "returnPath")
+    ? changes.returnPath
+    : [{ from: "root", to: "root" }];
   return {
     publicHosts: { [gate.name]: { ...labAdmin(lab, gate), ...changes.gate } },
     internalHosts: {
-      [changes.tunnel ?? nas.name]: { ...labAdmin(lab, nas), forwards, returnPath, ...changes.nas },
+      [changes.tunnel ?? nas.name]: {
+        ...labAdmin(lab, nas),
+        forwards,
+        ...(returnPath && { returnPath }),
+        ...changes.nas,
+      },
     },
   };
 }

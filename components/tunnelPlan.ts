@@ -1,0 +1,155 @@
+import type * as pulumi from "@pulumi/pulumi";
+import { tunnelAccount } from "./account.ts";
+import { boundsMistake } from "./bounds.ts";
+import type { Forward, ForwardArgs } from "./forward.ts";
+import { resolveForward } from "./forward.ts";
+import { inputError } from "./inputError.ts";
+import type { InternalHost } from "./internalHost.ts";
+import type { KeepAlive, KeepAliveArgs } from "./keepAlive.ts";
+import { resolveKeepAlive } from "./keepAlive.ts";
+import type { Names } from "./names.ts";
+import { namesOf } from "./names.ts";
+import type { PublicHost } from "./publicHost.ts";
+import type { PortRange } from "./remotePorts.ts";
+import { checkedRange } from "./remotePorts.ts";
+import { namePatterns } from "./render/checks.ts";
+
+/** A password-less login from the public host back to the internal host. */
+export interface ReturnPathArgs {
+  /** The account on the public host that may type `ssh <alias>`. */
+  from: string;
+  /** The account on the internal host that it arrives at. */
+  to: string;
+  /** What is typed after `ssh`. @default the tunnel's name */
+  alias?: string;
+  /** The forward that it goes through. @default the first whose protocol is ssh */
+  via?: string;
+}
+
+/** Arguments of {@link ReverseTunnel}. */
+export interface ReverseTunnelArgs {
+  /** Where the tunnel starts. */
+  internalHost: InternalHost;
+  /** Where it ends, and listens. */
+  publicHost: PublicHost;
+  /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
+  forwards: Record<string, ForwardArgs>;
+  /** Logins back to the internal host. @default none */
+  returnPath?: ReturnPathArgs[];
+  /**
+   * An account of the internal host that is there already and runs the tunnel, with the key in its `~/.ssh`.
+   * @default one that the tunnel has to itself, `tunnel-<name>`
+   */
+  account?: string;
+  /** How fast a dead tunnel is noticed and comes back. @default the preset "fast" */
+  keepAlive?: KeepAliveArgs;
+  /** Seconds between two checks of the watchdog on the internal host. @default 15 */
+  watchdogIntervalSec?: number;
+  /** Seconds between two checks from the public host. @default 30 */
+  healthIntervalSec?: number;
+  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
+  textfileDirectory?: string | undefined;
+  /** Seconds that `pulumi up` waits for the tunnel to work. @default 30 */
+  timeoutSec?: number;
+}
+
+/** A login back to the internal host, with what its arguments leave out. */
+export interface Login {
+  from: string;
+  to: string;
+  alias: string;
+  /** The forward that it goes through. */
+  via: Forward;
+  /** File name of its key below `~/.ssh/ssh-reverse-tunnel` of `from`. */
+  keyFile: string;
+}
+
+/** A tunnel, as far as it is known before anything is asked of a host. */
+export interface TunnelPlan {
+  /** The tunnel's name. */
+  name: string;
+  names: Names;
+  forwards: Forward[];
+  /** The range of the ports for `auto`. */
+  portRange: PortRange;
+  logins: Login[];
+  /** The account that runs ssh on the internal host. */
+  account: string;
+  /** Whether the tunnel has that to itself. */
+  ownsAccount: boolean;
+  /** The account on the public host. */
+  publicAccount: string;
+  /** File name of its key on the internal host. */
+  keyFile: string;
+  keepAlive: KeepAlive;
+}
+
+/**
+ * Resolves the arguments of a tunnel.
+ *
+ * @param tunnel the resource that an error is shown at
+ * @throws a sentence that names the tunnel, what was found and what is allowed
+ */
+export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): TunnelPlan {
+  checkArguments(name, args, tunnel);
+  const { internalHost, publicHost } = args;
+  const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
+  for (const forward of forwards) {
+    const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
+    if (mistake !== undefined)
+      throw inputError(`the tunnel '${name}': the forward '${forward.name}' ${mistake}`, tunnel);
+  }
+  return {
+    name,
+    names: namesOf(name, internalHost.host, publicHost.host),
+    forwards,
+    portRange: checkedRange(publicHost.host.name, publicHost.portRange),
+    logins: (args.returnPath ?? []).map((path) => planLogin(name, forwards, path, tunnel)),
+    account: args.account ?? tunnelAccount(name),
+    ownsAccount: args.account === undefined,
+    publicAccount: tunnelAccount(name),
+    keyFile: `${name}.key`,
+    keepAlive: resolveKeepAlive(args.keepAlive),
+  };
+}
+
+function planLogin(name: string, forwards: Forward[], path: ReturnPathArgs, tunnel?: pulumi.Resource): Login {
+  const { from, to, alias = name } = path;
+  const via = forwards.find((forward) => (path.via ? forward.name === path.via : forward.protocol === "ssh"));
+  if (!via) {
+    throw inputError(
+      `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${from}' needs one`,
+      tunnel,
+    );
+  }
+  return { from, to, alias, via, keyFile: `${alias}.key` };
+}
+
+function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): void {
+  if (!namePatterns.tunnel.test(name)) {
+    throw inputError(
+      `'${name}' is not a valid name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
+      tunnel,
+    );
+  }
+  if (Object.keys(args.forwards).length === 0) {
+    throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
+  }
+  const paths = args.returnPath ?? [];
+  for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
+    if (account !== undefined && !namePatterns.account.test(account)) {
+      throw inputError(
+        `the tunnel '${name}': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+        tunnel,
+      );
+    }
+  }
+  for (const { alias } of paths) {
+    if (alias !== undefined && !namePatterns.alias.test(alias)) {
+      throw inputError(
+        `the tunnel '${name}': '${alias}' is not a valid alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
+        tunnel,
+      );
+    }
+  }
+}

@@ -1,0 +1,274 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { runScript, shells, testScript } from "./support/shells.ts";
+
+// What a stage keeps for a later one to sweep: the very library that travels, run on this machine in a temporary folder.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "stages-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const recordFile = (name: string) => join(folder, "state/owner", name);
+const recordOf = (name: string) =>
+  readFileSync(recordFile(name), "utf8").replaceAll(`${folder}/`, "").split("\n").slice(0, -1);
+
+/** Of the file that is called like the record, sorted. */
+const linesOf = (name: string) =>
+  existsSync(join(folder, name))
+    ? readFileSync(join(folder, name), "utf8").split("\n").slice(0, -1).sort().join(" ")
+    : undefined;
+
+const removed = (name: string) => `changed: gate: removed our line from ${join(folder, name)}\n`;
+const token = /^token [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/;
+
+interface Stage {
+  lines?: string;
+  keeps?: boolean;
+  settles?: string;
+  undoes?: string;
+  /** What the script does at its end. */
+  then?: string;
+  /** Functions in place of the library's. */
+  instead?: string;
+}
+
+describe.each(shells)("in %s, a stage", (_name, shell) => {
+  /** Lines in a file of the stage's own, with one record of that name. */
+  const run = (name: string, stage: Stage, verb: "apply" | "remove" = "apply") => {
+    const { lines = "", keeps, settles, undoes, then = ":", instead = "" } = stage;
+    const values = {
+      RESOURCE: name,
+      FILE: join(folder, name),
+      LINES: lines.split(" ").join("\n"),
+      THEN: then,
+      ...(keeps ? { STALE: "keep" } : {}),
+      ...(settles ? { SETTLES: settles } : {}),
+      ...(undoes ? { RECORDS: undoes } : {}),
+    };
+    const text = testScript("addLines", join(folder, "state"), values)
+      .replaceAll("/run/$OWNER", `${folder}/$OWNER`)
+      .replace("systemd-cat -t ssh-reverse-tunnel", "cat")
+      .replace(/main "\$@"\n$/, () => `${instead}\nmain "$@"\n`);
+    return runScript(shell, text, verb);
+  };
+  const keep = (lines: string, more: Stage = {}) => run("a", { lines, keeps: true, ...more });
+  const settle = (more: Stage = {}) => run("b", { settles: "a", ...more });
+
+  test("that keeps nothing prints no token", () => {
+    expect(keep("one two")).toMatchObject({ stdout: "", status: 0 });
+    expect(keep("one two three")).toMatchObject({ stdout: "", status: 0 });
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\tone", "line\ta\ttwo", "line\ta\tthree"]);
+  });
+
+  test("leaves what is stale, notes it down first of all, and prints a token", () => {
+    keep("one two three");
+    expect(keep("two four")).toEqual({
+      stdout: expect.stringMatching(token) as string,
+      stderr: `changed: gate: added a line to ${join(folder, "a")}\n`,
+      status: 0,
+    });
+    expect(linesOf("a")).toBe("four one three two");
+    expect(recordOf("a")).toEqual([
+      "stale\tline\ta\tone",
+      "stale\tline\ta\tthree",
+      "created\ta",
+      "line\ta\tone",
+      "line\ta\ttwo",
+      "line\ta\tthree",
+      "line\ta\tfour",
+    ]);
+  });
+
+  test("that is the same once more writes nothing, and prints another token", () => {
+    keep("one");
+    const first = keep("two").stdout;
+    utimesSync(recordFile("a"), 1, 1);
+    const second = keep("two");
+    expect(second).toMatchObject({ stdout: expect.stringMatching(token) as string, stderr: unchanged });
+    expect(second.stdout).not.toBe(first);
+    expect(statSync(recordFile("a")).mtimeMs).toBe(1000);
+  });
+
+  test("wants again what was stale, which then is not, and the other is", () => {
+    keep("one");
+    keep("two");
+    expect(keep("one").stdout).toMatch(token);
+    expect(recordOf("a")).toEqual(["stale\tline\ta\ttwo", "created\ta", "line\ta\tone", "line\ta\ttwo"]);
+    expect(keep("one two").stdout).toBe("");
+    expect(recordOf("a")).not.toContainEqual(expect.stringContaining("stale"));
+  });
+
+  test("sweeps what only this run needed", () => {
+    keep("one");
+    const then = 'write_record "${RECORDED}file$TAB$FILE.new$NL"; : >"$FILE.new"';
+    expect(keep("two", { then }).stderr).toContain(`changed: gate: removed ${join(folder, "a.new")}\n`);
+    expect(readdirSync(folder).sort()).toEqual(["a", "state"]);
+    expect(recordOf("a")).toEqual(["stale\tline\ta\tone", "created\ta", "line\ta\tone", "line\ta\ttwo"]);
+  });
+
+  test("keeps what was stale before an apply that fails, which takes back only what it has added", () => {
+    keep("one");
+    keep("two");
+    const before = recordOf("a");
+    expect(keep("three", { then: 'fail "no more"' })).toMatchObject({ stdout: "", status: 3 });
+    expect(linesOf("a")).toBe("one two");
+    expect(recordOf("a")).toEqual(before);
+  });
+
+  test("that settles sweeps what is stale in the records that it names, and nothing else", () => {
+    for (const name of ["a", "c", "d"]) {
+      run(name, { lines: "one two", keeps: true });
+      run(name, { lines: "two", keeps: true });
+    }
+    expect(settle({ lines: "its", settles: "a absent d" })).toEqual({
+      stdout: "",
+      stderr: `changed: gate: added a line to ${join(folder, "b")}\n${removed("a")}${removed("d")}`,
+      status: 0,
+    });
+    expect(["a", "b", "c", "d"].map(linesOf)).toEqual(["two", "its", "one two", "two"]);
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
+    expect(recordOf("b")).toEqual(["created\tb", "line\tb\tits"]);
+    expect(recordOf("c")).toContain("stale\tline\tc\tone");
+  });
+
+  test("that settles changes nothing where nothing is stale", () => {
+    keep("one");
+    const before = recordOf("a");
+    writeFileSync(join(folder, "a"), "one\ntheirs\n");
+    expect(settle()).toEqual({ stdout: "", stderr: unchanged, status: 0 });
+    expect(linesOf("a")).toBe("one theirs");
+    expect(recordOf("a")).toEqual(before);
+  });
+
+  test("that settles sweeps its own record before, and so nothing of another where that fails", () => {
+    keep("one");
+    keep("two");
+    settle({ lines: "its", settles: "" });
+    expect(settle({ instead: 'undo_line() { fail "no"; }' })).toMatchObject({ status: 3 });
+    expect([linesOf("a"), linesOf("b")]).toEqual(["one two", "its"]);
+    expect(settle()).toMatchObject({
+      stderr: `${removed("b")}changed: gate: removed ${join(folder, "b")}\n${removed("a")}`,
+    });
+  });
+
+  test("that settles and fails in between knows the rest the next time", () => {
+    keep("one two");
+    keep("three");
+    // The latest goes first; the other one cannot go yet.
+    const instead = 'undo_line() { case $1 in *one) fail "not yet" ;; esac; }';
+    expect(settle({ instead })).toMatchObject({ status: 3, stderr: "error: gate: not yet\n" });
+    expect(recordOf("a")).toEqual([
+      "stale\tline\ta\tone",
+      "stale\tline\ta\ttwo",
+      "created\ta",
+      "line\ta\tone",
+      "line\ta\tthree",
+    ]);
+    expect(settle()).toMatchObject({ status: 0, stderr: removed("a") });
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\tthree"]);
+  });
+
+  test("that settles leaves what another record holds as well", () => {
+    keep("one");
+    keep("two");
+    run("c", { then: 'own line "${FILE%c}a${TAB}one"' });
+    settle();
+    expect(linesOf("a")).toBe("one two");
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
+  });
+
+  test("that settles does so once what it waits for is there, and not before", () => {
+    keep("one");
+    keep("two");
+    const waits = (command: string) =>
+      settle({ then: "WAITS_FOR=works", instead: `works() { ${command}; }` });
+    expect(waits('fail "it does not work"')).toMatchObject({ status: 3 });
+    expect(linesOf("a")).toBe("one two");
+    expect(waits(":")).toMatchObject({ status: 0, stderr: removed("a") });
+    expect(linesOf("a")).toBe("two");
+  });
+
+  test("that fails puts back the file of ours that it has written anew, with its mode", () => {
+    const conf = join(folder, "a.conf");
+    const write = (mode: string, text: string) => `write_file "$FILE.conf" ${mode} ${text}`;
+    keep("one", { then: write("640", "old") });
+    const before = recordOf("a");
+    expect(keep("one", { then: `${write("600", "new")}; fail "no more"` })).toMatchObject({
+      status: 3,
+      stderr: `changed: gate: wrote ${conf}\nerror: gate: no more\nchanged: gate: restored ${conf}\n`,
+    });
+    expect([readFileSync(conf, "utf8"), statSync(conf).mode & 0o777]).toEqual(["old\n", 0o640]);
+    expect(recordOf("a")).toEqual(before);
+    expect(readdirSync(folder).sort()).toEqual(["a", "a.conf", "state"]);
+  });
+
+  test("that settles nothing sweeps for itself", () => {
+    run("a", { lines: "one" });
+    expect(run("a", { lines: "two" })).toMatchObject({
+      stdout: "",
+      stderr: expect.stringContaining(removed("a")) as string,
+    });
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
+  });
+
+  test("is removed with all that it has kept", () => {
+    keep("one");
+    keep("two");
+    expect(run("a", {}, "remove")).toMatchObject({ stdout: "", status: 0 });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("that removes several records undoes them in their order", () => {
+    for (const name of ["a", "b", "c"]) run(name, { lines: "one" });
+    const gone = (name: string) => `${removed(name)}changed: gate: removed ${join(folder, name)}\n`;
+    expect(run("a", { undoes: "b absent a" }, "remove")).toEqual({
+      stdout: "",
+      stderr: `${gone("b")}${gone("a")}`,
+      status: 0,
+    });
+    expect(readdirSync(folder).sort()).toEqual(["c", "state"]);
+    expect(readdirSync(join(folder, "state/owner"))).toEqual(["c"]);
+  });
+
+  test("that waits with several records for the end of its session leaves those that were applied again", async () => {
+    for (const name of ["a", "b"]) run(name, { lines: "one" });
+    // Another removal, after which this one goes on.
+    const before = spawn("sleep", ["600"]);
+    try {
+      writeFileSync(join(folder, "owner.later"), `${before.pid}\n`);
+      const instead = "comes_through_recorded() { :; }\nfind_sshd() { return 1; }";
+      const { stderr, status } = run("a", { undoes: "b a", instead }, "remove");
+      expect({ stderr, status }).toEqual({
+        stderr:
+          "note: gate: this session comes through the tunnel that is removed; the test goes as soon as it has ended (see 'journalctl -t ssh-reverse-tunnel' there)\n",
+        status: 0,
+      });
+      expect(["a", "b"].map(linesOf)).toEqual(["one", "one"]);
+      run("a", { lines: "one" });
+    } finally {
+      const ended = once(before, "exit");
+      before.kill();
+      await ended;
+    }
+    await vi.waitFor(() => expect(readdirSync(folder).sort()).toEqual(["a", "state"]), 30_000);
+    expect(linesOf("a")).toBe("one");
+    expect(readdirSync(join(folder, "state/owner"))).toEqual(["a"]);
+  });
+});
+
+const unchanged = "unchanged: gate: the test\n";

@@ -1,0 +1,18 @@
+import type * as command from "@pulumi/command";
+import type { Host } from "../../components/index.ts";
+import type { Part, RemoteScriptArgs } from "../../components/remoteScript.ts";
+import { remoteScript } from "../../components/remoteScript.ts";
+
+/** A command on a host that applies one part and nothing else, for tests of that part. */
+export function onePart(
+  name: string,
+  host: Host,
+  part: Part,
+  more: Partial<RemoteScriptArgs> = {},
+): command.remote.Command {
+  return remoteScript(
+    name,
+    { host, what: `the part ${part.script}`, parts: [part], ...more },
+    { dependsOn: host.after ?? [] },
+  );
+}
