@@ -58,4 +58,5 @@ clean: ## remove what the lab and the tests left, including the cached image and
 node_modules: package.json package-lock.json
 	@echo "Installing the npm packages …"
 	@npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@npm run --silent build
 	@touch node_modules
