@@ -13,6 +13,16 @@ export interface SettingsError {
 
 type Report = (path: (string | number)[], message: string) => void;
 
+/** A tunnel of the settings, with its forwards resolved. */
+interface Tunnel {
+  /** Its name, and that of its internal host. */
+  name: string;
+  settings: Settings["internalHosts"][string];
+  /** The public host that it ends at; undefined where the settings do not say so. */
+  publicHost: string | undefined;
+  forwards: Forward[];
+}
+
 /**
  * What a schema cannot say: rules between one setting and another.
  *
@@ -21,13 +31,19 @@ type Report = (path: (string | number)[], message: string) => void;
 export function checkSettings(settings: Settings, publicHosts: string[]): SettingsError[] {
   const errors: SettingsError[] = [];
   const report: Report = (path, message) => errors.push({ path, message });
+  const tunnels = Object.entries(settings.internalHosts).map(([name, host]): Tunnel => ({
+    name,
+    settings: host,
+    publicHost: publicHostOf(host.publicHost, publicHosts),
+    forwards: Object.entries(host.forwards).map(([forward, args]) => resolveForward(forward, args)),
+  }));
   checkAllowUsers(settings, report);
   checkPublicHostNames(settings, publicHosts, report);
-  checkPorts(settings, publicHosts, report);
-  checkBounds(settings, publicHosts, report);
-  checkReturnPaths(settings, publicHosts, report);
-  checkThroughTunnel(settings, publicHosts, report);
-  checkHowOftenChecksLook(settings, report);
+  checkPorts(tunnels, report);
+  checkBounds(tunnels, settings, report);
+  checkReturnPaths(tunnels, report);
+  checkThroughTunnel(tunnels, settings, report);
+  checkHowOftenChecksLook(tunnels, report);
   return errors;
 }
 
@@ -61,21 +77,20 @@ function checkPublicHostNames(settings: Settings, names: string[], report: Repor
 }
 
 /** sshd binds one port of one address only once. */
-function checkPorts(settings: Settings, publicHosts: string[], report: Report): void {
+function checkPorts(tunnels: Tunnel[], report: Report): void {
   const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
-  for (const [host, { forwards, publicHost: named }] of Object.entries(settings.internalHosts)) {
-    for (const [name, args] of Object.entries(forwards)) {
-      const path = ["internalHosts", host, "forwards", name, "remotePort"];
-      const forward = resolveForward(name, args);
-      if (forward.remotePort === "auto") {
-        continue;
-      }
-      const publicHost = publicHostOf(named, publicHosts);
+  for (const { name, publicHost, forwards } of tunnels) {
+    for (const forward of forwards) {
+      const path = ["internalHosts", name, "forwards", forward.name];
+      if (forward.remotePort === "auto") continue;
       const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));
       if (other) {
-        report(path, `must be a port of its own: ${other.path} has the same on the same address`);
+        report(
+          [...path, "remotePort"],
+          `must be a port of its own: ${other.path} has the same on the same address`,
+        );
       }
-      taken.push({ path: path.slice(0, -1).join("."), publicHost, forward });
+      taken.push({ path: path.join("."), publicHost, forward });
     }
   }
 }
@@ -86,24 +101,22 @@ function collide(one: Forward, other: Forward): boolean {
   return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
 }
 
-function checkBounds(settings: Settings, publicHosts: string[], report: Report): void {
-  for (const [host, { forwards, publicHost }] of Object.entries(settings.internalHosts)) {
-    const outside = lookUp(settings.publicHosts, publicHostOf(publicHost, publicHosts) ?? "");
-    for (const [name, args] of Object.entries(forwards)) {
-      const mistake = outside && boundsMistake(resolveForward(name, args), outside, outside.portRange);
-      if (mistake !== undefined) report(["internalHosts", host, "forwards", name], mistake);
+function checkBounds(tunnels: Tunnel[], settings: Settings, report: Report): void {
+  for (const { name, publicHost, forwards } of tunnels) {
+    const outside = lookUp(settings.publicHosts, publicHost ?? "");
+    for (const forward of forwards) {
+      const mistake = outside && boundsMistake(forward, outside, outside.portRange);
+      if (mistake !== undefined) report(["internalHosts", name, "forwards", forward.name], mistake);
     }
   }
 }
 
-function checkReturnPaths(settings: Settings, publicHosts: string[], report: Report): void {
+function checkReturnPaths(tunnels: Tunnel[], report: Report): void {
   const aliases = new Map<string, string>();
-  for (const [host, { forwards, returnPath, publicHost }] of Object.entries(settings.internalHosts)) {
-    const ssh = Object.keys(forwards).filter(
-      (name) => resolveForward(name, forwards[name]!).protocol === "ssh",
-    );
-    for (const [index, path] of (returnPath ?? []).entries()) {
-      const at = ["internalHosts", host, "returnPath", index];
+  for (const { name, settings, publicHost, forwards } of tunnels) {
+    const ssh = forwards.filter(({ protocol }) => protocol === "ssh").map((forward) => forward.name);
+    for (const [index, path] of (settings.returnPath ?? []).entries()) {
+      const at = ["internalHosts", name, "returnPath", index];
       if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
         report(
           path.via === undefined ? at : [...at, "via"],
@@ -112,8 +125,8 @@ function checkReturnPaths(settings: Settings, publicHosts: string[], report: Rep
             : `must be a forward to an SSH port: ${ssh.join(", ")}`,
         );
       }
-      const alias = path.alias ?? host;
-      const key = `${publicHostOf(publicHost, publicHosts)} ${path.from} ${alias}`;
+      const alias = path.alias ?? name;
+      const key = `${publicHost} ${path.from} ${alias}`;
       const other = aliases.get(key);
       if (other) {
         report(
@@ -127,17 +140,17 @@ function checkReturnPaths(settings: Settings, publicHosts: string[], report: Rep
 }
 
 /** The connection through a tunnel needs a port that is known before anything runs, and a public host that is near. */
-function checkThroughTunnel(settings: Settings, publicHosts: string[], report: Report): void {
-  for (const [host, { admin, forwards, publicHost }] of Object.entries(settings.internalHosts)) {
-    if (admin.throughTunnel === undefined) {
+function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): void {
+  for (const { name, settings, publicHost, forwards } of tunnels) {
+    const { throughTunnel } = settings.admin;
+    if (throughTunnel === undefined) {
       continue;
     }
-    const path = ["internalHosts", host, "admin", "throughTunnel"];
-    const fit = Object.keys(forwards).filter((name) => {
-      const { protocol, remotePort } = resolveForward(name, forwards[name]!);
-      return protocol === "ssh" && remotePort !== "auto";
-    });
-    if (!fit.includes(admin.throughTunnel)) {
+    const path = ["internalHosts", name, "admin", "throughTunnel"];
+    const fit = forwards
+      .filter(({ protocol, remotePort }) => protocol === "ssh" && remotePort !== "auto")
+      .map((forward) => forward.name);
+    if (!fit.includes(throughTunnel)) {
       report(
         path,
         fit.length === 0
@@ -145,7 +158,7 @@ function checkThroughTunnel(settings: Settings, publicHosts: string[], report: R
           : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
       );
     }
-    if (lookUp(settings.publicHosts, publicHostOf(publicHost, publicHosts) ?? "")?.admin.bastion) {
+    if (lookUp(all.publicHosts, publicHost ?? "")?.admin.bastion) {
       report(
         path,
         "must be left out where the public host is behind a bastion: there can be one host on the way only",
@@ -158,13 +171,11 @@ function checkThroughTunnel(settings: Settings, publicHosts: string[], report: R
  * Since OpenSSH 9.8, sshd counts a second for each connection that ends without a login, as those of the checks do, and
  * refuses their address, through which everyone comes, where the seconds pile up (PerSourcePenalties).
  */
-function checkHowOftenChecksLook({ internalHosts }: Settings, report: Report): void {
+function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
   const looks = new Map<string, number>();
-  for (const [host, { address, forwards, watchdogIntervalSec, healthIntervalSec }] of Object.entries(
-    internalHosts,
-  )) {
-    for (const [name, args] of Object.entries(forwards)) {
-      const { protocol, targetHost, targetPort } = resolveForward(name, args);
+  for (const { name, settings, forwards } of tunnels) {
+    const { address, watchdogIntervalSec, healthIntervalSec } = settings;
+    for (const { protocol, targetHost, targetPort } of forwards) {
       if (protocol !== "ssh") continue;
       const server = `${address} ${targetHost}:${targetPort}`;
       const before = looks.get(server) ?? 0;
@@ -172,7 +183,7 @@ function checkHowOftenChecksLook({ internalHosts }: Settings, report: Report): v
       looks.set(server, now);
       if (before < 1 && now >= 1) {
         report(
-          ["internalHosts", host, "watchdogIntervalSec"],
+          ["internalHosts", name, "watchdogIntervalSec"],
           `is too short: together, the checks would probe ${targetHost}:${targetPort} at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec`,
         );
       }

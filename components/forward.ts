@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { networkText, noNetworks, parseNetwork } from "./network.ts";
-import { namePatterns } from "./render/checks.ts";
+import { checked, namePatterns } from "./render/checks.ts";
 import { inputError } from "./inputError.ts";
 
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
@@ -101,13 +101,6 @@ export function sourcesMistake(listen: string, sources: string[]): string | unde
     : undefined;
 }
 
-/** A forward that {@link resolveForward} could have made. Throws where it is none. */
-export function checkForward(forward: Forward): Forward {
-  const { name, targetHost, targetPort } = forward;
-  resolveForward(name, { ...forward, target: hostPort(targetHost, targetPort) });
-  return forward;
-}
-
 /** sshd listens on a port below 1024 only for root, and the tunnel is not root. */
 function isRemotePort(port: number | "auto"): boolean {
   return port === "auto" || (Number.isInteger(port) && port >= 1024 && port <= 65535);
@@ -146,6 +139,20 @@ export function checkAddress(forward: Forward): string {
   return (
     { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ??
     forward.listen
+  );
+}
+
+/**
+ * A forward as all scripts and programs on the hosts are told of it (scripts/forwards.sh), one word.
+ *
+ * @param port its port, or `auto:START` for one that the host is to choose
+ * @example "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"
+ */
+export function forwardWord(forward: Forward, port: number | string): string {
+  const { name, protocol, targetHost, targetPort, listen } = forward;
+  return checked(
+    "unitWord",
+    [name, checkAddress(forward), port, protocol, targetHost, targetPort, listen].join(","),
   );
 }
 

@@ -13,10 +13,7 @@ export interface HealthCheckArgs {
   host: Host;
   /** The tunnel that it looks at. */
   tunnel: string;
-  /**
-   * Each forward: name, address, port, protocol, target, and who may reach it: `loopback`, `all` or an address.
-   * @example ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"]
-   */
+  /** The forwards, as {@link forwardWord} has them. */
   forwards: pulumi.Input<string>[];
   /** Seconds between two checks. @default 30 */
   intervalSec?: pulumi.Input<number>;

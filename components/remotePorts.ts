@@ -3,7 +3,7 @@ import * as random from "@pulumi/random";
 import { answerOf } from "./answer.ts";
 import { checkedInput } from "./checkedInput.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, checkForward } from "./forward.ts";
+import { forwardWord } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { knownOr } from "./knownOr.ts";
 import { inputError } from "./inputError.ts";
@@ -36,17 +36,20 @@ export interface RemotePortsArgs {
  */
 export function remotePorts(args: RemotePortsArgs): Part {
   const { first, last } = args.portRange;
-  const lines = args.forwards.map(checkForward).map((forward) => {
-    const what = `${forward.name} ${bindAddress(forward)}`;
-    return forward.remotePort === "auto"
-      ? pulumi.interpolate`${what} auto ${args.starts[forward.name]!} ${first} ${last}`
-      : pulumi.output(`${what} ${forward.remotePort}`);
+  const words = args.forwards.map((forward) => {
+    const { name, remotePort } = forward;
+    const port =
+      remotePort === "auto"
+        ? pulumi.interpolate`auto:${args.starts[name]!}`
+        : pulumi.output(String(remotePort));
+    return port.apply((text) => forwardWord(forward, text));
   });
   return {
     script: "remotePorts",
     values: {
       ACCOUNT: checkedInput("account", args.account),
-      FORWARDS: pulumi.all(lines).apply((all) => all.join("\n")),
+      FORWARDS: pulumi.all(words).apply((all) => all.join(" ")),
+      RANGE: `${first} ${last}`,
     },
   };
 }

@@ -238,6 +238,7 @@ export const scriptLibrary = [
   "session",
   "strangers",
   "sshdAccess",
+  "forwards",
   "ports",
   "selinux",
   "firewalls",

@@ -5,7 +5,7 @@ import { authorizedKey } from "./authorizedKey.ts";
 import { clientConfig } from "./clientConfig.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, checkAddress, hostPort, isOpen, listensEverywhere } from "./forward.ts";
+import { bindAddress, checkAddress, forwardWord, hostPort, isOpen, listensEverywhere } from "./forward.ts";
 import { healthCheck, healthTimer } from "./healthCheck.ts";
 import type { Host } from "./host.ts";
 import { takenBack } from "./host.ts";
@@ -259,7 +259,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         ({ forward, port }) =>
           pulumi.interpolate`${port.apply((number) => hostPort(bindAddress(forward), number))}:${hostPort(forward.targetHost, forward.targetPort)}`,
       ),
-      checks: this.checks(given.ports),
+      forwards: this.forwardWords(given.ports),
       restartSec: keepAlive.restartSec,
       restartMaxDelaySec: keepAlive.restartMaxDelaySec,
       fingerprint: given.key.apply(fingerprintOf),
@@ -292,12 +292,12 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           healthCheck({
             host: this.outside,
             tunnel: name,
-            forwards: this.checks(ports),
+            forwards: this.forwardWords(ports),
             ...(healthIntervalSec === undefined ? {} : { intervalSec: healthIntervalSec }),
             textfileDirectory: publicHost.textfileDirectory,
           }),
           tunnelCheck({
-            forwards: this.withPorts(ports),
+            forwards: this.forwardWords(ports),
             ...(timeoutSec === undefined ? {} : { timeoutSec }),
             lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
             // What any of these changes may break the tunnel.
@@ -348,11 +348,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     return this.plan.forwards.map((forward, index) => ({ forward, port: ports[index]! }));
   }
 
-  /** Each forward as the checks on the hosts take it. */
-  private checks(ports: pulumi.Output<number>[]): pulumi.Output<string>[] {
-    return this.withPorts(ports).map(
-      ({ forward, port }) =>
-        pulumi.interpolate`${forward.name},${checkAddress(forward)},${port},${forward.protocol},${forward.targetHost},${forward.targetPort},${forward.listen}`,
+  private forwardWords(ports: pulumi.Output<number>[]): pulumi.Output<string>[] {
+    return this.withPorts(ports).map(({ forward, port }) =>
+      port.apply((number) => forwardWord(forward, number)),
     );
   }
 

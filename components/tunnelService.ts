@@ -25,11 +25,8 @@ export interface TunnelServiceArgs {
   login: ClientSide;
   /** What each `-R` is followed by. @example ["127.0.0.1:2222:127.0.0.1:22"] */
   remoteForwards: pulumi.Input<string>[];
-  /**
-   * The same for the watchdog, as the health check has it.
-   * @see HealthCheckArgs.forwards
-   */
-  checks: pulumi.Input<string>[];
+  /** The forwards that the watchdog checks, as {@link forwardWord} has them. */
+  forwards: pulumi.Input<string>[];
   /** Seconds before systemd restarts a tunnel that has ended. `RestartSec`. @default 0.1 */
   restartSec?: pulumi.Input<number>;
   /** The longest pause between two attempts, in seconds; see {@link KeepAlive}. @default 30 */
@@ -62,7 +59,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
   const watchdog = `${service}-watchdog`;
   const programs = programsOf(host, tunnel);
   const timeoutSec = checked("number", args.timeoutSec ?? defaultTimeoutSec);
-  const checks = pulumi.all(args.checks).apply((all) => all.map((check) => checked("unitWord", check)));
+  const forwards = pulumi.all(args.forwards).apply((all) => all.map((each) => checked("unitWord", each)));
 
   const units = pulumi
     .all([
@@ -71,10 +68,10 @@ export function tunnelService(args: TunnelServiceArgs): Part {
       args.restartSec ?? keepAlivePresets.fast.restartSec,
       args.restartMaxDelaySec ?? keepAlivePresets.fast.restartMaxDelaySec,
       args.watchdogIntervalSec ?? 15,
-      checks,
+      forwards,
       pulumi.all(args.remoteForwards),
     ])
-    .apply(([account, fingerprint, restartSec, maxDelay, intervalSec, checkFields, remoteForwards]) => {
+    .apply(([account, fingerprint, restartSec, maxDelay, intervalSec, words, remoteForwards]) => {
       const needsHome = account !== tunnelAccount(tunnel);
       const description = `Watchdog of the reverse SSH tunnel ${tunnel}`;
       return {
@@ -100,7 +97,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
           ],
           runtimeDirectory: watchdog,
           writable: `/run/${service}`, // to end the back-off of its restarts
-          command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...checkFields],
+          command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...words],
           needsHome,
         }),
         timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
@@ -113,7 +110,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
       ACCOUNT: checkedInput("account", args.account),
       FILE: checked("file", login.file),
       ALIAS: service,
-      FORWARDS: checks.apply((all) => all.join(" ")),
+      FORWARDS: forwards.apply((all) => all.join(" ")),
       ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
       KEYS: pulumi
         .output(login.hostKeys)

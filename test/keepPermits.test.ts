@@ -44,7 +44,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
 
   /** A later stage, which sweeps what the key has kept. */
   const settle = (): string =>
-    run("remotePorts", { RESOURCE: "settle", SETTLES: "resource", ACCOUNT: "root", FORWARDS: "" });
+    run("remotePorts", { RESOURCE: "settle", SETTLES: "resource", ACCOUNT: "root", FORWARDS: "", RANGE: "" });
 
   const unchanged = "unchanged: gate: the test\n";
   const took = (permit: string) => `changed: gate: took ${permit} from our line in ${file}\n`;

@@ -36,13 +36,17 @@ const look = (forwards: Forward[], range = portRange) => {
 };
 
 describe("remote ports", () => {
-  test("that the settings name are a part with name, address and port a line", async () => {
+  test("that the settings name are a part with a word for each forward", async () => {
     const all = resolveForward("web", { remotePort: 8080, target: 80, listen: "all" });
     const recording = await record(() => look([ssh, all]));
     expect(recording.command("nas-ports").parts).toEqual([
       {
         script: "remotePorts",
-        values: { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222\nweb * 8080" },
+        values: {
+          ACCOUNT: "tunnel-nas",
+          FORWARDS: "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,8080,tcp,127.0.0.1,80,all",
+          RANGE: "20000 29999",
+        },
       },
     ]);
   });
@@ -56,14 +60,17 @@ describe("remote ports", () => {
       max: 29999,
     });
     expect(recording.command("nas-ports").values.FORWARDS).toBe(
-      "ssh 127.0.0.1 2222\nweb 127.0.0.1 auto 20345 20000 29999",
+      "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,auto:20345,tcp,127.0.0.1,80,loopback",
     );
   });
 
   test("are chosen from the public host's range", async () => {
     const forwards = [auto({ listen: "198.18.0.2" })];
     const recording = await record(() => look(forwards, { first: 3000, last: 3999 }));
-    expect(recording.command("nas-ports").values.FORWARDS).toBe("web 198.18.0.2 auto 3345 3000 3999");
+    expect(recording.command("nas-ports").values).toMatchObject({
+      FORWARDS: "web,198.18.0.2,auto:3345,tcp,127.0.0.1,80,198.18.0.2",
+      RANGE: "3000 3999",
+    });
     expect(recording.result).toEqual([3345]);
   });
 
@@ -93,7 +100,11 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
 
   /** With a listener as ss tells of it behind its addresses; the tunnel's account has the user id 999. */
   const check = (listener: string) => {
-    const values = { ACCOUNT: "tunnel-nas", FORWARDS: "ssh 127.0.0.1 2222" };
+    const values = {
+      ACCOUNT: "tunnel-nas",
+      FORWARDS: "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
+      RANGE: "20000 29999",
+    };
     const told = `id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }\nss() { echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}'; }\n`;
     return runScript(shell, told + ourScript("remotePorts", state, values), "apply");
   };

@@ -119,7 +119,9 @@ describe("a tunnel's stages", () => {
     const admit = recording.command("nas-on.gate-admit");
     expect(admit.part("remotePorts")).toEqual({
       ACCOUNT: "tunnel-nas",
-      FORWARDS: "ssh 127.0.0.1 2222\nweb 127.0.0.1 auto 20345 20000 29999",
+      FORWARDS:
+        "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,auto:20345,tcp,127.0.0.1,8080,loopback",
+      RANGE: "20000 29999",
     });
     expect(admit.part("selinuxPorts")).toEqual({ PORTS: "2222\n@web@", INSTALL_PACKAGE: "yes" });
     expect(recording.command("nas-start").part("tunnelService").SERVICE_UNIT).toContain(
@@ -457,7 +459,7 @@ describe("the checks", () => {
     const recording = await deploy();
     const settle = recording.command("nas-on.gate-settle");
     expect(settle.part("tunnelCheck").FORWARDS).toBe(
-      "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp 127.0.0.1:8080",
+      "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback",
     );
     expect(settle.part("healthCheck").LIST).toBe(
       "interval 30\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\nweb,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback",

@@ -4,24 +4,20 @@ import { type AddressInfo, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import { resolveForward } from "../components/forward.ts";
 import { tunnelCheck } from "../components/tunnelCheck.ts";
 import { partOf } from "./support/partOf.ts";
 import { partText } from "../tools/scriptText.ts";
 
-const ssh = { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: 2222 };
+const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback";
 const args = { forwards: [ssh], lookAt: "the journal", fingerprint: "abc" };
 
 describe("the check of a tunnel", () => {
-  test("is a part with each forward's name, address, port, protocol and target a line", async () => {
-    const web = {
-      forward: resolveForward("web", { remotePort: "auto", target: "[fd00::5]:80", listen: "all" }),
-      port: pulumi.output(20345),
-    };
-    expect(await partOf(() => tunnelCheck({ ...args, forwards: [ssh, web] }))).toEqual({
+  test("is a part with the forwards, known or not yet known", async () => {
+    const web = "web,127.0.0.1,20345,tcp,fd00::5,80,all";
+    expect(await partOf(() => tunnelCheck({ ...args, forwards: [ssh, pulumi.output(web)] }))).toEqual({
       script: "tunnelCheck",
       values: {
-        FORWARDS: "ssh 127.0.0.1 2222 ssh 127.0.0.1:22\nweb 127.0.0.1 20345 tcp [fd00::5]:80",
+        FORWARDS: `${ssh} ${web}`,
         SECONDS_TO_WAIT: "30",
         LOOK_AT: "the journal",
         FINGERPRINT: "abc",
@@ -47,7 +43,11 @@ test.each([
   script.stdin.end(
     partText("tunnelCheck", {
       ...{ HOST: "gate", OWNER: "p-s", STACK_ID: "", RESOURCE: "check", WHAT: "each forward works" },
-      ...{ FORWARDS: `ssh 127.0.0.1 ${port} ssh 127.0.0.1:22`, SECONDS_TO_WAIT: "20", LOOK_AT: "it" },
+      ...{
+        FORWARDS: `ssh,127.0.0.1,${port},ssh,127.0.0.1,22,loopback`,
+        SECONDS_TO_WAIT: "20",
+        LOOK_AT: "it",
+      },
     }),
   );
   const [stdout, stderr] = await Promise.all([text(script.stdout), text(script.stderr)]);

@@ -24,7 +24,7 @@ const args: TunnelServiceArgs = {
     options: { BatchMode: "yes" },
   },
   remoteForwards: ["127.0.0.1:2222:127.0.0.1:22", pulumi.output("*:20345:127.0.0.1:80")],
-  checks: [
+  forwards: [
     "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
     pulumi.output("web,127.0.0.1,20345,tcp,127.0.0.1,80,all"),
   ],

@@ -243,9 +243,9 @@ function usualAnswer(script: string, values: Record<string, string>): string | u
       return `key ${values.ACCOUNT}/${values.FILE} ${publicKeyOf(values.FILE!, values.COMMENT!)}`;
     case "remotePorts":
       return values
-        .FORWARDS!.split("\n")
-        .map((line) => line.split(" "))
-        .map(([name, , port, start]) => `port ${name} ${port === "auto" ? start : port}`)
+        .FORWARDS!.split(" ")
+        .map((word) => word.split(","))
+        .map(([name, , port]) => `port ${name} ${port!.replace("auto:", "")}`)
         .join("\n");
     default:
       return undefined;

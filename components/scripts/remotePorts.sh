@@ -2,24 +2,30 @@
 # The ports that a tunnel's forwards listen on: free, or held by this very tunnel, and promised to no other.
 # Prints "port NAME PORT" for each.
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
-#   FORWARDS  "name address port" or "name address auto START FIRST LAST", one a line
+#   FORWARDS  each as in forwards.sh; the port of one that the host chooses is "auto:START"
+#   RANGE     first and last port for those
 apply() {
-  while read -r name address port start first last <&4; do
-    [ -n "$name" ] || continue
-    if [ "$port" = auto ]; then
-      port=$(kept_port "$name" "$address" "$first" "$last")
-      [ -n "$port" ] || port=$(free_port "$name" "$address" "$start" "$first" "$last")
-      own auto "$name $address $port"
-    fi
-    obstacle=$(obstacle "$address" "$port")
+  for forward in $FORWARDS; do
+    split_forward "$forward"
+    case $listen in
+      loopback) listen=127.0.0.1 ;;
+      all) listen='*' ;;
+    esac
+    case $port in
+      auto:*)
+        start=${port#auto:}
+        port=$(kept_port "$name" "$listen" "${RANGE% *}" "${RANGE#* }")
+        [ -n "$port" ] || port=$(free_port "$name" "$listen" "$start" "${RANGE% *}" "${RANGE#* }")
+        own auto "$name $listen $port"
+        ;;
+    esac
+    obstacle=$(obstacle "$listen" "$port")
     [ -z "$obstacle" ] ||
       fail "port $port of the forward '$name' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
-    own port "$address:$port"
+    own port "$listen:$port"
     printf 'port %s %s\n' "$name" "$port"
     PORT_OF_EACH="${PORT_OF_EACH}s/@$name@/$port/g;"
-  done 4<<EOF
-$FORWARDS
-EOF
+  done
 }
 
 # The port that an earlier run chose, if it still is in the range.

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Succeeds only when each forward works from here: the internal host's SSH banner comes back through it, or, for
 # another protocol, its listener accepts. Changes nothing, so others may change the host meanwhile.
-#   FORWARDS  "name address port protocol target", one a line
+#   FORWARDS  each as in forwards.sh
 #   SECONDS_TO_WAIT
 #   LOOK_AT   what to look at where it fails
 apply() {
@@ -11,17 +11,15 @@ apply() {
 
 each_forward_works() {
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
-  while read -r name address port protocol target <&4; do
-    [ -n "$name" ] || continue
+  for forward in $FORWARDS; do
+    split_forward "$forward"
     until good; do
       [ "$(date +%s)" -lt "$until_time" ] ||
         fail "$trouble: the forward '$name' did not come up in ${SECONDS_TO_WAIT}s; look at $LOOK_AT"
       sleep 0.2
     done
     say "works: $HOST: forward '$name' on $address:$port: $found"
-  done 4<<EOF
-$FORWARDS
-EOF
+  done
 }
 
 # Sets found, or trouble, in words.
@@ -31,12 +29,12 @@ good() {
     return 1
   }
   if [ "$protocol" = ssh ]; then
-    trouble="$address:$port accepts, but no SSH banner comes back from $target"
+    trouble="$address:$port accepts, but no SSH banner comes back from $leads_to"
     case $answer in SSH-*) ;; *) return 1 ;; esac
     found=$(printf '%s\n' "$answer" | printable 1)
   elif [ "$answer" = closed ]; then
     found="the listener accepts"
-    warn "the forward '$name' closes each connection at once: $target does not answer on the internal host"
+    warn "the forward '$name' closes each connection at once: $leads_to does not answer on the internal host"
   else
     found="the listener accepts"
   fi

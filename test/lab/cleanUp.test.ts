@@ -3,7 +3,7 @@ import { account } from "../../components/account.ts";
 import { authorizedKey } from "../../components/authorizedKey.ts";
 import { clientConfig } from "../../components/clientConfig.ts";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
-import { resolveForward } from "../../components/forward.ts";
+import { forwardWord, resolveForward } from "../../components/forward.ts";
 import { healthCheck } from "../../components/healthCheck.ts";
 import { HostFacts } from "../../components/hostFacts.ts";
 import { HostTools } from "../../components/hostTools.ts";
@@ -221,7 +221,7 @@ const trials: Record<string, Trial> = {
       void onePart(
         name,
         host,
-        tunnelCheck({ forwards: [{ forward: ssh, port: 22 }], lookAt: "x", fingerprint: "x" }),
+        tunnelCheck({ forwards: [forwardWord(ssh, 22)], lookAt: "x", fingerprint: "x" }),
       ),
     says: /works: .*forward 'ssh' on 127.0.0.1:22/,
   },
@@ -232,7 +232,7 @@ const trials: Record<string, Trial> = {
         host,
         tunnelService({
           ...{ host, tunnel: "x", account: "alice", login: client("alice"), fingerprint: "x" },
-          ...{ remoteForwards: [], checks: [] },
+          ...{ remoteForwards: [], forwards: [] },
         }),
         { values: trialValues(host, "tunnel-x", "now") },
       ),

@@ -2,7 +2,6 @@ import { account } from "../../components/account.ts";
 import { authorizedKey } from "../../components/authorizedKey.ts";
 import { clientConfig } from "../../components/clientConfig.ts";
 import { FirewallPorts } from "../../components/firewallPorts.ts";
-import { resolveForward } from "../../components/forward.ts";
 import { healthCheck } from "../../components/healthCheck.ts";
 import { HostFacts } from "../../components/hostFacts.ts";
 import { HostTools } from "../../components/hostTools.ts";
@@ -37,7 +36,7 @@ function samplePart<A extends object>(part: (args: A) => Part, args: () => Requi
 }
 
 const at = { account: "tunnel-nas" };
-const ssh = resolveForward("ssh", { remotePort: "auto", target: 22 });
+const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback";
 const login = {
   file: "x",
   aliases: ["gate", "ssh-tunnel-nas"],
@@ -132,7 +131,7 @@ export const partSamples: Record<string, Sample> = {
   healthCheck: samplePart(healthCheck, () => ({
     host: gate,
     tunnel: "nas",
-    forwards: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"],
+    forwards: [ssh],
     intervalSec: 5,
     textfileDirectory: "/srv/metrics",
   })),
@@ -144,7 +143,7 @@ export const partSamples: Record<string, Sample> = {
     hostKeys: gateKeys,
   })),
   tunnelCheck: samplePart(tunnelCheck, () => ({
-    forwards: [{ forward: ssh, port: 2222 }],
+    forwards: [ssh],
     timeoutSec: 30,
     lookAt: "the journal",
     fingerprint: "0123456789abcdef",
@@ -155,7 +154,7 @@ export const partSamples: Record<string, Sample> = {
     tunnel: "nas",
     login,
     remoteForwards: ["127.0.0.1:2222:127.0.0.1:22"],
-    checks: ["ssh,127.0.0.1,2222,ssh,127.0.0.1,22"],
+    forwards: [ssh],
     restartSec: 1,
     restartMaxDelaySec: 30,
     textfileDirectory: "/srv/metrics",

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Looks at the forwards of all tunnels of a stack from their public host, at each tunnel as often as it asks for, and keeps
 # what it finds; the journal hears of changes.
-#   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and for each forward a line
-#                   NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN
-# needs: reasons state
+#   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and a line for each forward
+# needs: reasons forwards state
 set -u
 lists=$1
 
@@ -44,7 +43,7 @@ gather() {
     files="$files $tunnel.state"
     while IFS= read -r forward; do
       case $forward in "interval "*) continue ;; esac
-      split "$forward"
+      split_forward "$forward"
       case $port in "" | *[!0-9]*) continue ;; esac
       expect "$tunnel" "$interval" -
       forwards="$forwards$tunnel $name $address $port $protocol$NL"

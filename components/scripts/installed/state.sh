@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the checks of tunnels have in common: the fields that tell them of a forward, and what they keep of it in
+# What the checks of tunnels have in common: what they keep of a forward in
 # $RUNTIME_DIRECTORY for ssh-tunnel-status and for a node_exporter. Everyone may read it; nothing in it is secret.
 #
 # A check begins as root, in a sandbox, and looks as somebody without rights. Root's part is only to keep what that finds,
@@ -12,24 +12,6 @@
 TAB=$(printf '\t')
 NL='
 '
-
-# split FORWARD — NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN into variables; LISTEN is "all", or as ADDRESS.
-split() {
-  IFS=, read -r name address port protocol target_host target_port listen <<EOT
-$1
-EOT
-  case ${listen:=$address} in
-    all) listens="*:$port" ;;
-    loopback) listens="$address:$port" ;;
-    *:*) listens="[$listen]:$port" ;;
-    *) listens="$listen:$port" ;;
-  esac
-  case $target_host in
-    *:*) leads_to="[$target_host]:$target_port" ;;
-    "") leads_to=- ;;
-    *) leads_to="$target_host:$target_port" ;;
-  esac
-}
 
 # expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to $EXPECTED, for keep_states. CONNECTED is the time since
 # when.

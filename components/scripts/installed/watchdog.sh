@@ -2,12 +2,12 @@
 # Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. What
 # keep-alives do not see: the connection is alive and a listener of it is gone, or leads nowhere. Then the tunnel, and
 # only it, is ended; systemd starts it again. A target that is down is no fault of the tunnel, which may carry others.
-#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN…
+#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
 #   watchdog look …     what mend does as the account: prints what it finds, and of the connection, behind a tab, its
 #                       process, since when it is there and how long ago it began
 #   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   mend's last step, as the account
-# needs: reasons state
+# needs: reasons forwards state
 set -u
 mode=$1
 alias=$2
@@ -91,7 +91,7 @@ target_was_down() {
 }
 
 look() {
-  split "$1"
+  split_forward "$1"
   # ssh tells the journal of each connection to a target that is down. The listener has been seen.
   if [ -z "$fault" ] && target_was_down && ! target_answers; then
     finding target-down
@@ -136,7 +136,7 @@ $(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" 
 EOT
   connected=$(number "$connected" -)
   for forward; do
-    split "$forward"
+    split_forward "$forward"
     expect "$tunnel" "$CHECK_INTERVAL" "$connected"
   done
   kept=0
