@@ -9,13 +9,16 @@ export default function program() {
   const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
   const common = { revision, stackId, trialSec: trialSecFor({ ...publicHosts, ...internalHosts }) };
 
-  const gates = mapValues(publicHosts, (settings, name) => new PublicHost(name, { ...settings, ...common }));
+  const publicHostOf = mapValues(
+    publicHosts,
+    (settings, name) => new PublicHost(name, { ...settings, ...common }),
+  );
 
   const tunnels = mapValues(
     internalHosts,
     ({ connection, throughTunnel, toolsDirectory, publicHost, ...settings }, name) => {
       const internalHost = new InternalHost(name, { connection, throughTunnel, toolsDirectory, ...common });
-      return new ReverseTunnel(name, { ...settings, internalHost, publicHost: gates[publicHost]! });
+      return new ReverseTunnel(name, { ...settings, internalHost, publicHost: publicHostOf[publicHost]! });
     },
   );
 

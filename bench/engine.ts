@@ -1,5 +1,5 @@
 /**
- * `make bench`: how long the engine takes for one tunnel with two forwards and a return path on two lab hosts, and how
+ * `make bench`: how long the engine takes for one tunnel with two forwards and a login back on two lab hosts, and how
  * many SSH connections it opens to each. Prints a table; with --write also keeps it in docs/benchmarks.md.
  */
 import { findEngine } from "../lab/engine.ts";
@@ -79,7 +79,7 @@ function settings(lab: Lab): Record<string, unknown> {
       nas: {
         ...labAdmin(lab, lab.host("nas")),
         forwards: { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } },
-        returnPath: [{ from: "root", to: "root" }],
+        logins: [{ from: "root", to: "root" }],
       },
     },
   };

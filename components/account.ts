@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Part } from "./remoteScript.ts";
 
 /** Arguments of {@link account}. */
@@ -21,10 +21,10 @@ export function account(args: AccountArgs): Part {
   return {
     script: "account",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
-      GROUP: checkedInput("account", args.group),
-      HOME_DIR: checkedInput("path", args.home),
-      LOGIN_SHELL: checkedInput("path", args.shell),
+      ACCOUNT: assertValidInput("account", args.account),
+      GROUP: assertValidInput("account", args.group),
+      HOME_DIR: assertValidInput("path", args.home),
+      LOGIN_SHELL: assertValidInput("path", args.shell),
     },
   };
 }

@@ -19,7 +19,7 @@ export interface AdminLogin {
   /** A file with a private key on the machine that runs Pulumi; `~/` is the home there. */
   privateKeyFile?: string;
   /** The password of an encrypted private key, as a secret. */
-  privateKeyPassword?: string;
+  passphrase?: string;
   /** A password, as a secret. */
   password?: string;
   /** The socket of an ssh-agent. @default SSH_AUTH_SOCK, if it is set */
@@ -93,7 +93,7 @@ function login(
     port,
     user: admin.user ?? "root",
     ...(privateKey ? { privateKey: pulumi.secret(`${privateKey.trimEnd()}\n`) } : {}),
-    ...(admin.privateKeyPassword ? { privateKeyPassword: pulumi.secret(admin.privateKeyPassword) } : {}),
+    ...(admin.passphrase ? { privateKeyPassword: pulumi.secret(admin.passphrase) } : {}),
     ...(admin.password ? { password: pulumi.secret(admin.password) } : {}),
     ...(admin.agentSocketPath ? { agentSocketPath: admin.agentSocketPath } : {}),
     ...(anyHostKey ? {} : { hostKey: admin.hostKey ?? knownHostKey(name, admin) }),

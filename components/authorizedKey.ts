@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import { inputError } from "./inputError.ts";
 import type { Part } from "./remoteScript.ts";
 import { ownerId } from "./remoteScript.ts";
@@ -45,13 +45,13 @@ export function authorizedKey(args: AuthorizedKeyArgs): Part {
   return {
     script: "authorizedKey",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
+      ACCOUNT: assertValidInput("account", args.account),
       LINE: pulumi
         .output(args.publicKey)
         .apply((publicKey) => renderAuthorizedKeyLine(args.options, publicKey, marker)),
       MARKER: marker,
       PERMITS: permits.join("\n"),
-      FILE: args.file === undefined ? "" : checkedInput("path", args.file),
+      FILE: args.file === undefined ? "" : assertValidInput("path", args.file),
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Forward } from "./forward.ts";
-import { bindAddress, checkAddress, hostPort } from "./forward.ts";
+import { bindAddress, probeAddress, hostPort } from "./forward.ts";
 import { inputError } from "./inputError.ts";
 
 /**
@@ -24,7 +24,7 @@ export function boundsMistake(
   const [first, last] = remotePort === "auto" ? [portRange.first, portRange.last] : [remotePort, remotePort];
   const sides = [
     ["listen", "permitListen", bindAddress(forward)],
-    ["be tested", "permitOpen", checkAddress(forward)],
+    ["be tested", "permitOpen", probeAddress(forward)],
   ] as const;
   for (const [verb, bound, address] of sides) {
     const permits = bounds[bound]?.map(readPermit);
@@ -39,7 +39,7 @@ export function boundsMistake(
 }
 
 /** The bounds. Throws a sentence where one of them is not as sshd_config(5) has it. */
-export function checkedBounds(bounds: Bounds): Bounds {
+export function assertValidBounds(bounds: Bounds): Bounds {
   for (const [name, permits] of Object.entries(bounds) as [string, string[] | undefined][]) {
     permits?.forEach((text) => {
       if (text !== "any" && text !== "none" && !permit.test(text)) {

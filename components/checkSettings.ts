@@ -41,7 +41,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   checkPublicHostNames(settings, publicHosts, report);
   checkPorts(tunnels, report);
   checkBounds(tunnels, settings, report);
-  checkReturnPaths(tunnels, report);
+  checkLogins(tunnels, report);
   checkThroughTunnel(tunnels, settings, report);
   checkHowOftenChecksLook(tunnels, report);
   return errors;
@@ -111,12 +111,12 @@ function checkBounds(tunnels: Tunnel[], settings: Settings, report: Report): voi
   }
 }
 
-function checkReturnPaths(tunnels: Tunnel[], report: Report): void {
+function checkLogins(tunnels: Tunnel[], report: Report): void {
   const aliases = new Map<string, string>();
   for (const { name, settings, publicHost, forwards } of tunnels) {
     const ssh = forwards.filter(({ protocol }) => protocol === "ssh").map((forward) => forward.name);
-    for (const [index, path] of (settings.returnPath ?? []).entries()) {
-      const at = ["internalHosts", name, "returnPath", index];
+    for (const [index, path] of (settings.logins ?? []).entries()) {
+      const at = ["internalHosts", name, "logins", index];
       if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
         report(
           path.via === undefined ? at : [...at, "via"],

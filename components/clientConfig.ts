@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Part } from "./remoteScript.ts";
 import { renderHostEntry } from "./render/hostEntry.ts";
 
@@ -20,8 +20,8 @@ export function clientConfig(args: ClientConfigArgs): Part {
   return {
     script: "clientConfig",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
-      FILE: checkedInput("clientConfig", args.file),
+      ACCOUNT: assertValidInput("account", args.account),
+      FILE: assertValidInput("clientConfig", args.file),
       ENTRY: pulumi
         .all([args.patterns, args.options])
         .apply(([patterns, options]) => renderHostEntry(patterns, options)),

@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
 import { checkSettings, lookUp, publicHostOf } from "./checkSettings.ts";
 import type { ForwardArgs } from "./forward.ts";
-import { checkAddress, resolveForward } from "./forward.ts";
+import { probeAddress, resolveForward } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { printable } from "./printable.ts";
 import type { Settings } from "./settings.ts";
@@ -110,10 +110,10 @@ function connectThrough(
   if (!forward || forward.remotePort === "auto" || !outside || outside.proxy) {
     return inside;
   }
-  return throughTunnel(inside, outside, { address: checkAddress(forward), port: forward.remotePort });
+  return throughTunnel(inside, outside, { address: probeAddress(forward), port: forward.remotePort });
 }
 
-/** The settings less the forwards, return paths and hosts with a mistake in them. */
+/** The settings less the forwards, logins back and hosts with a mistake in them. */
 function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]): Settings {
   const rest = structuredClone(raw) as Record<
     string,
@@ -124,10 +124,10 @@ function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]
     if (issue.code === "unrecognized_keys") {
       const holder = valueAt(rest, issue.path as (string | number)[]) as Record<string, unknown>;
       issue.keys.forEach((unknown) => delete holder[unknown]);
-    } else if (entry !== undefined && (key === "forwards" || key === "returnPath")) {
+    } else if (entry !== undefined && (key === "forwards" || key === "logins")) {
       delete rest[kind]?.[host]?.[key]?.[entry];
       // Either may go through a forward that is left out here.
-      delete rest[kind]?.[host]?.returnPath;
+      delete rest[kind]?.[host]?.logins;
       delete rest[kind]?.[host]?.admin?.throughTunnel;
     } else {
       delete rest[kind]?.[host];
@@ -198,7 +198,7 @@ function findPrototypes(value: unknown, path: string[] = []): string[][] {
 }
 
 /** Settings whose values are not shown. */
-const secrets = ["privateKey", "privateKeyPassword", "password"];
+const secrets = ["privateKey", "passphrase", "password"];
 
 function describe(path: (string | number)[], found: unknown, message: string): string {
   const secret = path.some((key) => secrets.includes(String(key)));

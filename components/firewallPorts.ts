@@ -5,7 +5,7 @@ import { networkText, noNetworks } from "./network.ts";
 import { RemoteComponent, fingerprintOf } from "./remoteComponent.ts";
 import type { Kept } from "./remoteScript.ts";
 import { keptBy } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 import { inputError } from "./inputError.ts";
 
 /** A TCP port that others may reach. */
@@ -77,5 +77,5 @@ function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string>
   const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];
   return pulumi
     .output(port)
-    .apply((number) => froms.map((from) => `${checked("number", number)}${to}${from}`).join("\n"));
+    .apply((number) => froms.map((from) => `${assertValid("number", number)}${to}${from}`).join("\n"));
 }

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { networkText, noNetworks, parseNetwork } from "./network.ts";
-import { checked, namePatterns } from "./render/checks.ts";
+import { assertValid, namePatterns } from "./render/checks.ts";
 import { inputError } from "./inputError.ts";
 
 /** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
@@ -135,7 +135,7 @@ export function bindAddress(forward: Forward): string {
 }
 
 /** An address of the public host on which the forward can be reached there. */
-export function checkAddress(forward: Forward): string {
+export function probeAddress(forward: Forward): string {
   return (
     { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ??
     forward.listen
@@ -150,9 +150,9 @@ export function checkAddress(forward: Forward): string {
  */
 export function forwardWord(forward: Forward, port: number | string): string {
   const { name, protocol, targetHost, targetPort, listen } = forward;
-  return checked(
+  return assertValid(
     "unitWord",
-    [name, checkAddress(forward), port, protocol, targetHost, targetPort, listen].join(","),
+    [name, probeAddress(forward), port, protocol, targetHost, targetPort, listen].join(","),
   );
 }
 

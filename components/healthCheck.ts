@@ -3,7 +3,7 @@ import type { Host } from "./host.ts";
 import { toolsDirectoryOf } from "./host.ts";
 import type { Part } from "./remoteScript.ts";
 import { Program, ownerId } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 import { renderCheckUnit, renderPace, renderTimer } from "./render/systemdUnits.ts";
 import { statusValues } from "./status.ts";
 
@@ -23,7 +23,7 @@ export interface HealthCheckArgs {
 
 /** The timer of the check, which is that of all tunnels of the stack on a public host. */
 export function healthTimer(): string {
-  return checked("unit", `${healthUnits()}.timer`);
+  return assertValid("unit", `${healthUnits()}.timer`);
 }
 
 // No tunnel's unit begins like this.
@@ -35,13 +35,13 @@ const healthUnits = () => `ssh-tunnels-${ownerId()}-health`;
  * and reports changes to the journal.
  */
 export function healthCheck(args: HealthCheckArgs): Part {
-  const tunnel = checked("tunnel", args.tunnel);
+  const tunnel = assertValid("tunnel", args.tunnel);
   const owner = ownerId();
   const units = healthUnits();
   const lists = `/etc/ssh-reverse-tunnel/${units}`;
   const programs = `${toolsDirectoryOf(args.host)}/${owner}/bin`;
   const description = `Check of the reverse SSH tunnels of ${owner}`;
-  const interval = pulumi.output(args.intervalSec ?? 30).apply((seconds) => checked("number", seconds));
+  const interval = pulumi.output(args.intervalSec ?? 30).apply((seconds) => assertValid("number", seconds));
   return {
     script: "healthCheck",
     values: {
@@ -50,7 +50,7 @@ export function healthCheck(args: HealthCheckArgs): Part {
       LIST: pulumi
         .all([interval, pulumi.all(args.forwards)])
         .apply(([seconds, forwards]) =>
-          [`interval ${seconds}`, ...forwards.map((forward) => checked("unitWord", forward))].join("\n"),
+          [`interval ${seconds}`, ...forwards.map((forward) => assertValid("unitWord", forward))].join("\n"),
         ),
       PROGRAMS: programs,
       HEALTH_PROGRAM: new Program("health"),

@@ -1,6 +1,6 @@
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** A host that Pulumi reaches over SSH. */
 export interface Host {
@@ -52,7 +52,7 @@ export const defaultToolsDirectory = "/opt/ssh-reverse-tunnel";
 
 /** @see Host.toolsDirectory */
 export function toolsDirectoryOf({ toolsDirectory = defaultToolsDirectory }: Host): string {
-  return checked("folder", toolsDirectory);
+  return assertValid("folder", toolsDirectory);
 }
 
 /** The host's name for its user: every message begins with it. */

@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { answerOf } from "./answer.ts";
+import { validateOutput } from "./validateOutput.ts";
 import type { Host } from "./host.ts";
 import { RemoteComponent } from "./remoteComponent.ts";
 import { rootShells } from "./rootShell.ts";
@@ -61,11 +61,11 @@ function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys
   const [first = "", ...others] = lines.slice(Math.max(start, 0));
   const way = first.startsWith(ROOT_SHELL) ? first.slice(ROOT_SHELL.length) : undefined;
   const known = way === undefined || (rootShells as readonly string[]).includes(way);
-  answerOf(host, first, known, "a way to be root that it was asked about");
+  validateOutput(host, first, known, "a way to be root that it was asked about");
   // No key at all is no answer either.
   const keys = way === undefined ? [first, ...others] : [others[0] ?? "", ...others.slice(1)];
   return {
     rootShell: way ?? rootShells[0],
-    hostKeys: keys.map((key) => answerOf(host, key, HOST_KEY.test(key), "a public host key")),
+    hostKeys: keys.map((key) => validateOutput(host, key, HOST_KEY.test(key), "a public host key")),
   };
 }

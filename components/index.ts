@@ -5,4 +5,4 @@ export { InternalHost, type InternalHostArgs } from "./internalHost.ts";
 export { type KeepAlive, type KeepAliveArgs, type KeepAlivePreset, keepAlivePresets } from "./keepAlive.ts";
 export { PublicHost, type PublicHostArgs } from "./publicHost.ts";
 export { type Endpoint, ReverseTunnel } from "./reverseTunnel.ts";
-export type { ReturnPathArgs, ReverseTunnelArgs } from "./tunnelPlan.ts";
+export type { LoginArgs, ReverseTunnelArgs } from "./tunnelPlan.ts";

@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import { HostTools } from "./hostTools.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** Arguments of {@link InternalHost}. */
 export interface InternalHostArgs {
@@ -37,7 +37,7 @@ export class InternalHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
-    checked("host", name);
+    assertValid("host", name);
     const host = { name, ...args };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
     const known = { ...host, rootShell: facts.rootShell, after: [facts] };

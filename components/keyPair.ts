@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
-import { answerOf } from "./answer.ts";
-import { checkedInput } from "./checkedInput.ts";
+import { validateOutput } from "./validateOutput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Host } from "./host.ts";
 import type { Part } from "./remoteScript.ts";
 import { oneLine } from "./render/checks.ts";
@@ -26,8 +26,8 @@ export function keyPair(args: KeyPairArgs): Part {
   return {
     script: "keyPair",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
-      FILE: checkedInput("file", args.file),
+      ACCOUNT: assertValidInput("account", args.account),
+      FILE: assertValidInput("file", args.file),
       COMMENT: pulumi.output(args.comment).apply(oneLine),
     },
   };
@@ -44,7 +44,7 @@ export function publicKeyFrom(
   return stdout.apply((text) => {
     const line = text.split("\n").findLast((each) => each.startsWith(start)) ?? text.split("\n").at(-1) ?? "";
     const key = line.slice(start.length);
-    answerOf(host.name, line, line.startsWith(start) && publicKey.test(key), "its public key");
+    validateOutput(host.name, line, line.startsWith(start) && publicKey.test(key), "its public key");
     return key;
   });
 }

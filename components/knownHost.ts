@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Part } from "./remoteScript.ts";
 import { renderKnownHosts } from "./render/hostEntry.ts";
 
@@ -20,8 +20,8 @@ export function knownHost(args: KnownHostArgs): Part {
   return {
     script: "knownHost",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
-      FILE: checkedInput("file", args.file),
+      ACCOUNT: assertValidInput("account", args.account),
+      FILE: assertValidInput("file", args.file),
       KEYS: pulumi.all([args.alias, args.hostKeys]).apply(([alias, keys]) => renderKnownHosts(alias, keys)),
     },
   };

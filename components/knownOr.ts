@@ -7,5 +7,5 @@ import * as pulumi from "@pulumi/pulumi";
 export function knownOr<T>(instead: pulumi.Output<T>, output: pulumi.Output<T>): pulumi.Output<T> {
   // Not in the SDK's types; there since its first version.
   const { isKnown } = output as unknown as { isKnown: Promise<boolean> };
-  return pulumi.output(isKnown).apply((known) => (known ? output : instead)) as pulumi.Output<T>;
+  return pulumi.output(isKnown).apply<T>((known) => (known ? output : instead));
 }

@@ -1,13 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Bounds } from "./bounds.ts";
-import { checkedBounds } from "./bounds.ts";
+import { assertValidBounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import { HostTools } from "./hostTools.ts";
 import type { PortRange } from "./remotePorts.ts";
 import type { SshServerArgs } from "./sshServer.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";
 
 /** Arguments of {@link PublicHost}. */
@@ -64,16 +64,16 @@ export class PublicHost extends pulumi.ComponentResource {
     const { connection, toolsDirectory, revision, stackId, trialSec, ...rest } = args;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { installPackages, textfileDirectory, ...server } = others;
-    checked("host", name);
+    assertValid("host", name);
     const host = { name, connection, toolsDirectory, revision, stackId, trialSec };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
     const known = { ...host, rootShell: facts.rootShell, after: [facts] };
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
     this.host = { ...known, after: [facts, tools] };
-    this.address = checkedInput("plain", address ?? connection.host);
+    this.address = assertValidInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
-    this.bounds = checkedBounds({ permitListen, permitOpen });
+    this.bounds = assertValidBounds({ permitListen, permitOpen });
     this.installPackages = installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;

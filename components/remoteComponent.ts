@@ -5,7 +5,7 @@ import type { Host } from "./host.ts";
 import { defaultTrialSec, takenBack } from "./host.ts";
 import type { RemoteScriptArgs, Values } from "./remoteScript.ts";
 import { Program, remoteScript } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /**
  * A component that is one thing on one host, which one script applies and removes.
@@ -77,7 +77,7 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
 export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "now", seconds = 0): Values {
   return {
     TRIAL: trial,
-    TRIAL_SECONDS: String(checked("number", Math.max(host.trialSec ?? defaultTrialSec, seconds))),
+    TRIAL_SECONDS: String(assertValid("number", Math.max(host.trialSec ?? defaultTrialSec, seconds))),
     ROLL_BACK: new Program("rollBack"),
     CONFIRM: confirm,
   };

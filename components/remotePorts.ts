@@ -1,14 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { answerOf } from "./answer.ts";
-import { checkedInput } from "./checkedInput.ts";
+import { validateOutput } from "./validateOutput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Forward } from "./forward.ts";
 import { forwardWord } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { knownOr } from "./knownOr.ts";
 import { inputError } from "./inputError.ts";
 import type { Part } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** The range of the ports for `auto`. */
 export interface PortRange {
@@ -47,7 +47,7 @@ export function remotePorts(args: RemotePortsArgs): Part {
   return {
     script: "remotePorts",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
+      ACCOUNT: assertValidInput("account", args.account),
       FORWARDS: pulumi.all(words).apply((all) => all.join(" ")),
       RANGE: `${first} ${last}`,
     },
@@ -55,11 +55,11 @@ export function remotePorts(args: RemotePortsArgs): Part {
 }
 
 /** The range, 20000 to 29999 by default. Throws a sentence that begins with the host where it is none. */
-export function checkedRange(
+export function resolveRange(
   host: string,
   { first, last }: PortRange = { first: 20000, last: 29999 },
 ): PortRange {
-  [first, last].forEach((port) => checked("number", port));
+  [first, last].forEach((port) => assertValid("number", port));
   if (Number(first) > Number(last)) {
     throw inputError(`the portRange of ${host} must not end at ${last}, before its first port ${first}`);
   }
@@ -110,7 +110,7 @@ export function portsFrom(
       const number = Number(line.slice(start.length));
       const fits =
         line === `${start}${number}` && Number.isInteger(number) && number >= first && number <= last;
-      answerOf(host.name, line, fits, `the port of the forward '${name}'`);
+      validateOutput(host.name, line, fits, `the port of the forward '${name}'`);
       return number;
     });
     return knownOr(starts[name]!, port);

@@ -5,7 +5,7 @@ import { authorizedKey } from "./authorizedKey.ts";
 import { clientConfig } from "./clientConfig.ts";
 import { FirewallPorts } from "./firewallPorts.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, checkAddress, forwardWord, hostPort, isOpen, listensEverywhere } from "./forward.ts";
+import { bindAddress, probeAddress, forwardWord, hostPort, isOpen, listensEverywhere } from "./forward.ts";
 import { healthCheck, healthTimer } from "./healthCheck.ts";
 import type { Host } from "./host.ts";
 import { takenBack } from "./host.ts";
@@ -45,7 +45,7 @@ interface Stage {
 type LoginKeys = pulumi.Output<string>[];
 
 /**
- * One internal host's ssh connection to one public host: both ends, its forwards, its return path.
+ * One internal host's ssh connection to one public host: both ends, its forwards, its login back.
  *
  * It is made in stages, each of them one visit to one host. What is new comes first, and what it replaces goes when the new
  * has been proven: `admit` adds on the public host, and `settle` sweeps. See docs/design.md, "The stages of a tunnel".
@@ -58,7 +58,7 @@ type LoginKeys = pulumi.Output<string>[];
  *   internalHost: nas,
  *   publicHost: gate,
  *   forwards: { ssh: { remotePort: 2222, target: 22 } },
- *   returnPath: [{ from: "root", to: "root" }],
+ *   logins: [{ from: "root", to: "root" }],
  * });
  * ```
  *
@@ -67,7 +67,7 @@ type LoginKeys = pulumi.Output<string>[];
 export class ReverseTunnel extends pulumi.ComponentResource {
   /** For each forward, where it listens and where it leads. */
   public readonly endpoints: pulumi.Output<Record<string, Endpoint>>;
-  /** For each return path, the very command to type on the public host, and as whom. */
+  /** For each login back, the very command to type on the public host, and as whom. */
   public readonly logins: { on: string; as: string; command: string }[];
   /** The systemd units, by host. */
   public readonly units: Record<string, string[]>;
@@ -149,7 +149,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           name: names.tunnelKey(ownsAccount ? undefined : user),
           account: publicAccount,
           publicKey,
-          options: tunnelKeyOptions(server.takeover),
+          options: tunnelKeyOptions(server.evictStale),
           permits: tunnelKeyPermits(inVisit),
           file: tunnelKeysFile.replace("%u", publicAccount),
         }),
@@ -319,7 +319,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const client: ClientSide = {
       file: alias,
       aliases: [alias],
-      address: checkAddress(via),
+      address: probeAddress(via),
       port: ports[this.plan.forwards.indexOf(via)]!,
       account: to,
       hostKeys: this.args.internalHost.hostKeys,

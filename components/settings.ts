@@ -73,7 +73,7 @@ const login = {
     .string(must("a path"))
     .optional()
     .describe("A file with a private key on the machine that runs Pulumi."),
-  privateKeyPassword: z
+  passphrase: z
     .string(must("a password"))
     .optional()
     .describe("The password of an encrypted private key. Set it as a secret."),
@@ -151,7 +151,7 @@ export const publicHostSchema = settings({
     .describe(
       "Only these accounts and the tunnels' accounts may log in (AllowUsers). It must include the admin. All stacks that set it for the same host must list the same accounts. Absent: the host's setting stays.",
     ),
-  clientAliveInterval: seconds(1)
+  clientAliveIntervalSec: seconds(1)
     .default(15)
     .describe("Seconds without data from a tunnel before sshd sends a keep-alive (ClientAliveInterval)."),
   clientAliveCountMax: count
@@ -223,7 +223,7 @@ const forward = settings({
   if (mistake !== undefined) found.addIssue({ code: "custom", path: ["sources"], message: mistake });
 });
 
-const returnPath = settings({
+const loginBack = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
   to: account.describe("The account on the internal host that it logs in to."),
   alias: text("a name of a-z, 0-9, '.', '_' and '-'", namePatterns.alias)
@@ -251,9 +251,9 @@ export const internalHostSchema = settings({
   forwards: records(forward, namePatterns.forward, "forwards").describe(
     "The listeners on the public host, by name.",
   ),
-  returnPath: z
-    .array(returnPath, must("a list of return paths"))
-    .min(1, must("a list with at least one return path; leave it out for none"))
+  logins: z
+    .array(loginBack, must("a list of logins"))
+    .min(1, must("a list with at least one login; leave it out for none"))
     .optional()
     .describe("Logins by key from the public host back to the internal host."),
   keepAlive: settings({

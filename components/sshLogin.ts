@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** What the client of a login knows of it. */
 export interface ClientSide {
@@ -26,12 +26,12 @@ export interface ClientSide {
  * a host's ssh does not know is left out there (scripts/sshFolder.sh, known_to_ssh).
  */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
-  const files = `~/.ssh/ssh-reverse-tunnel/${checked("file", login.file)}`;
+  const files = `~/.ssh/ssh-reverse-tunnel/${assertValid("file", login.file)}`;
   const known = pulumi.all([login.address, login.port, login.account]);
   return known.apply(([address, port, account]): Record<string, string | number> => ({
-    HostName: checked("plain", address),
-    Port: checked("number", port),
-    User: checked("account", account),
+    HostName: assertValid("plain", address),
+    Port: assertValid("number", port),
+    User: assertValid("account", account),
 
     // Who we are.
     IdentityFile: `${files}.key`,

@@ -16,7 +16,7 @@ export interface SshServerArgs {
    */
   allowUsers?: string[];
   /** Seconds; `ClientAliveInterval` for tunnel accounts. Collects sessions that nobody took over. @default 15 */
-  clientAliveInterval?: number;
+  clientAliveIntervalSec?: number;
   /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
   clientAliveCountMax?: number;
 }
@@ -28,11 +28,11 @@ export interface SshServerArgs {
  */
 export class SshServer extends RemoteComponent {
   /** Path of the one program that tunnel keys may run. */
-  public readonly takeover: string;
+  public readonly evictStale: string;
 
   constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("SshServer", name, opts);
-    this.takeover = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/takeover`;
+    this.evictStale = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/evict-stale`;
     const script = {
       host: args.host,
       what: "sshd's drop-in",
@@ -44,18 +44,18 @@ export class SshServer extends RemoteComponent {
           values: {
             DROP_IN: renderSshdDropIn({
               ...args,
-              clientAliveInterval: args.clientAliveInterval ?? 15,
+              clientAliveIntervalSec: args.clientAliveIntervalSec ?? 15,
               clientAliveCountMax: args.clientAliveCountMax ?? 3,
             }),
             ACCOUNTS: tunnelAccounts,
             GROUP: tunnelGroup,
-            TAKEOVER: this.takeover,
-            TAKEOVER_TEXT: new Program("takeover"),
+            EVICT_STALE: this.evictStale,
+            EVICT_STALE_TEXT: new Program("evictStale"),
           },
         },
       ],
     };
     this.runOnTrial(name, script, "sshd", "sshd");
-    this.registerOutputs({ takeover: this.takeover });
+    this.registerOutputs({ evictStale: this.evictStale });
   }
 }

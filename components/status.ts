@@ -1,5 +1,5 @@
 import { Program } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** A check of a tunnel, whose findings are shown beside it. */
 export interface StatusArgs {
@@ -15,7 +15,7 @@ export interface StatusArgs {
 export function statusValues({ tunnel, runtimeDirectory, textfileDirectory }: StatusArgs) {
   return {
     STATUS_PROGRAM: new Program("status"),
-    METRICS: checked("path", `/run/${runtimeDirectory}/ssh-tunnel-${checked("tunnel", tunnel)}.prom`),
-    METRICS_FOLDER: textfileDirectory === undefined ? "" : checked("folder", textfileDirectory),
+    METRICS: assertValid("path", `/run/${runtimeDirectory}/ssh-tunnel-${assertValid("tunnel", tunnel)}.prom`),
+    METRICS_FOLDER: textfileDirectory === undefined ? "" : assertValid("folder", textfileDirectory),
   };
 }

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Part } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 
 /** Arguments of {@link tunnelCheck}. */
 export interface TunnelCheckArgs {
@@ -26,10 +26,10 @@ export function tunnelCheck(args: TunnelCheckArgs): Part {
     values: {
       FORWARDS: pulumi
         .all(args.forwards)
-        .apply((all) => all.map((each) => checked("unitWord", each)).join(" ")),
+        .apply((all) => all.map((each) => assertValid("unitWord", each)).join(" ")),
       SECONDS_TO_WAIT: pulumi
         .output(args.timeoutSec ?? 30)
-        .apply((seconds) => String(checked("number", seconds))),
+        .apply((seconds) => String(assertValid("number", seconds))),
       LOOK_AT: args.lookAt,
       FINGERPRINT: args.fingerprint,
     },

@@ -11,11 +11,11 @@ import type { Names } from "./names.ts";
 import { namesOf } from "./names.ts";
 import type { PublicHost } from "./publicHost.ts";
 import type { PortRange } from "./remotePorts.ts";
-import { checkedRange } from "./remotePorts.ts";
+import { resolveRange } from "./remotePorts.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /** A password-less login from the public host back to the internal host. */
-export interface ReturnPathArgs {
+export interface LoginArgs {
   /** The account on the public host that may type `ssh <alias>`. */
   from: string;
   /** The account on the internal host that it arrives at. */
@@ -35,7 +35,7 @@ export interface ReverseTunnelArgs {
   /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
   forwards: Record<string, ForwardArgs>;
   /** Logins back to the internal host. @default none */
-  returnPath?: ReturnPathArgs[];
+  logins?: LoginArgs[];
   /**
    * An account of the internal host that is there already and runs the tunnel, with the key in its `~/.ssh`.
    * @default one that the tunnel has to itself, `tunnel-<name>`
@@ -103,8 +103,8 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
     name,
     names: namesOf(name, internalHost.host, publicHost.host),
     forwards,
-    portRange: checkedRange(publicHost.host.name, publicHost.portRange),
-    logins: (args.returnPath ?? []).map((path) => planLogin(name, forwards, path, tunnel)),
+    portRange: resolveRange(publicHost.host.name, publicHost.portRange),
+    logins: (args.logins ?? []).map((path) => planLogin(name, forwards, path, tunnel)),
     account: args.account ?? tunnelAccount(name),
     ownsAccount: args.account === undefined,
     publicAccount: tunnelAccount(name),
@@ -113,12 +113,12 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
   };
 }
 
-function planLogin(name: string, forwards: Forward[], path: ReturnPathArgs, tunnel?: pulumi.Resource): Login {
+function planLogin(name: string, forwards: Forward[], path: LoginArgs, tunnel?: pulumi.Resource): Login {
   const { from, to, alias = name } = path;
   const via = forwards.find((forward) => (path.via ? forward.name === path.via : forward.protocol === "ssh"));
   if (!via) {
     throw inputError(
-      `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its return path from '${from}' needs one`,
+      `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its login from '${from}' needs one`,
       tunnel,
     );
   }
@@ -135,7 +135,7 @@ function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.R
   if (Object.keys(args.forwards).length === 0) {
     throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
   }
-  const paths = args.returnPath ?? [];
+  const paths = args.logins ?? [];
   for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
     if (account !== undefined && !namePatterns.account.test(account)) {
       throw inputError(

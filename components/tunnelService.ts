@@ -1,12 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import { tunnelAccount } from "./account.ts";
-import { checkedInput } from "./checkedInput.ts";
+import { assertValidInput } from "./assertValidInput.ts";
 import type { Host } from "./host.ts";
 import { toolsDirectoryOf } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { Part } from "./remoteScript.ts";
 import { Program } from "./remoteScript.ts";
-import { checked } from "./render/checks.ts";
+import { assertValid } from "./render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "./render/hostEntry.ts";
 import { renderCheckUnit, renderTimer, renderTunnelUnit } from "./render/systemdUnits.ts";
 import type { ClientSide } from "./sshLogin.ts";
@@ -58,8 +58,8 @@ export function tunnelService(args: TunnelServiceArgs): Part {
   const service = `ssh-tunnel-${tunnel}`;
   const watchdog = `${service}-watchdog`;
   const programs = programsOf(host, tunnel);
-  const timeoutSec = checked("number", args.timeoutSec ?? defaultTimeoutSec);
-  const forwards = pulumi.all(args.forwards).apply((all) => all.map((each) => checked("unitWord", each)));
+  const timeoutSec = assertValid("number", args.timeoutSec ?? defaultTimeoutSec);
+  const forwards = pulumi.all(args.forwards).apply((all) => all.map((each) => assertValid("unitWord", each)));
 
   const units = pulumi
     .all([
@@ -82,7 +82,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
           command: [
             `${programs}/tunnel`,
             service,
-            String(checked("number", maxDelay)),
+            String(assertValid("number", maxDelay)),
             ...remoteForwards.map((forward) => `-R ${forward}`),
           ],
           restartSec,
@@ -92,12 +92,12 @@ export function tunnelService(args: TunnelServiceArgs): Part {
         check: renderCheckUnit({
           description,
           environment: [
-            `CHECK_INTERVAL=${checked("number", intervalSec)}`,
-            `ACCOUNT=${checked("account", account)}`,
+            `CHECK_INTERVAL=${assertValid("number", intervalSec)}`,
+            `ACCOUNT=${assertValid("account", account)}`,
           ],
           runtimeDirectory: watchdog,
           writable: `/run/${service}`, // to end the back-off of its restarts
-          command: [`${programs}/watchdog`, "mend", service, `/run/${service}`, ...words],
+          command: [`${programs}/watchdog`, "repair", service, `/run/${service}`, ...words],
           needsHome,
         }),
         timer: renderTimer({ description, service: `${watchdog}.service`, intervalSec }),
@@ -107,8 +107,8 @@ export function tunnelService(args: TunnelServiceArgs): Part {
   return {
     script: "tunnelService",
     values: {
-      ACCOUNT: checkedInput("account", args.account),
-      FILE: checked("file", login.file),
+      ACCOUNT: assertValidInput("account", args.account),
+      FILE: assertValid("file", login.file),
       ALIAS: service,
       FORWARDS: forwards.apply((all) => all.join(" ")),
       ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
@@ -141,5 +141,5 @@ export const defaultTimeoutSec = 30;
  * systemd starts programs; systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
  */
 export function programsOf(host: Host, tunnel: string): string {
-  return `${toolsDirectoryOf(host)}/ssh-tunnel-${checked("tunnel", tunnel)}/bin`;
+  return `${toolsDirectoryOf(host)}/ssh-tunnel-${assertValid("tunnel", tunnel)}/bin`;
 }

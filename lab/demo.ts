@@ -72,10 +72,10 @@ function report({ endpoints, logins, units }: Outputs): void {
   }
 }
 
-/** The proof: the first login of the return path, typed on the public host. */
+/** The proof: the first login of the login back, typed on the public host. */
 async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
   const [login] = Object.values(logins).flat();
-  if (!login) throw new Error("the dev stack has no return path to log in by");
+  if (!login) throw new Error("the dev stack has no login back to log in by");
   say(`5. A login through the tunnel: ${login.as}@${login.on}$ ${login.command}`);
   const { stdout } = await lab
     .host(login.on)

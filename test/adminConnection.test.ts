@@ -58,7 +58,7 @@ describe("an admin connection", () => {
   });
 
   test("takes a private key and its password as secrets", async () => {
-    const { plain, secrets } = await connect({ hostKey, privateKey: "KEY", privateKeyPassword: "hunter2" });
+    const { plain, secrets } = await connect({ hostKey, privateKey: "KEY", passphrase: "hunter2" });
     expect(plain).toMatchObject({ privateKey: "KEY\n", privateKeyPassword: "hunter2" });
     expect(secrets).toEqual(["privateKey", "privateKeyPassword"]);
   });

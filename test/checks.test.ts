@@ -85,17 +85,17 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
   test("keeps what works, says so once, and gives the tunnel's restarts no reason to back off any more", () => {
     tunnel({ 2222: banner });
     writeFileSync(join(runtime, "down-since"), "");
-    const first = watchdog("mend", ssh);
+    const first = watchdog("repair", ssh);
     expect(first.said).toEqual(["<5>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is up (was unknown)"]);
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
     expect(existsSync(join(runtime, "down-since"))).toBe(false);
-    expect(watchdog("mend", ssh)).toMatchObject({ said: [], tunnelIs: "alive" });
+    expect(watchdog("repair", ssh)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
   test("restarts the tunnel where a listener is gone, of a forward that is not SSH too, and lets it back off", () => {
     tunnel({ 2222: banner, 8080: refused });
     writeFileSync(join(runtime, "down-since"), "");
-    expect(watchdog("mend", ssh, web)).toMatchObject({
+    expect(watchdog("repair", ssh, web)).toMatchObject({
       said: [
         "<5>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is up (was unknown)",
         "<4>tunnel nas: forward 'web' on *:8080 is down (was unknown): nothing listens there; restarting the tunnel",
@@ -107,7 +107,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
 
   test("leaves a tunnel alone whose targets are down, and says of each once that it is", () => {
     tunnel({ 2222: silent, 8080: silent });
-    const { said, tunnelIs } = watchdog("mend", ssh, web);
+    const { said, tunnelIs } = watchdog("repair", ssh, web);
     expect(said).toEqual([
       "<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): its target 127.0.0.1:1 does not answer",
       "<4>tunnel nas: forward 'web' on *:8080 is down (was unknown): its target 127.0.0.1:1 does not answer",
@@ -115,20 +115,20 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(tunnelIs).toBe("alive");
     // The listener has been seen: to try it again would fill the journal with ssh's own lines.
     tunnel({ 2222: refused, 8080: refused });
-    expect(watchdog("mend", ssh, web)).toMatchObject({ said: [], tunnelIs: "alive" });
+    expect(watchdog("repair", ssh, web)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
   test("looks twice before it ends a tunnel", () => {
     const once = join(folder, "once");
     tunnel({ 2222: `if [ ! -e ${once} ]; then : >${once}; exit 255; fi; ${banner}` });
-    expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "alive" });
+    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "alive" });
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
   });
 
   test("leaves a tunnel alone that is connected and has only just asked for its forwards", () => {
     tunnel({ 2222: refused });
     forwarding = "";
-    expect(watchdog("mend", ssh)).toMatchObject({
+    expect(watchdog("repair", ssh)).toMatchObject({
       said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
       tunnelIs: "alive",
     });
@@ -144,9 +144,9 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       );
     tunnel({});
     fake(`[ -e ${once} ] || { : >${once}; exit 124; }`);
-    expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "alive" });
+    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "alive" });
     fake("exit 124");
-    expect(watchdog("mend", ssh)).toMatchObject({ tunnelIs: "ended" });
+    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
   });
 
   test("only tells, where it is to check, whether the connection and each listener are there", () => {
@@ -159,7 +159,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
 
   test("writes metrics that stand for what it keeps", () => {
     tunnel({ 2222: banner, 8080: silent });
-    watchdog("mend", ssh, web);
+    watchdog("repair", ssh, web);
     const metrics = readFileSync(join(state, "ssh-tunnel-nas.prom"), "utf8");
     const samples = metrics.split("\n").filter((line) => /^[^#]/.test(line));
     const of = (forward: string) => `{tunnel="nas",forward="${forward}",side="internal"}`;

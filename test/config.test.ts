@@ -49,7 +49,7 @@ describe("settings without a mistake", () => {
         gate: {
           address: "198.18.0.2",
           sshPort: 22,
-          clientAliveInterval: 15,
+          clientAliveIntervalSec: 15,
           clientAliveCountMax: 3,
           portRange: { first: 20000, last: 29999 },
           installPackages: true,
@@ -319,9 +319,9 @@ describe("one mistake is said with its path, what was found and what is allowed"
       "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
     ],
     [
-      "no return path in a list of them",
-      nasWith({ returnPath: [] }),
-      "internalHosts.nas.returnPath: found []; must be a list with at least one return path; leave it out for none",
+      "no login back in a list of them",
+      nasWith({ logins: [] }),
+      "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
     ],
     ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be a text"],
     [
@@ -346,7 +346,7 @@ describe("a value in place of a map is said in the same words as any other mista
     ["publicHosts.gate.portRange", gateWith({ portRange: 20000 })],
     ["internalHosts.nas", { ...smallest(), internalHosts: { nas: null } }],
     ["internalHosts.nas.forwards.ssh", nasWith({ forwards: { ssh: 2222 } })],
-    ["internalHosts.nas.returnPath.0", nasWith({ returnPath: ["root"] })],
+    ["internalHosts.nas.logins.0", nasWith({ logins: ["root"] })],
     ["internalHosts.nas.keepAlive", nasWith({ keepAlive: 3 })],
   ])("%s", (path, raw) => {
     expect(mistakes(raw)).toEqual([expect.stringMatching(/^\S+: found \S+; must be a map /)]);
@@ -460,53 +460,53 @@ describe("two forwards on one port", () => {
   });
 });
 
-describe("a return path", () => {
+describe("a login back", () => {
   const path = { from: "alice", to: "bob" };
 
   test("needs a forward to an SSH port", () => {
-    const raw = nasWith({ forwards: { web: { remotePort: 8080, target: 80 } }, returnPath: [path] });
+    const raw = nasWith({ forwards: { web: { remotePort: 8080, target: 80 } }, logins: [path] });
     expect(mistakes(raw)).toEqual([
-      `internalHosts.nas.returnPath.0: found {"from":"alice","to":"bob"}; must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'`,
+      `internalHosts.nas.logins.0: found {"from":"alice","to":"bob"}; must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'`,
     ]);
   });
 
   test("may go through an SSH server on another port, where the settings say that it is one", () => {
     const alt = { remotePort: 8022, target: 2022, protocol: "ssh" };
-    expect(mistakes(nasWith({ forwards: { alt }, returnPath: [path] }))).toEqual([]);
+    expect(mistakes(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
   });
 
   test("goes through a forward that there is, and that leads to an SSH port", () => {
     const forwards = { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } };
-    const via = (forward: string) => nasWith({ forwards, returnPath: [{ ...path, via: forward }] });
+    const via = (forward: string) => nasWith({ forwards, logins: [{ ...path, via: forward }] });
     expect(mistakes(via("ssh"))).toEqual([]);
     expect(mistakes(via("sch"))).toEqual([
-      'internalHosts.nas.returnPath.0.via: found "sch"; must be a forward to an SSH port: ssh',
+      'internalHosts.nas.logins.0.via: found "sch"; must be a forward to an SSH port: ssh',
     ]);
     expect(mistakes(via("web"))).toEqual([
-      'internalHosts.nas.returnPath.0.via: found "web"; must be a forward to an SSH port: ssh',
+      'internalHosts.nas.logins.0.via: found "web"; must be a forward to an SSH port: ssh',
     ]);
   });
 
   test("has an alias of its own for each account of the public host", () => {
-    expect(mistakes(nasWith({ returnPath: [path, { from: "alice", to: "root" }] }))).toEqual([
-      "internalHosts.nas.returnPath.1.alias: found nothing; must be an alias of its own: internalHosts.nas.returnPath.0 is 'ssh nas' for 'alice' already",
+    expect(mistakes(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
+      "internalHosts.nas.logins.1.alias: found nothing; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already",
     ]);
-    expect(mistakes(nasWith({ returnPath: [path, { from: "root", to: "root" }] }))).toEqual([]);
+    expect(mistakes(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
   });
 
   test("has an alias of its own among all tunnels of the public host", () => {
     const till = {
       forwards: { ssh: { remotePort: 2223, target: 22 } },
-      returnPath: [{ ...path, alias: "nas" }],
+      logins: [{ ...path, alias: "nas" }],
     };
-    expect(mistakes(hosts({ nas: { returnPath: [path] }, till }))).toEqual([
-      `internalHosts.till.returnPath.0.alias: found "nas"; must be an alias of its own: internalHosts.nas.returnPath.0 is 'ssh nas' for 'alice' already`,
+    expect(mistakes(hosts({ nas: { logins: [path] }, till }))).toEqual([
+      `internalHosts.till.logins.0.alias: found "nas"; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already`,
     ]);
   });
 
   test("with a mistake says that mistake alone", () => {
-    expect(mistakes(nasWith({ returnPath: [{ from: "Alice", to: "bob" }] }))).toEqual([
-      `internalHosts.nas.returnPath.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
+    expect(mistakes(nasWith({ logins: [{ from: "Alice", to: "bob" }] }))).toEqual([
+      `internalHosts.nas.logins.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
     ]);
   });
 });
@@ -650,9 +650,9 @@ describe("several mistakes", () => {
   });
 
   test("do not hide that an unknown setting stands beside a known one", () => {
-    expect(mistakes(nasWith({ forward: {}, returnPaths: [] }))).toEqual([
+    expect(mistakes(nasWith({ forward: {}, login: [] }))).toEqual([
       "internalHosts.nas.forward: there is no such setting; remove it, or correct its name",
-      "internalHosts.nas.returnPaths: there is no such setting; remove it, or correct its name",
+      "internalHosts.nas.login: there is no such setting; remove it, or correct its name",
     ]);
   });
 });
@@ -661,10 +661,7 @@ describe("a secret is never shown", () => {
   const secret = "hunter2";
   test.each<[string, Changes]>([
     ["in a setting of its own that is wrong", gateWith({ admin: { hostKey, password: [secret] } })],
-    [
-      "as the password of a key that is wrong",
-      gateWith({ admin: { hostKey, privateKeyPassword: [secret] } }),
-    ],
+    ["as the password of a key that is wrong", gateWith({ admin: { hostKey, passphrase: [secret] } })],
     ["in a host with a wrong name", nasWith({ admin: { password: secret, hostKey }, address: "a" }, "Nas")],
     ["in an admin that is a list", gateWith({ admin: [{ password: secret }] })],
     ["in hosts that are a list", { ...smallest(), publicHosts: [{ admin: { password: secret } }] }],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   bindAddress,
-  checkAddress,
+  probeAddress,
   hostPort,
   isOpen,
   parseTarget,
@@ -84,7 +84,7 @@ describe("a forward", () => {
   ])("on $listen asks for $bind, and is reached at $check", ({ listen, bind, check, open }) => {
     const forward = resolveForward("web", { remotePort: 8080, target: 80, listen });
     expect(bindAddress(forward)).toBe(bind);
-    expect(checkAddress(forward)).toBe(check);
+    expect(probeAddress(forward)).toBe(check);
     expect(isOpen(forward)).toBe(open);
   });
 

@@ -26,7 +26,7 @@ const login = (address: string) => ({
   user: "root",
   privateKey: "KEY\n",
   privateKeyFile: "/nonexistent",
-  privateKeyPassword: "secret of the key",
+  passphrase: "secret of the key",
   password: "secret",
   agentSocketPath: "/run/agent",
   hostKey,
@@ -46,7 +46,7 @@ const everything = {
       sshPort: 22,
       admin: admin("198.18.0.12"),
       allowUsers: ["root", "alice"],
-      clientAliveInterval: 15,
+      clientAliveIntervalSec: 15,
       clientAliveCountMax: 3,
       permitListen: ["*:2222"],
       permitOpen: ["127.0.0.1:2222"],
@@ -71,7 +71,7 @@ const everything = {
           protocol: "ssh",
         },
       },
-      returnPath: [{ from: "root", to: "root", alias: "my-nas", via: "ssh" }],
+      logins: [{ from: "root", to: "root", alias: "my-nas", via: "ssh" }],
       keepAlive: {
         preset: "fast",
         connectTimeoutSec: 5,
@@ -130,7 +130,9 @@ function parsed(raw: Record<string, unknown>): { config?: ReturnType<typeof pars
 
 /** Where a setting is in the config that components get. */
 const placeOf = (path: Path): Path => {
-  const place = path.map((key) => ({ admin: "connection", bastion: "proxy" })[key] ?? key);
+  const place = path.map(
+    (key) => ({ admin: "connection", bastion: "proxy", passphrase: "privateKeyPassword" })[key] ?? key,
+  );
   return place.includes("connection") && place.at(-1) === "address" ? [...place.slice(0, -1), "host"] : place;
 };
 
@@ -198,7 +200,7 @@ describe("a hostile text is refused with its path, or carried through as it is, 
       "internalHosts.nas.forwards",
       (name) => ({
         ...everything,
-        internalHosts: { nas: { ...nas, forwards: named(name, nas.forwards.ssh), returnPath: undefined } },
+        internalHosts: { nas: { ...nas, forwards: named(name, nas.forwards.ssh), logins: undefined } },
       }),
     ],
   ];
@@ -240,14 +242,14 @@ test("'constructor', which every object of JavaScript has, is the name of no pub
     internalHosts: {
       one: { ...nas, publicHost: name, admin: { ...nas.admin, throughTunnel: "ssh" } },
       two: { ...nas, publicHost: "gate", admin: { ...nas.admin, throughTunnel: name } },
-      three: { ...nas, publicHost: "gate", returnPath: [{ from: "alice", to: "backup", via: name }] },
+      three: { ...nas, publicHost: "gate", logins: [{ from: "alice", to: "backup", via: name }] },
     },
   });
   expect(lines).toEqual(
     expect.arrayContaining([
       `  internalHosts.one.publicHost: found "${name}"; must be one of the public hosts: gate`,
       `  internalHosts.two.admin.throughTunnel: found "${name}"; must be a forward to its sshd with a fixed port: ssh`,
-      `  internalHosts.three.returnPath.0.via: found "${name}"; must be a forward to an SSH port: ssh`,
+      `  internalHosts.three.logins.0.via: found "${name}"; must be a forward to an SSH port: ssh`,
     ]),
   );
 });

@@ -146,7 +146,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
   });
 
   test("keeps no other option of the line: what is forced or restricted is as it is wanted", () => {
-    apply([listen(8080)], { options: ['command="/old/takeover"', "agent-forwarding"] });
+    apply([listen(8080)], { options: ['command="/old/evict-stale"', "agent-forwarding"] });
     apply([listen(2222)]);
     expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
   });

@@ -104,14 +104,14 @@ describe("a command", () => {
   const command = (...parts: KnownPart[]) => commandText({ A: "b" }, parts);
 
   test("sends values and the loader, and nothing of library, parts or programs", () => {
-    const parts = [part("account", { B: "it's" }), part("sshServer", { TEXT: new Program("takeover") })];
+    const parts = [part("account", { B: "it's" }), part("sshServer", { TEXT: new Program("evictStale") })];
     const { values, rest } = headerOf(command(...parts));
     expect(values).toEqual({
       ...{ A: "b", TEXTS: "", PARTS: "account sshServer" },
       PARTS_HASH: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
     });
     expect(rest).toBe(
-      `values_1() {\n:\nB='it'\\''s'\nTEXTS=''\n}\nvalues_2() {\n:\nTEXTS='TEXT=takeover'\n}\n${withoutComments(readScript("loader"))}`,
+      `values_1() {\n:\nB='it'\\''s'\nTEXTS=''\n}\nvalues_2() {\n:\nTEXTS='TEXT=evictStale'\n}\n${withoutComments(readScript("loader"))}`,
     );
     expect(parseCommand(command(...parts))).toEqual({ common: { A: "b" }, parts });
   });
@@ -121,7 +121,7 @@ describe("a command", () => {
       command(part("knownHost")),
       command(part("clientConfig")),
       command(part("knownHost"), part("clientConfig")),
-      command(part("knownHost", { X: new Program("takeover") })),
+      command(part("knownHost", { X: new Program("evictStale") })),
       command(part("knownHost", { X: new Program("health") })),
     ].map((text) => headerOf(text).values.PARTS_HASH);
     expect(new Set(hashes).size).toBe(5);

@@ -32,7 +32,7 @@ const everything = () => {
           ssh: { remotePort: "auto", target: 22 },
           web: { remotePort: 8080, target: "192.168.1.5:80", listen: "all" },
         },
-        returnPath: [
+        logins: [
           { from: "root", to: "till" },
           { from: "alice", to: "till", alias: "shop" },
         ],
@@ -57,7 +57,7 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 7 commands on the public host for a tunnel with two forwards and a return path, and 4 inside", async () => {
+  test("takes 7 commands on the public host for a tunnel with two forwards and a login back, and 4 inside", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
     expect(on("198.18.0.2")).toBe(7);

@@ -6,7 +6,7 @@ import type { ForwardArgs } from "../components/index.ts";
 import type { Forward } from "../components/forward.ts";
 import { resolveForward } from "../components/forward.ts";
 import {
-  checkedRange,
+  resolveRange,
   portInVisit,
   portsFrom,
   randomStarts,
@@ -75,10 +75,10 @@ describe("remote ports", () => {
   });
 
   test("are chosen from no range that ends before it begins", () => {
-    expect(() => checkedRange("gate", { first: 3000, last: 2999 })).toThrow(
+    expect(() => resolveRange("gate", { first: 3000, last: 2999 })).toThrow(
       "the portRange of gate must not end at 2999, before its first port 3000",
     );
-    expect(checkedRange("gate")).toEqual(portRange);
+    expect(resolveRange("gate")).toEqual(portRange);
   });
 
   test("are what the host answered, or what the settings say", async () => {

@@ -13,7 +13,7 @@ const forwards = {
   ssh: { remotePort: 2222, target: 22 },
   web: { remotePort: "auto", target: 8080 },
 } as const;
-const returnPath = [{ from: "alice", to: "bob" }];
+const logins = [{ from: "alice", to: "bob" }];
 const open = { remotePort: 8080, target: 80, listen: "all" } as const;
 const withOpen = { forwards: { ...forwards, open } };
 
@@ -60,8 +60,8 @@ describe("a tunnel's stages", () => {
   });
 
   test("have a part for each login and, for ports that others may reach, the firewall between them", async () => {
-    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
-    const recording = await deploy({ ...withOpen, returnPath: paths });
+    const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
+    const recording = await deploy({ ...withOpen, logins: paths });
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toContain(
       "FirewallPorts nas-on.gate-firewall-ports",
     );
@@ -146,7 +146,7 @@ describe("what is on record", () => {
   const firewall = "nas-on.gate-firewall-ports";
 
   test("is kept by the stages that add, settled by those that prove, and removed by those that Pulumi knows", async () => {
-    expect(recordsIn(await deploy({ ...withOpen, returnPath }))).toEqual({
+    expect(recordsIn(await deploy({ ...withOpen, logins }))).toEqual({
       "nas-prepare": { ...none, RESOURCE: "nas-prepare", STALE: "keep", removes: true },
       [admit]: { ...none, RESOURCE: admit, STALE: "keep", RECORDS: `${settle} ${admit}`, removes: true },
       [`${firewall}-change`]: { ...none, RESOURCE: firewall, STALE: "keep", removes: true },
@@ -210,7 +210,7 @@ describe("a tunnel's change on trial", () => {
   });
 
   test("is confirmed by a new login where Pulumi comes through the tunnel, with the same parts", async () => {
-    const recording = await through({ returnPath });
+    const recording = await through({ logins });
     expect(trialsOf(recording)).toEqual([
       ["nas-start", "no", "60"],
       ["nas-confirm", "yes", "60"],
@@ -229,7 +229,7 @@ describe("a tunnel's change on trial", () => {
 
 describe("names say which tunnel and which hosts, and not how anything is:", () => {
   const namesOf = async (changes: Changes = {}) =>
-    (await deploy({ returnPath, ...changes })).resources.map(({ name }) => name).sort();
+    (await deploy({ logins, ...changes })).resources.map(({ name }) => name).sort();
 
   test("other ports change none", async () => {
     const ports = (ssh: number, web: number | "auto") => ({
@@ -257,7 +257,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
           internalHost: new InternalHost(inside, { connection: nas.connection }),
           publicHost: new PublicHost(outside, { connection: gate.connection }),
           ...withOpen,
-          returnPath,
+          logins,
         }),
     );
     const names = (host: typeof gate) =>
@@ -287,7 +287,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
       { from: "svc-a", to: "bob", alias: "b" },
       { from: "svc", to: "bob", alias: "a-b" },
     ];
-    const lines = (await deploy({ returnPath: paths })).command("nas-start").partsOf("authorizedKey");
+    const lines = (await deploy({ logins: paths })).command("nas-start").partsOf("authorizedKey");
     expect(lines.map(({ MARKER }) => MARKER!.split("/")[1])).toEqual([
       "nas-on.gate-login-svc-a.b",
       "nas-on.gate-login-svc.a-b",
@@ -317,7 +317,7 @@ describe("least privilege", () => {
   test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
     const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate";
     const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
-    const command = 'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover"';
+    const command = 'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/evict-stale"';
     expect(await partOf("nas-on.gate-admit", "authorizedKey")).toEqual({
       ACCOUNT: "tunnel-nas",
       LINE: `restrict,port-forwarding,${command} ${type} ${key} ${marker}`,
@@ -335,7 +335,7 @@ describe("least privilege", () => {
   test("lets the key of a login in only through the tunnel", async () => {
     const [type, key] = publicKeyOf("nas.key", "alice@gate").split(" ");
     const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-alice.nas";
-    expect(await partOf("nas-start", "authorizedKey", { returnPath })).toEqual({
+    expect(await partOf("nas-start", "authorizedKey", { logins })).toEqual({
       ACCOUNT: "bob",
       LINE: `restrict,pty,from="127.0.0.1,::1" ${type} ${key} ${marker}`,
       MARKER: marker,
@@ -353,7 +353,7 @@ describe("the order", () => {
 
   test("lets nothing wait but for its own host where it needs nothing of the other", async () => {
     expect(await waitsFor("nas-prepare")).toEqual(onNas);
-    expect(await waitsFor("nas-on.gate-login-keys", { returnPath })).toEqual(onGate);
+    expect(await waitsFor("nas-on.gate-login-keys", { logins })).toEqual(onGate);
   });
 
   test("admits the tunnel once its key is made", async () => {
@@ -361,7 +361,7 @@ describe("the order", () => {
   });
 
   test("starts the tunnel once it is admitted, sshd is changed and the keys of the logins are made", async () => {
-    expect((await waitsFor("nas-start", { returnPath })).sort()).toEqual(
+    expect((await waitsFor("nas-start", { logins })).sort()).toEqual(
       [
         ...["gate-facts-script", "gate-server-change", "gate-server-confirm"],
         ...[...onNas, "nas-on.gate-admit", "nas-on.gate-login-keys", "nas-prepare"],
@@ -371,14 +371,14 @@ describe("the order", () => {
 
   test("lets nothing on the public host know of ports that it has refused", async () => {
     // No port is `auto`, which would be an output of the look at the ports.
-    const recording = await deploy({ forwards: { ssh: forwards.ssh, open }, returnPath });
+    const recording = await deploy({ forwards: { ssh: forwards.ssh, open }, logins });
     for (const stage of ["nas-on.gate-firewall-ports-change", "nas-on.gate-settle"]) {
       expect(recording.command(stage).waitsFor, stage).toContain("nas-on.gate-admit");
     }
   });
 
   test("settles and checks last of all", async () => {
-    expect(await waitsFor("nas-on.gate-settle", { ...withOpen, returnPath })).toEqual(
+    expect(await waitsFor("nas-on.gate-settle", { ...withOpen, logins })).toEqual(
       expect.arrayContaining([
         "nas-on.gate-admit",
         "nas-on.gate-firewall-ports-confirm",
@@ -399,8 +399,8 @@ describe("a tunnel that Pulumi itself comes through", () => {
   });
 
   test("has the same stages as any other besides the new login: to come through it makes and removes nothing", async () => {
-    const { "nas-confirm inside": confirm, ...others } = stagesOf(await through({ returnPath }));
-    expect(others).toEqual(stagesOf(await deploy({ returnPath })));
+    const { "nas-confirm inside": confirm, ...others } = stagesOf(await through({ logins }));
+    expect(others).toEqual(stagesOf(await deploy({ logins })));
     expect(confirm).toBe(others["nas-start inside"]);
   });
 
@@ -465,7 +465,7 @@ describe("the checks", () => {
       "interval 30\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\nweb,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback",
     );
     expect(recording.command("nas-start").part("tunnelService").CHECK_UNIT).toContain(
-      "/bin/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
+      "/bin/watchdog repair ssh-tunnel-nas /run/ssh-tunnel-nas ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback web,127.0.0.1,20345,tcp,127.0.0.1,8080,loopback\n",
     );
   });
 
@@ -480,7 +480,7 @@ describe("the checks", () => {
   });
 
   test("come last in their stage, since others may change the host while they wait", async () => {
-    const { parts } = (await deploy({ returnPath })).command("nas-on.gate-settle");
+    const { parts } = (await deploy({ logins })).command("nas-on.gate-settle");
     expect(parts.at(-1)?.script).toBe("tunnelCheck");
   });
 
@@ -506,7 +506,7 @@ describe("the checks", () => {
     }
     const { connection } = gate;
     const sshd = await record(() =>
-      tunnel({ publicHost: new PublicHost("gate", { connection, clientAliveInterval: 60 }) }),
+      tunnel({ publicHost: new PublicHost("gate", { connection, clientAliveIntervalSec: 60 }) }),
     );
     expect(sshd.command("nas-on.gate-settle").part("tunnelCheck").FINGERPRINT).not.toBe(first);
   });
@@ -522,9 +522,9 @@ describe("the checks", () => {
   });
 });
 
-describe("a return path", () => {
+describe("a login back", () => {
   test("is a login the other way round, through the forward to SSH", async () => {
-    const recording = await deploy({ returnPath });
+    const recording = await deploy({ logins });
     expect(recording.command("nas-on.gate-login-keys").part("keyPair")).toEqual({
       ACCOUNT: "alice",
       FILE: "nas.key",
@@ -585,7 +585,7 @@ describe("a return path", () => {
   });
 
   test("has an alias of its own where the settings give it one", async () => {
-    const recording = await deploy({ returnPath: [{ ...returnPath[0]!, alias: "my-nas" }] });
+    const recording = await deploy({ logins: [{ ...logins[0]!, alias: "my-nas" }] });
     expect(recording.command("nas-on.gate-login-keys").part("keyPair").FILE).toBe("my-nas.key");
     const { FILE, ENTRY } = recording.command("nas-on.gate-settle").part("clientConfig");
     expect(FILE).toBe("my-nas.conf");
@@ -594,8 +594,8 @@ describe("a return path", () => {
 
   test("goes through the forward that the settings name", async () => {
     const printer = { remotePort: 2300, target: "192.168.1.5:22", listen: "all" };
-    const path = { ...returnPath[0]!, via: "printer" };
-    const recording = await deploy({ forwards: { ...forwards, printer }, returnPath: [path] });
+    const path = { ...logins[0]!, via: "printer" };
+    const recording = await deploy({ forwards: { ...forwards, printer }, logins: [path] });
     expect(recording.command("nas-on.gate-settle").part("clientConfig").ENTRY).toContain(
       "\n    HostName 127.0.0.1\n    Port 2300\n",
     );
@@ -605,8 +605,8 @@ describe("a return path", () => {
   });
 
   test("has the key that was made for it, and no other's", async () => {
-    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
-    const lines = (await deploy({ returnPath: paths })).command("nas-start").partsOf("authorizedKey");
+    const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
+    const lines = (await deploy({ logins: paths })).command("nas-start").partsOf("authorizedKey");
     expect(lines.map(({ ACCOUNT, LINE }) => [ACCOUNT, LINE!.split(" ")[2]])).toEqual([
       ["bob", publicKeyOf("nas.key", "").split(" ")[1]],
       ["root", publicKeyOf("my-nas.key", "").split(" ")[1]],
@@ -636,8 +636,8 @@ describe("a tunnel's outputs", () => {
   );
 
   test("say the very command to log in with, and as whom", async () => {
-    const paths = [...returnPath, { from: "root", to: "root", alias: "my-nas" }];
-    const { result } = await deploy({ returnPath: paths });
+    const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
+    const { result } = await deploy({ logins: paths });
     expect(result.logins).toEqual([
       { on: "gate", as: "alice", command: "ssh nas" },
       { on: "gate", as: "root", command: "ssh my-nas" },
@@ -654,7 +654,7 @@ describe("a tunnel's outputs", () => {
 });
 
 test("a first deployment can be previewed, of which hardly anything is known", async () => {
-  const { result, resources } = await record(() => tunnel({ ...withOpen, returnPath }).endpoints, true);
+  const { result, resources } = await record(() => tunnel({ ...withOpen, logins }).endpoints, true);
   expect(await promiseOf(result)).toBeUndefined();
   expect(resources.map(({ name }) => name)).toEqual(
     expect.arrayContaining(["nas-prepare", "nas-on.gate-admit", "nas-start", "nas-on.gate-settle"]),
@@ -690,8 +690,8 @@ describe("wrong arguments get a sentence", () => {
 
   test.each<[string, Changes]>([
     ["ro bot", { account: "ro bot" }],
-    ["Alice", { returnPath: [{ from: "Alice", to: "bob" }] }],
-    ["bob\n", { returnPath: [{ from: "alice", to: "bob\n" }] }],
+    ["Alice", { logins: [{ from: "Alice", to: "bob" }] }],
+    ["bob\n", { logins: [{ from: "alice", to: "bob\n" }] }],
   ])("the account %j", async (account, changes) => {
     await expect(deploy(changes)).rejects.toThrow(
       `the tunnel 'nas': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
@@ -699,20 +699,20 @@ describe("wrong arguments get a sentence", () => {
   });
 
   test.each(["", "../nas", "a b", "a\nb"])("the alias %j", async (alias) => {
-    await expect(deploy({ returnPath: [{ from: "alice", to: "bob", alias }] })).rejects.toThrow(
+    await expect(deploy({ logins: [{ from: "alice", to: "bob", alias }] })).rejects.toThrow(
       `the tunnel 'nas': '${alias}' is not a valid alias; use a to z, 0 to 9, '.', '_' and '-', at most 63 characters`,
     );
   });
 
-  test("a return path where no forward leads to an SSH port", async () => {
-    await expect(deploy({ forwards: { web: { remotePort: 8080, target: 80 } }, returnPath })).rejects.toThrow(
-      "the tunnel 'nas' has no forward to an SSH port; its return path from 'alice' needs one",
+  test("a login back where no forward leads to an SSH port", async () => {
+    await expect(deploy({ forwards: { web: { remotePort: 8080, target: 80 } }, logins })).rejects.toThrow(
+      "the tunnel 'nas' has no forward to an SSH port; its login from 'alice' needs one",
     );
   });
 
-  test("a return path through a forward that is not there", async () => {
-    await expect(deploy({ returnPath: [{ ...returnPath[0]!, via: "sch" }] })).rejects.toThrow(
-      "the tunnel 'nas' has no forward 'sch'; its return path from 'alice' needs one",
+  test("a login back through a forward that is not there", async () => {
+    await expect(deploy({ logins: [{ ...logins[0]!, via: "sch" }] })).rejects.toThrow(
+      "the tunnel 'nas' has no forward 'sch'; its login from 'alice' needs one",
     );
   });
 });

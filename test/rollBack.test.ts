@@ -112,14 +112,14 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     const file = join(folder, "changed");
     keep({ [file]: "old\n" });
     writeFileSync(join(trial, "active"), "");
-    writeFileSync(join(trial, "undo"), `[ -e ${folder}/mended ] || not_done "sshd does not load it"\n`);
+    writeFileSync(join(trial, "undo"), `[ -e ${folder}/repaired ] || not_done "sshd does not load it"\n`);
     const { status, stderr } = run("timer");
     expect(status).toBe(1);
     expect(stderr).toContain("sshd does not load it; this is tried again until it succeeds");
     expect(existsSync(join(trial, "kept"))).toBe(true);
     expect(existsSync(join(trial, "active"))).toBe(false);
     expect(existsSync(`${trial}.taken-back`)).toBe(false);
-    writeFileSync(join(folder, "mended"), "");
+    writeFileSync(join(folder, "repaired"), "");
     expect(rollBack("timer")).toBe(0);
     expect(existsSync(trial)).toBe(false);
   });

@@ -13,9 +13,9 @@ import { badConfiguration, keywordOf, keywords } from "./support/sshConfigKeywor
 const hasSsh = spawnSync("ssh", ["-V"]).status === 0;
 
 /** The two kinds of entry, as they end up on the hosts. */
-const entries = { tunnels: "", "return paths": "" };
-const alias = { tunnels: "ssh-tunnel-nas", "return paths": "nas" };
-const kinds = ["tunnels", "return paths"] as const;
+const entries = { tunnels: "", "logins back": "" };
+const alias = { tunnels: "ssh-tunnel-nas", "logins back": "nas" };
+const kinds = ["tunnels", "logins back"] as const;
 
 let folder: string;
 beforeAll(async () => {
@@ -25,11 +25,11 @@ beforeAll(async () => {
       new ReverseTunnel("nas", {
         ...bothEnds(),
         forwards: { ssh: { remotePort: 2222, target: 22 } },
-        returnPath: [{ from: "alice", to: "bob" }],
+        logins: [{ from: "alice", to: "bob" }],
       }),
   );
   entries.tunnels = recording.command("nas-start").part("tunnelService").ENTRY!;
-  entries["return paths"] = recording.command("nas-on.gate-settle").part("clientConfig").ENTRY!;
+  entries["logins back"] = recording.command("nas-on.gate-settle").part("clientConfig").ENTRY!;
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -91,14 +91,14 @@ describe.each(kinds)("the Host entries of %s", (kind) => {
 });
 
 test.skipIf(!hasSsh)(
-  "a tunnel still goes through the proxy of its host, and a return path through none",
+  "a tunnel still goes through the proxy of its host, and a login back through none",
   () => {
     const command = badConfiguration((name) => name === "ProxyCommand");
     const jump = badConfiguration((name) => name === "ProxyJump");
     expect(effective("tunnels", command).get("proxycommand")).toEqual(["exec false"]);
     expect(effective("tunnels", jump).get("proxyjump")).toEqual(["elsewhere.example.org"]);
     for (const proxy of [command, jump]) {
-      const values = effective("return paths", proxy);
+      const values = effective("logins back", proxy);
       expect([values.get("proxycommand"), values.get("proxyjump")]).toEqual([undefined, undefined]);
     }
   },

@@ -31,7 +31,7 @@ const dropIn = [
 ].join("\n");
 
 describe("sshd on a public host", () => {
-  test("is changed on trial, with the drop-in, the takeover and what the lock-out protection must know", async () => {
+  test("is changed on trial, with the drop-in, evict-stale and what the lock-out protection must know", async () => {
     expect.hasAssertions();
     const recording = await record(() => new SshServer("gate-server", { host: gate }));
     expectTrial(
@@ -47,12 +47,14 @@ describe("sshd on a public host", () => {
           ACCOUNTS: "tunnel-*",
           GROUP: "ssh-tunnel",
           ADMIN: "root",
-          TAKEOVER: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover",
-          TAKEOVER_TEXT: installed("takeover"),
+          EVICT_STALE: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/evict-stale",
+          EVICT_STALE_TEXT: installed("evictStale"),
         },
       },
     );
-    expect(recording.result.takeover).toBe("/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/takeover");
+    expect(recording.result.evictStale).toBe(
+      "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/evict-stale",
+    );
   });
 
   test("is confirmed over a new connection, which is not tried often", async () => {
@@ -70,7 +72,7 @@ describe("sshd on a public host", () => {
         new SshServer("gate-server", {
           host: gate,
           allowUsers: ["root", "alice"],
-          clientAliveInterval: 60,
+          clientAliveIntervalSec: 60,
           clientAliveCountMax: 5,
         }),
     );

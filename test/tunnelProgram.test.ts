@@ -93,7 +93,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
   test("ends its earlier session over its one connection, and then asks for the forwards", () => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
       `ssh -y -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
-      "ssh -F /dev/null -T -S control ssh-tunnel-nas takeover",
+      "ssh -F /dev/null -T -S control ssh-tunnel-nas evict-stale",
       "ssh -q -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
     ]);
   });

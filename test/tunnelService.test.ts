@@ -163,11 +163,11 @@ describe("the service", () => {
 });
 
 describe("the watchdog", () => {
-  test("mends the tunnel as the account that owns the control socket, and keeps what it sees", async () => {
+  test("repairs the tunnel as the account that owns the control socket, and keeps what it sees", async () => {
     const lines = await unit("CHECK_UNIT");
     expect(lines).toEqual(
       expect.arrayContaining([
-        `ExecStart=${programs}/watchdog mend ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
+        `ExecStart=${programs}/watchdog repair ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
         "RuntimeDirectory=ssh-tunnel-nas-watchdog",
         "RuntimeDirectoryPreserve=yes",
         "Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas",

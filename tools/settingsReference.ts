@@ -39,9 +39,9 @@ const examples: Record<string, unknown> = {
   "internalHosts.<name>.forwards.<name>.target": "192.168.1.20:443",
   "internalHosts.<name>.forwards.<name>.listen": "all",
   "internalHosts.<name>.forwards.<name>.sources": ["203.0.113.0/24", "2001:db8::/32"],
-  "internalHosts.<name>.returnPath": [{ from: "alice", to: "root" }],
-  "internalHosts.<name>.returnPath[].alias": "my-nas",
-  "internalHosts.<name>.returnPath[].via": "ssh",
+  "internalHosts.<name>.logins": [{ from: "alice", to: "root" }],
+  "internalHosts.<name>.logins[].alias": "my-nas",
+  "internalHosts.<name>.logins[].via": "ssh",
   revision: "2026-01-31",
 };
 

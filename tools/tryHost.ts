@@ -33,7 +33,7 @@ const program = () => {
       ssh: { remotePort: 20022, target: 22 },
       open: { remotePort: 20023, target: 22, listen: "all" },
     },
-    returnPath: [{ from: "root", to: "root", alias: "try-host" }],
+    logins: [{ from: "root", to: "root", alias: "try-host" }],
   });
   // Refused, as it should be, where there is no firewall.
   new FirewallPorts("sources", {

@@ -34,7 +34,7 @@ function settings({ lab, gate }: Fleet, tunnels: Tunnel[]): Record<string, unkno
     {
       ...labAdmin(lab, host),
       forwards: { ssh: { remotePort: sshPort, target: 22 }, web: { remotePort: webPort, target: 80 } },
-      returnPath: [{ from: "root", to: "root" }],
+      logins: [{ from: "root", to: "root" }],
     },
   ]);
   return {

@@ -8,7 +8,7 @@ export const project: Tool = {
   id: "project",
   title: "this project",
   settings:
-    "default settings, with a forward to sshd and a return path beside the forward that is measured, as in the README",
+    "default settings, with a forward to sshd and a login back beside the forward that is measured, as in the README",
   port: 8001,
   version: (createRequire(import.meta.url)("../../package.json") as { version: string }).version,
   client: { process: "ssh", unit: ({ nas }) => `ssh-tunnel-${nas.name}` },
@@ -24,7 +24,7 @@ export const project: Tool = {
               answer: { remotePort: project.port, target: ANSWER_PORT, listen: "all" },
               ssh: { remotePort: 2222, target: 22 },
             },
-            returnPath: [{ from: "root", to: "root" }],
+            logins: [{ from: "root", to: "root" }],
           },
         },
       },

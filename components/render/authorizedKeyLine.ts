@@ -1,13 +1,13 @@
 import type { Forward } from "../forward.ts";
-import { bindAddress, checkAddress, hostPort } from "../forward.ts";
-import { checked, oneLine, oneWord } from "./checks.ts";
+import { bindAddress, probeAddress, hostPort } from "../forward.ts";
+import { assertValid, oneLine, oneWord } from "./checks.ts";
 import { inputError } from "../inputError.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {
   // It comes from the other host, which may not widen its own rights: what stands here is a key and nothing else.
   const key = oneLine(publicKey.trim()).split(/ +/).slice(0, 2).join(" ");
-  const line = [checked("publicKey", key), oneWord(marker)];
+  const line = [assertValid("publicKey", key), oneWord(marker)];
   return oneLine([...(options.length > 0 ? [options.map(oneOption).join(",")] : []), ...line].join(" "));
 }
 
@@ -23,10 +23,10 @@ function oneOption(option: string): string {
 
 /**
  * The options of a tunnel's key on the public host (authorized_keys in sshd(8)), to which its permits come: it may run the
- * takeover, and forward. `restrict,port-forwarding` alone would still allow `-L` anywhere.
+ * forced command that ends its earlier sessions, and forward. `restrict,port-forwarding` alone would still allow `-L` anywhere.
  */
-export function tunnelKeyOptions(takeover: string): string[] {
-  return ["restrict", "port-forwarding", `command="${takeover}"`];
+export function tunnelKeyOptions(evictStale: string): string[] {
+  return ["restrict", "port-forwarding", `command="${evictStale}"`];
 }
 
 /**
@@ -37,7 +37,7 @@ export function tunnelKeyOptions(takeover: string): string[] {
 export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[]): string[] {
   return [
     ...forwards.map(({ forward, port }) => `permitlisten="${hostPort(bindAddress(forward), port)}"`),
-    ...forwards.map(({ forward, port }) => `permitopen="${hostPort(checkAddress(forward), port)}"`),
+    ...forwards.map(({ forward, port }) => `permitopen="${hostPort(probeAddress(forward), port)}"`),
   ];
 }
 

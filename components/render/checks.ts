@@ -73,7 +73,7 @@ const kinds = {
 } satisfies Record<string, [RegExp, string]>;
 
 /** The text, which is of that kind. Throws a sentence where it is not. */
-export function checked<T extends string | number>(kind: keyof typeof kinds, text: T): T {
+export function assertValid<T extends string | number>(kind: keyof typeof kinds, text: T): T {
   const [pattern, what] = kinds[kind];
   if (!pattern.test(String(text))) {
     throw inputError(`${JSON.stringify(text)} must be ${what}`);

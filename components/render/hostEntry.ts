@@ -1,4 +1,4 @@
-import { checked, oneLine, oneWord } from "./checks.ts";
+import { assertValid, oneLine, oneWord } from "./checks.ts";
 import { inputError } from "../inputError.ts";
 
 /** A `Host` entry of ssh_config(5): the patterns, and the options in their order. */
@@ -19,5 +19,5 @@ function optionName(name: string): string {
 
 /** Lines of known_hosts (sshd(8)) that bind each key to one name: no pattern, no marker. */
 export function renderKnownHosts(name: string, keys: string[]): string {
-  return keys.map((key) => `${checked("plain", name)} ${checked("publicKey", key)}`).join("\n");
+  return keys.map((key) => `${assertValid("plain", name)} ${assertValid("publicKey", key)}`).join("\n");
 }

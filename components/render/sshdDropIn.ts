@@ -1,11 +1,11 @@
-import { checked, oneLine, oneWord } from "./checks.ts";
+import { assertValid, oneLine, oneWord } from "./checks.ts";
 
 /** What the drop-in of a public host says. */
 export interface SshdDropIn {
   /** Only these accounts, and the tunnels' own, may log in; absent: as the host has it. `AllowUsers` of sshd_config(5). */
   allowUsers?: string[];
   /** Seconds without a word from a client before sshd asks whether it is there. `ClientAliveInterval`. */
-  clientAliveInterval: number;
+  clientAliveIntervalSec: number;
   /** Unanswered questions before sshd ends the session. `ClientAliveCountMax`. */
   clientAliveCountMax: number;
 }
@@ -51,8 +51,8 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "    PermitTTY no",
     "    PermitTunnel no",
     "    PermitUserRC no",
-    `    ClientAliveInterval ${checked("number", args.clientAliveInterval)}`,
-    `    ClientAliveCountMax ${checked("number", args.clientAliveCountMax)}`,
+    `    ClientAliveInterval ${assertValid("number", args.clientAliveIntervalSec)}`,
+    `    ClientAliveCountMax ${assertValid("number", args.clientAliveCountMax)}`,
     "    UnusedConnectionTimeout none",
   ]
     .map(oneLine)

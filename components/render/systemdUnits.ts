@@ -1,4 +1,4 @@
-import { checked, oneLine } from "./checks.ts";
+import { assertValid, oneLine } from "./checks.ts";
 import { inputError } from "../inputError.ts";
 
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
@@ -29,13 +29,13 @@ function literal(text: string): string {
 
 /** ExecStart: each part of the command is one argument of the program; "-R …" is two. */
 function execStart(command: string[]): string {
-  checked("path", command[0] ?? "");
+  assertValid("path", command[0] ?? "");
   return `ExecStart=${command.map((part) => words(part)).join(" ")}`;
 }
 
 const words = (part: string) => (part.startsWith("-R ") ? `-R ${word(part.slice(3))}` : word(part));
 
-const word = (text: string) => checked("unitWord", text);
+const word = (text: string) => assertValid("unitWord", text);
 
 /** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */
 const sandbox = [
@@ -96,7 +96,7 @@ export function renderTunnelUnit(args: {
       ],
       Service: [
         "Type=exec",
-        `User=${checked("account", args.account)}`,
+        `User=${assertValid("account", args.account)}`,
         `RuntimeDirectory=${word(args.runtimeDirectory)}`,
         "RuntimeDirectoryMode=0700",
         // How long it has been down is remembered from one attempt to the next.
@@ -112,7 +112,7 @@ export function renderTunnelUnit(args: {
         // Somebody who stops it does not want to wait when they start it again; $MAINPID is empty where it ended by itself.
         `ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'`,
         "Restart=always",
-        `RestartSec=${checked("seconds", args.restartSec)}`,
+        `RestartSec=${assertValid("seconds", args.restartSec)}`,
         "TimeoutStopSec=5",
         // A public host in somebody else's hands can have it print lines, a few at each attempt and one for each connection.
         "SyslogLevelPrefix=no",
@@ -193,4 +193,4 @@ export function renderPace(intervalSec: number): string {
   return renderUnit({ Timer: [pace(intervalSec)] });
 }
 
-const pace = (intervalSec: number) => `OnUnitActiveSec=${checked("number", intervalSec)}`;
+const pace = (intervalSec: number) => `OnUnitActiveSec=${assertValid("number", intervalSec)}`;

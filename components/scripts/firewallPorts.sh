@@ -11,7 +11,7 @@ apply() {
     say_nft_rules
     return 0
   fi
-  refuse_likenesses
+  refuse_conflicts
   closed=$NL$(each_opening print_closed)$NL
   undo=$(each_opening undo_text)
   if [ -n "$undo" ]; then begin_trial "$undo"; fi
@@ -62,12 +62,12 @@ EOF
 }
 
 # A rule of the administrator's would be gone, or of no use.
-refuse_likenesses() {
+refuse_conflicts() {
   while read -r firewall rl_opening <&4; do
     [ "$firewall" = ufw ] && ! recorded ufw "$rl_opening" && ! recorded_elsewhere ufw "$rl_opening" || continue
-    rl_likeness=$(likeness_in_ufw "$rl_opening")
-    [ -z "$rl_likeness" ] ||
-      fail "ufw has the rule '$rl_likeness' already, which ours would replace; remove it, 'ufw delete $rl_likeness', or choose another port"
+    rl_conflict=$(conflict_in_ufw "$rl_opening")
+    [ -z "$rl_conflict" ] ||
+      fail "ufw has the rule '$rl_conflict' already, which ours would replace; remove it, 'ufw delete $rl_conflict', or choose another port"
   done 4<<EOF
 $openings
 EOF

@@ -235,9 +235,9 @@ is_in_ufw() {
 # By this rule or, a port of everyone's, by one for udp as well.
 is_open_ufw() { is_in_ufw "$1" || ufw_rules | grep -qxF -e "ufw allow $1"; }
 
-# likeness_in_ufw PORT… — somebody else's rule about the same, which ours would take the place of; or which would stay where
+# conflict_in_ufw PORT… — somebody else's rule about the same, which ours would take the place of; or which would stay where
 # it is, behind ours that refuses all others.
-likeness_in_ufw() {
+conflict_in_ufw() {
   # shellcheck disable=SC2086  # words
   lu_match=$(ufw_match $1)
   ufw_rules | sed -nE 's/^ufw ((allow|deny|reject|limit)( log| log-all)?) (.*)$/\1|\4/p' |

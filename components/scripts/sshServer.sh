@@ -5,7 +5,7 @@
 #   ACCOUNTS        pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP           their group
 #   ADMIN           the account of the admin connection
-#   TAKEOVER        path of the program that tunnel keys may run, TAKEOVER_TEXT its text
+#   EVICT_STALE      path of the program that tunnel keys may run, EVICT_STALE_TEXT its text
 INCLUDE="Include $DROP_IN_FILE"
 
 apply() {
@@ -16,9 +16,9 @@ apply() {
   refuse_strangers_in_group
   refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
-  dir_of "$TAKEOVER"
+  dir_of "$EVICT_STALE"
   make_dirs "$DIR"
-  write_file "$TAKEOVER" 755 "$TAKEOVER_TEXT"
+  write_file "$EVICT_STALE" 755 "$EVICT_STALE_TEXT"
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
   text=$(drop_in_text)

@@ -45,7 +45,7 @@ describe("with two tunnels to one public host", () => {
     const tunnel = (remotePort: number) => ({
       ...labAdmin(lab, nas),
       forwards: { ssh: { remotePort, target: 22 } },
-      returnPath: [{ from: "root", to: "root" }],
+      logins: [{ from: "root", to: "root" }],
     });
     stack = await openProgram(lab, {
       config: {
@@ -68,7 +68,7 @@ describe("with two tunnels to one public host", () => {
       ["a terminal", `ssh -tt ${quiet} ssh-tunnel-shop`],
       ["a command", `ssh ${quiet} ssh-tunnel-shop 'id; cat /etc/passwd'`],
       ["a subsystem", `ssh ${quiet} -s ssh-tunnel-shop sftp`],
-    ])("does not get %s, but the takeover", async (_what, command) => {
+    ])("does not get %s, but evict-stale", async (_what, command) => {
       const { stdout } = await asTunnel("shop", command);
       expect(stdout.replace(/^ended the earlier session \(pid \d+\) of tunnel-shop\r?$/gm, "").trim()).toBe(
         "",
@@ -160,7 +160,7 @@ describe("with two tunnels to one public host", () => {
     });
   });
 
-  it("a takeover ends the sessions of its own account, and spares another tunnel's and the admin's", async () => {
+  it("evict-stale ends the sessions of its own account, and spares another tunnel's and the admin's", async () => {
     const command = "echo $PPID >/run/admin; exec sleep 100";
     const admin = execa("ssh", ["-F", lab.sshConfigFile, "gate", command], { reject: false });
     const pid = await until("the admin's session", 20, async () => {
@@ -171,7 +171,7 @@ describe("with two tunnels to one public host", () => {
     expect(shop).toMatch(/^\d+$/);
     const { stdout } = await asTunnel(
       "shop",
-      "ssh -T -o ClearAllForwardings=yes -S none ssh-tunnel-shop takeover",
+      "ssh -T -o ClearAllForwardings=yes -S none ssh-tunnel-shop evict-stale",
     );
     expect(stdout).toBe(`ended the earlier session (pid ${shop}) of tunnel-shop`);
     expect((await sessions("tunnel-shop")).split("\n")).not.toContain(shop);
@@ -276,12 +276,12 @@ sometimes.describe(
                 ssh: { remotePort: 2222, target: 22, listen: address },
                 web: { remotePort: 8080, target: "127.0.0.1:22", listen: "all", protocol: "ssh" },
               },
-              returnPath: [{ from: "alice", to: "admin" }],
+              logins: [{ from: "alice", to: "admin" }],
             },
           },
         },
       });
-      await stack.setSecret("internalHosts.nas.admin.privateKeyPassword", PASSWORD, true);
+      await stack.setSecret("internalHosts.nas.admin.passphrase", PASSWORD, true);
     });
 
     afterAll(async () => {

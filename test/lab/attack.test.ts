@@ -36,7 +36,7 @@ describe(`an account that attacks the scripts which work below its home (SEED=${
     const tokens = await Promise.all([gate, nas].map(plantSecrets));
     const settings = tunnelSettings(lab, gate, nas, {
       nas: { account: "alice" },
-      returnPath: [{ from: "alice", to: "alice" }],
+      logins: [{ from: "alice", to: "alice" }],
     });
     const stack = await openProgram(lab, {
       config: settings,

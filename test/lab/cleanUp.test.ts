@@ -185,7 +185,7 @@ const trials: Record<string, Trial> = {
           ssh: { remotePort: 2222, target: 22 },
           v6: { remotePort: "auto", target: 22, listen: "::1" },
         },
-        returnPath: accountsOf(hosts[there]).map((from) => ({ from, to: "alice", alias: "other" })),
+        logins: accountsOf(hosts[there]).map((from) => ({ from, to: "alice", alias: "other" })),
         ...(host.name === "full" ? { account: "alice" } : {}),
       });
     },
@@ -206,7 +206,7 @@ const trials: Record<string, Trial> = {
   sshServer: {
     make: (name, host) => void new SshServer(name, { host }),
     there:
-      "sshd -T -C user=tunnel-x,host=h,addr=1.2.3.4 | grep gatewayports && ls /opt/ssh-reverse-tunnel/cleanup-s/bin/takeover",
+      "sshd -T -C user=tunnel-x,host=h,addr=1.2.3.4 | grep gatewayports && ls /opt/ssh-reverse-tunnel/cleanup-s/bin/evict-stale",
   },
   "sshServer (no Include in sshd_config)": {
     make: (name, host) => void new SshServer(name, { host }),

@@ -178,7 +178,7 @@ describe("a run", () => {
       {
         ...labAdmin(lab, nas),
         forwards: { ssh: { remotePort: 2222 + index, target: 22 } },
-        returnPath: [{ from: "root", to: "root" }],
+        logins: [{ from: "root", to: "root" }],
       },
     ];
     const stack = await openProgram(lab, {

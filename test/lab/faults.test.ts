@@ -19,7 +19,7 @@ const rollback = "ssh-reverse-tunnel-dev-sshd-rollback";
 
 /**
  * What goes wrong on real hosts. The tests are a story: each breaks something, sees `up` fail with a sentence that names
- * the host, what was found and what to do, and mends it; the next up goes on from there, and at the end there is a
+ * the host, what was found and what to do, and repairs it; the next up goes on from there, and at the end there is a
  * tunnel, as if nothing had been.
  */
 describe("a fault", () => {
@@ -40,7 +40,7 @@ describe("a fault", () => {
     return shown;
   };
 
-  /** Breaks something on a host, and mends it whatever comes of it. */
+  /** Breaks something on a host, and repairs it whatever comes of it. */
   const broken = async (host: Host, breakIt: string, mendIt: string, act: () => Promise<unknown>) => {
     await host.run(breakIt);
     try {
@@ -213,7 +213,7 @@ describe("a fault", () => {
       );
     });
 
-    it("of a change that was taken back is mended by the next up, whose second login confirms it", async () => {
+    it("of a change that was taken back is repaired by the next up, whose second login confirms it", async () => {
       await stack.up();
       expect(await there(gate, dropIn)).toBe(true);
       expect(await banner()).toBe("through");
@@ -241,7 +241,7 @@ describe("a fault", () => {
 
     it("of a key file that is there already leaves it as it is", async () => {
       const key = "/root/.ssh/ssh-reverse-tunnel/second.key";
-      await configure({ returnPath: [toRoot, { from: "root", to: "alice", alias: "second" }] });
+      await configure({ logins: [toRoot, { from: "root", to: "alice", alias: "second" }] });
       await broken(gate, `echo precious >${key}`, `rm ${key}`, async () => {
         await fails(
           `error: ${named(gate)}: ~root/.ssh/ssh-reverse-tunnel/second.key exists already and is not ours; move it away, or choose another name`,
@@ -252,7 +252,7 @@ describe("a fault", () => {
 
     it("of a full disk under a home is told with the file that could not be made", async () => {
       const home = "/home/alice/.ssh";
-      await configure({ returnPath: [toRoot, toAlice] });
+      await configure({ logins: [toRoot, toAlice] });
       await broken(
         gate,
         `mount -t tmpfs -o size=4k,uid=alice,gid=alice,mode=700 full ${home} && head -c 4096 /dev/zero >${home}/filler`,
@@ -267,7 +267,7 @@ describe("a fault", () => {
     it("of a target that does not answer is a warning, and the forward is there", async () => {
       await configure({
         forwards: { ssh, web: { remotePort: 8080, target: 8080 } },
-        returnPath: [toRoot, toAlice],
+        logins: [toRoot, toAlice],
       });
       expect((await stack.up()).diagnostics.join("\n")).toContain(
         `warning: ${named(gate)}: the forward 'web' closes each connection at once: 127.0.0.1:8080 does not answer`,

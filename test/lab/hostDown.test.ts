@@ -17,7 +17,7 @@ describe("where one of the internal hosts is down, and Pulumi continues on error
     const tunnel = (host: Host, remotePort: number) => ({
       ...labAdmin(lab, host),
       forwards: { ssh: { remotePort, target: 22 } },
-      returnPath: [{ from: "root", to: "root" }],
+      logins: [{ from: "root", to: "root" }],
     });
     stack = await openProgram(lab, {
       config: {

@@ -51,7 +51,7 @@ describe("with hostile values on hostile hosts", () => {
           [forward]: { remotePort: 2222, target: 22 },
           v6: { remotePort: "auto", target: "[::1]:22", protocol: "tcp" },
         },
-        returnPath: [{ from: account, to: account, alias }],
+        logins: [{ from: account, to: account, alias }],
         ...changes,
       },
     },

@@ -32,7 +32,7 @@ describe("one tunnel from the first up to destroy", () => {
           web: { remotePort: "auto", target: 8080, listen: "all" },
           v6: { remotePort: 2224, target: 22, listen: "::1" },
         },
-        returnPath: [
+        logins: [
           { from: "root", to: "root" },
           { from: "alice", to: "alice", alias: "my-nas" },
         ],
@@ -164,7 +164,7 @@ describe("one tunnel from the first up to destroy", () => {
     },
   );
 
-  it("mends what somebody broke by hand when the revision changes", async () => {
+  it("repairs what somebody broke by hand when the revision changes", async () => {
     await nas.run("rm /etc/systemd/system/ssh-tunnel-nas.service; systemctl daemon-reload");
     await gate.run("rm /root/.ssh/ssh-reverse-tunnel/nas.conf");
     await stack.setConfig({ ...settings(), revision: "2" });

@@ -144,8 +144,8 @@ EOT
     await asAlice("rm /run/ssh-tunnel-nas/x-*");
   });
 
-  it("writes no priority, no escape and no flood into the journal with the public host's takeover, and the tunnel comes up", async () => {
-    const path = (await gate.run("ls /opt/ssh-reverse-tunnel/ssh-*/bin/takeover")).stdout;
+  it("writes no priority, no escape and no flood into the journal with the public host's evict-stale, and the tunnel comes up", async () => {
+    const path = (await gate.run("ls /opt/ssh-reverse-tunnel/ssh-*/bin/evict-stale")).stdout;
     await gate.run(
       `cat >${path} <<'EOT'
 #!/bin/sh

@@ -42,7 +42,7 @@ const settings = (tunnels: Record<string, [host: Host, port: number]>) => ({
           ssh: { remotePort: port, target: 22 },
           data: { remotePort: port + 1, target: 9000, protocol: "tcp" },
         },
-        returnPath: [{ from: "root", to: "root" }],
+        logins: [{ from: "root", to: "root" }],
       },
     ]),
   ),

@@ -37,7 +37,7 @@ describe("a rollback that cannot do its work at first", () => {
   const reloads = async () =>
     (await gate.run("journalctl -q -o cat -u ssh | grep -c '^Reloaded' || :")).stdout;
 
-  it("because sshd's configuration has a mistake tries again until that is mended, and does not say that it is done", async () => {
+  it("because sshd's configuration has a mistake tries again until that is repaired, and does not say that it is done", async () => {
     const before = await reloads();
     await apply("12", "no");
     await gate.run("echo 'Nonsense yes' >/etc/ssh/sshd_config.d/50-own.conf");

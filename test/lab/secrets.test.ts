@@ -74,7 +74,7 @@ describe("while a stack with secrets goes up, up again, fails and is destroyed",
               bastion: { address: gate.address, user: "alice", hostKey: gate.hostKey },
             },
             forwards: { ssh: { remotePort: 2222, target: 22 } },
-            returnPath: [{ from: "alice", to: "admin" }],
+            logins: [{ from: "alice", to: "admin" }],
           },
         },
       },
@@ -87,7 +87,7 @@ describe("while a stack with secrets goes up, up again, fails and is destroyed",
     await stack.setSecret("publicHosts.gate.admin.privateKey", key, true);
     await stack.setSecret("internalHosts.nas.admin.password", password, true);
     await stack.setSecret("internalHosts.nas.admin.bastion.privateKey", encrypted, true);
-    await stack.setSecret("internalHosts.nas.admin.bastion.privateKeyPassword", keyPassword, true);
+    await stack.setSecret("internalHosts.nas.admin.bastion.passphrase", keyPassword, true);
     const texts = [...given, passphrase, canary];
     const samplers: Record<string, Sampler> = {
       // Every OpenSSH private key begins with the same base64, those that a host makes as well.

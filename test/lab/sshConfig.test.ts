@@ -18,7 +18,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
 
   const badFile = "/etc/ssh/ssh_config.d/00-bad.conf";
   /** For the host at one end: what is its administrator's there, such as the way out of it, stays as it is. */
-  const bad = (end: "tunnels" | "return paths") =>
+  const bad = (end: "tunnels" | "logins back") =>
     badConfiguration(
       (name, { what }) =>
         what === "harmless" ||
@@ -32,7 +32,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     [gate, nas] = [lab.host("gate"), lab.host("nas")];
     for (const [host, end] of [
       [nas, "tunnels"],
-      [gate, "return paths"],
+      [gate, "logins back"],
     ] as const) {
       // Every account may read that key; the configuration would have the other side's place be its.
       await host.run(
@@ -87,7 +87,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
       expect(of(stdout).length).toBeGreaterThan(20);
     };
     await seen(nas, "runuser -u tunnel-nas -- env HOME=/var/lib/tunnel-nas", "ssh-tunnel-nas", "tunnels");
-    await seen(gate, "env", "nas", "return paths");
+    await seen(gate, "env", "nas", "logins back");
   });
 
   it("ssh reads its configuration still for a host that is not ours", async () => {

@@ -29,11 +29,11 @@ describe("a change to a tunnel", () => {
   const broken = { sshPort: 2299 };
 
   const settings = (
-    changes: { nas?: Part; forwards?: Part; returnPath?: Part[] | undefined; gate?: Part } = {},
+    changes: { nas?: Part; forwards?: Part; logins?: Part[] | undefined; gate?: Part } = {},
   ) => {
     const plain = tunnelSettings(lab, gate, nas, {
       forwards: { ssh },
-      returnPath: logins,
+      logins: logins,
       ...changes,
       nas: { publicHost: "gate", timeoutSec: 5, ...changes.nas },
     });
@@ -118,7 +118,7 @@ describe("a change to a tunnel", () => {
       ["an additional forward", { forwards: { ssh, next } }, "2230"],
       ["a target", { forwards: { ssh: { remotePort: 2222, target: "127.0.0.2:22" } } }, "127.0.0.2"],
       ["the account", { nas: { account: "alice" } }, "alice@nas"],
-      ["an additional login", { returnPath: [...logins, { from: "alice", to: "alice" }] }, "alice@gate"],
+      ["an additional login", { logins: [...logins, { from: "alice", to: "alice" }] }, "alice@gate"],
     ])(
       "leaves the old tunnel working, and nothing of the new one once it is reverted: %s",
       async (_, change, trace) => {
@@ -146,7 +146,7 @@ describe("a change to a tunnel", () => {
     );
     await configure({
       nas: { healthIntervalSec: 77 },
-      returnPath: [
+      logins: [
         { from: "root", to: "root" },
         { from: "root", to: "root", alias: "again" },
       ],
@@ -201,11 +201,11 @@ describe("a change to a tunnel", () => {
 
   it("adds a login and a forward, and removes them, without a restart for the login", async () => {
     const pid = await tunnelPid();
-    await configure({ returnPath: [...logins, { from: "alice", to: "alice" }] });
+    await configure({ logins: [...logins, { from: "alice", to: "alice" }] });
     await stack.up();
     expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("alice");
     expect(await tunnelPid()).toBe(pid);
-    await configure({ forwards: { ssh, next }, returnPath: undefined });
+    await configure({ forwards: { ssh, next }, logins: undefined });
     await stack.up();
     expect((await gate.run("ss -Hltn 'sport = :2230'")).stdout).toContain("127.0.0.1:2230");
     expect((await gate.run("ls -A ~alice/.ssh /root/.ssh")).stdout).not.toContain("ssh-reverse-tunnel");

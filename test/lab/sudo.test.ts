@@ -209,7 +209,7 @@ sometimes.describe(
       const own = "/etc/ssh/sshd_config.d/50-own.conf";
       const runner = gate.address.replace(/\d+$/, "1");
       await gate.run(`printf 'Match Address ${runner}\\n    DenyUsers admin\\n' >${own}`);
-      await stack.setConfig(settings({ clientAliveInterval: 20 }));
+      await stack.setConfig(settings({ clientAliveIntervalSec: 20 }));
       expect(await failedUp(stack)).toContain(
         "DenyUsers would lock out the admin 'admin' at the next reload",
       );

@@ -31,7 +31,7 @@ describe("an internal host that is reached through its own tunnel", () => {
         gate: publicHost,
         nas: { admin: { ...labAdmin(lab, nas).admin, throughTunnel: "ssh" }, ...internal },
         forwards,
-        returnPath: [{ from: "root", to: "root", via: Object.hasOwn(forwards, "ssh") ? "ssh" : "next" }],
+        logins: [{ from: "root", to: "root", via: Object.hasOwn(forwards, "ssh") ? "ssh" : "next" }],
       }),
     );
 

@@ -45,7 +45,7 @@ describe("a host that fails in the middle of an up", () => {
     return up;
   };
 
-  /** The up fails, says this, and leaves the file and the tunnel; what was broken is mended whatever comes of it. */
+  /** The up fails, says this, and leaves the file and the tunnel; what was broken is repaired whatever comes of it. */
   const failsWhile = async (breakIt: string, mendIt: string, sentence: RegExp, file: string) => {
     const text = (await nas.run(`cat ${file}`)).stdout;
     await nas.run(breakIt);
@@ -113,7 +113,7 @@ describe("a host that fails in the middle of an up", () => {
 
   it("a full disk under the admin's own home is told, and leaves its authorized_keys byte for byte", async () => {
     await configure({
-      returnPath: [
+      logins: [
         { from: "root", to: "root" },
         { from: "alice", to: "root" },
       ],

@@ -51,8 +51,8 @@ describe("a host that lacks what a tunnel needs", () => {
   });
 
   it("is told of an account that sshd would not let in, which is locked where PAM is not asked", async () => {
-    const returnPath = [{ from: "root", to: "alice" }];
-    await stack.setConfig(tunnelSettings(lab, gate, nas, { returnPath }));
+    const logins = [{ from: "root", to: "alice" }];
+    await stack.setConfig(tunnelSettings(lab, gate, nas, { logins }));
     expect(await failedUp(stack)).toMatch(
       /error: nas \(.*\): the account 'alice' is locked \(its password begins with '!'\), and sshd refuses even its keys, since UsePAM is no; .* 'usermod --password '\*' alice'/,
     );

@@ -36,10 +36,10 @@ describe("the state of a tunnel", () => {
       ssh: { remotePort: 2222, target: 22 },
       web: { remotePort: 8080, target: 8080, listen: "all" },
     };
-    const returnPath = [{ from: "root", to: "root" }];
+    const logins = [{ from: "root", to: "root" }];
     return {
       publicHosts: { gate: { ...labAdmin(lab, gate), textfileDirectory: textfiles } },
-      internalHosts: { nas: { ...common, ...seldom, forwards, returnPath }, ...others },
+      internalHosts: { nas: { ...common, ...seldom, forwards, logins }, ...others },
     };
   };
   const shop = () => ({
@@ -189,7 +189,7 @@ describe("the state of a tunnel", () => {
     ["ssh", "127.0.0.1:2222:127.0.0.1:22", "127.0.0.1:2222"],
     ["web", "*:8080:127.0.0.1:8080", "*:8080"],
   ])(
-    "is mended where the listener of '%s' is gone while the connection lives, and no other tunnel restarts",
+    "is repaired where the listener of '%s' is gone while the connection lives, and no other tunnel restarts",
     async (name, spec, listens) => {
       const [pid, other] = [await pidOf("nas"), await pidOf("shop")];
       await asTunnel(`ssh -S /run/ssh-tunnel-nas/control -O cancel -R '${spec}' ssh-tunnel-nas`);
@@ -204,7 +204,7 @@ describe("the state of a tunnel", () => {
     },
   );
 
-  it("is mended where a listener leads nowhere, and is not restarted again and again where that does not help", async () => {
+  it("is repaired where a listener leads nowhere, and is not restarted again and again where that does not help", async () => {
     const pid = await pidOf("nas");
     const clear = async () => {
       await gate.run("nft delete table ip t; systemctl stop nowhere", { allowFailure: true });
@@ -276,7 +276,7 @@ describe("the state of a tunnel", () => {
     await comesBack();
   });
 
-  it("is mended where ssh hangs, and does not even hear that it is to end", async () => {
+  it("is repaired where ssh hangs, and does not even hear that it is to end", async () => {
     await comesBack();
     await news(nas);
     const pid = await pidOf("nas");

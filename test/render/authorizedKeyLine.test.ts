@@ -60,7 +60,7 @@ describe("a line of authorized_keys", () => {
     expect(() => renderAuthorizedKeyLine(options, key, marker)).toThrow(error);
   });
 
-  test("of a tunnel lets the key run the takeover and forward", () => {
+  test("of a tunnel lets the key run evict-stale and forward", () => {
     expect(renderAuthorizedKeyLine(tunnelKeyOptions("/usr/bin/take"), "ssh-ed25519 AAAA", "m")).toBe(
       'restrict,port-forwarding,command="/usr/bin/take" ssh-ed25519 AAAA m',
     );
@@ -82,7 +82,7 @@ describe("a line of authorized_keys", () => {
     ]);
   });
 
-  test("of a return path lets the key in through the tunnel only, with a terminal", () => {
+  test("of a login back lets the key in through the tunnel only, with a terminal", () => {
     expect(renderAuthorizedKeyLine(loginKeyOptions("127.0.0.1"), "ssh-ed25519 AAAA", "m")).toBe(
       'restrict,pty,from="127.0.0.1,::1" ssh-ed25519 AAAA m',
     );

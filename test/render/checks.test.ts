@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checked, oneLine, oneWord } from "../../components/render/checks.ts";
+import { assertValid, oneLine, oneWord } from "../../components/render/checks.ts";
 
 const control = ["a\nb", "a\rb", "a\tb", "a\0b", "a\u001bb", "a\u007fb", "a\u0085b"];
 
@@ -28,7 +28,7 @@ describe("a text that is one word of a line", () => {
 });
 
 describe("a value of a kind", () => {
-  test.each<[Parameters<typeof checked>[0], string[], string[]]>([
+  test.each<[Parameters<typeof assertValid>[0], string[], string[]]>([
     ["host", ["gate", "a-1"], ["", "Gate", "a.b", "-a", "a\n", "*", "ä", "a".repeat(64)]],
     ["tunnel", ["nas"], ["", "a".repeat(25), "../x", "a b"]],
     ["account", ["root", "_x-1"], ["", "-r", "a.b", "root\n", "a".repeat(33), "%n"]],
@@ -56,9 +56,9 @@ describe("a value of a kind", () => {
       ["", "ssh-rsa", "a b c", "restrict ssh-rsa A", "@a b", "a b\n"],
     ],
   ])("%s", (kind, good, bad) => {
-    for (const text of good) expect(checked(kind, text)).toBe(text);
+    for (const text of good) expect(assertValid(kind, text)).toBe(text);
     for (const text of bad) {
-      expect(() => checked(kind, text), JSON.stringify(text)).toThrow(`${JSON.stringify(text)} must be `);
+      expect(() => assertValid(kind, text), JSON.stringify(text)).toThrow(`${JSON.stringify(text)} must be `);
     }
   });
 });

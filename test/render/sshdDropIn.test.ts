@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
 
 test("the sshd drop-in with nothing set is about the tunnels' accounts alone", () => {
-  expect(renderSshdDropIn({ clientAliveInterval: 15, clientAliveCountMax: 3 })).toBe(
+  expect(renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 })).toBe(
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 Match User tunnel-*
     AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
@@ -32,7 +32,7 @@ test("the sshd drop-in with everything set has AllowUsers before its Match", () 
   expect(
     renderSshdDropIn({
       allowUsers: ["root", "alice"],
-      clientAliveInterval: 60,
+      clientAliveIntervalSec: 60,
       clientAliveCountMax: 5,
     }),
   ).toBe(
@@ -64,7 +64,7 @@ Match User tunnel-*
 
 test("the sshd drop-in has one word for each of allowUsers", () => {
   for (const text of ["", "a b", "a\nPermitRootLogin yes", "#a", 'a"b']) {
-    const args = { clientAliveInterval: 15, clientAliveCountMax: 3, allowUsers: ["a", text] };
+    const args = { clientAliveIntervalSec: 15, clientAliveCountMax: 3, allowUsers: ["a", text] };
     expect(() => renderSshdDropIn(args), JSON.stringify(text)).toThrow("must be one word");
   }
 });

@@ -47,7 +47,7 @@ const check = {
   description: "Check of the reverse SSH tunnel nas",
   environment: ["CHECK_INTERVAL=15", "ACCOUNT=tunnel-nas"],
   runtimeDirectory: "ssh-tunnel-nas-watchdog",
-  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog", "mend"],
+  command: ["/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog", "repair"],
   needsHome: false,
 };
 
@@ -114,7 +114,7 @@ Type=oneshot
 RuntimeDirectory=ssh-tunnel-nas-watchdog
 RuntimeDirectoryPreserve=yes
 Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas
-ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog mend
+ExecStart=/opt/ssh-reverse-tunnel/ssh-tunnel-nas/bin/watchdog repair
 TimeoutStartSec=70
 ProtectHome=yes
 LogLevelMax=notice

@@ -124,7 +124,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
         ssh: { remotePort: 10005, target: 22 }, // by policy in a range of http_cache_port_t
         web: { remotePort: 8080, target: 8080, listen: "all" }, // by policy http_cache_port_t
       },
-      returnPath: [
+      logins: [
         { from: "root", to: "root" },
         { from: "alice", to: "alice", alias: "my-nas" },
       ],

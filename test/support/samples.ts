@@ -48,7 +48,7 @@ const login = {
 };
 const sshServer = {
   allowUsers: ["root", "alice"],
-  clientAliveInterval: 15,
+  clientAliveIntervalSec: 15,
   clientAliveCountMax: 3,
 };
 
@@ -96,7 +96,7 @@ export const samples: Record<string, Sample> = {
       },
       web: { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24"] },
     },
-    returnPath: [{ from: "root", to: "root", alias: "nas", via: "ssh" }],
+    logins: [{ from: "root", to: "root", alias: "nas", via: "ssh" }],
     account: "backup",
     keepAlive: {},
     watchdogIntervalSec: 15,

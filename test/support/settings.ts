@@ -16,7 +16,7 @@ export function smallest() {
   };
 }
 
-/** Two forwards that only the public host itself may reach, and a return path. */
+/** Two forwards that only the public host itself may reach, and a login back. */
 export function usual() {
   const settings = smallest();
   return {
@@ -28,7 +28,7 @@ export function usual() {
           ssh: { remotePort: 2222, target: 22 },
           web: { remotePort: "auto", target: "127.0.0.1:8080" },
         },
-        returnPath: [{ from: "root", to: "root" }],
+        logins: [{ from: "root", to: "root" }],
       },
     },
   };

@@ -4,13 +4,13 @@
  */
 export interface Keyword {
   /**
-   * - `fixed`: our Host entries, of tunnels and of return paths, say it, and ssh takes the first value;
-   * - `fixed for tunnels`, `fixed for return paths`: one of the two does, and `why` tells of the other;
+   * - `fixed`: our Host entries, of tunnels and of logins back, say it, and ssh takes the first value;
+   * - `fixed for tunnels`, `fixed for logins back`: one of the two does, and `why` tells of the other;
    * - `left`: to the administrator, for a reason;
    * - `harmless`: whatever it says, nothing of ours follows it;
    * - `block`: decides what the keywords after it are about.
    */
-  what: "fixed" | "fixed for tunnels" | "fixed for return paths" | "left" | "harmless" | "block";
+  what: "fixed" | "fixed for tunnels" | "fixed for logins back" | "left" | "harmless" | "block";
   why: string;
   /** What somebody may have said of every host, as bad as can be. */
   bad?: string;
@@ -18,7 +18,7 @@ export interface Keyword {
 
 const fixed = (why: string, bad: string): Keyword => ({ what: "fixed", why, bad });
 const forTunnels = (why: string, bad: string): Keyword => ({ what: "fixed for tunnels", why, bad });
-const forReturnPaths = (why: string, bad: string): Keyword => ({ what: "fixed for return paths", why, bad });
+const forReturnPaths = (why: string, bad: string): Keyword => ({ what: "fixed for logins back", why, bad });
 const left = (why: string, bad?: string): Keyword => ({ what: "left", why, bad });
 const harmless = (why: string, bad?: string): Keyword => ({ what: "harmless", why, bad });
 const block = (why: string): Keyword => ({ what: "block", why });
@@ -48,7 +48,7 @@ export const keywords: Record<string, Keyword> = {
     `/bin/sh -c 'sed s/^stranger/%H/ ${STRANGER}.known_hosts; echo %H >>/tmp/ran'`,
   ),
   VerifyHostKeyDNS: fixed("with yes, a DNS server may vouch for a key", "yes"),
-  NoHostAuthenticationForLocalhost: fixed("with yes, a return path trusts any key", "yes"),
+  NoHostAuthenticationForLocalhost: fixed("with yes, a login back trusts any key", "yes"),
   StrictHostKeyChecking: fixed("with no or accept-new, an unknown key is trusted", "no"),
   UpdateHostKeys: fixed("with yes, the other side may add keys", "yes"),
   CheckHostIP: fixed("with yes, ssh writes into our known_hosts file", "yes"),
@@ -138,7 +138,7 @@ export const keywords: Record<string, Keyword> = {
     "the tunnel's program sets it on its command line, and asks for its forwards over the control socket",
     "no",
   ),
-  ExitOnForwardFailure: forTunnels("a return path has no forwards", "no"),
+  ExitOnForwardFailure: forTunnels("a login back has no forwards", "no"),
   GatewayPorts: harmless("about LocalForward and DynamicForward", "yes"),
   PermitRemoteOpen: harmless("about remote SOCKS proxies; each of our forwards names its target", "none"),
   StreamLocalBindMask: harmless(noSockets, "0000"),

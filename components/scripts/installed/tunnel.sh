@@ -45,13 +45,13 @@ echo "$since $now" >down-since
 # One login does all: as soon as the connection is there, we end our own earlier session over it, which may hold the ports
 # for hours after a power cut here, and then ask for the forwards. What this host's configuration says of every host, say
 # RemoteForward or RemoteCommand, is for neither. The connection's own ssh says why a forward is refused, and as the last.
-# What the takeover prints is the public host's to choose: a few lines of it are enough, and what it does needs none.
+# What evict-stale prints is the public host's to choose: a few lines of it are enough, and what it does needs none.
 open_forwards() {
   until [ -e control ]; do
     kill -0 $$ 2>/dev/null || exit 0
     sleep 0.05
   done
-  timeout 30 ssh -F /dev/null -T -S control "$alias" takeover 2>&1 | printable 3 "the public host says: "
+  timeout 30 ssh -F /dev/null -T -S control "$alias" evict-stale 2>&1 | printable 3 "the public host says: "
   # The file tells the watchdog that from now on something must listen.
   timeout 30 ssh -q -F /dev/null -S control -O forward "$@" "$alias" && : >forwarding || kill $$
 }

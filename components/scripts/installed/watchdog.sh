@@ -2,11 +2,11 @@
 # Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. What
 # keep-alives do not see: the connection is alive and a listener of it is gone, or leads nowhere. Then the tunnel, and
 # only it, is ended; systemd starts it again. A target that is down is no fault of the tunnel, which may carry others.
-#   watchdog mend HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
+#   watchdog repair HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
-#   watchdog look …     what mend does as the account: prints what it finds, and of the connection, behind a tab, its
+#   watchdog look …     what repair does as the account: prints what it finds, and of the connection, behind a tab, its
 #                       process, since when it is there and how long ago it began
-#   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   mend's last step, as the account
+#   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   repair's last step, as the account
 # needs: reasons forwards state
 set -u
 mode=$1
@@ -35,7 +35,7 @@ age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%
 
 answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; }
 
-# Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to mend.
+# Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to repair.
 look_at_connection() {
   fault=no-connection
   pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
@@ -129,7 +129,7 @@ look_at_all() {
 
 number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
 
-mend() {
+repair() {
   findings=$(as_account "$0" look "$alias" "$runtime" "$@")
   IFS=: read -r pid connected age <<EOT
 $(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
@@ -152,7 +152,7 @@ EOT
 }
 
 case $mode in
-  mend) mend "$@" ;;
+  repair) repair "$@" ;;
   restart) restart "$1" ;;
   check)
     look_at_all "$@"

@@ -44,7 +44,7 @@ export class Ring {
       publicHost: this.publicHostOf(host.name),
       forwards: { ssh: { remotePort: 2222, target: 22 } },
       // Not root, whom another way may lead in.
-      returnPath: [{ from: "alice", to: "alice" }],
+      logins: [{ from: "alice", to: "alice" }],
     });
     return {
       publicHosts: Object.fromEntries(hosts.map((host) => [host.name, labAdmin(this.lab, host)])),

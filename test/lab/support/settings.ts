@@ -18,23 +18,21 @@ export interface Changes {
   nas?: Part;
   /** In place of the one forward, 2222 to sshd. */
   forwards?: Part;
-  /** In place of the one return path, root to root; undefined for none. */
-  returnPath?: Part[] | undefined;
+  /** In place of the one login back, root to root; undefined for none. */
+  logins?: Part[] | undefined;
 }
 
-/** Settings of one tunnel between two hosts of a lab: sshd at port 2222, and a return path for root. */
+/** Settings of one tunnel between two hosts of a lab: sshd at port 2222, and a login back for root. */
 export function tunnelSettings(lab: Lab, gate: Host, nas: Host, changes: Changes = {}): Part {
   const forwards = changes.forwards ?? { ssh: { remotePort: 2222, target: 22 } };
-  const returnPath = Object.hasOwn(changes, "returnPath")
-    ? changes.returnPath
-    : [{ from: "root", to: "root" }];
+  const logins = Object.hasOwn(changes, "logins") ? changes.logins : [{ from: "root", to: "root" }];
   return {
     publicHosts: { [gate.name]: { ...labAdmin(lab, gate), ...changes.gate } },
     internalHosts: {
       [changes.tunnel ?? nas.name]: {
         ...labAdmin(lab, nas),
         forwards,
-        ...(returnPath && { returnPath }),
+        ...(logins && { logins }),
         ...changes.nas,
       },
     },

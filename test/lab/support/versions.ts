@@ -15,12 +15,12 @@ export const sshd: Trial = {
   name: "sshd",
   script: "sshServer",
   values: (version) => ({
-    DROP_IN: renderSshdDropIn({ clientAliveInterval: Number(version), clientAliveCountMax: 3 }),
+    DROP_IN: renderSshdDropIn({ clientAliveIntervalSec: Number(version), clientAliveCountMax: 3 }),
     ACCOUNTS: "tunnel-*",
     GROUP: "ssh-tunnel",
     ADMIN: "root",
-    TAKEOVER: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel/takeover",
-    TAKEOVER_TEXT: "#!/bin/sh",
+    EVICT_STALE: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel/evict-stale",
+    EVICT_STALE_TEXT: "#!/bin/sh",
   }),
   look: `sshd -t 2>&1
     sed -n 's/.*ClientAliveInterval //p' /etc/ssh/sshd_config.d/00-owner.conf; tail -n 1 /etc/ssh/sshd_config.d/00-owner.conf | grep -q Unused || echo torn`,

@@ -80,7 +80,7 @@ export function soakSettings(lab: Lab, gate: Host, hosts: Host[]): Part {
         const target = TARGETS[forward as TargetName].port;
         return [forward, { remotePort: port, target, listen: "all", protocol: banner ? "ssh" : "tcp" }];
       });
-    const changes = { forwards: Object.fromEntries(forwards) as Part, nas: { returnPath: undefined } };
+    const changes = { forwards: Object.fromEntries(forwards) as Part, nas: { logins: undefined } };
     return tunnelSettings(lab, gate, host, changes).internalHosts;
   });
   return { ...tunnelSettings(lab, gate, gate), internalHosts: Object.assign({}, ...internalHosts) as Part };

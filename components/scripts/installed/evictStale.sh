@@ -5,7 +5,7 @@
 set -u
 uid=$(id -u)
 # printf is the shell's own and takes any number of names, and getline passes over what has ended in the meantime. Ours
-# is the session that we run in, where there is one: a takeover that was slow does not end what began after it.
+# is the session that we run in, where there is one: a run that was slow does not end what began after it.
 # shellcheck disable=SC2016  # awk's own
 pids=$(printf '%s\n' /proc/[0-9]*/status | awk -v uid="$uid" -v own=$$ '
   function started(pid,   stat, line, field) {

@@ -8,7 +8,7 @@ import { inputError } from "./inputError.ts";
  * @param fits whether it is as expected
  * @param what what was expected, in words
  */
-export function answerOf(host: string, line: string, fits: boolean, what: string): string {
+export function validateOutput(host: string, line: string, fits: boolean, what: string): string {
   if (!fits) {
     throw inputError(
       `${host} answered '${printable(line, 200)}' where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,

@@ -26,10 +26,10 @@ let count: string;
 let running: ChildProcess[] = [];
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "takeover-"));
+  folder = mkdtempSync(join(tmpdir(), "evict-stale-"));
   chmodSync(folder, 0o755);
   for (const name of ["sshd", "sshd-session", "sshd-keygen"]) copyFileSync("/bin/sleep", join(folder, name));
-  writeFileSync(join(folder, "takeover"), installedProgram("takeover"));
+  writeFileSync(join(folder, "evict-stale"), installedProgram("evictStale"));
   count = join(folder, "count");
   writeFileSync(count, "");
   chmodSync(count, 0o666);
@@ -70,7 +70,7 @@ const nextTick = () => {
 
 const root = process.getuid?.() === 0; // it starts processes of other accounts
 
-describe.skipIf(!root).each(shells)("a takeover in %s", (_name, shell) => {
+describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
   /** The folder of a PATH in which each program is counted when it starts. A busybox brings its own. */
   const countingPath = () => {
     const bin = join(folder, "bin");
@@ -96,7 +96,7 @@ describe.skipIf(!root).each(shells)("a takeover in %s", (_name, shell) => {
   const takeOver = () => {
     const [program, ...args] = shell;
     const path = process.env.PATH!;
-    return spawnSync(program!, [...args, join(folder, "takeover")], environment(path));
+    return spawnSync(program!, [...args, join(folder, "evict-stale")], environment(path));
   };
 
   test("ends the sessions of its own account, and no other process", async () => {
@@ -123,12 +123,12 @@ describe.skipIf(!root).each(shells)("a takeover in %s", (_name, shell) => {
     const earlier = await start("sshd", account);
     await nextTick();
     const [program, ...args] = shell;
-    // A session in which a takeover starts when it is told to, and which outlives that.
+    // A session in which evict-stale starts when it is told to, and which outlives that.
     const own = join(folder, "own");
     mkdirSync(own);
     symlinkSync("/bin/sh", join(own, "sshd"));
     const go = join(folder, "go");
-    const script = `while ! [ -e ${go} ]; do sleep 0.02; done; ${[program, ...args].join(" ")} ${folder}/takeover; echo done; sleep 1000; :`;
+    const script = `while ! [ -e ${go} ]; do sleep 0.02; done; ${[program, ...args].join(" ")} ${folder}/evict-stale; echo done; sleep 1000; :`;
     const session = spawn(join(own, "sshd"), ["-c", script], {
       ...environment(process.env.PATH!),
       stdio: ["ignore", "pipe", "ignore"],
@@ -153,7 +153,7 @@ describe.skipIf(!root).each(shells)("a takeover in %s", (_name, shell) => {
     const path = countingPath();
     const starts = () => {
       writeFileSync(count, "");
-      const command = [...args, join(folder, "takeover")];
+      const command = [...args, join(folder, "evict-stale")];
       const { status } = spawnSync(
         program === "sh" || program === "bash" ? `/bin/${program}` : busybox(),
         command,
