@@ -13,7 +13,10 @@ export interface Names {
   settle: string;
   /** The start in the range of ports of a forward with the port `auto`. */
   startOf: (forward: string) => string;
-  /** The tunnel's line in authorized_keys: another account has another key, and the old one stays until the new one works. */
+  /**
+   * The tunnel's line in authorized_keys: another host or account has another key, and the old one stays until the new one
+   * works.
+   */
   tunnelKey: (account: string | undefined) => string;
   /** The line of a login in authorized_keys. No account has a dot in its name, so no two logins have the same. */
   loginKey: (from: string, alias: string) => string;
@@ -37,7 +40,8 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
     firewall: `${outside}-firewall-ports`,
     settle: `${outside}-settle`,
     startOf: (forward) => `${outside}-port-${forward}`,
-    tunnelKey: (account) => (account === undefined ? outside : `${outside}.${account}`),
+    tunnelKey: (account) =>
+      [outside, ...(inside === tunnel ? [] : [internalHost.name]), account ?? []].flat().join("."),
     loginKey: (from, alias) => `${outside}-login-${from}.${alias}`,
   };
 }

@@ -37,7 +37,7 @@ export interface Endpoint {
 /** A stage that has been declared. */
 interface Stage {
   command: command.remote.Command;
-  /** What it has kept for a later stage to sweep. */
+  /** What it has kept for a later stage to sweep; the token of `start` is new each time that it has run. */
   kept: Kept;
 }
 
@@ -92,7 +92,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const firewall = this.openFirewall(ports, admit);
     const logins = this.loginKeys();
     const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
-    this.settle(ports, { admit, firewall, start, loginKeys: logins.command });
+    this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
 
     this.endpoints = this.endpointsAt(ports);
     this.logins = this.plan.logins.map(({ from, alias }) => ({
@@ -116,8 +116,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         keyPair({ ...keyOf(this.plan), comment: `${user}@${this.inside.name}` }),
       ],
       keepsStale: true,
-      // Where the admin comes through the tunnel, nobody can come once it is gone: the removal of `start` does it all. So what
-      // this stage has made stays if `start` never succeeded there.
+      // Where the admin comes through the tunnel, nobody can come once it is gone, so the removal of `start` undoes this as
+      // well. If `start` has never succeeded there, what this stage has made stays behind.
       removes: this.inside.throughTunnel === undefined,
     });
   }
@@ -179,19 +179,20 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   /** Public host: the keys of the logins back. */
-  private loginKeys(): { publicKeys: LoginKeys; command: command.remote.Command | undefined } {
+  private loginKeys(): { publicKeys: LoginKeys; stage: Stage | undefined } {
     const { name, names, logins } = this.plan;
-    if (logins.length === 0) return { publicKeys: [], command: undefined };
-    const { command } = this.stage(names.loginKeys, {
+    if (logins.length === 0) return { publicKeys: [], stage: undefined };
+    const stage = this.stage(names.loginKeys, {
       host: this.outside,
       what: `the keys of the logins to ${name}`,
       parts: logins.map((login) =>
         keyPair({ ...keyOfLogin(login), comment: `${login.from}@${this.outside.name}` }),
       ),
+      keepsStale: true,
     });
     return {
-      publicKeys: logins.map((login) => publicKeyFrom(this.outside, command.stdout, keyOfLogin(login))),
-      command,
+      publicKeys: logins.map((login) => publicKeyFrom(this.outside, stage.command.stdout, keyOfLogin(login))),
+      stage,
     };
   }
 
@@ -204,7 +205,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     prepare: Stage,
     admit: Stage,
     firewall: FirewallPorts | undefined,
-  ): command.remote.Command {
+  ): Stage {
     const { name, names, forwards, logins } = this.plan;
     const timeoutSec = this.args.timeoutSec ?? defaultTimeoutSec;
     const script = (confirm: "no" | "yes" | "now"): RemoteScriptArgs => ({
@@ -232,10 +233,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       // Nothing listens before that keeps others out.
       ...(firewall && forwards.some(({ sources }) => sources) ? [firewall] : []),
     ];
-    if (!this.inside.throughTunnel) return this.stage(names.start, script("now"), after).command;
+    if (!this.inside.throughTunnel) return this.stage(names.start, script("now"), after);
     const { command: change } = this.stage(names.start, script("no"), after);
     const confirm = { ...script("yes"), removes: false, ifRefused: takenBack(this.inside, "the tunnel") };
-    return this.stage(names.confirm, confirm, [change]).command;
+    return this.stage(names.confirm, confirm, [change]);
   }
 
   private service(given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[] }) {
@@ -275,8 +276,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     stages: {
       admit: Stage;
       firewall: FirewallPorts | undefined;
-      start: command.remote.Command;
-      loginKeys: command.remote.Command | undefined;
+      start: Stage;
+      loginKeys: Stage | undefined;
     },
   ): void {
     const { name, names, logins } = this.plan;
@@ -300,17 +301,29 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             forwards: this.forwardWords(ports),
             ...(timeoutSec === undefined ? {} : { timeoutSec }),
             lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
-            // What any of these changes may break the tunnel.
+            // What any of these changes may break the tunnel. And whenever `start` has run, this must look again: the settings
+            // may have been reverted after a check that failed, which Pulumi does not remember.
             fingerprint: pulumi
-              .all([admit.command, start].map(fingerprintOfScript).concat(publicHost.server.fingerprint))
+              .all([
+                ...[admit, start].map(({ command }) => fingerprintOfScript(command)),
+                publicHost.server.fingerprint,
+                start.kept.token,
+              ])
               .apply((all) => fingerprintOf(all.join())),
           }),
         ],
-        settles: [admit.kept, ...(firewall ? [firewall.kept] : [])],
+        settles: [admit, ...(loginKeys ? [loginKeys] : []), ...(firewall ? [firewall] : [])].map(
+          ({ kept }) => kept,
+        ),
         // If it fails the first time, Pulumi forgets it, and not `admit`, whose removal undoes this as well.
         removes: false,
       },
-      [admit.command, start, ...(firewall ? [firewall] : []), ...(loginKeys ? [loginKeys] : [])],
+      [
+        admit.command,
+        start.command,
+        ...(firewall ? [firewall] : []),
+        ...(loginKeys ? [loginKeys.command] : []),
+      ],
     );
   }
 

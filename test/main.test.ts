@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,47 +10,65 @@ const project = fileURLToPath(new URL("../", import.meta.url));
 describe("what Pulumi runs", () => {
   let folder: string;
 
-  /** Writes a program that says where it is from, as of that second. */
-  const write = (path: string, time: number) => {
-    const file = join(folder, path);
-    mkdirSync(join(file, ".."), { recursive: true });
-    writeFileSync(
-      file,
-      path.endsWith("index.ts") || path.endsWith(".js") ? `export default () => "${path}";` : "",
-    );
-    utimesSync(file, time, time);
+  const write = (path: string, text: string) => {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), text);
   };
-  const run = () =>
-    execFileSync("node", ["-e", 'import("./main.js").then((program) => console.log(program.default()))'], {
+  const node = (...args: string[]) =>
+    execFileSync("node", args, {
       cwd: folder,
       encoding: "utf8",
+      stdio: "pipe",
+      env: { ...process.env, PATH: `${folder}/node_modules/.bin:${process.env.PATH}` },
     }).trim();
+  const run = () =>
+    node(
+      "-e",
+      'import("./main.js").then((program) => console.log(program.default(), program.default === undefined))',
+    );
+  const build = () => node("tools/build.js");
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "main-"));
-    cpSync(join(project, "main.js"), join(folder, "main.js"));
+    const own = ["main.js", "tools/build.js", "tools/sourceHash.js", "tsconfig.json", "tsconfig.build.json"];
+    for (const file of own) cpSync(join(project, file), join(folder, file));
     symlinkSync(join(project, "node_modules"), join(folder, "node_modules"));
-    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
-    write("index.ts", 1000);
-    write("components/scripts/installed/status.sh", 1000);
+    write("package.json", '{ "type": "module" }');
+    // Both say where they are from.
+    write("index.ts", "export default (): string => import.meta.url.split('/').slice(-2).join('/');\n");
+    write("components/scripts/installed/status.sh", "");
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+  const source = () => `${folder.split("/").pop()}/index.ts false`;
+  const compiled = "dist/index.js false";
+
   test("is the source where nobody has compiled it", () => {
-    expect(run()).toBe("index.ts");
+    expect(run()).toBe(source());
   });
 
-  test("is the compiled program where that is newer than all of its source", () => {
-    write("dist/index.js", 1001);
-    expect(run()).toBe("dist/index.js");
+  test("is the compiled program where it was made from that very source", () => {
+    build();
+    expect(run()).toBe(compiled);
   });
 
   test.each(["index.ts", "components/scripts/installed/status.sh"])(
-    "is the source again where %s is newer than the compiled program",
+    "is the source again where %s has changed since, whatever its time",
     (path) => {
-      write(path, 1002);
-      expect(run()).toBe("index.ts");
-      write(path, 1000);
+      const before = readFileSync(join(folder, path), "utf8");
+      write(path, `${before}// changed\n`);
+      expect(run()).toBe(source());
+      write(path, before);
+      expect(run()).toBe(compiled);
     },
   );
+
+  test("is what it was where a build fails", () => {
+    const before = readFileSync(join(folder, "index.ts"), "utf8");
+    write("index.ts", `${before}const wrong: number = "";\n`);
+    expect(build).toThrow();
+    expect(run()).toBe(source());
+    write("index.ts", before);
+    expect(run()).toBe(compiled);
+  });
 });

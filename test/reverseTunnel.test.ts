@@ -145,13 +145,15 @@ describe("what is on record", () => {
   const settle = "nas-on.gate-settle";
   const firewall = "nas-on.gate-firewall-ports";
 
+  const loginKeys = "nas-on.gate-login-keys";
+
   test("is kept by the stages that add, settled by those that prove, and removed by those that Pulumi knows", async () => {
     expect(recordsIn(await deploy({ ...withOpen, logins }))).toEqual({
       "nas-prepare": { ...none, RESOURCE: "nas-prepare", STALE: "keep", removes: true },
       [admit]: { ...none, RESOURCE: admit, STALE: "keep", RECORDS: `${settle} ${admit}`, removes: true },
       [`${firewall}-change`]: { ...none, RESOURCE: firewall, STALE: "keep", removes: true },
       [`${firewall}-confirm`]: { ...none, RESOURCE: firewall, STALE: "keep", removes: false },
-      "nas-on.gate-login-keys": { ...none, RESOURCE: "nas-on.gate-login-keys", removes: true },
+      [loginKeys]: { ...none, RESOURCE: loginKeys, STALE: "keep", removes: true },
       "nas-start": {
         ...none,
         RESOURCE: "nas-start",
@@ -159,7 +161,7 @@ describe("what is on record", () => {
         RECORDS: "nas-start",
         removes: true,
       },
-      [settle]: { ...none, RESOURCE: settle, SETTLES: `${admit} ${firewall}`, removes: false },
+      [settle]: { ...none, RESOURCE: settle, SETTLES: `${admit} ${loginKeys} ${firewall}`, removes: false },
     });
   });
 

@@ -179,7 +179,7 @@ selinux() {
 remove_all() {
   echo "== destroy"
   for name in $APPLIED; do
-    grep -q "^$name removes " "$work/names" || continue
+    grep -qxF "$name removes" "$work/names" || continue
     run "$name" remove || row FAIL "$name remove" "$(sentence)"
   done
   APPLIED=

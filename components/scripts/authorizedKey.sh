@@ -45,8 +45,7 @@ authorize() {
   add_key "$1" "$au_mode" "$LINE" "$au_key" "$MARKER"
 }
 
-# own_permits PLACE — adds them to the options of LINE. On record before the line, so that they go after it: with it, all of
-# them are gone at once.
+# own_permits PLACE — adds them to the options of LINE.
 own_permits() {
   op_options=${LINE%% *}
   while IFS= read -r op_permit <&4; do

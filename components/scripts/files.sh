@@ -146,7 +146,7 @@ EOF
   [ -z "$fk_whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
-# What was known before a wait.
+# After a wait, in which others may have changed accounts and folders.
 forget_looks() { KEEPERS=$NL FOUND='' home_located=''; }
 
 # at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
@@ -377,7 +377,7 @@ restore_overwritten() {
   [ -f "$OVERWRITTEN/list" ] || return 0
   ro_units=
   while IFS=$TAB read -r ro_number ro_mode ro_place <&3; do
-    put "$ro_place" "$ro_mode" <"$OVERWRITTEN/$ro_number" || continue
+    (put "$ro_place" "$ro_mode" <"$OVERWRITTEN/$ro_number") || continue # put has said why
     changed "restored $ro_place"
     case $ro_place in "$UNIT_DIR/"*) ro_units=yes ;; esac
   done 3<<EOF

@@ -63,14 +63,7 @@ at_exit() {
   esac
   # In a subshell each: where this fails as well, the lock must still go.
   [ "$ae_status" = 0 ] || (write_forgotten) || :
-  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ]; then
-    set +e
-    if [ -n "$LOCKED" ]; then
-      (take_back)
-    elif [ "$BEFORE" != "$NL" ]; then # what was to be seen at the end was not; what is new may help to see why
-      (lock && take_back && unlock)
-    fi
-  fi
+  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then take_back; fi
   clear_overwritten
   clear_work
   unlock
@@ -78,14 +71,24 @@ at_exit() {
   exit "$ae_status"
 }
 
-# take_back — what this apply has added or written anew. A change on trial has a rollback, which may need it.
+# take_back — what this apply has added or rewritten. A change on trial has a rollback, which may need it.
 take_back() {
   [ "$BEFORE" = "$NL" ] || ! on_trial || return 0
+  set +e
+  # By itself each, so that one that fails stops no other, and set -e holds in it; a subshell has no traps.
+  for tb_step in restore_replaced restore_overwritten sweep_added; do
+    (
+      trap : PIPE
+      set -e
+      "$tb_step"
+    )
+  done
+}
+
+sweep_added() {
   read_records # which may hold less than what we know: see together
-  restore_replaced
   MARKED=$BEFORE
   sweep
-  restore_overwritten
   drop_empty_state
 }
 
@@ -218,6 +221,7 @@ main() {
   export PATH LC_ALL
   umask 022
   trap at_exit EXIT
+  trap : PIPE # nobody may hear us any more: after_apply finds out
   set -eu
   VERB=${1-}
   lock
@@ -265,31 +269,40 @@ read_texts() {
 }
 
 after_apply() {
+  session_is_alive || fail "the connection that this came over has been cut, so nobody would hear of what it has done, which is taken back; run 'pulumi up' again"
   [ "$SWEEP" = yes ] || return 0
   if [ "$STALE" = keep ]; then
     keep_stale
   else
+    # What has been proven stays, also where something stale cannot be removed.
+    [ "$BEFORE" = "$NL" ] || BEFORE=
     sweep
     settle
   fi
 }
 
 remove_records() {
-  for re_record in $RECORDS; do
-    use_record "$re_record"
-    sweep
-  done
+  for re_record in $RECORDS; do remove_record "$re_record"; done
+}
+
+remove_record() {
+  use_record "$1"
+  sweep
 }
 
 # A part that waits for something names the command here, which comes after all parts: others may change the host meanwhile.
-# What is stale is there until it has succeeded.
+# What is stale is there until it has succeeded. Where it fails, what was written stays: earlier stages have proven it.
 WAITS_FOR=
 wait_unlocked() {
+  wu_recorded=$RECORDED
+  clear_work
   unlock
   "$WAITS_FOR"
   lock
   forget_looks
+  BEFORE=
   read_records
+  [ "$RECORDED" = "$wu_recorded" ] || fail "another run has changed $WHAT meanwhile; run 'pulumi up' again"
 }
 
 # A change on trial may have to be taken back, which needs what is stale: the run that confirms it sweeps.

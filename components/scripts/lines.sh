@@ -162,11 +162,12 @@ undo_line() {
 }
 
 # undo_permit "PLACE<TAB>MARKER<TAB>OPTION" — takes an option away from a line of authorized_keys that stays, whatever else a
-# person has written there.
+# person has written there. One that goes altogether keeps its options until then: fewer of them permit more.
 undo_permit() {
   up_place=${1%%"$TAB"*}
   up_permit=${1##*"$TAB"}
   up_marker=${1#*"$TAB"}
+  case $MARKED in *"${NL}key$TAB$up_place$TAB${up_marker%"$TAB"*}$TAB"*) ;; *) return 0 ;; esac
   fetch "$up_place"
   up_number=$(key_lines "$FETCHED" '' "${up_marker%"$TAB"*}" | head -n 1)
   [ -n "$up_number" ] || return 0

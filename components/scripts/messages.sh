@@ -11,7 +11,7 @@ say() {
   case $* in
     *[!\ -~]*) printf '%s' "$*" | tr '\n' ' ' | tr -c ' -~' '?' >&2 && echo >&2 ;;
     *) printf '%s\n' "$*" >&2 ;;
-  esac
+  esac || :
 }
 
 # Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.

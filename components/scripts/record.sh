@@ -305,8 +305,11 @@ EOF
 $RECORDED
 EOF
   [ "$NL$ks_stale$ks_all" = "$RECORDED" ] || write_record "$NL$ks_stale$ks_all"
-  [ -z "$ks_stale" ] || printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"
+  [ -z "$ks_stale" ] || print_token
 }
+
+# print_token — new each time, for a script that must then run.
+print_token() { printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"; }
 
 # settle — sweeps what is stale in the records that SETTLES names.
 settle() {

@@ -58,7 +58,7 @@ obstacle() {
   case $ob_record in
     "") ;;
     "$STATE/$OWNER/"*)
-      printf "belongs to another tunnel of this stack (%s); if you renamed it, remove the old one with one 'pulumi up' and then add the new one" "$(basename "$ob_record")"
+      printf "belongs to another tunnel of this stack (%s); to move it here, or to rename that tunnel, remove it there with one 'pulumi up' and then add it here" "$(basename "$ob_record")"
       return 0
       ;;
     *)

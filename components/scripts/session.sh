@@ -44,11 +44,11 @@ EOT
 # comes_through_service UNIT — whose account may be another by the new settings.
 comes_through_service() { cs_pid=$(tunnel_pid) && [ "$cs_pid" = "$(systemctl show --property MainPID --value "$1")" ]; }
 
-# session_is_alive — a script outlives a connection that is cut.
+# session_is_alive — a script outlives a connection that is cut. One that is not of TCP is called "UNKNOWN" by sshd.
 session_is_alive() {
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
-  [ $# = 4 ] && command -v ss >/dev/null 2>&1 || return 0
+  [ $# = 4 ] && [ "$1" != UNKNOWN ] && command -v ss >/dev/null 2>&1 || return 0
   [ -n "$(ss -Htn state established "sport = :$4 and dport = :$2")" ]
 }
 
@@ -74,12 +74,10 @@ remove_when_session_ends() {
     trap '(write_forgotten) || :; clear_work; unlock' EXIT
     lock
     forget_looks
-    sw_records=$RECORDS
-    for sw_record in $sw_records; do
+    for sw_record in $RECORDS; do
       sw_mark=/run/$OWNER.$sw_record.later
       [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || continue
-      RECORDS=$sw_record
-      remove_records
+      remove_record "$sw_record"
       rm -f -- "$sw_mark"
     done
     rm -f -- "$sw_queue"

@@ -33,9 +33,10 @@ apply() {
     write_all
     go_on_with_trial
   fi
+  print_token # whatever has run here, the checks on the public host look again
 }
 
-# In one visit, nobody could confirm it.
+# A restart would end this very session, and there is no second visit that could confirm it.
 refuse_own_end() {
   [ "$CONFIRM" = now ] && { [ -n "$others" ] || on_trial; } && comes_through_service "$SERVICE.service" || return 0
   fail "this session comes through the tunnel that is to be changed, and would end with it; nothing was changed: set 'throughTunnel' for this host, or let its address be one that does not lead through the tunnel, and run 'pulumi up' again"
@@ -165,8 +166,12 @@ confirm() {
     if [ "$CONFIRM" = now ]; then roll_back script; else arm 2 || roll_back script; fi
     fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; ${back:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
   }
-  # This script may have outlived its connection, which then was one through the old tunnel and shows nothing.
-  [ "$CONFIRM" = now ] || session_is_alive || fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  # This script may have outlived its connection: then nobody hears that the change has succeeded, and one through the old
+  # tunnel shows nothing.
+  session_is_alive || {
+    [ "$CONFIRM" != now ] || roll_back_and_fail "the connection that this came over has been cut" script
+    fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  }
   on_trial || fail "the change to the tunnel was taken back while it was being checked; run 'pulumi up' again to try once more"
   confirm_trial "the tunnel's new settings"
   SWEEP=yes

@@ -1,5 +1,6 @@
 import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -134,31 +135,75 @@ describe("a change to a tunnel", () => {
     );
   });
 
-  it("takes back what its last stage has written, too, if that is the one that fails", async () => {
-    const written = () =>
-      gate.run(
-        "cat /etc/ssh-reverse-tunnel/*/nas /root/.ssh/ssh-reverse-tunnel/nas.conf; systemctl show -P TimersMonotonic 'ssh-tunnels-*.timer'; ls /run | grep overwritten",
-        { allowFailure: true },
-      );
-    const before = (await written()).stdout;
-    await gate.run(
-      "nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c tcp dport 2222 reject",
-    );
-    await configure({
-      nas: { healthIntervalSec: 77 },
-      logins: [
-        { from: "root", to: "root" },
-        { from: "root", to: "root", alias: "again" },
-      ],
-    });
-    expect(await failedUp(stack)).toContain("the forward 'ssh' did not come up in 5s");
-    await gate.run("nft delete table inet t");
-    expect((await written()).stdout.replace(/next_elapse=.*/g, "")).toBe(
-      before.replace(/next_elapse=.*/g, ""),
-    );
+  it("keeps the logins on the way that works where only its last check fails, and settles a revert", async () => {
+    // Nothing answers at the target, and the tunnel itself works.
+    const unanswered = { remotePort: 2231, target: 9, protocol: "ssh" };
+    await configure({ forwards: { ssh: next, unanswered } });
+    expect(await failedUp(stack)).toContain("no SSH banner comes back from 127.0.0.1:9");
+    expect(await banner()).toBe("through");
     await configure();
     await stack.up();
     expect(await banner()).toBe("through");
+    for (const port of ["2230", "2231"]) {
+      for (const host of [gate, nas]) expect(await tracesOf(host, port), host.name).toBe("");
+    }
+  });
+
+  describe("whose connection is cut while a script runs", () => {
+    const cut = (host: Host) => host.run("pkill -KILL -f '[s]shd: root@notty'");
+
+    it("is taken back on the public host, so that a revert leaves nothing of it", async () => {
+      await gate.run("systemd-run --quiet --unit holder flock /run/ssh-reverse-tunnel.lock sleep 1000");
+      await configure({ forwards: { ssh, next } });
+      const run = failedUp(stack);
+      await until("a script to wait", 60, async () => {
+        return (await gate.run("pgrep -f '[f]lock -w'", { allowFailure: true })).exitCode === 0;
+      });
+      await cut(gate);
+      await gate.run("systemctl stop holder");
+      await run;
+      await until("the script to end", 60, async () => {
+        return (await gate.run("ls /run/ssh-reverse-tunnel.lock", { allowFailure: true })).exitCode !== 0;
+      });
+      expect(await keys()).not.toContain("2230");
+      await configure();
+      await stack.up();
+      expect(await tracesOf(gate, "2230")).toBe("");
+    });
+
+    it("is rolled back on the internal host, so that a revert finds the old tunnel", async () => {
+      // The new port cannot be seen to work before this is gone.
+      await gate.run(
+        "nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c tcp dport 2230 reject",
+      );
+      await configure({ forwards: { ssh: next }, nas: { timeoutSec: 60 } });
+      const run = failedUp(stack);
+      await until("the change", 60, async () => {
+        const active = "ls /var/lib/ssh-reverse-tunnel-dev-tunnel-nas-rollback/active";
+        return (await nas.run(active, { allowFailure: true })).exitCode === 0;
+      });
+      await cut(nas);
+      await gate.run("nft delete table inet t");
+      await run;
+      await expect.poll(() => banner(), { timeout: 60_000 }).toBe("through");
+      await configure();
+      await stack.up();
+      expect(await banner()).toBe("through");
+      for (const host of [gate, nas]) expect(await tracesOf(host, "2230"), host.name).toBe("");
+    });
+  });
+
+  it("keeps the old login until there is the new one", async () => {
+    const again = [{ from: "root", to: "root", alias: "again" }];
+    await configure({ logins: again, gate: broken });
+    await failedUp(stack);
+    await expect.poll(() => banner(), { timeout: 20_000 }).toBe("through");
+    await configure({ logins: again });
+    await stack.up();
+    expect(await banner(gate, "again")).toBe("through");
+    expect((await gate.run("ls /root/.ssh/ssh-reverse-tunnel")).stdout).not.toContain("nas.");
+    await configure();
+    await stack.up();
   });
 
   it("permits both ports until the tunnel has the new one, and then only that", async () => {
