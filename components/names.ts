@@ -6,6 +6,7 @@ export interface Names {
   prepare: string;
   start: string;
   confirm: string;
+  finish: string;
   /** The stages on the public host. */
   loginKeys: string;
   admit: string;
@@ -35,6 +36,7 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
     prepare: `${inside}-prepare`,
     start: `${inside}-start`,
     confirm: `${inside}-confirm`,
+    finish: `${inside}-finish`,
     loginKeys: `${outside}-login-keys`,
     admit: `${outside}-admit`,
     firewall: `${outside}-firewall-ports`,

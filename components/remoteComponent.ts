@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { fingerprintOf } from "./fingerprint.ts";
 import type { Host } from "./host.ts";
 import { defaultTrialSec, takenBack } from "./host.ts";
 import type { RemoteScriptArgs, Values } from "./remoteScript.ts";
@@ -89,11 +89,6 @@ export function fingerprintOfScript(script: command.remote.Command): pulumi.Outp
   return script.stdin.apply((text = "") =>
     fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
   );
-}
-
-/** A short hash, the same for the same text. */
-export function fingerprintOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
 /** A script's text without one line of its header, which is several where the value is. */

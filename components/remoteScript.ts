@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { hostLabel } from "./host.ts";
 import { knownOr } from "./knownOr.ts";
 import type { Host } from "./host.ts";
@@ -95,7 +95,9 @@ export function remoteScript(
     ...(args.settles
       ? {
           SETTLES: args.settles.map(({ record }) => fileOf(record)).join(" "),
-          TOKENS: pulumi.all(args.settles.map(({ token }) => token)).apply((tokens) => tokens.join(" ")),
+          TOKENS: pulumi
+            .all(args.settles.map(({ token }) => token))
+            .apply((all) => fingerprintOf(all.join())),
         }
       : {}),
     ...(args.undoes ? { RECORDS: args.undoes.map(fileOf).join(" ") } : {}),
@@ -271,7 +273,8 @@ export function scriptText(
   parts: KnownPart[],
   read = (name: string) => withoutComments(readScript(name)),
 ): string {
-  const library = [...new Set(parts.flatMap(({ script }) => libraryOf(script)))].map(read);
+  const needed = parts.length === 0 ? scriptLibrary : parts.flatMap(({ script }) => libraryOf(script));
+  const library = [...new Set(needed)].map(read);
   const [first, ...others] = parts;
   if (first && others.length === 0) {
     const header = headerOf({ ...common, ...first.values });
@@ -279,7 +282,7 @@ export function scriptText(
     return [header, ...library, read(first.script), call].join("");
   }
   const applied = parts.map(({ script }, index) => `values_${index + 1}\n${read(script)}apply\n`);
-  const apply = `apply_parts() {\n${applied.join("")}}\nmain "$@"\n`;
+  const apply = `apply_parts() {\n:\n${applied.join("")}}\nmain "$@"\n`;
   return [headerOf(common), ...parts.map(valuesFunction), ...library, apply].join("");
 }
 
@@ -298,7 +301,7 @@ export function commandText(common: KnownValues, parts: KnownPart[]): string {
     ...textsIn(common),
     PARTS: parts.map(({ script }) => script).join(" "),
     // So that a changed script runs again, though it does not travel.
-    PARTS_HASH: createHash("sha256").update(texts.join()).digest("hex").slice(0, 16),
+    PARTS_HASH: fingerprintOf(texts.join()),
   });
   const values = parts.map((part, index) => valuesFunction({ ...part, values: textsIn(part.values) }, index));
   return [header, ...values, withoutComments(readScript("loader"))].join("");

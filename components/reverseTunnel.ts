@@ -12,7 +12,8 @@ import { takenBack } from "./host.ts";
 import type { KeepAlive } from "./keepAlive.ts";
 import { keyPair, publicKeyFrom } from "./keyPair.ts";
 import { knownHost } from "./knownHost.ts";
-import { fingerprintOf, fingerprintOfScript, trialValues } from "./remoteComponent.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { fingerprintOfScript, trialValues } from "./remoteComponent.ts";
 import { portInVisit, portsFrom, randomStarts, remotePorts } from "./remotePorts.ts";
 import type { Kept, RemoteScriptArgs } from "./remoteScript.ts";
 import { keptBy, remoteScript } from "./remoteScript.ts";
@@ -92,7 +93,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const firewall = this.openFirewall(ports, admit);
     const logins = this.loginKeys();
     const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
-    this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
+    const settle = this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
+    this.finish(prepare, start, settle);
 
     this.endpoints = this.endpointsAt(ports);
     this.logins = this.plan.logins.map(({ from, alias }) => ({
@@ -223,7 +225,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         this.service(given),
       ],
       record: names.start,
-      settles: [prepare.kept],
+      // An earlier login is needed until `settle` has written the new one.
+      ...(logins.length > 0 ? { keepsStale: true } : { settles: [prepare.kept] }),
       undoes: this.inside.throughTunnel ? [names.start, names.prepare] : [names.start],
       values: trialValues(this.inside, `tunnel-${name}`, confirm, timeoutSec + 30),
     });
@@ -279,11 +282,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       start: Stage;
       loginKeys: Stage | undefined;
     },
-  ): void {
+  ): Stage {
     const { name, names, logins } = this.plan;
     const { publicHost, healthIntervalSec, timeoutSec } = this.args;
     const { admit, firewall, start, loginKeys } = stages;
-    this.stage(
+    return this.stage(
       names.settle,
       {
         host: this.outside,
@@ -325,6 +328,20 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         ...(loginKeys ? [loginKeys.command] : []),
       ],
     );
+  }
+
+  /** Internal host, where there are logins back: what the stages there have kept goes, since the new logins are in place. */
+  private finish(prepare: Stage, start: Stage, settle: Stage): void {
+    const { name, names, logins } = this.plan;
+    if (logins.length === 0) return;
+    const args = {
+      host: this.inside,
+      what: `the earlier logins of the tunnel ${name}`,
+      parts: [],
+      settles: [start.kept, prepare.kept],
+      removes: false,
+    };
+    this.stage(names.finish, args, [start.command, settle.command]);
   }
 
   /** On the public host, what `ssh <alias>` needs besides its key. */

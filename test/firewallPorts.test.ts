@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { FirewallPorts } from "../components/firewallPorts.ts";
-import { fingerprintOf } from "../components/remoteComponent.ts";
+import { fingerprintOf } from "../components/fingerprint.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { promiseOf } from "./support/promiseOf.ts";

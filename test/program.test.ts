@@ -57,12 +57,12 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 7 commands on the public host for a tunnel with two forwards and a login back, and 4 inside", async () => {
+  test("takes 7 commands on the public host for a tunnel with two forwards and a login back, and 5 inside", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
     expect(on("198.18.0.2")).toBe(7);
-    expect(on("198.18.0.3")).toBe(4);
-    expect(commands).toHaveLength(11);
+    expect(on("198.18.0.3")).toBe(5);
+    expect(commands).toHaveLength(12);
   });
 
   test("takes no more commands for more forwards", async () => {
@@ -75,7 +75,7 @@ describe("the program", () => {
       publicHosts,
       internalHosts: { nas: { ...internalHosts.nas, forwards } },
     });
-    expect(commands).toHaveLength(11);
+    expect(commands).toHaveLength(12);
   });
 
   test("gives every script the revision", async () => {
@@ -125,7 +125,7 @@ describe("the program", () => {
     const through = commands.filter(({ header }) => header.HOST === "nas (through its tunnel to gate)");
     const proxied = commands.filter(({ inputs }) => "proxy" in (inputs.connection as object));
     expect(proxied).toEqual(through);
-    expect(through).toHaveLength(5);
+    expect(through).toHaveLength(6);
     for (const { inputs } of through) {
       expect(inputs.connection).toMatchObject({
         host: "127.0.0.1",

@@ -1,7 +1,8 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { account } from "../components/account.ts";
-import { fingerprintOf, RemoteComponent, trialValues } from "../components/remoteComponent.ts";
+import { fingerprintOf } from "../components/fingerprint.ts";
+import { RemoteComponent, trialValues } from "../components/remoteComponent.ts";
 import { expectTrial } from "./support/expectScript.ts";
 import { gate } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";

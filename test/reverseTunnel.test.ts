@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ReverseTunnelArgs } from "../components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
-import { fingerprintOf } from "../components/remoteComponent.ts";
+import { fingerprintOf } from "../components/fingerprint.ts";
 import { bothEnds, gate, gateKeys, nas, nasKeys } from "./support/hosts.ts";
 import type { Answers, Recording } from "../tools/mocks.ts";
 import { publicKeyOf, record } from "../tools/mocks.ts";
@@ -73,6 +73,7 @@ describe("a tunnel's stages", () => {
       "nas-on.gate-login-keys outside": "keyPair keyPair",
       "nas-start inside": "authorizedKey authorizedKey tunnelService",
       "nas-on.gate-settle outside": "knownHost clientConfig knownHost clientConfig healthCheck tunnelCheck",
+      "nas-finish inside": "",
     });
   });
 
@@ -157,12 +158,25 @@ describe("what is on record", () => {
       "nas-start": {
         ...none,
         RESOURCE: "nas-start",
-        SETTLES: "nas-prepare",
+        STALE: "keep",
         RECORDS: "nas-start",
         removes: true,
       },
+      "nas-finish": { ...none, RESOURCE: "nas-finish", SETTLES: "nas-start nas-prepare", removes: false },
       [settle]: { ...none, RESOURCE: settle, SETTLES: `${admit} ${loginKeys} ${firewall}`, removes: false },
     });
+  });
+
+  test("goes on the internal host with the start where there are no logins, which the earlier ones would have to outlive", async () => {
+    const recording = await deploy();
+    expect(recording.command("nas-start").header).toMatchObject({ SETTLES: "nas-prepare" });
+    expect(recording.command("nas-start").header).not.toHaveProperty("STALE");
+    expect(recording.resources.map(({ name }) => name)).not.toContain("nas-finish");
+  });
+
+  test("goes on the internal host after the new logins are in place, where there are any", async () => {
+    const { waitsFor } = (await deploy({ logins })).command("nas-finish");
+    expect(waitsFor).toEqual(expect.arrayContaining(["nas-start", settle]));
   });
 
   test("is settled on the public host without the firewall where no port is open", async () => {
@@ -190,12 +204,12 @@ describe("what is on record", () => {
       const recording = await deploy(withOpen, answers);
       return ["nas-start", settle].map((name) => recording.command(name).header.TOKENS);
     };
-    expect(await tokensOf({})).toEqual(["", " "]);
+    expect(await tokensOf({})).toEqual(["", ","].map(fingerprintOf));
     const answers: Answers = {
       account: ({ RESOURCE }) => `token ${token(RESOURCE === admit ? 2 : 1)}`,
       firewallPorts: ({ CONFIRM }) => `token ${token(CONFIRM === "yes" ? 3 : 4)}`,
     };
-    expect(await tokensOf(answers)).toEqual([token(1), `${token(2)} ${token(3)}`]);
+    expect(await tokensOf(answers)).toEqual([token(1), `${token(2)},${token(3)}`].map(fingerprintOf));
   });
 });
 
@@ -277,6 +291,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
   test("another internal host changes all on the internal host, whose name is in them where it is not the tunnel's", async () => {
     const { inside } = await on("gate", "shop");
     expect(inside.sort()).toEqual([
+      "nas-on.shop-finish",
       "nas-on.shop-prepare",
       "nas-on.shop-start",
       "shop-facts-script",

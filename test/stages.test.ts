@@ -121,6 +121,15 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["stale\tline\ta\tone", "created\ta", "line\ta\tone", "line\ta\ttwo"]);
   });
 
+  test("restarts once what a killed run was to restart, and not in each run after that", () => {
+    keep("one", { then: "must_run x.service; kill -s KILL $$" });
+    expect(recordOf("a")).toContain("restart\tx.service");
+    const then = 'must_run x.service; say "restart: $RESTART"';
+    expect(keep("one", { then }).stderr).toContain("restart: yes\n");
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\tone"]);
+    expect(keep("one", { then }).stderr).toContain("restart: \n");
+  });
+
   test("keeps what was stale before an apply that fails, which takes back only what it has added", () => {
     keep("one");
     keep("two");

@@ -32,7 +32,7 @@ export function parseCommand(text: string): Parsed {
   const script = whole.get(rest);
   if (script !== undefined) return { common: values, parts: [{ script, values: {} }] };
   const { functions, rest: loader } = functionsOf(rest);
-  const scripts = (values.PARTS ?? "").split(" ");
+  const scripts = (values.PARTS ?? "").split(" ").filter(Boolean);
   const common = withPrograms(values);
   const parts = scripts.map((part, index) => ({
     script: part,

@@ -14,7 +14,7 @@
 # and, where a stage of a tunnel needs them:
 #   STALE     keep: an apply leaves what is on record and no longer wanted, for another script to sweep (keep_stale)
 #   SETTLES   the records that an apply sweeps after its own: what is stale there
-#   TOKENS    what the scripts of those records have printed; only so that this one runs again
+#   TOKENS    a hash of what the scripts of those records have printed; only so that this one runs again
 #   RECORDS   the records that a removal undoes, in this order; RESOURCE by default
 #
 # A removal reads nothing of what the parts were given, since its header may be as old as the thing: it undoes what is on

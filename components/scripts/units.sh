@@ -5,6 +5,7 @@ UNIT_DIR=/etc/systemd/system
 # must_run UNIT — before its files are written: on record until it runs with what was written, so that a run that is
 # killed in between is made up for by the next. Sets RESTART where an earlier one was.
 must_run() {
+  passing restart "$1"
   RESTART=
   if recorded restart "$1"; then RESTART=yes; else write_record "${RECORDED}restart$TAB$1$NL"; fi
 }

@@ -163,7 +163,8 @@ const aLifeOfItsOwn = `
 function groupsOf(scripts: RemoteScript[]): RemoteScript[][] {
   const groups: Record<string, RemoteScript[]> = {};
   for (const script of scripts) {
-    if (/-facts-script$/.test(script.name)) continue; // it only looks
+    // One only looks, and the other has nothing of its own.
+    if (/-facts-script$|-finish$/.test(script.name)) continue;
     (groups[script.name.replace(/-(change|confirm)$/, "")] ??= []).push(script);
   }
   return Object.values(groups);

@@ -133,8 +133,8 @@ describe("one tunnel from the first up to destroy", () => {
     const pid = await tunnelPid();
     await stack.setConfig(settings({ watchdogIntervalSec: 20 }));
     const { changes } = await stack.up();
-    // The change, and the check that follows.
-    expect(changes.update).toBe(2);
+    // The change, the check that follows, and what is left to sweep.
+    expect(changes.update).toBe(3);
     expect(changes.create ?? 0).toBe(0);
     expect((await nas.run("systemctl cat ssh-tunnel-nas-watchdog.timer")).stdout).toContain(
       "OnUnitActiveSec=20",

@@ -65,7 +65,7 @@ describe("a change to a tunnel", () => {
 
   afterAll(() => Lab.clear("stages"));
 
-  it("takes two visits to each host, and one more to the public host for its logins", async () => {
+  it("takes two visits to each host, and one more for its logins", async () => {
     const { deployment } = (await stack.export()) as unknown as {
       deployment: { resources: { urn: string }[] };
     };
@@ -74,6 +74,7 @@ describe("a change to a tunnel", () => {
       .filter(([, , type]) => type!.includes("ReverseTunnel$"))
       .map(([, , , name]) => name);
     expect(ofTunnel.sort()).toEqual([
+      "nas-finish",
       "nas-on.gate-admit",
       "nas-on.gate-login-keys",
       "nas-on.gate-settle",
@@ -95,18 +96,20 @@ describe("a change to a tunnel", () => {
       resourcePreEvent?.metadata.op === "update" ? [resourcePreEvent.metadata] : [],
     );
     expect(updates.map(({ urn }) => urn.split("::").pop()).sort()).toEqual([
+      "nas-finish",
       "nas-on.gate-admit",
       "nas-on.gate-settle",
       "nas-start",
     ]);
+    const hashes = /^(FINGERPRINT|TOKENS)=.*/;
     for (const { old, new: planned } of updates) {
       const [was, is] = [old, planned].map((state) => (state!.inputs as { stdin: string }).stdin.split("\n"));
       const changed = is!.filter((line) => !was!.includes(line));
       expect(changed.length).toBeGreaterThan(0);
-      expect(changed.filter((line) => !/2230|^FINGERPRINT='[0-9a-f]{16}'$/.test(line))).toEqual([]);
+      expect(changed.filter((line) => !/2230|^(FINGERPRINT|TOKENS)='[0-9a-f]{16}'$/.test(line))).toEqual([]);
       // Everything else is at its place, too.
-      expect(is!.map((line) => line.replaceAll("2230", "2222").replace(/^FINGERPRINT=.*/, ""))).toEqual(
-        was!.map((line) => line.replace(/^FINGERPRINT=.*/, "")),
+      expect(is!.map((line) => line.replaceAll("2230", "2222").replace(hashes, ""))).toEqual(
+        was!.map((line) => line.replace(hashes, "")),
       );
     }
     await configure();
@@ -198,9 +201,15 @@ describe("a change to a tunnel", () => {
     await configure({ logins: again, gate: broken });
     await failedUp(stack);
     await expect.poll(() => banner(), { timeout: 20_000 }).toBe("through");
+    // The tunnel is proven, and the public host is not told of the new login.
     await configure({ logins: again });
+    await gate.run("mkdir /root/.ssh/ssh-reverse-tunnel/again.conf");
+    await failedUp(stack);
+    expect(await banner()).toBe("through");
+    await gate.run("rmdir /root/.ssh/ssh-reverse-tunnel/again.conf");
     await stack.up();
     expect(await banner(gate, "again")).toBe("through");
+    expect((await nas.run("cat ~/.ssh/authorized_keys")).stdout).not.toContain("root.nas");
     expect((await gate.run("ls /root/.ssh/ssh-reverse-tunnel")).stdout).not.toContain("nas.");
     await configure();
     await stack.up();
