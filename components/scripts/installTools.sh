@@ -33,7 +33,8 @@ refuse_other_keepers() {
     fail "somebody else than root could change the tools in $TOOLS_FOLDER, by the folder $rk_other; choose another toolsDirectory, or make that folder root's alone"
 }
 
-# shellcheck disable=SC1090,SC1091  # what it reads is checked as parts of each script
+read_tools() { cat -- "$tools/lib/library.sh" "$tools/parts/hostTools.sh"; }
+
 install_tools() {
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   # The stack's last record here may have taken them away, with the folder that named them.
@@ -41,10 +42,14 @@ install_tools() {
   need_cmd sha256sum coreutils
   refuse_other_keepers
   UNPACKED=
-  is_whole "$TOOLS_FOLDER/$HASH" || unpack
-  tools=${UNPACKED:-$TOOLS_FOLDER/$HASH}
-  . "$tools/lib/library.sh"
-  . "$tools/parts/hostTools.sh"
+  tools=$TOOLS_FOLDER/$HASH
+  # In one go: another removal may just take them away.
+  it_text=$(is_whole "$tools" && read_tools 2>/dev/null) || {
+    unpack
+    tools=$UNPACKED
+    it_text=$(read_tools)
+  }
+  eval "$it_text"
   apply_parts() { apply; }
   main "$@"
 }

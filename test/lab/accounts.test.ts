@@ -36,7 +36,7 @@ describe("an account of a login", () => {
         LINE: "restrict ssh-ed25519 AAAAours ssh-reverse-tunnel:p-s/a",
         MARKER: "ssh-reverse-tunnel:p-s/a",
         FILE: "",
-        KEEP: "no",
+        PERMITS: "",
       },
     ],
   } as const satisfies Record<string, [string, Record<string, string>]>;

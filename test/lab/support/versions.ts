@@ -64,7 +64,7 @@ export const key: Trial = {
     LINE: `restrict,permitopen="127.0.0.1:${version}" ssh-ed25519 AAAAours ssh-reverse-tunnel:owner/key`,
     MARKER: "ssh-reverse-tunnel:owner/key",
     FILE: "",
-    KEEP: "no",
+    PERMITS: "",
   }),
   look: `file=~alice/.ssh/authorized_keys
     sed -n 's/.*permitopen="127.0.0.1:\\([0-9]*\\)".*/\\1/p' "$file"; grep -c ours "$file" | grep -vx 1
