@@ -4,21 +4,25 @@ import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 
 /** The program: settings → components → outputs. */
 export default function program() {
-  const { publicHosts, internalHosts, revision } = loadConfig();
+  const { revision, ...settings } = loadConfig();
   // Tells this stack from one of the same name in another state.
   const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
-  const common = { revision, stackId, trialSec: trialSecFor({ ...publicHosts, ...internalHosts }) };
+  const common = {
+    revision,
+    stackId,
+    trialSec: trialSecFor({ ...settings.publicHosts, ...settings.internalHosts }),
+  };
 
-  const publicHostOf = mapValues(
-    publicHosts,
-    (settings, name) => new PublicHost(name, { ...settings, ...common }),
+  const publicHosts = mapValues(
+    settings.publicHosts,
+    (host, name) => new PublicHost(name, { ...host, ...common }),
   );
 
   const tunnels = mapValues(
-    internalHosts,
-    ({ connection, throughTunnel, toolsDirectory, publicHost, ...settings }, name) => {
+    settings.internalHosts,
+    ({ connection, throughTunnel, toolsDirectory, publicHost, ...tunnel }, name) => {
       const internalHost = new InternalHost(name, { connection, throughTunnel, toolsDirectory, ...common });
-      return new ReverseTunnel(name, { ...settings, internalHost, publicHost: publicHostOf[publicHost]! });
+      return new ReverseTunnel(name, { ...tunnel, internalHost, publicHost: publicHosts[publicHost]! });
     },
   );
 

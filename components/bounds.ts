@@ -1,5 +1,5 @@
 import type { Forward } from "./forward.ts";
-import { bindAddress, probeAddress, hostPort } from "./forward.ts";
+import { bindAddress, defaultPortRange, hostPort, probeAddress } from "./forward.ts";
 import { inputError } from "./inputError.ts";
 
 /**
@@ -18,7 +18,7 @@ export interface Bounds {
 export function boundsMistake(
   forward: Forward,
   bounds: Bounds,
-  portRange = { first: 20000, last: 29999 },
+  portRange = defaultPortRange,
 ): string | undefined {
   const { remotePort } = forward;
   const [first, last] = remotePort === "auto" ? [portRange.first, portRange.last] : [remotePort, remotePort];

@@ -24,6 +24,15 @@ export interface Forward {
   protocol: "ssh" | "tcp";
 }
 
+/** The range of the ports for `auto`. */
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+/** Unless the settings of the public host name a different one. */
+export const defaultPortRange: PortRange = { first: 20000, last: 29999 };
+
 /** What may be left out of a {@link Forward}. */
 export interface ForwardArgs {
   /** @see Forward.remotePort */

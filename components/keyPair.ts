@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { validateOutput } from "./validateOutput.ts";
+import { printedLine, validateOutput } from "./validateOutput.ts";
 import { assertValidInput } from "./assertValidInput.ts";
 import type { Host } from "./host.ts";
 import type { Part } from "./remoteScript.ts";
@@ -40,9 +40,8 @@ export function publicKeyFrom(
   { account, file }: Pick<KeyPairArgs, "account" | "file">,
 ): pulumi.Output<string> {
   const start = `key ${account}/${file} `;
-  // The admin's login shell may greet with anything, before all that we print.
   return stdout.apply((text) => {
-    const line = text.split("\n").findLast((each) => each.startsWith(start)) ?? text.split("\n").at(-1) ?? "";
+    const line = printedLine(text, start);
     const key = line.slice(start.length);
     validateOutput(host.name, line, line.startsWith(start) && publicKey.test(key), "its public key");
     return key;

@@ -5,7 +5,7 @@ import { assertValidBounds } from "./bounds.ts";
 import type { Host } from "./host.ts";
 import { HostFacts } from "./hostFacts.ts";
 import { HostTools } from "./hostTools.ts";
-import type { PortRange } from "./remotePorts.ts";
+import type { PortRange } from "./forward.ts";
 import type { SshServerArgs } from "./sshServer.ts";
 import { assertValid } from "./render/checks.ts";
 import { SshServer } from "./sshServer.ts";

@@ -14,7 +14,7 @@ import { assertValid } from "./render/checks.ts";
  * well, which Pulumi by itself does not pass on.
  */
 export abstract class RemoteComponent extends pulumi.ComponentResource {
-  /** Another text whenever the script or what it was given is another; for what must act again then. */
+  /** @see fingerprintOfScript */
   public fingerprint!: pulumi.Output<string>;
   private readonly dependsOn: pulumi.Input<pulumi.Resource>[];
 
@@ -25,10 +25,7 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
 
   /** Runs the component's script. */
   protected run(name: string, args: RemoteScriptArgs, after: pulumi.Resource[] = []): command.remote.Command {
-    const script = remoteScript(name, args, {
-      parent: this,
-      dependsOn: [...(args.host.after ?? []), ...this.dependsOn, ...after],
-    });
+    const script = remoteScript(name, args, { parent: this, after: [...this.dependsOn, ...after] });
     this.fingerprint = fingerprintOfScript(script);
     return script;
   }

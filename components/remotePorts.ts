@@ -1,20 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { validateOutput } from "./validateOutput.ts";
+import { printedLine, validateOutput } from "./validateOutput.ts";
 import { assertValidInput } from "./assertValidInput.ts";
-import type { Forward } from "./forward.ts";
-import { forwardWord } from "./forward.ts";
+import type { Forward, PortRange } from "./forward.ts";
+import { defaultPortRange, forwardWord } from "./forward.ts";
 import type { Host } from "./host.ts";
 import { knownOr } from "./knownOr.ts";
 import { inputError } from "./inputError.ts";
 import type { Part } from "./remoteScript.ts";
 import { assertValid } from "./render/checks.ts";
-
-/** The range of the ports for `auto`. */
-export interface PortRange {
-  first: number;
-  last: number;
-}
 
 /** Arguments of {@link remotePorts}. */
 export interface RemotePortsArgs {
@@ -55,10 +49,7 @@ export function remotePorts(args: RemotePortsArgs): Part {
 }
 
 /** The range, 20000 to 29999 by default. Throws a sentence that begins with the host where it is none. */
-export function resolveRange(
-  host: string,
-  { first, last }: PortRange = { first: 20000, last: 29999 },
-): PortRange {
+export function resolveRange(host: string, { first, last }: PortRange = defaultPortRange): PortRange {
   [first, last].forEach((port) => assertValid("number", port));
   if (Number(first) > Number(last)) {
     throw inputError(`the portRange of ${host} must not end at ${last}, before its first port ${first}`);
@@ -104,9 +95,7 @@ export function portsFrom(
     if (remotePort !== "auto") return pulumi.output(remotePort);
     const start = `port ${name} `;
     const port = stdout.apply((text) => {
-      // The admin's login shell may greet with anything, before all that we print.
-      const line =
-        text.split("\n").findLast((each) => each.startsWith(start)) ?? text.split("\n").at(-1) ?? "";
+      const line = printedLine(text, start);
       const number = Number(line.slice(start.length));
       const fits =
         line === `${start}${number}` && Number.isInteger(number) && number >= first && number <= last;

@@ -4,8 +4,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { hostLabel } from "./host.ts";
-import { knownOr } from "./knownOr.ts";
 import type { Host } from "./host.ts";
+import { knownOr } from "./knownOr.ts";
 import { rootShells } from "./rootShell.ts";
 import { shellQuote } from "./shell.ts";
 
@@ -77,11 +77,13 @@ export interface Kept {
  * - `environment` is never used: it needs the server's AcceptEnv.
  *
  * Standard output is the script's result; messages are on standard error and show while `pulumi up` runs.
+ *
+ * @param after what it waits for, besides all that every script on its host waits for
  */
 export function remoteScript(
   name: string,
   args: RemoteScriptArgs,
-  opts: pulumi.CustomResourceOptions,
+  { parent, after = [] }: { parent?: pulumi.Resource; after?: pulumi.Input<pulumi.Resource>[] } = {},
 ): command.remote.Command {
   const { host } = args;
   const values: Values = {
@@ -127,7 +129,11 @@ export function remoteScript(
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
-    { hooks: hooksOf(name, args), ...opts },
+    {
+      hooks: hooksOf(name, args),
+      dependsOn: [...(host.after ?? []), ...after],
+      ...(parent ? { parent } : {}),
+    },
   );
 }
 

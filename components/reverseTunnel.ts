@@ -367,10 +367,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   private stage(name: string, args: RemoteScriptArgs, after: pulumi.Resource[] = []): Stage {
-    const command = remoteScript(name, args, {
-      parent: this,
-      dependsOn: [...(args.host.after ?? []), ...after],
-    });
+    const command = remoteScript(name, args, { parent: this, after });
     return { command, kept: keptBy(args.record ?? name, command.stdout) };
   }
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isListener, parseTarget, sourcesMistake } from "./forward.ts";
+import { defaultPortRange, isListener, parseTarget, sourcesMistake } from "./forward.ts";
 import { defaultToolsDirectory } from "./host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
@@ -167,9 +167,7 @@ export const publicHostSchema = settings({
     .describe(
       "An upper limit on what this stack's tunnels may open to test themselves, as in PermitOpen. It must include their own ports.",
     ),
-  portRange: range
-    .prefault({ first: 20000, last: 29999 })
-    .describe("The ports that `remotePort: auto` chooses from."),
+  portRange: range.prefault(defaultPortRange).describe("The ports that `remotePort: auto` chooses from."),
   installPackages: z
     .boolean(must("true or false"))
     .default(true)

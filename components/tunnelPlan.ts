@@ -1,7 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { tunnelAccount } from "./account.ts";
 import { boundsMistake } from "./bounds.ts";
-import type { Forward, ForwardArgs } from "./forward.ts";
+import type { Forward, ForwardArgs, PortRange } from "./forward.ts";
 import { resolveForward } from "./forward.ts";
 import { inputError } from "./inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
@@ -10,7 +10,6 @@ import { resolveKeepAlive } from "./keepAlive.ts";
 import type { Names } from "./names.ts";
 import { namesOf } from "./names.ts";
 import type { PublicHost } from "./publicHost.ts";
-import type { PortRange } from "./remotePorts.ts";
 import { resolveRange } from "./remotePorts.ts";
 import { namePatterns } from "./render/checks.ts";
 

@@ -16,3 +16,12 @@ export function validateOutput(host: string, line: string, fits: boolean, what: 
   }
   return line;
 }
+
+/**
+ * The last line of what a script printed that begins so; where there is none, the last of all, which is then refused. Before
+ * what we print may be what the admin's login shell greets with.
+ */
+export function printedLine(text: string, start: string): string {
+  const lines = text.split("\n");
+  return lines.findLast((line) => line.startsWith(start)) ?? lines.at(-1) ?? "";
+}

@@ -72,7 +72,7 @@ function report({ endpoints, logins, units }: Outputs): void {
   }
 }
 
-/** The proof: the first login of the login back, typed on the public host. */
+/** The proof: the first login back, typed on the public host. */
 async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
   const [login] = Object.values(logins).flat();
   if (!login) throw new Error("the dev stack has no login back to log in by");

@@ -64,8 +64,7 @@ add_stale_permits() {
     [ -n "$op_permit" ] || continue
     case ,$op_options, in *",$op_permit,"*) ;; *) op_options=$op_options,$op_permit ;; esac
   done 4<<EOF
-$(printf '%s' "$RECORDED" | START="permit$TAB$1$TAB$MARKER$TAB" awk '
-  index($0, ENVIRON["START"]) == 1 { print substr($0, length(ENVIRON["START"]) + 1) }')
+$(recorded_under "$RECORDED" permit "$1$TAB$MARKER")
 EOF
 }
 

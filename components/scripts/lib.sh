@@ -277,6 +277,7 @@ after_apply() {
     # What has been proven stays, also where something stale cannot be removed.
     [ "$BEFORE" = "$NL" ] || BEFORE=
     sweep
+    BEFORE= # the other records are not of this apply
     settle
   fi
 }

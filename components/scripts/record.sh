@@ -201,10 +201,16 @@ recall() {
   RECALLED=
   case $RECORDED$OTHERS in
     *"$NL$1$TAB$2$TAB"*)
-      RECALLED=$(printf '%s' "$RECORDED$OTHERS" | START=$1$TAB$2$TAB awk '
-        !found && index($0, ENVIRON["START"]) == 1 { found = 1; print substr($0, length(ENVIRON["START"]) + 1) }')
+      RECALLED=$(recorded_under "$RECORDED$OTHERS" "$1" "$2")
+      RECALLED=${RECALLED%%"$NL"*}
       ;;
   esac
+}
+
+# recorded_under ENTRIES KIND KEY — what is behind that key in each entry of that kind.
+recorded_under() {
+  printf '%s' "$1" | START=$2$TAB$3$TAB awk '
+    index($0, ENVIRON["START"]) == 1 { print substr($0, length(ENVIRON["START"]) + 1) }'
 }
 
 # own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
@@ -311,12 +317,9 @@ EOF
 # print_token — new each time, for a script that must then run.
 print_token() { printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"; }
 
-# settle — sweeps what is stale in the records that SETTLES names.
+# settle — sweeps what is stale in the records that SETTLES names; at the very end, since ours is the last of them then.
 settle() {
-  st_own=$RESOURCE
-  st_before=$BEFORE
   for st_record in $SETTLES; do
-    BEFORE= # that of another record
     use_record "$st_record"
     case $RECORDED in *"${NL}stale$TAB"*) ;; *) continue ;; esac
     MARKED=$NL
@@ -328,8 +331,6 @@ $RECORDED
 EOF
     sweep
   done
-  [ "$RESOURCE" = "$st_own" ] || use_record "$st_own"
-  BEFORE=$st_before
 }
 
 undo_stale() { :; }

@@ -5,7 +5,7 @@
 #   ACCOUNTS        pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP           their group
 #   ADMIN           the account of the admin connection
-#   EVICT_STALE      path of the program that tunnel keys may run, EVICT_STALE_TEXT its text
+#   EVICT_STALE     path of the program that tunnel keys may run, EVICT_STALE_TEXT its text
 INCLUDE="Include $DROP_IN_FILE"
 
 apply() {

@@ -53,7 +53,7 @@ describe("the tools of our scripts on a host", () => {
         const host = { ...labHost(lab, gate), ...changes };
         const tools = new HostTools("tools", { host });
         const parts = [healthCheck({ host, tunnel: name, forwards: [], intervalSec })];
-        remoteScript("check", { host, what: `the check of ${name}`, parts }, { dependsOn: [tools] });
+        remoteScript("check", { host, what: `the check of ${name}`, parts }, { after: [tools] });
         return Promise.resolve();
       },
       directory: `${lab.directory}/stacks/${name}`,

@@ -34,7 +34,7 @@ describe("a change to a tunnel", () => {
   ) => {
     const plain = tunnelSettings(lab, gate, nas, {
       forwards: { ssh },
-      logins: logins,
+      logins,
       ...changes,
       nas: { publicHost: "gate", timeoutSec: 5, ...changes.nas },
     });

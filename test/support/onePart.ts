@@ -10,9 +10,5 @@ export function onePart(
   part: Part,
   more: Partial<RemoteScriptArgs> = {},
 ): command.remote.Command {
-  return remoteScript(
-    name,
-    { host, what: `the part ${part.script}`, parts: [part], ...more },
-    { dependsOn: host.after ?? [] },
-  );
+  return remoteScript(name, { host, what: `the part ${part.script}`, parts: [part], ...more });
 }

@@ -18,7 +18,7 @@ export interface Keyword {
 
 const fixed = (why: string, bad: string): Keyword => ({ what: "fixed", why, bad });
 const forTunnels = (why: string, bad: string): Keyword => ({ what: "fixed for tunnels", why, bad });
-const forReturnPaths = (why: string, bad: string): Keyword => ({ what: "fixed for logins back", why, bad });
+const forLogins = (why: string, bad: string): Keyword => ({ what: "fixed for logins back", why, bad });
 const left = (why: string, bad?: string): Keyword => ({ what: "left", why, bad });
 const harmless = (why: string, bad?: string): Keyword => ({ what: "harmless", why, bad });
 const block = (why: string): Keyword => ({ what: "block", why });
@@ -70,14 +70,14 @@ export const keywords: Record<string, Keyword> = {
   HostName: fixed(ours, "192.0.2.1"),
   Port: fixed(ours, "9"),
   User: fixed(ours, "nobody"),
-  AddressFamily: forReturnPaths("a tunnel's is the administrator's: how this host gets out", "inet6"),
+  AddressFamily: forLogins("a tunnel's is the administrator's: how this host gets out", "inet6"),
   BindAddress: left("how this host gets out; any address of its own reaches its own ports, too"),
   BindInterface: left("how this host gets out; any address of its own reaches its own ports, too"),
-  ProxyCommand: forReturnPaths(
+  ProxyCommand: forLogins(
     "a tunnel's is the administrator's: it may be the only way out of that network, and the host key is checked behind it",
     "exec false",
   ),
-  ProxyJump: forReturnPaths("as ProxyCommand, which shuts it out", "elsewhere.example.org"),
+  ProxyJump: forLogins("as ProxyCommand, which shuts it out", "elsewhere.example.org"),
   ProxyUseFdpass: harmless("about ProxyCommand", "yes"),
 
   // Who we are.
@@ -134,7 +134,7 @@ export const keywords: Record<string, Keyword> = {
   LocalForward: harmless("adds up: ClearAllForwardings", "127.0.0.1:22 127.0.0.1:23"),
   DynamicForward: harmless("adds up: ClearAllForwardings", "127.0.0.1:22"),
   RemoteForward: harmless("adds up: ClearAllForwardings", "127.0.0.1:22 127.0.0.1:23"),
-  ClearAllForwardings: forReturnPaths(
+  ClearAllForwardings: forLogins(
     "the tunnel's program sets it on its command line, and asks for its forwards over the control socket",
     "no",
   ),
