@@ -1,5 +1,5 @@
 import * as random from "@pulumi/random";
-import { loadConfig, mapValues } from "./components/config.ts";
+import { loadConfig, mapValues } from "./components/settings/load.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 
 /** The program: settings → components → outputs. */

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Host } from "./host.ts";
-import { HostFacts } from "./hostFacts.ts";
-import { HostTools } from "./hostTools.ts";
+import type { Host } from "./remote/host.ts";
+import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
+import { HostTools } from "./parts/hostTools/hostTools.ts";
 import { assertValid } from "./render/checks.ts";
 
 /** Arguments of {@link InternalHost}. */

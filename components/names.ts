@@ -1,4 +1,4 @@
-import type { Host } from "./host.ts";
+import type { Host } from "./remote/host.ts";
 
 /** Names of everything that a tunnel is for Pulumi, and of its records on the hosts. */
 export interface Names {

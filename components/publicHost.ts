@@ -1,14 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
-import { assertValidInput } from "./assertValidInput.ts";
-import type { Bounds } from "./bounds.ts";
-import { assertValidBounds } from "./bounds.ts";
-import type { Host } from "./host.ts";
-import { HostFacts } from "./hostFacts.ts";
-import { HostTools } from "./hostTools.ts";
-import type { PortRange } from "./forward.ts";
-import type { SshServerArgs } from "./sshServer.ts";
+import { assertValidInput } from "./settings/assertValidInput.ts";
+import type { Bounds } from "./settings/bounds.ts";
+import { assertValidBounds } from "./settings/bounds.ts";
+import type { Host } from "./remote/host.ts";
+import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
+import { HostTools } from "./parts/hostTools/hostTools.ts";
+import type { PortRange } from "./settings/forward.ts";
+import type { SshServerArgs } from "./parts/sshServer/sshServer.ts";
 import { assertValid } from "./render/checks.ts";
-import { SshServer } from "./sshServer.ts";
+import { SshServer } from "./parts/sshServer/sshServer.ts";
 
 /** Arguments of {@link PublicHost}. */
 export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {

@@ -1,31 +1,38 @@
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { account } from "./account.ts";
-import { authorizedKey } from "./authorizedKey.ts";
-import { clientConfig } from "./clientConfig.ts";
-import { FirewallPorts } from "./firewallPorts.ts";
-import type { Forward } from "./forward.ts";
-import { bindAddress, probeAddress, forwardWord, hostPort, isOpen, listensEverywhere } from "./forward.ts";
-import { healthCheck, healthTimer } from "./healthCheck.ts";
-import type { Host } from "./host.ts";
-import { takenBack } from "./host.ts";
-import type { KeepAlive } from "./keepAlive.ts";
-import { keyPair, publicKeyFrom } from "./keyPair.ts";
-import { knownHost } from "./knownHost.ts";
-import { fingerprintOf } from "./fingerprint.ts";
-import { fingerprintOfScript, trialValues } from "./remoteComponent.ts";
-import { portInVisit, portsFrom, randomStarts, remotePorts } from "./remotePorts.ts";
-import type { Kept, RemoteScriptArgs } from "./remoteScript.ts";
-import { keptBy, remoteScript } from "./remoteScript.ts";
+import { account } from "./parts/account/account.ts";
+import { authorizedKey } from "./parts/authorizedKey/authorizedKey.ts";
+import { clientConfig } from "./parts/clientConfig/clientConfig.ts";
+import { FirewallPorts } from "./parts/firewallPorts/firewallPorts.ts";
+import type { Forward } from "./settings/forward.ts";
+import {
+  bindAddress,
+  probeAddress,
+  forwardWord,
+  hostPort,
+  isOpen,
+  listensEverywhere,
+} from "./settings/forward.ts";
+import { healthCheck, healthTimer } from "./parts/healthCheck/healthCheck.ts";
+import type { Host } from "./remote/host.ts";
+import { takenBack } from "./remote/host.ts";
+import type { KeepAlive } from "./settings/keepAlive.ts";
+import { keyPair, publicKeyFrom } from "./parts/keyPair/keyPair.ts";
+import { knownHost } from "./parts/knownHost/knownHost.ts";
+import { fingerprintOf } from "./remote/fingerprint.ts";
+import { fingerprintOfScript, trialValues } from "./remote/remoteComponent.ts";
+import { portInVisit, portsFrom, randomStarts, remotePorts } from "./parts/remotePorts/remotePorts.ts";
+import type { Kept, RemoteScriptArgs } from "./remote/remoteScript.ts";
+import { keptBy, remoteScript } from "./remote/remoteScript.ts";
 import { loginKeyOptions, tunnelKeyOptions, tunnelKeyPermits } from "./render/authorizedKeyLine.ts";
 import { tunnelGroup, tunnelKeysFile } from "./render/sshdDropIn.ts";
-import { selinuxPorts } from "./selinuxPorts.ts";
-import type { ClientSide } from "./sshLogin.ts";
-import { clientOptionsOf } from "./sshLogin.ts";
-import { tunnelCheck } from "./tunnelCheck.ts";
+import { selinuxPorts } from "./parts/selinuxPorts/selinuxPorts.ts";
+import type { ClientSide } from "./parts/clientConfig/clientOptions.ts";
+import { clientOptionsOf } from "./parts/clientConfig/clientOptions.ts";
+import { tunnelCheck } from "./parts/tunnelCheck/tunnelCheck.ts";
 import type { Login, ReverseTunnelArgs, TunnelPlan } from "./tunnelPlan.ts";
 import { planTunnel } from "./tunnelPlan.ts";
-import { defaultTimeoutSec, tunnelService, tunnelUnits } from "./tunnelService.ts";
+import { defaultTimeoutSec, tunnelService, tunnelUnits } from "./parts/tunnelService/tunnelService.ts";
 
 /** How to reach something through a tunnel. */
 export interface Endpoint {

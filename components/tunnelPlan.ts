@@ -1,16 +1,16 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { tunnelAccount } from "./account.ts";
-import { boundsMistake } from "./bounds.ts";
-import type { Forward, ForwardArgs, PortRange } from "./forward.ts";
-import { resolveForward } from "./forward.ts";
-import { inputError } from "./inputError.ts";
+import { tunnelAccount } from "./parts/account/account.ts";
+import { boundsMistake } from "./settings/bounds.ts";
+import type { Forward, ForwardArgs, PortRange } from "./settings/forward.ts";
+import { resolveForward } from "./settings/forward.ts";
+import { inputError } from "./settings/inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
-import type { KeepAlive, KeepAliveArgs } from "./keepAlive.ts";
-import { resolveKeepAlive } from "./keepAlive.ts";
+import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
+import { resolveKeepAlive } from "./settings/keepAlive.ts";
 import type { Names } from "./names.ts";
 import { namesOf } from "./names.ts";
 import type { PublicHost } from "./publicHost.ts";
-import { resolveRange } from "./remotePorts.ts";
+import { resolveRange } from "./parts/remotePorts/remotePorts.ts";
 import { namePatterns } from "./render/checks.ts";
 
 /** A password-less login from the public host back to the internal host. */

@@ -2,7 +2,7 @@
  * `make demo`: boots two hosts, runs the program on them as the stack dev, and logs in to the one behind the tunnel.
  * Run again, it uses what is there and shows that nothing changes.
  */
-import { printable } from "../components/printable.ts";
+import { printable } from "../components/remote/printable.ts";
 import { findEngine } from "./engine.ts";
 import { Lab } from "./lab.ts";
 import { DEV_STACK, openProgram } from "./program.ts";

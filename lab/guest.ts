@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { shellQuote } from "../components/shell.ts";
+import { shellQuote } from "../components/remote/shellQuote.ts";
 import { processesIn } from "./cgroup.ts";
 import type { RunOptions } from "./enter.ts";
 import { exec, until } from "./exec.ts";

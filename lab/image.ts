@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { access, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { shellQuote } from "../components/shell.ts";
+import { shellQuote } from "../components/remote/shellQuote.ts";
 import { aptOptions, aptSources } from "./apt.ts";
 import { exec } from "./exec.ts";
 import { claimedLabs } from "./folder.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Host as RemoteHost } from "../components/index.ts";
-import { HostTools } from "../components/hostTools.ts";
+import { HostTools } from "../components/parts/hostTools/hostTools.ts";
 import program from "../index.ts";
 import type { Host } from "./host.ts";
 import type { Lab } from "./lab.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
-import { shellQuote } from "../components/shell.ts";
+import { shellQuote } from "../components/remote/shellQuote.ts";
 import { until } from "./exec.ts";
 
 interface Answer {

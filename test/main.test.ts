@@ -36,7 +36,7 @@ describe("what Pulumi runs", () => {
     write("package.json", '{ "type": "module" }');
     // Both say where they are from.
     write("index.ts", "export default (): string => import.meta.url.split('/').slice(-2).join('/');\n");
-    write("components/scripts/installed/status.sh", "");
+    write("components/shell/programs/status.sh", "");
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -52,7 +52,7 @@ describe("what Pulumi runs", () => {
     expect(run()).toBe(compiled);
   });
 
-  test.each(["index.ts", "components/scripts/installed/status.sh"])(
+  test.each(["index.ts", "components/shell/programs/status.sh"])(
     "is the source again where %s has changed since, whatever its time",
     (path) => {
       const before = readFileSync(join(folder, path), "utf8");

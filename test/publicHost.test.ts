@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { PublicHost } from "../components/index.ts";
-import { keyPair } from "../components/keyPair.ts";
-import { rootShells } from "../components/rootShell.ts";
+import { keyPair } from "../components/parts/keyPair/keyPair.ts";
+import { rootShells } from "../components/remote/rootShell.ts";
 import { gate, gateKeys } from "./support/hosts.ts";
 import { record } from "../tools/mocks.ts";
 import { onePart } from "./support/onePart.ts";

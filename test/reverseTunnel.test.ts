@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ReverseTunnelArgs } from "../components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
-import { fingerprintOf } from "../components/fingerprint.ts";
+import { fingerprintOf } from "../components/remote/fingerprint.ts";
 import { bothEnds, gate, gateKeys, nas, nasKeys } from "./support/hosts.ts";
 import type { Answers, Recording } from "../tools/mocks.ts";
 import { publicKeyOf, record } from "../tools/mocks.ts";

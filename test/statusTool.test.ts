@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { parseConfig } from "../components/config.ts";
+import { parseConfig } from "../components/settings/load.ts";
 import { sshCommand } from "../tools/sshCommand.ts";
 import { exitStatusOf, hostsOf, statusOf, tableOf } from "../tools/status.ts";
 import { gate, hostKey } from "./support/hosts.ts";

@@ -5,35 +5,41 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  installedProgram,
+  partNames,
+  programNames,
+  readProgram,
   readScript,
-  scriptLibrary,
-  scriptNames,
-  scriptText,
-} from "../components/remoteScript.ts";
+  loaderText,
+} from "../components/remote/scriptFiles.ts";
+import { scriptText } from "../components/remote/scriptText.ts";
 
 const [folder] = process.argv.slice(2);
 if (!folder) {
   throw new Error("usage: tsx tools/assembleScripts.ts FOLDER");
 }
-const scripts = scriptNames().filter((script) => !(scriptLibrary as readonly string[]).includes(script));
-
-for (const script of scripts) {
-  const names = new Set(
-    [...readScript(script).matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""),
-  );
+/** A value for each variable that a script reads, and for those that are always there. */
+function valuesFor(script: string): Record<string, string> {
+  const names = new Set([...script.matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""));
   names.delete("PATH"); // the shell's own
-  const header = Object.fromEntries(
+  return Object.fromEntries(
     ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", ...names].map((name) => [name, "x"]),
-  );
-  writeFileSync(
-    join(folder, `${script}.sh`),
-    `# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n${scriptText(header, [{ script, values: {} }], readScript)}`,
   );
 }
 
+function write(name: string, text: string): void {
+  const directives = "# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n";
+  writeFileSync(join(folder!, `${name}.sh`), directives + text);
+}
+
+for (const script of partNames) {
+  write(script, scriptText(valuesFor(readScript(script)), [{ script, values: {} }], readScript));
+}
+const loader = loaderText();
+const header = Object.keys(valuesFor(loader)).map((name) => `${name}=x\n`);
+write("loader", header.join("") + loader);
+
 // A part of a program is in each that needs it.
-for (const name of scriptNames("installed")) {
-  const text = installedProgram(name);
-  if (text.startsWith("#!")) writeFileSync(join(folder, `installed-${name}.sh`), `${text}\n`);
+for (const name of programNames) {
+  const text = readProgram(name);
+  if (text.startsWith("#!")) writeFileSync(join(folder, `program-${name}.sh`), `${text}\n`);
 }

@@ -41,7 +41,7 @@ trap 'rm -rf "$assembled"' EXIT
 cp .shellcheckrc "$assembled"
 npx tsx tools/assembleScripts.ts "$assembled"
 # shellcheck disable=SC2046
-shellcheck "$assembled"/*.sh $(git ls-files '*.sh' .ci/run | grep -v '^components/scripts/')
+shellcheck "$assembled"/*.sh $(git ls-files '*.sh' .ci/run | grep -v '^components/')
 
 echo "actionlint"
 if command -v go >/dev/null 2>&1; then

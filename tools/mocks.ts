@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { parseCommand, textsOf } from "./scriptText.ts";
+import { parseCommand, textsOf } from "./parseCommand.ts";
 
 /** The project and the stack that every test runs in. */
 export const project = "ssh-reverse-tunnel";

@@ -3,14 +3,14 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { z } from "zod";
-import { settingsSchema } from "../components/settings.ts";
+import { settingsSchema } from "../components/settings/schema.ts";
 
 /** The page that is written. */
 export const settingsPage = fileURLToPath(new URL("../docs/settings.md", import.meta.url));
 
 const intro = `# Settings
 
-<!-- Written by tools/settingsReference.ts from components/settings.ts: change it there, then run \`make settings\`. -->
+<!-- Written by tools/settingsReference.ts from components/settings/schema.ts: change it there, then run \`make settings\`. -->
 
 Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the prefix \`ssh-reverse-tunnel:\`. See [the examples](../examples) for complete files. The settings are checked as a whole before anything runs: all mistakes are reported at once, each with its path, the value found and what is allowed. Unknown settings are mistakes, too.
 

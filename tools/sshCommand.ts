@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { hostPort } from "../components/forward.ts";
-import type { Host } from "../components/host.ts";
-import { shellQuote } from "../components/shell.ts";
+import { hostPort } from "../components/settings/forward.ts";
+import type { Host } from "../components/remote/host.ts";
+import { shellQuote } from "../components/remote/shellQuote.ts";
 
 /** A command line that a remote command is added to. */
 export interface SshCommand {

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { z } from "zod";
-import type { Config } from "../components/config.ts";
-import { parseConfig } from "../components/config.ts";
-import type { Host } from "../components/host.ts";
-import { printable } from "../components/printable.ts";
+import type { Config } from "../components/settings/load.ts";
+import { parseConfig } from "../components/settings/load.ts";
+import type { Host } from "../components/remote/host.ts";
+import { printable } from "../components/remote/printable.ts";
 import { sshCommand } from "./sshCommand.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { FirewallPorts } from "../components/firewallPorts.ts";
+import { FirewallPorts } from "../components/parts/firewallPorts/firewallPorts.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts";
 import { type Answers, record } from "./mocks.ts";
 

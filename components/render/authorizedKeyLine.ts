@@ -1,7 +1,7 @@
-import type { Forward } from "../forward.ts";
-import { bindAddress, probeAddress, hostPort } from "../forward.ts";
+import type { Forward } from "../settings/forward.ts";
+import { bindAddress, probeAddress, hostPort } from "../settings/forward.ts";
 import { assertValid, oneLine, oneWord } from "./checks.ts";
-import { inputError } from "../inputError.ts";
+import { inputError } from "../settings/inputError.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {

@@ -1,4 +1,4 @@
-import { inputError } from "../inputError.ts";
+import { inputError } from "../settings/inputError.ts";
 
 /** What names must look like, since accounts, units and files are called after them. */
 export const namePatterns = {

@@ -1,5 +1,5 @@
 import { assertValid, oneLine, oneWord } from "./checks.ts";
-import { inputError } from "../inputError.ts";
+import { inputError } from "../settings/inputError.ts";
 
 /** A `Host` entry of ssh_config(5): the patterns, and the options in their order. */
 export function renderHostEntry(patterns: string[], options: Record<string, string | number>): string {

@@ -1,5 +1,5 @@
 import { assertValid, oneLine } from "./checks.ts";
-import { inputError } from "../inputError.ts";
+import { inputError } from "../settings/inputError.ts";
 
 /** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
 function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
@@ -130,7 +130,7 @@ export function renderTunnelUnit(args: {
   );
 }
 
-/** A check that a timer starts. It begins as root, which keeps what others find: see scripts/installed/state.sh. */
+/** A check that a timer starts. It begins as root, which keeps what others find: see shell/programs/state.sh. */
 export function renderCheckUnit(args: {
   description: string;
   /** Its variables: `NAME=value`. */

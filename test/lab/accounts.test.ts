@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
-import { partText } from "../../tools/scriptText.ts";
+import { partText } from "../../tools/parseCommand.ts";
 
 const FOREIGN = "somebody else than root may have written the records of what was done here";
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { authorizedKey } from "../../components/authorizedKey.ts";
+import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
 import program from "../../index.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

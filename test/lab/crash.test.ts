@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { authorizedKey } from "../../components/authorizedKey.ts";
+import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools, openProgram } from "../../lab/program.ts";

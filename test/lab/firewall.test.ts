@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { OpenPort } from "../../components/firewallPorts.ts";
-import { FirewallPorts } from "../../components/firewallPorts.ts";
+import type { OpenPort } from "../../components/parts/firewallPorts/firewallPorts.ts";
+import { FirewallPorts } from "../../components/parts/firewallPorts/firewallPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools, openProgram } from "../../lab/program.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { healthCheck } from "../../components/healthCheck.ts";
+import { healthCheck } from "../../components/parts/healthCheck/healthCheck.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";

@@ -2,13 +2,13 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type * as healthChecks from "../../components/healthCheck.ts";
-import { healthCheck } from "../../components/healthCheck.ts";
-import type * as hostTools from "../../components/hostTools.ts";
-import { HostTools } from "../../components/hostTools.ts";
+import type * as healthChecks from "../../components/parts/healthCheck/healthCheck.ts";
+import { healthCheck } from "../../components/parts/healthCheck/healthCheck.ts";
+import type * as hostTools from "../../components/parts/hostTools/hostTools.ts";
+import { HostTools } from "../../components/parts/hostTools/hostTools.ts";
 import type { Host as RemoteHost } from "../../components/index.ts";
-import type * as remoteScripts from "../../components/remoteScript.ts";
-import { remoteScript } from "../../components/remoteScript.ts";
+import type * as remoteScripts from "../../components/remote/remoteScript.ts";
+import { remoteScript } from "../../components/remote/remoteScript.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labHost, openProgram } from "../../lab/program.ts";
@@ -71,13 +71,13 @@ describe("the tools of our scripts on a host", () => {
   const later = async (): Promise<Components> => {
     const folder = join(lab.directory, "later");
     await cp(new URL("../../components", import.meta.url), folder, { recursive: true });
-    const library = join(folder, "scripts/lib.sh");
+    const library = join(folder, "shell/lib/lib.sh");
     await writeFile(library, `${await readFile(library, "utf8")}\nA_LATER_VERSION=yes\n`);
     const load = (name: string): Promise<unknown> => import(pathToFileURL(join(folder, `${name}.ts`)).href);
     return {
-      ...((await load("hostTools")) as typeof hostTools),
-      ...((await load("healthCheck")) as typeof healthChecks),
-      ...((await load("remoteScript")) as typeof remoteScripts),
+      ...((await load("parts/hostTools/hostTools")) as typeof hostTools),
+      ...((await load("parts/healthCheck/healthCheck")) as typeof healthChecks),
+      ...((await load("remote/remoteScript")) as typeof remoteScripts),
     };
   };
 

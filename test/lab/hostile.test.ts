@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { keyPair } from "../../components/keyPair.ts";
-import { shellQuote } from "../../components/shell.ts";
+import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

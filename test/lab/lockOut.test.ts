@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { authorizedKey } from "../../components/authorizedKey.ts";
-import { SshServer } from "../../components/sshServer.ts";
+import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
+import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { shellQuote } from "../../components/shell.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

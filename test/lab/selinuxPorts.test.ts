@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { selinuxPorts } from "../../components/selinuxPorts.ts";
+import { selinuxPorts } from "../../components/parts/selinuxPorts/selinuxPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { account } from "../../components/account.ts";
-import { SshServer } from "../../components/sshServer.ts";
+import { account } from "../../components/parts/account/account.ts";
+import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

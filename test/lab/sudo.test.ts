@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { rootShells } from "../../components/rootShell.ts";
-import { shellQuote } from "../../components/shell.ts";
+import { rootShells } from "../../components/remote/rootShell.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
@@ -12,7 +12,7 @@ import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
-import { partText } from "../../tools/scriptText.ts";
+import { partText } from "../../tools/parseCommand.ts";
 
 const [PLAIN, FULL_PATHS, WITH_TERMINAL] = rootShells;
 const ALL = "admin ALL=(ALL) NOPASSWD: ALL";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FirewallPorts } from "../../components/firewallPorts.ts";
-import { SshServer } from "../../components/sshServer.ts";
+import { FirewallPorts } from "../../components/parts/firewallPorts/firewallPorts.ts";
+import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
 import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { SshServer } from "../../components/sshServer.ts";
-import { shellQuote } from "../../components/shell.ts";
+import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";

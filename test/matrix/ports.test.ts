@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FirewallPorts } from "../../components/firewallPorts.ts";
+import { FirewallPorts } from "../../components/parts/firewallPorts/firewallPorts.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { resolveForward } from "../../components/forward.ts";
+import { resolveForward } from "../../components/settings/forward.ts";
 import {
   loginKeyOptions,
   renderAuthorizedKeyLine,

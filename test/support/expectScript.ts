@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { installedProgram } from "../../components/remoteScript.ts";
+import { readProgram } from "../../components/remote/scriptFiles.ts";
 import type { Recording } from "../../tools/mocks.ts";
 
 /** What differs from one script to another. */
@@ -74,9 +74,9 @@ function expectScript(
   expect("delete" in command.inputs).toBe(removes);
 }
 
-/** The text of a program of scripts/installed, as it travels. */
+/** The text of a program of shell/programs, as it travels. */
 export function installed(program: string): string {
-  return installedProgram(program);
+  return readProgram(program);
 }
 
 const common = ["HOST", "OWNER", "STACK_ID", "RESOURCE", "WHAT", "REVISION"];

@@ -1,7 +1,7 @@
 import type * as command from "@pulumi/command";
 import type { Host } from "../../components/index.ts";
-import type { Part, RemoteScriptArgs } from "../../components/remoteScript.ts";
-import { remoteScript } from "../../components/remoteScript.ts";
+import type { Part, RemoteScriptArgs } from "../../components/remote/remoteScript.ts";
+import { remoteScript } from "../../components/remote/remoteScript.ts";
 
 /** A command on a host that applies one part and nothing else, for tests of that part. */
 export function onePart(

@@ -1,5 +1,5 @@
 import type { Host } from "../../components/index.ts";
-import type { Part } from "../../components/remoteScript.ts";
+import type { Part } from "../../components/remote/remoteScript.ts";
 import type { RecordedPart } from "../../tools/mocks.ts";
 import { record } from "../../tools/mocks.ts";
 import { gate } from "./hosts.ts";

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
-import { shellQuote } from "../../components/shell.ts";
-import { partText } from "../../tools/scriptText.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
+import { partText } from "../../tools/parseCommand.ts";
 
 /** The shells of this machine that a host may have as its sh, each with what begins its command line. */
 export const shells = (
@@ -28,7 +28,7 @@ export function runScript(
  * records in a folder of the test's own, and its lock beside that.
  */
 export function testScript(script: string, state: string, values: Record<string, string>): string {
-  return withState(`../../test/support/scripts/${script}`, state, values);
+  return withState(`../test/support/scripts/${script}`, state, values);
 }
 
 /** The same for a script of ours; what it does as another account, it does as whoever runs the test. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { exitStatus } from "../../../components/connectionAdvice.ts";
+import { exitStatus } from "../../../components/remote/connectionAdvice.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Snapshot } from "../../../lab/snapshot.ts";
 import type { RemoteScript } from "./remoteScripts.ts";

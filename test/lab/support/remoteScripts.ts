@@ -1,6 +1,6 @@
-import { scriptText } from "../../../components/remoteScript.ts";
+import { scriptText } from "../../../components/remote/scriptText.ts";
 import type { LabStack } from "../../../lab/stack.ts";
-import { parseCommand } from "../../../tools/scriptText.ts";
+import { parseCommand } from "../../../tools/parseCommand.ts";
 
 /** One script of a stack, with the library that it reads from the host's tools. */
 export interface RemoteScript {

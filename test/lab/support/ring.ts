@@ -1,4 +1,4 @@
-import { shellQuote } from "../../../components/shell.ts";
+import { shellQuote } from "../../../components/remote/shellQuote.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
 import { labAdmin } from "../../../lab/program.ts";

@@ -1,6 +1,6 @@
-import { installedProgram } from "../../../components/remoteScript.ts";
+import { readProgram } from "../../../components/remote/scriptFiles.ts";
 import { renderSshdDropIn } from "../../../components/render/sshdDropIn.ts";
-import { partText } from "../../../tools/scriptText.ts";
+import { partText } from "../../../tools/parseCommand.ts";
 
 /** A trial of which some files can be told apart by the version that is in them. */
 export interface Trial {
@@ -75,7 +75,7 @@ export const key: Trial = {
 export const scriptOf = ({ name, script, values }: Trial, version: string, confirm: "yes" | "no") =>
   partText(script, {
     ...{ HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: name, WHAT: name, REVISION: "" },
-    ...{ TRIAL: name, TRIAL_SECONDS: "60", ROLL_BACK: installedProgram("rollBack"), CONFIRM: confirm },
+    ...{ TRIAL: name, TRIAL_SECONDS: "60", ROLL_BACK: readProgram("rollBack"), CONFIRM: confirm },
     ...values(version),
   });
 

@@ -1,0 +1,57 @@
+import * as pulumi from "@pulumi/pulumi";
+import { assertValidInput } from "../../settings/assertValidInput.ts";
+import { inputError } from "../../settings/inputError.ts";
+import type { Part } from "../../remote/remoteScript.ts";
+import { ownerId } from "../../remote/remoteScript.ts";
+import { renderAuthorizedKeyLine } from "../../render/authorizedKeyLine.ts";
+
+/** Arguments of {@link authorizedKey}. */
+export interface AuthorizedKeyArgs {
+  /** What the line is called, unique in the stack: its comment tells it from other lines. */
+  name: string;
+  /** The account to log in to. */
+  account: pulumi.Input<string>;
+  /** The public key that may log in. */
+  publicKey: pulumi.Input<string>;
+  /** Options of the line, for example `restrict`; sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
+  options: string[];
+  /**
+   * More options, which the key keeps until they are swept: a running tunnel may have to return to its earlier ports. In
+   * place of a port there may be `@forward@`, for the port that {@link remotePorts} finds in the same visit.
+   * @default none
+   */
+  permits?: string[];
+  /**
+   * The authorized_keys file, if root owns it.
+   * @default the first that sshd reads for the account (`sshd -T`, AuthorizedKeysFile)
+   */
+  file?: string;
+}
+
+/** As `permitListen` and `permitOpen` render them. */
+const permit = /^permit(listen|open)="[A-Za-z0-9.:*[\]@-]+"$/;
+
+/**
+ * One line in an account's authorized_keys. Everything else in the file stays byte for byte, also where its last line
+ * has no newline.
+ */
+export function authorizedKey(args: AuthorizedKeyArgs): Part {
+  const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(args.name)}`;
+  const permits = args.permits ?? [];
+  for (const each of permits) {
+    if (!permit.test(each))
+      throw inputError(`${JSON.stringify(each)} must be permitlisten or permitopen of one port`);
+  }
+  return {
+    script: "authorizedKey",
+    values: {
+      ACCOUNT: assertValidInput("account", args.account),
+      LINE: pulumi
+        .output(args.publicKey)
+        .apply((publicKey) => renderAuthorizedKeyLine(args.options, publicKey, marker)),
+      MARKER: marker,
+      PERMITS: permits.join("\n"),
+      FILE: args.file === undefined ? "" : assertValidInput("path", args.file),
+    },
+  };
+}

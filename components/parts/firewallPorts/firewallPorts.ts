@@ -1,0 +1,82 @@
+import { isIP } from "node:net";
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "../../remote/host.ts";
+import { networkText, noNetworks } from "../../settings/network.ts";
+import { fingerprintOf } from "../../remote/fingerprint.ts";
+import { RemoteComponent } from "../../remote/remoteComponent.ts";
+import type { Kept } from "../../remote/remoteScript.ts";
+import { keptBy } from "../../remote/remoteScript.ts";
+import { assertValid } from "../../render/checks.ts";
+import { inputError } from "../../settings/inputError.ts";
+
+/** A TCP port that others may reach. */
+export interface OpenPort {
+  port: pulumi.Input<number>;
+  /** The address of the host that it is reached at. @default each */
+  address?: string | undefined;
+  /** The networks that may reach it. @default everyone */
+  sources?: string[] | undefined;
+}
+
+/** Arguments of {@link FirewallPorts}. */
+export interface FirewallPortsArgs {
+  /** The public host. */
+  host: Host;
+  /** The ports that others may reach. */
+  ports: OpenPort[];
+  /** @see RemoteScriptArgs.keepsStale */
+  keepsStale?: boolean;
+}
+
+/**
+ * Opens ports where firewalld (its running and its permanent state, in each zone that such connections arrive in) or ufw is
+ * active, and closes on destroy what it opened, not what was open before. Elsewhere does nothing and says so: what to add
+ * to an nftables ruleset that refuses by default, for example. Fails there where a port has `sources`, which nothing would
+ * see to; firewalld (0.7 and later) and ufw (0.36) keep all others out, whatever other rules they have. On trial: the host
+ * closes the ports again by itself unless a new login shows that it can still be reached.
+ */
+export class FirewallPorts extends RemoteComponent {
+  /** What it has kept, with `keepsStale`. */
+  public readonly kept: Kept;
+
+  constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("FirewallPorts", name, opts);
+    const openings = args.ports.map(openingsOf);
+    const { stdout } = this.runOnTrial(
+      name,
+      {
+        host: args.host,
+        what: "the firewall",
+        keepsStale: args.keepsStale ?? false,
+        parts: [
+          {
+            script: "firewallPorts",
+            values: { PORTS: pulumi.all(openings).apply((texts) => texts.join("\n")) },
+          },
+        ],
+      },
+      `firewall-${fingerprintOf(name)}`,
+      "the firewall",
+    );
+    this.kept = keptBy(name, stdout);
+    this.registerOutputs({});
+  }
+}
+
+/**
+ * "8080 to 192.0.2.1", of which the address may be missing; where there are sources, that with " from 203.0.113.0/24" for
+ * each, and before them that with " from others", which is refused.
+ */
+function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
+  if (address !== undefined && isIP(address) === 0) {
+    throw inputError(`${JSON.stringify(address)} must be an IP address of the host`);
+  }
+  if (sources?.length === 0) {
+    throw inputError(`sources ${noNetworks}`);
+  }
+  const to = address === undefined ? "" : ` to ${networkText(address)}`;
+  const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];
+  return pulumi
+    .output(port)
+    .apply((number) => froms.map((from) => `${assertValid("number", number)}${to}${from}`).join("\n"));
+}

@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import type * as pulumi from "@pulumi/pulumi";
+import type { Host } from "../../remote/host.ts";
+import { toolsDirectoryOf } from "../../remote/host.ts";
+import { RemoteComponent } from "../../remote/remoteComponent.ts";
+import {
+  isWhole,
+  libraryNames,
+  partNames,
+  programNames,
+  readProgram,
+  readScript,
+  withoutComments,
+} from "../../remote/scriptFiles.ts";
+
+/** Arguments of {@link HostTools}. */
+export interface HostToolsArgs {
+  /** The host, with its `toolsDirectory`. */
+  host: Host;
+}
+
+/**
+ * The tools of all other scripts on a host: library, parts and programs, once for all of them, in a folder that is named
+ * after what is in it. Commands then carry values only. Other versions and stacks have theirs beside them.
+ *
+ * @example
+ * ```ts
+ * const facts = new HostFacts("gate-facts", { host, needsServer: true });
+ * const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+ * const tools = new HostTools("gate-tools", { host: known });
+ * const ready = { ...known, after: [facts, tools] }; // for all that follows
+ * ```
+ */
+export class HostTools extends RemoteComponent {
+  constructor(name: string, args: HostToolsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("HostTools", name, opts);
+    const { host } = args;
+    const { hash, pack } = (packed ??= packedTools());
+    this.run(`${name}-script`, {
+      host,
+      what: "the tools",
+      parts: [
+        {
+          script: "installTools",
+          values: {
+            TOOLS_FOLDER: toolsDirectoryOf(host),
+            HASH: hash,
+            PACK: pack,
+            UNTIL_LAST: host.throughTunnel === undefined ? "" : "yes",
+          },
+        },
+      ],
+      whole: true,
+      // Nobody can come through a tunnel that is gone: the last record on the host takes the tools with it there.
+      removes: host.throughTunnel === undefined,
+    });
+    this.registerOutputs({});
+  }
+}
+
+/** Every file of the tools, by its path in their folder. */
+export function toolFiles(): Record<string, string> {
+  const programs = programNames.map((name) => [`bin/${name}`, `${readProgram(name)}\n`] as const);
+  const parts = partNames.filter((name) => !isWhole(name));
+  return Object.fromEntries(
+    [
+      ...programs.filter(([, text]) => text.startsWith("#!")),
+      ["lib/library.sh", libraryNames.map((name) => withoutComments(readScript(name))).join("")] as const,
+      ...parts.map((name) => [`parts/${name}.sh`, withoutComments(readScript(name))] as const),
+    ].sort(([one], [other]) => (one < other ? -1 : 1)),
+  );
+}
+
+/** The same for all hosts of a run. */
+let packed: Tools | undefined;
+
+interface Tools {
+  hash: string;
+  pack: string;
+}
+
+/** The tools as one text, and the SHA-256 of their content in the order of their paths. */
+function packedTools(): Tools {
+  const files = Object.entries(toolFiles());
+  const hash = createHash("sha256")
+    .update(files.map(([, text]) => text).join(""))
+    .digest("hex");
+  const folders = [...new Set(files.map(([path]) => path.split("/")[0]))];
+  const script = [
+    `mkdir ${folders.join(" ")}\n`,
+    ...files.map(([path, text]) => `cat >${path} <<'${hash}'\n${text}${hash}\n`),
+    "chmod 755 bin/*\n",
+  ].join("");
+  return { hash, pack: gzipSync(script, { level: 9 }).toString("base64") };
+}

@@ -1,0 +1,28 @@
+import * as pulumi from "@pulumi/pulumi";
+import { assertValidInput } from "../../settings/assertValidInput.ts";
+import type { Part } from "../../remote/remoteScript.ts";
+import { renderKnownHosts } from "../../render/hostEntry.ts";
+
+/** Arguments of {@link knownHost}. */
+export interface KnownHostArgs {
+  /** The account that logs in elsewhere. */
+  account: pulumi.Input<string>;
+  /** File name below `~/.ssh/ssh-reverse-tunnel`. @example "nas.known_hosts" */
+  file: pulumi.Input<string>;
+  /** The name that the keys are for: the HostKeyAlias of the login. */
+  alias: pulumi.Input<string>;
+  /** The other side's public host keys, as {@link HostFacts} read them there. */
+  hostKeys: pulumi.Input<string[]>;
+}
+
+/** The other side's host keys, pinned in a known_hosts file of their own: nothing is trusted on first use. */
+export function knownHost(args: KnownHostArgs): Part {
+  return {
+    script: "knownHost",
+    values: {
+      ACCOUNT: assertValidInput("account", args.account),
+      FILE: assertValidInput("file", args.file),
+      KEYS: pulumi.all([args.alias, args.hostKeys]).apply(([alias, keys]) => renderKnownHosts(alias, keys)),
+    },
+  };
+}

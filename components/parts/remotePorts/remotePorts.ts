@@ -1,0 +1,112 @@
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import { printedLine, validateOutput } from "../../remote/validateOutput.ts";
+import { assertValidInput } from "../../settings/assertValidInput.ts";
+import type { Forward, PortRange } from "../../settings/forward.ts";
+import { defaultPortRange, forwardWord } from "../../settings/forward.ts";
+import type { Host } from "../../remote/host.ts";
+import { knownOr } from "../../remote/knownOr.ts";
+import { inputError } from "../../settings/inputError.ts";
+import type { Part } from "../../remote/remoteScript.ts";
+import { assertValid } from "../../render/checks.ts";
+
+/** Arguments of {@link remotePorts}. */
+export interface RemotePortsArgs {
+  /** The tunnel's account there, whose own listeners are no obstacle. */
+  account: string;
+  /** The forwards whose ports are looked at, or chosen. */
+  forwards: Forward[];
+  /** For each forward with the port `auto`, where in the range to begin. */
+  starts: Record<string, pulumi.Input<number>>;
+  /** The range of the ports for `auto`. */
+  portRange: PortRange;
+}
+
+/**
+ * The ports that a tunnel listens on: each free, or held by this tunnel already, and promised to no other tunnel. For
+ * `auto`, the host takes the first free port from a start in the range, and keeps it.
+ *
+ * Fails with the name and pid of the program that holds a port.
+ */
+export function remotePorts(args: RemotePortsArgs): Part {
+  const { first, last } = args.portRange;
+  const words = args.forwards.map((forward) => {
+    const { name, remotePort } = forward;
+    const port =
+      remotePort === "auto"
+        ? pulumi.interpolate`auto:${args.starts[name]!}`
+        : pulumi.output(String(remotePort));
+    return port.apply((text) => forwardWord(forward, text));
+  });
+  return {
+    script: "remotePorts",
+    values: {
+      ACCOUNT: assertValidInput("account", args.account),
+      FORWARDS: pulumi.all(words).apply((all) => all.join(" ")),
+      RANGE: `${first} ${last}`,
+    },
+  };
+}
+
+/** The range, 20000 to 29999 by default. Throws a sentence that begins with the host where it is none. */
+export function resolveRange(host: string, { first, last }: PortRange = defaultPortRange): PortRange {
+  [first, last].forEach((port) => assertValid("number", port));
+  if (Number(first) > Number(last)) {
+    throw inputError(`the portRange of ${host} must not end at ${last}, before its first port ${first}`);
+  }
+  return { first, last };
+}
+
+/**
+ * Where in the range each `auto` begins. By chance, so that stacks that know nothing of each other seldom meet.
+ *
+ * @param nameOf the name of the resource for a forward
+ */
+export function randomStarts(
+  forwards: Forward[],
+  { first, last }: PortRange,
+  nameOf: (forward: string) => string,
+  opts: pulumi.CustomResourceOptions,
+): Record<string, pulumi.Output<number>> {
+  const auto = forwards.filter(({ remotePort }) => remotePort === "auto");
+  return Object.fromEntries(
+    auto.map(({ name }) => [
+      name,
+      new random.RandomInteger(nameOf(name), { min: first, max: last }, opts).result,
+    ]),
+  );
+}
+
+/**
+ * The port of each forward: known at once where the settings name it; for `auto` from what a script with
+ * {@link remotePorts} among its parts printed, and one of the range. In a preview in which that script is to run again, it is
+ * taken for the start, which it nearly always is: so a preview of another forward's change need not say "[unknown]".
+ */
+export function portsFrom(
+  host: Host,
+  stdout: pulumi.Output<string>,
+  {
+    forwards,
+    portRange: { first, last },
+    starts,
+  }: Pick<RemotePortsArgs, "forwards" | "portRange"> & { starts: Record<string, pulumi.Output<number>> },
+): pulumi.Output<number>[] {
+  return forwards.map(({ name, remotePort }) => {
+    if (remotePort !== "auto") return pulumi.output(remotePort);
+    const start = `port ${name} `;
+    const port = stdout.apply((text) => {
+      const line = printedLine(text, start);
+      const number = Number(line.slice(start.length));
+      const fits =
+        line === `${start}${number}` && Number.isInteger(number) && number >= first && number <= last;
+      validateOutput(host.name, line, fits, `the port of the forward '${name}'`);
+      return number;
+    });
+    return knownOr(starts[name]!, port);
+  });
+}
+
+/** A forward's port for a part that runs in the same visit as {@link remotePorts}. */
+export function portInVisit({ name, remotePort }: Forward): string {
+  return remotePort === "auto" ? `@${name}@` : String(remotePort);
+}

@@ -1,0 +1,23 @@
+import type { Part } from "../../remote/remoteScript.ts";
+
+/** Arguments of {@link selinuxPorts}. */
+export interface SelinuxPortsArgs {
+  /** The TCP ports that sshd listens on for a tunnel; `@forward@` for one that {@link remotePorts} finds in the same visit. */
+  ports: string[];
+  /** Whether a missing semanage may be installed from the distribution's packages. @default true */
+  installPackages?: boolean;
+}
+
+/**
+ * Where SELinux is enabled, gives each port the type `ssh_port_t`, which sshd may listen on; the type that it had comes
+ * back on destroy. Elsewhere does nothing and says so. See semanage-port(8).
+ */
+export function selinuxPorts(args: SelinuxPortsArgs): Part {
+  return {
+    script: "selinuxPorts",
+    values: {
+      PORTS: args.ports.join("\n"),
+      INSTALL_PACKAGE: (args.installPackages ?? true) ? "yes" : "no",
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Host } from "../../remote/host.ts";
+import { toolsDirectoryOf } from "../../remote/host.ts";
+import { RemoteComponent } from "../../remote/remoteComponent.ts";
+import { ownerId } from "../../remote/remoteScript.ts";
+import { Program } from "../../remote/scriptText.ts";
+import { renderSshdDropIn, tunnelAccounts, tunnelGroup } from "../../render/sshdDropIn.ts";
+
+/** Arguments of {@link SshServer}. */
+export interface SshServerArgs {
+  /** The public host. */
+  host: Host;
+  /**
+   * Only these accounts, and the tunnels' own, may log in. Must name the admin, or the change is taken back.
+   * @default everyone who may now
+   * @example ["root", "alice"]
+   */
+  allowUsers?: string[];
+  /** Seconds; `ClientAliveInterval` for tunnel accounts. Collects sessions that nobody took over. @default 15 */
+  clientAliveIntervalSec?: number;
+  /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
+  clientAliveCountMax?: number;
+}
+
+/**
+ * sshd on a public host, through a drop-in about the tunnels' accounts, changed as `commit confirmed`: checked with
+ * `sshd -t` and `sshd -T -C`, reloaded with a rollback armed on the host, and confirmed by a second script, whose new
+ * login is the proof that the admin can still come in.
+ */
+export class SshServer extends RemoteComponent {
+  /** Path of the one program that tunnel keys may run. */
+  public readonly evictStale: string;
+
+  constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("SshServer", name, opts);
+    this.evictStale = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/evict-stale`;
+    const script = {
+      host: args.host,
+      what: "sshd's drop-in",
+      // The removal, too, looks whom sshd would lock out.
+      values: { ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root") },
+      parts: [
+        {
+          script: "sshServer",
+          values: {
+            DROP_IN: renderSshdDropIn({
+              ...args,
+              clientAliveIntervalSec: args.clientAliveIntervalSec ?? 15,
+              clientAliveCountMax: args.clientAliveCountMax ?? 3,
+            }),
+            ACCOUNTS: tunnelAccounts,
+            GROUP: tunnelGroup,
+            EVICT_STALE: this.evictStale,
+            EVICT_STALE_TEXT: new Program("evictStale"),
+          },
+        },
+      ],
+    };
+    this.runOnTrial(name, script, "sshd", "sshd");
+    this.registerOutputs({ evictStale: this.evictStale });
+  }
+}

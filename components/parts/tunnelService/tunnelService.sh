@@ -1,0 +1,202 @@
+# shellcheck shell=sh
+# The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
+# watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works. Where
+# the admin comes through this very tunnel, a new login must show that, and the restart waits until this script is gone.
+#   ACCOUNT              that ssh runs as
+#   FILE                 name of its files below ~/.ssh/ssh-reverse-tunnel
+#   ALIAS FORWARDS       what the watchdog looks at: see shell/programs/watchdog.sh
+#   ENTRY KEYS           texts of the Host entry and of the known_hosts file
+#   PROGRAMS             folder of the programs; TUNNEL_PROGRAM NETWORK_PROGRAM WATCHDOG_PROGRAM their texts
+#   SERVICE              ssh-tunnel-<name>; SERVICE_UNIT CHECK_UNIT TIMER_UNIT texts of the units
+#   STATUS_PROGRAM …     see status.sh
+#   SECONDS_TO_WAIT      for the changed tunnel to work
+WATCHDOG=$SERVICE-watchdog
+
+apply() {
+  need_cmd systemctl systemd
+  ssh_folder "$ACCOUNT"
+  ENTRY=$(known_to_ssh "$ENTRY")
+  others=
+  if on_trial || is_running; then others=$(each_file print_if_other); fi
+  refuse_own_end
+  if [ -n "$others" ]; then
+    change_on_trial
+  elif ! on_trial; then
+    must_run "$SERVICE.service"
+    restart_tunnel=$RESTART
+    must_run "$WATCHDOG.timer"
+    restart_watchdog=$RESTART
+    write_all
+    run_all
+    [ "$CONFIRM" != now ] || ! is_torn || end_torn_trial
+  else
+    write_all
+    go_on_with_trial
+  fi
+  print_token # whatever has run here, the checks on the public host look again
+}
+
+# A restart would end this very session, and there is no second visit that could confirm it.
+refuse_own_end() {
+  [ "$CONFIRM" = now ] && { [ -n "$others" ] || on_trial; } && comes_through_service "$SERVICE.service" || return 0
+  fail "this session comes through the tunnel that is to be changed, and would end with it; nothing was changed: set 'throughTunnel' for this host, or let its address be one that does not lead through the tunnel, and run 'pulumi up' again"
+}
+
+# Also where systemd waits between two attempts of a tunnel that does not come up.
+is_running() {
+  recorded file "$UNIT_DIR/$SERVICE.service" || return 1
+  case $(systemctl is-active "$SERVICE.service") in active | activating | reloading) ;; *) return 1 ;; esac
+}
+
+# What is on trial is written, by an earlier run or by the first of these two.
+go_on_with_trial() {
+  SWEEP=no
+  if ! trial_is_active; then
+    arm "$TRIAL_SECONDS" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
+    # The run was killed before that; or it happens right now, behind the session that changed the files.
+    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { restart_tunnel=yes restart_watchdog=yes && activate; }
+    [ "$CONFIRM" != yes ] ||
+      fail_with "$TUNNEL_RESTARTS" "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
+  elif [ "$CONFIRM" = yes ]; then
+    confirm
+  fi
+  [ "$CONFIRM" != now ] || confirm
+}
+
+# each_file ACTION — with place, mode and text of each.
+each_file() {
+  "$1" "$FOLDER/$FILE.known_hosts" 644 "$KEYS"
+  "$1" "$FOLDER/$FILE.conf" 600 "$ENTRY"
+  "$1" "$PROGRAMS/tunnel" 755 "$TUNNEL_PROGRAM"
+  "$1" "$PROGRAMS/network" 755 "$NETWORK_PROGRAM"
+  "$1" "$PROGRAMS/watchdog" 755 "$WATCHDOG_PROGRAM"
+  "$1" "$UNIT_DIR/$SERVICE.service" 644 "$SERVICE_UNIT"
+  "$1" "$UNIT_DIR/$WATCHDOG.service" 644 "$CHECK_UNIT"
+  "$1" "$UNIT_DIR/$WATCHDOG.timer" 644 "$TIMER_UNIT"
+}
+
+print_if_other() {
+  compare "$@"
+  [ "$THERE" = same ] || printf '%s\n' "$1"
+}
+
+print_place() { printf '%s\n' "$1"; }
+
+# restart_tunnel and restart_watchdog are not empty where it must be restarted.
+restart_tunnel=
+restart_watchdog=
+
+write_all() {
+  add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
+  make_dirs "$PROGRAMS"
+  each_file write_one
+  write_status
+}
+
+write_one() {
+  case $1 in
+    "$UNIT_DIR/"*) write_unit "${1##*/}" "$3" ;;
+    *) write_file "$@" ;;
+  esac
+  case $1 in
+    *watchdog*) restart_watchdog=$restart_watchdog$WRITTEN ;;
+    *) restart_tunnel=$restart_tunnel$WRITTEN ;;
+  esac
+}
+
+run_all() {
+  run_unit "$SERVICE.service" "$restart_tunnel"
+  run_unit "$WATCHDOG.timer" "$restart_watchdog"
+}
+
+change_on_trial() {
+  SWEEP=no
+  # To try again at once would cut this connection once more.
+  if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_service "$SERVICE.service"; then
+    fail "the tunnel did not come up with its new settings, or no new login came through it in ${TRIAL_SECONDS}s, and the old ones are back; correct the settings, or run 'pulumi up' again to try once more"
+  fi
+  set --
+  while IFS= read -r ch_place <&4; do set -- "$@" "$ch_place"; done 4<<EOF
+$(each_file print_place)
+EOF
+  begin_trial "$(undo_text)" "$@"
+  write_all
+  activate
+  confirm_later "the change to the tunnel"
+  [ "$CONFIRM" != now ] || confirm
+}
+
+# For the rollback, which has put the files back.
+undo_text() {
+  cat <<EOT
+if [ "\$how" != files ]; then systemctl daemon-reload || not_done "systemd does not load the old units of $SERVICE"; fi
+if [ "\$how" != files ] && [ "\$how" != boot ] && [ -z "\$failed" ]; then
+  for unit in $SERVICE.service $WATCHDOG.timer; do
+    [ ! -e $UNIT_DIR/\$unit ] || restart_once \$unit || not_done "\$unit does not start again"
+  done
+  [ -n "\$failed" ] || echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
+fi
+EOT
+}
+
+# Restarts what changed: at once, or, where that would end this very session before it could report, right after it.
+activate() {
+  systemctl daemon-reload
+  if [ -z "$restart_tunnel" ]; then
+    run_all
+    activated
+  elif comes_through_service "$SERVICE.service"; then
+    systemctl restart "$WATCHDOG.timer"
+    systemd-run --quiet --collect --unit "$TRIAL_UNIT-restart" /bin/sh -c \
+      "while [ -d /proc/$$ ]; do sleep 0.1; done; sleep 0.5; [ -f $TRIAL_DIR/kept ] && systemctl restart $SERVICE.service && : >$TRIAL_DIR/active" ||
+      roll_back_and_fail "systemd-run cannot restart the tunnel" files
+    changed "this session comes through the tunnel, which restarts with its new settings as soon as this script has ended; the old ones come back in ${TRIAL_SECONDS}s unless a new login confirms these"
+  else
+    run_all
+    activated
+    changed "the tunnel runs with its new settings; the old ones come back in ${TRIAL_SECONDS}s unless they work"
+  fi
+}
+
+confirm() {
+  # There is time to look, and the rollback must not come in between.
+  arm "$((TRIAL_SECONDS + SECONDS_TO_WAIT))" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
+  works_in_time || {
+    # A rollback at once could end a session that comes through the tunnel before it could report.
+    if [ "$CONFIRM" = now ]; then roll_back script; else arm 2 || roll_back script; fi
+    fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; ${back:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
+  }
+  # This script may have outlived its connection: then nobody hears that the change has succeeded, and one through the old
+  # tunnel shows nothing.
+  session_is_alive || {
+    [ "$CONFIRM" != now ] || roll_back_and_fail "the connection that this came over has been cut" script
+    fail_with "$CONFIRM_AGAIN" "the connection that should confirm the tunnel's new settings has been cut: run 'pulumi up' again now to confirm it"
+  }
+  on_trial || fail "the change to the tunnel was taken back while it was being checked; run 'pulumi up' again to try once more"
+  confirm_trial "the tunnel's new settings"
+  SWEEP=yes
+}
+
+# A power cut has left of a trial what cannot be taken back. What is configured is what the settings say, and it works.
+end_torn_trial() { ! works_in_time || end_trial; }
+
+# works_in_time — waits for it; where it fails, sets reason.
+works_in_time() {
+  until_time=$(($(date +%s) + SECONDS_TO_WAIT))
+  until works; do
+    [ "$(date +%s)" -lt "$until_time" ] || {
+      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+      return 1
+    }
+    sleep 0.2
+  done
+}
+
+# The account's own configuration can have ssh run anything: without the capability that keeps this apart from the account.
+works() {
+  look_for_apart
+  find_account "$ACCOUNT"
+  # shellcheck disable=SC2086  # forwards without spaces
+  as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
+    "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
+}

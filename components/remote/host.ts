@@ -1,0 +1,73 @@
+import type * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { assertValid } from "../render/checks.ts";
+
+/** A host that Pulumi reaches over SSH. */
+export interface Host {
+  /** Its name in the settings and in every message, for example `gate`. */
+  name: string;
+  /**
+   * The admin connection for `@pulumi/command`. Set `hostKey`: without it, the provider accepts any key.
+   */
+  connection: command.types.input.remote.ConnectionArgs;
+  /**
+   * Any text. Change it to any new value to have every script check the host again and repair drift.
+   * @default ""
+   */
+  revision?: pulumi.Input<string>;
+  /**
+   * The public host that the connection's tunnel ends at, if it goes through one. A login that is cut off is then retried,
+   * because the tunnel may be restarting.
+   */
+  throughTunnel?: string;
+  /**
+   * An id that no other Pulumi state has, such as a `random.RandomId`. What one id created on the host is neither changed
+   * nor removed with a different one, even if project and stack have the same names.
+   * @default none: any state with the same names may change what is on the host
+   */
+  stackId?: pulumi.Input<string>;
+  /**
+   * The command with which an admin other than root starts a root shell; `HostFacts` finds the one that works.
+   * @default "sudo -n sh -s --"
+   */
+  rootShell?: pulumi.Input<string>;
+  /**
+   * The folder for the scripts' tools (`HostTools`) and for the programs that run on the host. Root runs them, so root must
+   * own it and every folder above it.
+   * @default "/opt/ssh-reverse-tunnel"
+   */
+  toolsDirectory?: string | undefined;
+  /**
+   * Seconds until the host takes a change on trial back, unless a new login confirms it. More where a run changes many
+   * hosts: the confirmation waits for its turn.
+   * @default 60
+   */
+  trialSec?: number | undefined;
+  /** What every script on the host waits for, for example the check whether the host can be managed. */
+  after?: pulumi.Resource[];
+}
+
+/** Unless the settings name a different one. */
+export const defaultToolsDirectory = "/opt/ssh-reverse-tunnel";
+
+/** @see Host.toolsDirectory */
+export function toolsDirectoryOf({ toolsDirectory = defaultToolsDirectory }: Host): string {
+  return assertValid("folder", toolsDirectory);
+}
+
+/** The host's name for its user: every message begins with it. */
+export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
+  return throughTunnel
+    ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
+    : pulumi.interpolate`${name} (${connection.host})`;
+}
+
+/** @see Host.trialSec */
+export const defaultTrialSec = 60;
+
+/** What a login that is refused during a trial means, for the advice. */
+export function takenBack({ trialSec = defaultTrialSec }: Host, what: string): string {
+  const minutes = Math.ceil(trialSec / 60);
+  const time = minutes === 1 ? "a minute" : `${minutes} minutes`;
+  return `if it is the change to ${what} that prevents it, the host takes that back by itself within ${time}`;
+}

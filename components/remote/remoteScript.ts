@@ -1,0 +1,197 @@
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { connectionAdvice, warningsOf } from "./connectionAdvice.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { hostLabel } from "./host.ts";
+import type { Host } from "./host.ts";
+import { knownOr } from "./knownOr.ts";
+import { rootShells } from "./rootShell.ts";
+import { Program, commandText, scriptText } from "./scriptText.ts";
+import type { KnownValues } from "./scriptText.ts";
+
+/** One thing on a host: how a script applies it. */
+export interface Part {
+  /** The script: `parts/<script>/<script>.sh`, which defines `apply`. */
+  script: string;
+  /**
+   * Its variables. They travel on standard input, never on a command line or in the environment; the text of a program does
+   * not travel, since the host has it among its tools.
+   */
+  values: Values;
+}
+
+/** Variables of a script, by their names. */
+export type Values = Record<string, pulumi.Input<string> | Program>;
+
+/** What a {@link remoteScript} needs. */
+export interface RemoteScriptArgs {
+  /** The host that it runs on. */
+  host: Host;
+  /** What it takes care of, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
+  what: pulumi.Input<string>;
+  /** What it applies, in this order. A removal undoes what is on record, the latest first. */
+  parts: Part[];
+  /** Variables of the library, for all parts and for the removal. */
+  values?: Values;
+  /** Whether all of its text travels: it comes before the tools of the other scripts, and is one part. @default false */
+  whole?: boolean;
+  /**
+   * The first script on the host, which looks at it: it runs as the admin itself and not through sudo, and does not
+   * repeat a refused login.
+   * @default false
+   */
+  first?: boolean;
+  /** Whether it has something to undo on delete. @default true */
+  removes?: boolean;
+  /** The name of its record on the host, which it may share with another script. @default its own name */
+  record?: string;
+  /**
+   * Whether what is on record and no longer wanted stays until another script has proven what replaces it, and sweeps it.
+   * @see settles
+   * @default false
+   */
+  keepsStale?: boolean;
+  /** What scripts on the same host have kept, which goes after all else has been applied. @default none */
+  settles?: Kept[];
+  /** The records that a removal undoes, in this order. @default its own */
+  undoes?: string[];
+  /**
+   * What a refused login means at this script, for the advice: "…; <this>". Such a login is not repeated either.
+   */
+  ifRefused?: string;
+}
+
+/** What a script with `keepsStale` has kept: its record, and a token that is new whenever there is something to sweep. */
+export interface Kept {
+  record: string;
+  token: pulumi.Output<string>;
+}
+
+/**
+ * Runs one of our scripts on a host: `apply` on create and on update, `remove` on delete. This is the only place where
+ * a command is made, so whatever holds for all of them is here:
+ *
+ * - What travels on standard input is a header of quoted `NAME='value'` lines, and a few lines that read the script and its
+ *   library from the host's tools (HostTools). The provider repeats the command line in its errors, and not standard input.
+ * - `triggers` are never used: they replace, and the old one's `remove` would undo what the new one's `apply` did.
+ * - `environment` is never used: it needs the server's AcceptEnv.
+ *
+ * Standard output is the script's result; messages are on standard error and show while `pulumi up` runs.
+ *
+ * @param after what it waits for, besides all that every script on its host waits for
+ */
+export function remoteScript(
+  name: string,
+  args: RemoteScriptArgs,
+  { parent, after = [] }: { parent?: pulumi.Resource; after?: pulumi.Input<pulumi.Resource>[] } = {},
+): command.remote.Command {
+  const { host } = args;
+  const values: Values = {
+    HOST: hostLabel(host),
+    OWNER: ownerId(),
+    STACK_ID: host.stackId ?? "",
+    RESOURCE: fileOf(args.record ?? name),
+    WHAT: args.what,
+    REVISION: host.revision ?? "",
+    ...(args.keepsStale ? { STALE: "keep" } : {}),
+    ...(args.settles
+      ? {
+          SETTLES: args.settles.map(({ record }) => fileOf(record)).join(" "),
+          TOKENS: pulumi
+            .all(args.settles.map(({ token }) => token))
+            .apply((all) => fingerprintOf(all.join())),
+        }
+      : {}),
+    ...(args.undoes ? { RECORDS: args.undoes.map(fileOf).join(" ") } : {}),
+    ...args.values,
+  };
+  const common = known(values);
+  const parts = args.parts.map((part) => ({ script: part.script, ...known(part.values) }));
+  const shell = shellFor(args);
+  return new command.remote.Command(
+    name,
+    {
+      connection: connectionFor(args),
+      create: pulumi.interpolate`${shell} apply`,
+      update: pulumi.interpolate`${shell} apply`,
+      ...(args.removes === false ? {} : { delete: pulumi.interpolate`${shell} remove` }),
+      stdin: pulumi
+        .all([common.inputs, pulumi.all(parts.map(({ inputs }) => inputs))])
+        .apply(([inputs, ofParts]) =>
+          (args.whole ? scriptText : commandText)(
+            { ...inputs, ...common.programs },
+            parts.map(({ script, programs }, index) => ({
+              script,
+              values: { ...ofParts[index], ...programs },
+            })),
+          ),
+        ),
+      addPreviousOutputInEnv: false,
+      logging: command.remote.Logging.Stderr,
+    },
+    {
+      hooks: hooksOf(name, args),
+      dependsOn: [...(host.after ?? []), ...after],
+      ...(parent ? { parent } : {}),
+    },
+  );
+}
+
+/** The record's file; find takes its path for a pattern, in which encodeURIComponent leaves the "*". */
+const fileOf = (record: string) => encodeURIComponent(record).replaceAll("*", "%2A");
+
+/**
+ * What a script has kept, by what it printed. In a preview in which it is to run again, nothing: what changes it also changes
+ * the script that settles it.
+ */
+export function keptBy(record: string, stdout: pulumi.Output<string>): Kept {
+  const token = knownOr(pulumi.output(""), stdout).apply(
+    (text) => /^token ([0-9a-f-]{36})$/m.exec(text)?.[1] ?? "",
+  );
+  return { record, token };
+}
+
+/** The inputs among the values, once they are known, and the programs; an Output would make plain objects of those. */
+function known(values: Values): { inputs: pulumi.Output<Record<string, string>>; programs: KnownValues } {
+  const isProgram = ([, value]: [string, unknown]) => value instanceof Program;
+  const all = Object.entries(values);
+  const inputs = all.filter((entry) => !isProgram(entry)) as [string, pulumi.Input<string>][];
+  return {
+    inputs: pulumi.all(Object.fromEntries(inputs)),
+    programs: Object.fromEntries(all.filter(isProgram)) as Record<string, Program>,
+  };
+}
+
+/** The command line that the verb is added to. The admin's own PATH may lead nowhere; root's is left to root. */
+function shellFor({ host, first }: RemoteScriptArgs): pulumi.Output<string> {
+  return pulumi.output(host.connection.user).apply((user = "root") => {
+    if (user === "root") return pulumi.output("sh -s --");
+    return pulumi.output(first ? "/bin/sh -s --" : (host.rootShell ?? rootShells[0]));
+  });
+}
+
+/**
+ * How often a login is tried. The first script on a host, which all others wait for, tries twice more at once and no
+ * oftener: fail2ban counts refused logins. For the others the login has been seen to work, and what refuses them is
+ * sshd's MaxStartups, which drops connections at random while ten are logging in. Through a tunnel that restarts the
+ * provider would try a connection that is dead already: there the error hook tries again, from the start.
+ */
+function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["connection"] {
+  const doubtful = first || ifRefused !== undefined || host.throughTunnel !== undefined;
+  return { ...host.connection, dialErrorLimit: host.connection.dialErrorLimit ?? (doubtful ? 2 : 10) };
+}
+
+function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.ResourceHookBinding {
+  const warnings = [warningsOf(name)];
+  return { onError: [connectionAdvice(name, host, ifRefused)], afterCreate: warnings, afterUpdate: warnings };
+}
+
+/**
+ * The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`.
+ *
+ * Two stacks may have the same: those of two Pulumi states, or "c" of the project "a-b" and "b-c" of "a". What tells
+ * them apart is {@link Host.stackId}, by which the second of them is refused.
+ */
+export function ownerId(): string {
+  return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
+}

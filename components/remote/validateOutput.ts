@@ -1,0 +1,27 @@
+import { printable } from "./printable.ts";
+import { inputError } from "../settings/inputError.ts";
+
+/**
+ * A line that a host printed as the result of a script, and that goes on into files of the other host. A host in
+ * somebody else's hands answers what it likes: what is not as expected ends the run.
+ *
+ * @param fits whether it is as expected
+ * @param what what was expected, in words
+ */
+export function validateOutput(host: string, line: string, fits: boolean, what: string): string {
+  if (!fits) {
+    throw inputError(
+      `${host} answered '${printable(line, 200)}' where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
+    );
+  }
+  return line;
+}
+
+/**
+ * The last line of what a script printed that begins so; where there is none, the last of all, which is then refused. Before
+ * what we print may be what the admin's login shell greets with.
+ */
+export function printedLine(text: string, start: string): string {
+  const lines = text.split("\n");
+  return lines.findLast((line) => line.startsWith(start)) ?? lines.at(-1) ?? "";
+}

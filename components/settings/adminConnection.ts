@@ -1,0 +1,160 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { inputError } from "./inputError.ts";
+
+/** How Pulumi reaches a host, or its bastion. */
+export interface AdminLogin {
+  /** Name or address. */
+  address: string;
+  /** @default 22 */
+  port?: number;
+  /** root, or an account that can use `sudo -n`. @default "root" */
+  user?: string;
+  /** A private key, as a secret. */
+  privateKey?: string;
+  /** A file with a private key on the machine that runs Pulumi; `~/` is the home there. */
+  privateKeyFile?: string;
+  /** The password of an encrypted private key, as a secret. */
+  passphrase?: string;
+  /** A password, as a secret. */
+  password?: string;
+  /** The socket of an ssh-agent. @default SSH_AUTH_SOCK, if it is set */
+  agentSocketPath?: string;
+  /** The host key, `type base64`. @default the one in the runner's known_hosts */
+  hostKey?: string;
+  /** The known_hosts file to use if there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
+  knownHostsFile?: string;
+}
+
+/** The admin connection of a host. */
+export interface AdminConnection extends AdminLogin {
+  /** A jump host on the way. */
+  bastion?: AdminLogin;
+  /** Accept any host key, with a warning. For experiments only. @default false */
+  acceptAnyHostKey?: boolean;
+}
+
+/**
+ * The connection for the command provider. Throws if a file cannot be read or no host key is known: there
+ * is no trust on first use.
+ */
+export function adminConnection(
+  name: string,
+  admin: AdminConnection,
+): command.types.input.remote.ConnectionArgs {
+  if (admin.acceptAnyHostKey) {
+    void pulumi.log.warn(
+      `${name} (${admin.address}): acceptAnyHostKey is set, so whoever answers at this address becomes its admin's trusted host; set hostKey instead`,
+    );
+  }
+  return {
+    ...login(name, admin, admin.acceptAnyHostKey === true),
+    ...(admin.bastion ? { proxy: login(`${name}, bastion`, admin.bastion, false) } : {}),
+  };
+}
+
+type Connection = command.types.input.remote.ConnectionArgs;
+
+/**
+ * The connection to an internal host through its tunnel: from the public host to the listener of a forward to its sshd.
+ *
+ * @param inside the internal host's login; its address and port are not used
+ * @param outside the public host's admin connection. Throws if it has a bastion: the provider supports only one proxy.
+ * @param listener address and port of the forward on the public host
+ */
+export function throughTunnel(
+  inside: Connection,
+  outside: Connection,
+  listener: { address: string; port: number },
+): Connection {
+  if (outside.proxy) {
+    throw inputError(
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+    );
+  }
+  const { host, port, user, password, privateKey, privateKeyPassword, agentSocketPath, hostKey } = outside;
+  const proxy = { host, port, user, password, privateKey, privateKeyPassword, agentSocketPath, hostKey };
+  return { ...inside, host: listener.address, port: listener.port, proxy: { ...proxy, perDialTimeout: 10 } };
+}
+
+function login(
+  name: string,
+  admin: AdminLogin,
+  anyHostKey: boolean,
+): Omit<command.types.input.remote.ConnectionArgs, "proxy"> {
+  const port = admin.port ?? 22;
+  const privateKey = admin.privateKey ?? (admin.privateKeyFile && readKey(name, admin.privateKeyFile));
+  return {
+    host: admin.address,
+    port,
+    user: admin.user ?? "root",
+    ...(privateKey ? { privateKey: pulumi.secret(`${privateKey.trimEnd()}\n`) } : {}),
+    ...(admin.passphrase ? { privateKeyPassword: pulumi.secret(admin.passphrase) } : {}),
+    ...(admin.password ? { password: pulumi.secret(admin.password) } : {}),
+    ...(admin.agentSocketPath ? { agentSocketPath: admin.agentSocketPath } : {}),
+    ...(anyHostKey ? {} : { hostKey: admin.hostKey ?? knownHostKey(name, admin) }),
+    perDialTimeout: 10,
+  };
+}
+
+function readKey(name: string, file: string): string {
+  try {
+    return readFileSync(expandHome(file), "utf8");
+  } catch (error) {
+    throw inputError(
+      `${name}: the private key file ${file} cannot be read; correct privateKeyFile`,
+      undefined,
+      error,
+    );
+  }
+}
+
+/** The key that the runner's known_hosts has for the host; ssh-keygen reads hashed names, and names with a port. */
+function knownHostKey(name: string, admin: AdminLogin): string {
+  const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
+  const host =
+    admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
+  const keys = existsSync(file) ? lookUp(file, host) : [];
+  // ed25519 where there are several, as OpenSSH itself prefers it. No RSA: see hostKey in schema.ts.
+  const key = ["ssh-ed25519 ", "ecdsa-"]
+    .map((type) => keys.find((each) => each.startsWith(type)))
+    .find(Boolean);
+  if (!key) {
+    throw inputError(
+      `${name}: no ed25519 or ecdsa host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+    );
+  }
+  return key;
+}
+
+function lookUp(file: string, host: string): string[] {
+  let found: string;
+  try {
+    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  } catch {
+    return []; // ssh-keygen exits with 1 where the host is not there
+  }
+  // "type base64", behind the names and, on lines of another kind, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+  const lines = found.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const keys = (marked: (line: string) => boolean) =>
+    lines.filter(marked).map((line) =>
+      line
+        .replace(/^@\S+\s+/, "")
+        .split(/\s+/)
+        .slice(1, 3)
+        .join(" "),
+    );
+  const revoked = keys((line) => line.startsWith("@revoked"));
+  return keys((line) => !line.startsWith("@")).filter((key) => !revoked.includes(key));
+}
+
+function expandHome(file: string): string {
+  return file.startsWith("~/") ? join(homedir(), file.slice(2)) : file;
+}

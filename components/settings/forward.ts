@@ -1,0 +1,176 @@
+import { isIP } from "node:net";
+import { networkText, noNetworks, parseNetwork } from "./network.ts";
+import { assertValid, namePatterns } from "../render/checks.ts";
+import { inputError } from "./inputError.ts";
+
+/** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
+export interface Forward {
+  /** Its name, unique within the tunnel, for example `ssh`. */
+  name: string;
+  /** The port on the public host, or `auto` for a free one in its range, which stays the same for the life of the stack. */
+  remotePort: number | "auto";
+  /** The host that connections are forwarded to, as seen from the internal host. Default: `127.0.0.1`, itself. */
+  targetHost: string;
+  /** The port that connections are forwarded to. */
+  targetPort: number;
+  /**
+   * Where the port listens: `loopback` (only the public host itself can connect), `all` (everyone can), or one address of
+   * the public host. Anything but loopback needs `GatewayPorts`, which the tunnel accounts have.
+   */
+  listen: string;
+  /** The networks that may reach the port; undefined for everyone that `listen` allows. */
+  sources: string[] | undefined;
+  /** `ssh` if the target is an SSH server, whose banner proves that the forward works; otherwise `tcp`. */
+  protocol: "ssh" | "tcp";
+}
+
+/** The range of the ports for `auto`. */
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+/** Unless the settings of the public host name a different one. */
+export const defaultPortRange: PortRange = { first: 20000, last: 29999 };
+
+/** What may be left out of a {@link Forward}. */
+export interface ForwardArgs {
+  /** @see Forward.remotePort */
+  remotePort: number | "auto";
+  /** `host:port`, `[v6]:port`, or a port of the internal host itself. @example "127.0.0.1:22" */
+  target: string | number;
+  /** @see Forward.listen @default "loopback" */
+  listen?: string;
+  /** @see Forward.sources @default everyone @example ["203.0.113.0/24", "2001:db8::/32"] */
+  sources?: string[] | undefined;
+  /** @see Forward.protocol @default "ssh" if the target's port is 22, otherwise "tcp" */
+  protocol?: "ssh" | "tcp";
+}
+
+/** Fills in the defaults of a forward. Throws a sentence where an argument is wrong. */
+export function resolveForward(name: string, args: ForwardArgs): Forward {
+  const { remotePort, listen = "loopback" } = args;
+  if (!namePatterns.forward.test(name)) {
+    throw inputError(
+      `'${name}' is not a valid name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
+    );
+  }
+  if (!isRemotePort(remotePort)) {
+    throw inputError(
+      `the forward '${name}': '${remotePort}' is not a valid remote port: expected a port from 1024 to 65535, or 'auto'`,
+    );
+  }
+  if (!isListener(listen)) {
+    throw inputError(
+      `the forward '${name}': '${listen}' is not a valid listen address: expected 'loopback', 'all' or an IP address of the public host`,
+    );
+  }
+  const target = parseTarget(args.target);
+  if (!target) {
+    throw inputError(
+      `the forward '${name}': '${args.target}' is not a valid target; write host:port, [v6]:port or a port`,
+    );
+  }
+  const protocol = args.protocol ?? (target.port === 22 ? "ssh" : "tcp");
+  if (!["ssh", "tcp"].includes(protocol)) {
+    throw inputError(`the forward '${name}': '${protocol}' is not a valid protocol; write 'ssh' or 'tcp'`);
+  }
+  const mistake = args.sources && (networksMistake(args.sources) ?? sourcesMistake(listen, args.sources));
+  if (mistake !== undefined) {
+    throw inputError(`the forward '${name}': its sources ${mistake}`);
+  }
+  return {
+    name,
+    remotePort,
+    targetHost: target.host,
+    targetPort: target.port,
+    listen,
+    sources: args.sources && [...new Set(args.sources.map(networkText))],
+    protocol,
+  };
+}
+
+/** What is wrong with sources by themselves, "must be …"; undefined where nothing is. */
+function networksMistake(sources: string[]): string | undefined {
+  if (sources.length === 0) return noNetworks;
+  return sources.map(parseNetwork).flatMap((network) => ("mistake" in network ? [network.mistake] : []))[0];
+}
+
+/** What is wrong with sources where a forward listens there, "must be …"; undefined where nothing is. */
+export function sourcesMistake(listen: string, sources: string[]): string | undefined {
+  if (!isOpen({ listen })) {
+    return "must be left out: nobody but the public host itself reaches a forward that listens on its loopback";
+  }
+  const family = { 4: "ipv4", 6: "ipv6" }[isIP(listen)];
+  const others = sources
+    .map(parseNetwork)
+    .some((network) => "family" in network && network.family !== family);
+  return family && others
+    ? `must be networks of ${family === "ipv4" ? "IPv4" : "IPv6"}: nothing else reaches '${listen}'`
+    : undefined;
+}
+
+/** sshd listens on a port below 1024 only for root, and the tunnel is not root. */
+function isRemotePort(port: number | "auto"): boolean {
+  return port === "auto" || (Number.isInteger(port) && port >= 1024 && port <= 65535);
+}
+
+/** Whether a forward may listen there. A zone, `%eth0`, is none of an address that `-R` and permitlisten could name. */
+export function isListener(listen: string): boolean {
+  return ["loopback", "all"].includes(listen) || (isIP(listen) !== 0 && !/%|:.*\./.test(listen));
+}
+
+/** Whether that is every address of the public host. */
+export function listensEverywhere({ listen }: Pick<Forward, "listen">): boolean {
+  return ["all", "0.0.0.0", "::"].includes(listen);
+}
+
+/** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; undefined where it is none of them. */
+export function parseTarget(target: string | number): { host: string; port: number } | undefined {
+  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):)?([0-9]{1,5})$/.exec(
+    String(target),
+  );
+  const port = Number(match?.[3]);
+  if (!match || port < 1 || port > 65535) {
+    return undefined;
+  }
+  // 127.0.0.1 and not localhost: minimal systems do not resolve it.
+  return { host: match[1] ?? match[2] ?? "127.0.0.1", port };
+}
+
+/** The address that the client asks for: always written, since sshd matches permitlisten with what was asked. */
+export function bindAddress(forward: Forward): string {
+  return { loopback: "127.0.0.1", all: "*" }[forward.listen] ?? forward.listen;
+}
+
+/** An address of the public host on which the forward can be reached there. */
+export function probeAddress(forward: Forward): string {
+  return (
+    { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ??
+    forward.listen
+  );
+}
+
+/**
+ * A forward as all scripts and programs on the hosts are told of it (shell/lib/forwards.sh), one word.
+ *
+ * @param port its port, or `auto:START` for one that the host is to choose
+ * @example "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"
+ */
+export function forwardWord(forward: Forward, port: number | string): string {
+  const { name, protocol, targetHost, targetPort, listen } = forward;
+  return assertValid(
+    "unitWord",
+    [name, probeAddress(forward), port, protocol, targetHost, targetPort, listen].join(","),
+  );
+}
+
+/** Whether other machines may reach the port. */
+export function isOpen({ listen }: Pick<Forward, "listen">): boolean {
+  return !["loopback", "::1"].includes(listen) && !listen.startsWith("127.");
+}
+
+/** `host:port`, with brackets where the host is an IPv6 address. */
+export function hostPort(host: string, port: number | string): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,223 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { z } from "zod";
+import { adminConnection, throughTunnel } from "./adminConnection.ts";
+import { checkSettings, lookUp, publicHostOf } from "./rules.ts";
+import type { ForwardArgs } from "./forward.ts";
+import { probeAddress, resolveForward } from "./forward.ts";
+import type { Host } from "../remote/host.ts";
+import { printable } from "../remote/printable.ts";
+import type { Settings } from "./schema.ts";
+import { internalHostSchema, publicHostSchema, settingsSchema } from "./schema.ts";
+
+type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connection: Host["connection"] };
+
+/** The settings as components take them: an admin connection in place of the admin's settings. */
+export interface Config {
+  publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
+  internalHosts: Record<
+    string,
+    WithConnection<Settings["internalHosts"][string]> & {
+      publicHost: string;
+      /** The public host by whose tunnel the connection goes. */
+      throughTunnel: string | undefined;
+    }
+  >;
+  revision: string;
+}
+
+/**
+ * Reads the stack's configuration and checks it as a whole before anything runs. Throws one error that holds every
+ * mistake, a line each: where it is, what was found, what is allowed.
+ */
+export function loadConfig(): Config {
+  const config = new pulumi.Config();
+  const keys = Object.keys(settingsSchema.shape);
+  const raw = keys.map((key): [string, unknown] => [key, readSetting(config, key)]);
+  return parseConfig(Object.fromEntries(raw.filter(([, value]) => value !== undefined)));
+}
+
+/** {@link loadConfig} on plain values. */
+export function parseConfig(raw: Record<string, unknown>): Config {
+  const parsed = settingsSchema.safeParse(raw);
+  const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
+  errors.push(...findPrototypes(raw).map(noSuchSetting));
+  // What is wrong elsewhere is no reason to be silent about rules between the settings that are right.
+  const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
+  const found = checkAndConnect(settings, raw);
+  errors.push(...found.errors);
+  if (errors.length > 0) {
+    throw settingsError(errors);
+  }
+  return found.config;
+}
+
+function checkAndConnect(
+  settings: Settings,
+  raw: Record<string, unknown>,
+): { config: Config; errors: string[] } {
+  const names = isMap(raw.publicHosts) ? Object.keys(raw.publicHosts) : [];
+  const errors = checkSettings(settings, names).map(({ path, message }) =>
+    describe(path, valueAt(raw, path), message),
+  );
+  const connect = (
+    path: string,
+    name: string,
+    host: { address: string; admin: object },
+  ): Host["connection"] => {
+    try {
+      return adminConnection(name, { address: host.address, ...host.admin });
+    } catch (error) {
+      errors.push(`${path}.${name}.admin: ${(error as Error).message}`);
+      return { host: host.address };
+    }
+  };
+  const publicHosts = mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
+    ...rest,
+    connection: connect("publicHosts", name, { ...rest, admin }),
+  }));
+  const internalHosts = mapValues(
+    settings.internalHosts,
+    ({ admin: { throughTunnel: forward, ...admin }, ...rest }, name) => {
+      const publicHost = publicHostOf(rest.publicHost, names) ?? "";
+      const connection = connect("internalHosts", name, { ...rest, admin });
+      return {
+        ...rest,
+        publicHost,
+        connection: forward
+          ? connectThrough(
+              connection,
+              lookUp(publicHosts, publicHost)?.connection,
+              forward,
+              lookUp(rest.forwards, forward),
+            )
+          : connection,
+        throughTunnel: forward && publicHost,
+      };
+    },
+  );
+  const config = { publicHosts, internalHosts, revision: settings.revision };
+  return { config, errors };
+}
+
+/** Where something is missing, checkSettings has said so. */
+function connectThrough(
+  inside: Host["connection"],
+  outside: Host["connection"] | undefined,
+  name: string,
+  args: ForwardArgs | undefined,
+): Host["connection"] {
+  const forward = args && resolveForward(name, args);
+  if (!forward || forward.remotePort === "auto" || !outside || outside.proxy) {
+    return inside;
+  }
+  return throughTunnel(inside, outside, { address: probeAddress(forward), port: forward.remotePort });
+}
+
+/** The settings less the forwards, logins back and hosts with a mistake in them. */
+function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]): Settings {
+  const rest = structuredClone(raw) as Record<
+    string,
+    Record<string, Record<string, Record<string, unknown>>>
+  >;
+  for (const issue of issues) {
+    const [kind = "", host = "", key = "", entry] = issue.path.map(String);
+    if (issue.code === "unrecognized_keys") {
+      const holder = valueAt(rest, issue.path as (string | number)[]) as Record<string, unknown>;
+      issue.keys.forEach((unknown) => delete holder[unknown]);
+    } else if (entry !== undefined && (key === "forwards" || key === "logins")) {
+      delete rest[kind]?.[host]?.[key]?.[entry];
+      // Either may go through a forward that is left out here.
+      delete rest[kind]?.[host]?.logins;
+      delete rest[kind]?.[host]?.admin?.throughTunnel;
+    } else {
+      delete rest[kind]?.[host];
+    }
+  }
+  const valid = <T extends z.ZodType>(schema: T, hosts: unknown): Record<string, z.output<T>> =>
+    Object.fromEntries(
+      Object.entries(hosts ?? {}).flatMap(([name, host]) => {
+        const { success, data } = schema.safeParse(host);
+        return success ? [[name, data]] : [];
+      }),
+    );
+  return {
+    publicHosts: valid(publicHostSchema, rest.publicHosts),
+    internalHosts: valid(internalHostSchema, rest.internalHosts),
+    revision: "",
+  };
+}
+
+/** Applies a function to each value of a record. */
+export function mapValues<T, U>(
+  record: Record<string, T>,
+  map: (value: T, key: string) => U,
+): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
+}
+
+/** A structured setting; `revision` is a text whatever it looks like. */
+function readSetting(config: pulumi.Config, key: string): unknown {
+  const text = config.get(key);
+  if (text === undefined || key === "revision") {
+    return text;
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+function settingsError(lines: string[]): pulumi.RunError {
+  const count = lines.length === 1 ? "one mistake" : `${lines.length} mistakes`;
+  const error = new pulumi.RunError(
+    `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${printable(line, 2000)}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
+  );
+  // A RunError is shown without its stack, which Node 20 nevertheless takes half a minute to colour.
+  error.stack = error.message;
+  return error;
+}
+
+function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
+  const path = issue.path as (string | number)[];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => noSuchSetting([...path, key]));
+  }
+  return [describe(path, valueAt(raw, path), issue.message)];
+}
+
+function noSuchSetting(path: (string | number)[]): string {
+  return `${path.join(".")}: there is no such setting; remove it, or correct its name`;
+}
+
+/** Where something is called `__proto__`, which JSON may have and which zod passes over without a word. */
+function findPrototypes(value: unknown, path: string[] = []): string[][] {
+  return Object.entries(typeof value === "object" ? (value ?? {}) : {}).flatMap(([key, inner]) =>
+    key === "__proto__" ? [[...path, key]] : findPrototypes(inner, [...path, key]),
+  );
+}
+
+/** Settings whose values are not shown. */
+const secrets = ["privateKey", "passphrase", "password"];
+
+function describe(path: (string | number)[], found: unknown, message: string): string {
+  const secret = path.some((key) => secrets.includes(String(key)));
+  return `${path.join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
+}
+
+/** A value as the user wrote it, less the secrets in it. */
+function show(found: unknown): string {
+  const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
+  return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function valueAt(raw: unknown, path: (string | number)[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<string | number, unknown> | undefined)?.[key],
+    raw,
+  );
+}

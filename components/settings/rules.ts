@@ -1,0 +1,192 @@
+import { boundsMistake } from "./bounds.ts";
+import type { Forward } from "./forward.ts";
+import { bindAddress, resolveForward } from "./forward.ts";
+import type { Settings } from "./schema.ts";
+
+/** Something wrong: where, what was found, what is allowed. */
+export interface SettingsError {
+  /** The keys that lead to it. */
+  path: (string | number)[];
+  /** What is allowed: "must be …". */
+  message: string;
+}
+
+type Report = (path: (string | number)[], message: string) => void;
+
+/** A tunnel of the settings, with its forwards resolved. */
+interface Tunnel {
+  /** Its name, and that of its internal host. */
+  name: string;
+  settings: Settings["internalHosts"][string];
+  /** The public host that it ends at; undefined where the settings do not say so. */
+  publicHost: string | undefined;
+  forwards: Forward[];
+}
+
+/**
+ * What a schema cannot say: rules between one setting and another.
+ *
+ * @param publicHosts the names of all public hosts, those too that have mistakes of their own
+ */
+export function checkSettings(settings: Settings, publicHosts: string[]): SettingsError[] {
+  const errors: SettingsError[] = [];
+  const report: Report = (path, message) => errors.push({ path, message });
+  const tunnels = Object.entries(settings.internalHosts).map(([name, host]): Tunnel => ({
+    name,
+    settings: host,
+    publicHost: publicHostOf(host.publicHost, publicHosts),
+    forwards: Object.entries(host.forwards).map(([forward, args]) => resolveForward(forward, args)),
+  }));
+  checkAllowUsers(settings, report);
+  checkPublicHostNames(settings, publicHosts, report);
+  checkPorts(tunnels, report);
+  checkBounds(tunnels, settings, report);
+  checkLogins(tunnels, report);
+  checkThroughTunnel(tunnels, settings, report);
+  checkHowOftenChecksLook(tunnels, report);
+  return errors;
+}
+
+/** The public host that a tunnel ends at: the one that the settings name, or the only one there is. */
+export function publicHostOf(named: string | undefined, publicHosts: string[]): string | undefined {
+  return named ?? (publicHosts.length === 1 ? publicHosts[0] : undefined);
+}
+
+/** What has this name, which may be "constructor" and then finds nothing that the settings do not have. */
+export function lookUp<T>(all: Record<string, T>, name: string): T | undefined {
+  return Object.hasOwn(all, name) ? all[name] : undefined;
+}
+
+function checkAllowUsers(settings: Settings, report: Report): void {
+  for (const [name, host] of Object.entries(settings.publicHosts)) {
+    if (host.allowUsers && !host.allowUsers.includes(host.admin.user)) {
+      report(
+        ["publicHosts", name, "allowUsers"],
+        `must name the admin '${host.admin.user}', who would otherwise be locked out`,
+      );
+    }
+  }
+}
+
+function checkPublicHostNames(settings: Settings, names: string[], report: Report): void {
+  for (const [name, host] of Object.entries(settings.internalHosts)) {
+    if (host.publicHost === undefined ? names.length > 1 : !names.includes(host.publicHost)) {
+      report(["internalHosts", name, "publicHost"], `must be one of the public hosts: ${names.join(", ")}`);
+    }
+  }
+}
+
+/** sshd binds one port of one address only once. */
+function checkPorts(tunnels: Tunnel[], report: Report): void {
+  const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
+  for (const { name, publicHost, forwards } of tunnels) {
+    for (const forward of forwards) {
+      const path = ["internalHosts", name, "forwards", forward.name];
+      if (forward.remotePort === "auto") continue;
+      const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));
+      if (other) {
+        report(
+          [...path, "remotePort"],
+          `must be a port of its own: ${other.path} has the same on the same address`,
+        );
+      }
+      taken.push({ path: path.join("."), publicHost, forward });
+    }
+  }
+}
+
+function collide(one: Forward, other: Forward): boolean {
+  const addresses = [bindAddress(one), bindAddress(other)];
+  const everywhere = addresses.some((each) => ["*", "0.0.0.0", "::"].includes(each));
+  return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
+}
+
+function checkBounds(tunnels: Tunnel[], settings: Settings, report: Report): void {
+  for (const { name, publicHost, forwards } of tunnels) {
+    const outside = lookUp(settings.publicHosts, publicHost ?? "");
+    for (const forward of forwards) {
+      const mistake = outside && boundsMistake(forward, outside, outside.portRange);
+      if (mistake !== undefined) report(["internalHosts", name, "forwards", forward.name], mistake);
+    }
+  }
+}
+
+function checkLogins(tunnels: Tunnel[], report: Report): void {
+  const aliases = new Map<string, string>();
+  for (const { name, settings, publicHost, forwards } of tunnels) {
+    const ssh = forwards.filter(({ protocol }) => protocol === "ssh").map((forward) => forward.name);
+    for (const [index, path] of (settings.logins ?? []).entries()) {
+      const at = ["internalHosts", name, "logins", index];
+      if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
+        report(
+          path.via === undefined ? at : [...at, "via"],
+          ssh.length === 0
+            ? "must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'"
+            : `must be a forward to an SSH port: ${ssh.join(", ")}`,
+        );
+      }
+      const alias = path.alias ?? name;
+      const key = `${publicHost} ${path.from} ${alias}`;
+      const other = aliases.get(key);
+      if (other) {
+        report(
+          [...at, "alias"],
+          `must be an alias of its own: ${other} is 'ssh ${alias}' for '${path.from}' already`,
+        );
+      }
+      aliases.set(key, at.join("."));
+    }
+  }
+}
+
+/** The connection through a tunnel needs a port that is known before anything runs, and a public host that is near. */
+function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): void {
+  for (const { name, settings, publicHost, forwards } of tunnels) {
+    const { throughTunnel } = settings.admin;
+    if (throughTunnel === undefined) {
+      continue;
+    }
+    const path = ["internalHosts", name, "admin", "throughTunnel"];
+    const fit = forwards
+      .filter(({ protocol, remotePort }) => protocol === "ssh" && remotePort !== "auto")
+      .map((forward) => forward.name);
+    if (!fit.includes(throughTunnel)) {
+      report(
+        path,
+        fit.length === 0
+          ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
+          : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
+      );
+    }
+    if (lookUp(all.publicHosts, publicHost ?? "")?.admin.bastion) {
+      report(
+        path,
+        "must be left out where the public host is behind a bastion: there can be one host on the way only",
+      );
+    }
+  }
+}
+
+/**
+ * Since OpenSSH 9.8, sshd counts a second for each connection that ends without a login, as those of the checks do, and
+ * refuses their address, through which everyone comes, where the seconds pile up (PerSourcePenalties).
+ */
+function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
+  const looks = new Map<string, number>();
+  for (const { name, settings, forwards } of tunnels) {
+    const { address, watchdogIntervalSec, healthIntervalSec } = settings;
+    for (const { protocol, targetHost, targetPort } of forwards) {
+      if (protocol !== "ssh") continue;
+      const server = `${address} ${targetHost}:${targetPort}`;
+      const before = looks.get(server) ?? 0;
+      const now = before + 1 / watchdogIntervalSec + 1 / healthIntervalSec;
+      looks.set(server, now);
+      if (before < 1 && now >= 1) {
+        report(
+          ["internalHosts", name, "watchdogIntervalSec"],
+          `is too short: together, the checks would probe ${targetHost}:${targetPort} at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,321 @@
+import { z } from "zod";
+import { defaultPortRange, isListener, parseTarget, sourcesMistake } from "./forward.ts";
+import { defaultToolsDirectory } from "../remote/host.ts";
+import { keepAlivePresets } from "./keepAlive.ts";
+import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
+import { networkWords, parseNetwork } from "./network.ts";
+import { namePatterns } from "../render/checks.ts";
+
+/**
+
+ * written. What is wrong is said as "must be …", which loadConfig puts behind the path and the value found.
+ */
+
+const must = (what: string) => ({ error: `must be ${what}` });
+
+const text = (what: string, pattern: RegExp) => z.string(must(what)).regex(pattern, must(what));
+
+const anyPort = must("a port from 1 to 65535");
+const port = z.int(anyPort).min(1, anyPort).max(65535, anyPort);
+const portOrAuto = "a port from 1024 to 65535, or 'auto'";
+const remotePort = z
+  .int(must(portOrAuto))
+  .min(1024, must("1024 or above: sshd listens on a port below only for root, and the tunnel is not root"))
+  .max(65535, must(portOrAuto));
+
+/** An object of settings: an unknown key is a mistake. */
+const settings = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape, must("a map of settings"));
+
+const seconds = (least: number) => {
+  const what = `a whole number of seconds, ${least} or more`;
+  return z.int(must(what)).min(least, must(what)).max(86400, must("at most 86400 seconds"));
+};
+
+const count = z.int(must("a whole number, 1 or more")).min(1, must("a whole number, 1 or more"));
+
+const restartTime = "a number of seconds from 0.1 to 86400, with at most one decimal place";
+
+const keepAlivePresetNames = Object.keys(keepAlivePresets) as KeepAlivePreset[];
+
+/** A setting whose default depends on the preset. */
+const fromPreset = <T extends z.ZodType>(schema: T, key: keyof KeepAlive, what: string) =>
+  schema
+    .optional()
+    .describe(
+      `${what} Absent: ${keepAlivePresetNames.map((name) => `${keepAlivePresets[name][key]} (${name})`).join(", ")}.`,
+    );
+
+const address = text("a host name or an IP address", /^[A-Za-z0-9][A-Za-z0-9.:_-]*$|^::[0-9a-fA-F:.]*$/);
+
+const account = text(
+  "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters",
+  namePatterns.account,
+);
+
+const hostName = /^[a-z][a-z0-9-]{0,62}$/;
+
+/** A record whose keys fit a pattern, and which is not empty. */
+function records<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
+  const name =
+    "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
+  return z
+    .record(z.string().regex(pattern), value, {
+      error: (issue) => (issue.code === "invalid_key" ? name : `must be a map of ${what} by name`),
+    })
+    .refine((all) => Object.keys(all).length > 0, must(`a map with at least one of the ${what}`));
+}
+
+const login = {
+  port: port.default(22).describe("The port of its sshd."),
+  user: account.default("root").describe("root, or an account that can use `sudo -n`."),
+  privateKey: z.string(must("a private key")).optional().describe("A private key. Set it as a secret."),
+  privateKeyFile: z
+    .string(must("a path"))
+    .optional()
+    .describe("A file with a private key on the machine that runs Pulumi."),
+  passphrase: z
+    .string(must("a password"))
+    .optional()
+    .describe("The password of an encrypted private key. Set it as a secret."),
+  password: z.string(must("a password")).optional().describe("A password. Set it as a secret."),
+  agentSocketPath: z
+    .string(must("a path"))
+    .optional()
+    .describe("The socket of an ssh-agent. Absent: SSH_AUTH_SOCK, if it is set."),
+  hostKey: text(
+    // The provider offers a pinned RSA key with SHA-1 signatures only, which no current sshd gives.
+    "an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'",
+    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+$/,
+  )
+    .optional()
+    .describe(
+      "The host's public key, as in /etc/ssh/ssh_host_ed25519_key.pub. Absent: the key in known_hosts on the machine that runs Pulumi.",
+    ),
+  knownHostsFile: z
+    .string(must("a path"))
+    .optional()
+    .describe("The known_hosts file to use instead of ~/.ssh/known_hosts."),
+};
+
+const bastion = settings({ address: address.describe("Name or address of the bastion."), ...login });
+
+const admin = settings({
+  address: address
+    .optional()
+    .describe("The address at which Pulumi reaches the host. Absent: its `address`."),
+  ...login,
+  bastion: bastion.optional().describe("A jump host on the way, with its own login."),
+  acceptAnyHostKey: z
+    .boolean(must("true or false"))
+    .default(false)
+    .describe("Accept any host key, with a warning. For experiments only."),
+});
+
+const insideAdmin = admin.extend({
+  throughTunnel: text("the name of a forward", namePatterns.forward)
+    .optional()
+    .describe(
+      "The forward through which Pulumi reaches the host once the tunnel is up. It needs a fixed port and must lead to the host's sshd. `port` and `bastion` are then ignored, and `address` is not dialed.",
+    ),
+});
+
+const range = settings({
+  first: port.describe("The first port."),
+  last: port.describe("The last port."),
+}).refine(({ first, last }) => first <= last, must("a range whose first port is not above its last"));
+
+const folder = text("the absolute path of a folder, without a slash at the end", namePatterns.folder);
+
+const textfileDirectory = folder
+  .optional()
+  .describe(
+    "The folder that node_exporter on this host reads text files from. `ssh-tunnel-<name>.prom` is added there. Absent: no metrics.",
+  );
+
+const toolsDirectory = folder
+  .default(defaultToolsDirectory)
+  .describe(
+    "The folder for this project's scripts and programs on the host. Root runs them, so only root may be able to write to it or to any folder above it. With SELinux, choose one below `/opt`, where policy allows systemd to start programs.",
+  );
+
+const list = (item: z.ZodType<string>, what: string) =>
+  z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
+
+/** One entry of `publicHosts`. */
+export const publicHostSchema = settings({
+  address: address.describe("The name or address at which internal hosts reach it."),
+  sshPort: port.default(22).describe("The port of its sshd, as internal hosts reach it."),
+  admin: admin.prefault({}).describe("How Pulumi reaches it."),
+  allowUsers: list(account, "accounts")
+    .optional()
+    .describe(
+      "Only these accounts and the tunnels' accounts may log in (AllowUsers). It must include the admin. All stacks that set it for the same host must list the same accounts. Absent: the host's setting stays.",
+    ),
+  clientAliveIntervalSec: seconds(1)
+    .default(15)
+    .describe("Seconds without data from a tunnel before sshd sends a keep-alive (ClientAliveInterval)."),
+  clientAliveCountMax: count
+    .default(3)
+    .describe("Unanswered keep-alives before sshd ends the session (ClientAliveCountMax)."),
+  permitListen: list(text("host:port, as in PermitListen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
+    .optional()
+    .describe(
+      "An upper limit on where the forwards of this stack's tunnels may listen, as in PermitListen. With `remotePort: auto` it must include the whole `portRange`. Each key is limited to its own ports in any case. Other stacks have their own limits.",
+    ),
+  permitOpen: list(text("host:port, as in PermitOpen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
+    .optional()
+    .describe(
+      "An upper limit on what this stack's tunnels may open to test themselves, as in PermitOpen. It must include their own ports.",
+    ),
+  portRange: range.prefault(defaultPortRange).describe("The ports that `remotePort: auto` chooses from."),
+  installPackages: z
+    .boolean(must("true or false"))
+    .default(true)
+    .describe("Whether to install the package with semanage if SELinux is enabled and semanage is missing."),
+  textfileDirectory,
+  toolsDirectory,
+});
+
+const network = z.string(must(networkWords)).superRefine((text, found) => {
+  const parsed = parseNetwork(text);
+  if ("mistake" in parsed) found.addIssue({ code: "custom", message: parsed.mistake });
+});
+
+const forward = settings({
+  remotePort: z
+    .union([remotePort, z.literal("auto")], must(portOrAuto))
+    .describe(
+      "The port on the public host, or `auto` for a free one, which stays the same for the life of the stack.",
+    ),
+  target: z
+    .union([z.string(), z.number()], must("host:port, [v6]:port, or a port of the internal host"))
+    .refine(
+      (value) => parseTarget(value) !== undefined,
+      must("host:port, [v6]:port, or a port of the internal host"),
+    )
+    .describe(
+      "Where connections are forwarded to, as seen from the internal host: `host:port`, or a port of the internal host itself.",
+    ),
+  listen: z
+    .string(must("'loopback', 'all', or an IP address of the public host"))
+    .refine(isListener, must("'loopback', 'all', or an IP address of the public host"))
+    .default("loopback")
+    .describe(
+      "Where the port listens: `loopback` (only the public host itself can connect), `all` (everyone can), or one address of the public host.",
+    ),
+  // ufw takes each by itself, all of them within the minute of the trial.
+  sources: list(network, "networks")
+    .max(30, must("a list of 30 networks at most"))
+    .optional()
+    .describe(
+      "The networks that may reach the port, 30 at most. The public host's firewalld or ufw enforces this; if neither is active, `pulumi up` fails and says so. Absent: everyone that `listen` allows.",
+    ),
+  protocol: z
+    .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))
+    .optional()
+    .describe(
+      "`ssh` if the target is an SSH server: its banner then proves that the forward works. Absent: `ssh` if the target's port is 22, otherwise `tcp`.",
+    ),
+}).superRefine(({ listen, sources }, found) => {
+  const mistake = sources && sourcesMistake(listen, sources);
+  if (mistake !== undefined) found.addIssue({ code: "custom", path: ["sources"], message: mistake });
+});
+
+const loginBack = settings({
+  from: account.describe("The account on the public host that may log in to the internal host."),
+  to: account.describe("The account on the internal host that it logs in to."),
+  alias: text("a name of a-z, 0-9, '.', '_' and '-'", namePatterns.alias)
+    .optional()
+    .describe("The name to type after `ssh`. Absent: the internal host's name."),
+  via: z
+    .string(must("the name of a forward"))
+    .optional()
+    .describe("The forward to go through. Absent: the first one to an SSH port."),
+});
+
+/** One entry of `internalHosts`. */
+export const internalHostSchema = settings({
+  address: address.describe("The name or address at which Pulumi reaches it."),
+  admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
+  publicHost: z
+    .string(must("the name of a public host"))
+    .optional()
+    .describe("The public host that its tunnel ends at. Required if there is more than one."),
+  account: account
+    .optional()
+    .describe(
+      "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: a new account, `tunnel-<name>`.",
+    ),
+  forwards: records(forward, namePatterns.forward, "forwards").describe(
+    "The listeners on the public host, by name.",
+  ),
+  logins: z
+    .array(loginBack, must("a list of logins"))
+    .min(1, must("a list with at least one login; leave it out for none"))
+    .optional()
+    .describe("Logins by key from the public host back to the internal host."),
+  keepAlive: settings({
+    preset: z
+      .enum(keepAlivePresetNames, must("'fast' or 'conservative'"))
+      .default("fast")
+      .describe(
+        "The defaults for the settings below: `fast`, or `conservative` for links on which every byte costs money.",
+      ),
+    connectTimeoutSec: fromPreset(
+      seconds(1),
+      "connectTimeoutSec",
+      "Seconds to wait for a connection to the public host (ConnectTimeout).",
+    ),
+    serverAliveIntervalSec: fromPreset(
+      seconds(1),
+      "serverAliveIntervalSec",
+      "Seconds without data before ssh sends a keep-alive (ServerAliveInterval).",
+    ),
+    serverAliveCountMax: fromPreset(
+      count,
+      "serverAliveCountMax",
+      "Unanswered keep-alives before ssh gives up, after interval × (count + 1) seconds (ServerAliveCountMax).",
+    ),
+    restartSec: fromPreset(
+      z
+        .number(must(restartTime))
+        .min(0.1, must(restartTime))
+        .max(86400, must(restartTime))
+        .multipleOf(0.1, must(restartTime)),
+      "restartSec",
+      "Seconds before systemd restarts a tunnel that has ended (RestartSec).",
+    ),
+    restartMaxDelaySec: fromPreset(
+      seconds(1),
+      "restartMaxDelaySec",
+      "The longest pause between two attempts. The pause is a hundredth of the time that the tunnel has been down, but at least 0.3 s.",
+    ),
+  })
+    .prefault({})
+    .describe("How fast a dead tunnel is detected and restarted."),
+  watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
+  healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
+  textfileDirectory,
+  toolsDirectory,
+  timeoutSec: seconds(5).default(30).describe("How many seconds `pulumi up` waits for the tunnel to work."),
+});
+
+/** The settings, each under its own key of the stack's configuration. */
+export const settingsSchema = settings({
+  publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
+    "The hosts that tunnels end at, by name.",
+  ),
+  internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
+    "The hosts that tunnels start from, by name. The name is also the tunnel's, and has at most 24 characters.",
+  ),
+  revision: z
+    .string(must("a text"))
+    .regex(/^[^\0]*$/, must("a text without NUL"))
+    .default("")
+    .describe(
+      "Any text. Change it to any new value to have every script check its host again and repair drift.",
+    ),
+});
+
+/** The settings after their check, with every default filled in. */
+export type Settings = z.output<typeof settingsSchema>;

@@ -1,0 +1,63 @@
+import * as pulumi from "@pulumi/pulumi";
+import { describe, expect, test } from "vitest";
+import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
+import type { AuthorizedKeyArgs } from "../../components/parts/authorizedKey/authorizedKey.ts";
+import { partOf } from "../support/partOf.ts";
+
+const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-key";
+const args = () => ({
+  name: "nas-key",
+  account: "alice",
+  publicKey: pulumi.output("ssh-ed25519 AAAA tunnel-nas@nas"),
+  options: ["restrict", "pty"],
+});
+const valuesOf = async (changes: Partial<AuthorizedKeyArgs>) =>
+  (await partOf(() => authorizedKey({ ...args(), ...changes }))).values;
+
+describe("an authorized key", () => {
+  test("is a part with the line, whose comment says whose it is", async () => {
+    expect(await partOf(() => authorizedKey(args()))).toEqual({
+      script: "authorizedKey",
+      values: {
+        ACCOUNT: "alice",
+        LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
+        MARKER: marker,
+        PERMITS: "",
+        FILE: "",
+      },
+    });
+  });
+
+  test("has its permits beside its line, one a line, since each of them is kept by itself", async () => {
+    const permits = ['permitlisten="[fd00::2]:2222"', 'permitlisten="*:@web@"', 'permitopen="127.0.0.1:*"'];
+    expect(await valuesOf({ permits })).toMatchObject({
+      LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
+      PERMITS: permits.join("\n"),
+    });
+  });
+
+  test.each([
+    "pty",
+    "permitopen=127.0.0.1:22",
+    'permitopen="127.0.0.1:22",pty',
+    'permitopen="127.0.0.1:22"\npermitopen="*:*"',
+    'permitopen="a b:22"',
+    'permitopen="a,b:22"',
+    'permitopen=""',
+    'command="id"',
+  ])("permits nothing but ports: %j", async (permit) => {
+    await expect(valuesOf({ permits: [permit] })).rejects.toThrow(
+      `${JSON.stringify(permit)} must be permitlisten or permitopen of one port`,
+    );
+  });
+
+  test("goes into the file that the settings name, where they name one", async () => {
+    expect(await valuesOf({ file: "/etc/ssh/keys/nas" })).toMatchObject({ FILE: "/etc/ssh/keys/nas" });
+  });
+
+  test("has a marker without spaces, whatever it is called", async () => {
+    expect(await valuesOf({ name: "my nas" })).toMatchObject({
+      MARKER: "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/my%20nas",
+    });
+  });
+});

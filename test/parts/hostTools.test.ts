@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { HostTools, toolFiles } from "../../components/parts/hostTools/hostTools.ts";
+import { partNames, programNames } from "../../components/remote/scriptFiles.ts";
+import { nas } from "../support/hosts.ts";
+import { record } from "../../tools/mocks.ts";
+
+const files = toolFiles();
+
+test("the tools are all that commands run: library, parts and programs", () => {
+  const all = Object.keys(files).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
+  const before = ["hostFacts", "installTools"];
+  const piecesOfPrograms = programNames.filter((name) => !all.includes(name));
+  expect([...all, ...before, ...piecesOfPrograms].sort()).toEqual(
+    ["library", ...partNames, ...programNames].sort(),
+  );
+  expect(piecesOfPrograms).toEqual(["reasons", "state"]);
+});
+
+test("the tools are named after what is in them, and are in the folder that the settings name", async () => {
+  const tools = async (toolsDirectory?: string) => {
+    const recording = await record(() => new HostTools("t", { host: { ...nas, toolsDirectory } }));
+    return recording.command("t-script").values;
+  };
+  expect(await tools()).toMatchObject({
+    TOOLS_FOLDER: "/opt/ssh-reverse-tunnel",
+    HASH: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    UNTIL_LAST: "",
+  });
+  expect((await tools("/srv/tools")).TOOLS_FOLDER).toBe("/srv/tools");
+});
+
+test("the tools are removed by their own delete, and by the last record where nobody could come for them", async () => {
+  const recording = await record(() => {
+    new HostTools("direct", { host: nas });
+    new HostTools("through", { host: { ...nas, throughTunnel: "gate" } });
+  });
+  const { inputs, values } = recording.command("through-script");
+  expect("delete" in recording.command("direct-script").inputs).toBe(true);
+  expect("delete" in inputs).toBe(false);
+  expect(values.UNTIL_LAST).toBe("yes");
+});
+
+test.each(["", "relative", "/with space", "/a/../b", "/end/", "/dollar$"])(
+  "a folder for the tools that a shell or a unit would take apart is refused: '%s'",
+  async (toolsDirectory) => {
+    const make = record(() => new HostTools("t", { host: { ...nas, toolsDirectory } }));
+    await expect(make).rejects.toThrow("the absolute path of a folder");
+  },
+);

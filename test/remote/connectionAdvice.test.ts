@@ -1,0 +1,182 @@
+import * as pulumi from "@pulumi/pulumi";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { adviceFor, connectionAdvice, exitStatus } from "../../components/remote/connectionAdvice.ts";
+import type { Host } from "../../components/index.ts";
+import { readScript } from "../../components/remote/scriptFiles.ts";
+import { gate, nas } from "../support/hosts.ts";
+import { record } from "../../tools/mocks.ts";
+
+const advice = (error: string) => adviceFor(error, "gate (198.18.0.2)", 2200, "admin", "198.18.0.2");
+
+const otherKey =
+  "gate (198.18.0.2) answers with another host key than the settings or known_hosts say; if the host was not reinstalled, somebody may be in between: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey";
+const refused =
+  "gate (198.18.0.2) refuses the login of 'admin'; check the key or password of admin, and that 'admin' may log in there: 'ssh -p 2200 admin@198.18.0.2'";
+const unreachable =
+  "gate (198.18.0.2) cannot be reached on port 2200; check that it is on, that the address and port are right, and that no firewall is in the way";
+
+describe("what the provider says of a connection is explained", () => {
+  test.each([
+    ["ssh: handshake failed: ssh: host key mismatch", otherKey],
+    [
+      "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain",
+      refused,
+    ],
+    ["dial tcp 198.18.0.2:2200: connect: connection refused", unreachable],
+    ["dial tcp 198.18.0.2:2200: connect: no route to host", unreachable],
+    ["dial tcp: lookup gate.invalid: no such host", unreachable],
+    ["dial tcp 198.18.0.2:2200: i/o timeout", unreachable],
+    ["read tcp 198.18.0.1:40000->198.18.0.2:2200: read: connection reset by peer", unreachable],
+    ["ssh: handshake failed: EOF", unreachable],
+    ["ssh: rejected: connect failed (Connection refused)", unreachable],
+  ])("%s", (error, expected) => {
+    expect(advice(error)).toBe(expected);
+  });
+
+  test("and an error of a script, which has its own sentence, is not", () => {
+    expect(
+      advice(
+        "error: gate (198.18.0.2): port 2222 is in use by nginx (pid 812)\nProcess exited with status 3",
+      ),
+    ).toBeUndefined();
+  });
+});
+
+describe("the error hook", () => {
+  // Only what the hook itself waits by: Pulumi has timers of its own.
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "Date"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  /**
+   * Calls the hook as the engine does, again for as long as it asks to: each try takes some seconds and ends with the next
+   * of the errors, the last of which stays. Returns how often it asked, after how many seconds it gave up, and what it said.
+   */
+  const failing = async (host: Host, tries: string[], { seconds = 1, ifRefused = "" } = {}) => {
+    const log = vi.spyOn(pulumi.log, "error").mockResolvedValue();
+    try {
+      const { result } = await record(async () => {
+        const { callback } = connectionAdvice("nas-script", host, ifRefused || undefined);
+        const begun = Date.now();
+        const errors: string[] = [];
+        const once = async () => {
+          errors.unshift(tries[errors.length] ?? tries.at(-1)!);
+          vi.setSystemTime(Date.now() + seconds * 1000);
+          const args = { urn: "", id: "", name: "", type: "", failedOperation: "create" as const };
+          let answer: boolean | undefined;
+          void Promise.resolve(callback({ ...args, errors: [...errors] })).then((each) => (answer = each));
+          while (answer === undefined) await vi.advanceTimersByTimeAsync(100);
+          return answer;
+        };
+        // As the engine does, which gives up by itself only after a hundred.
+        while (errors.length < 100 && (await once()));
+        const after = Math.round((Date.now() - begun) / 1000);
+        return { again: errors.length - 1, after, said: log.mock.calls.map(([message]) => message) };
+      });
+      return result;
+    } finally {
+      log.mockRestore();
+    }
+  };
+
+  const through = { ...nas, throughTunnel: "gate" };
+  const cut = "wait: remote command exited without exit status or exit signal";
+  const refusedInside = "ssh: rejected: connect failed (Connection refused)";
+  const ended = (status: number) =>
+    `Process exited with status ${status}: running "sh -s -- apply":\nerror: gate: some sentence`;
+  const activeAgain = ended(exitStatus.confirmAgain);
+  const restarting = ended(exitStatus.tunnelRestarts);
+
+  test("says it as an error, and does not try again, as the provider has already", async () => {
+    const { again, said } = await failing(gate, ["ssh: handshake failed: ssh: unable to authenticate"]);
+    expect(said).toEqual([
+      "gate (198.18.0.2) refuses the login of 'root'; check the key or password of admin, and that 'root' may log in there: 'ssh -p 22 root@198.18.0.2'",
+    ]);
+    expect(again).toBe(0);
+  });
+
+  test("says nothing where a script failed", async () => {
+    expect(await failing(gate, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
+    expect(await failing(through, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
+  });
+
+  test("says behind it what a refusal means at this script", async () => {
+    const { said } = await failing(gate, ["ssh: handshake failed: EOF"], { ifRefused: "it goes back" });
+    expect(said).toEqual([
+      expect.stringMatching(/^gate \(198\.18\.0\.2\) cannot be reached .*; it goes back$/),
+    ]);
+  });
+
+  test("tries once more where the host has made a change active again, and no oftener", async () => {
+    expect(await failing(gate, [activeAgain])).toMatchObject({ again: 1, said: [] });
+    expect(await failing(gate, [activeAgain, "Process exited with status 3"])).toMatchObject({ again: 1 });
+  });
+
+  test("knows these ends of a script by the statuses that the library gives them, and by nothing it prints", async () => {
+    expect(readScript("messages")).toContain(`\nCONFIRM_AGAIN=${exitStatus.confirmAgain}\n`);
+    expect(readScript("messages")).toContain(`\nTUNNEL_RESTARTS=${exitStatus.tunnelRestarts}\n`);
+    const printed = `${ended(3)}\nProcess exited with status ${exitStatus.tunnelRestarts}`;
+    expect(await failing(through, [printed])).toMatchObject({ again: 0 });
+  });
+
+  test("tries again for as long as a tunnel is just being restarted", async () => {
+    const { again } = await failing(through, [
+      ...Array<string>(7).fill(restarting),
+      "Process exited with status 3",
+    ]);
+    expect(again).toBe(7);
+  });
+
+  test.each([cut, refusedInside, "dial tcp 198.18.0.2:22: i/o timeout", "ssh: handshake failed: EOF"])(
+    "tries again a connection through a tunnel that ends with '%s', a second apart",
+    async (error) => {
+      const { again, after, said } = await failing(through, [error, error, "Process exited with status 3"], {
+        seconds: 0,
+      });
+      expect({ again, after, said }).toEqual({ again: 2, after: 2, said: [] });
+    },
+  );
+
+  test("tries none of these again where the connection is direct", async () => {
+    for (const error of [cut, refusedInside, "dial tcp 198.18.0.3:22: i/o timeout"]) {
+      expect((await failing(nas, [error])).again, error).toBe(0);
+    }
+  });
+
+  test("does not try again what a tunnel cannot have caused", async () => {
+    for (const error of ["ssh: host key mismatch", "ssh: unable to authenticate"]) {
+      expect((await failing(through, [error])).again, error).toBe(0);
+    }
+  });
+
+  test("gives up after 40 seconds where it confirms a change, before the host takes that back, and says why", async () => {
+    const { after, said } = await failing(through, [refusedInside], { ifRefused: "it goes back" });
+    expect(after).toBeGreaterThan(40);
+    expect(after).toBeLessThan(45);
+    expect(said).toEqual([
+      "nas (through its tunnel to gate) cannot be reached on port 22; check that it is on, that the address and port are right, and that no firewall is in the way; it goes back",
+    ]);
+    expect((await failing(gate, [restarting], { ifRefused: "it goes back" })).after).toBeLessThan(45);
+  });
+
+  test("goes on where it confirms none until the host has taken back what another run has left", async () => {
+    const { after } = await failing(through, [refusedInside]);
+    expect(after).toBeGreaterThan(90);
+    expect(after).toBeLessThan(95);
+  });
+
+  test("gives up later on a host whose trials take longer", async () => {
+    const host = { ...through, trialSec: 180 };
+    const confirming = (await failing(host, [refusedInside], { ifRefused: "it goes back" })).after;
+    expect(confirming).toBeGreaterThan(160);
+    expect(confirming).toBeLessThan(165);
+    const { after } = await failing(host, [refusedInside], { seconds: 5 });
+    expect(after).toBeGreaterThan(210);
+    expect(after).toBeLessThan(220);
+  });
+
+  test("counts the time that each try takes", async () => {
+    expect((await failing(through, [refusedInside], { seconds: 30, ifRefused: "it goes back" })).again).toBe(
+      2,
+    );
+  });
+});

@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import { takenBack } from "../../components/remote/host.ts";
+import { gate } from "../support/hosts.ts";
+
+test.each([
+  [undefined, "a minute"],
+  [60, "a minute"],
+  [61, "2 minutes"],
+  [180, "3 minutes"],
+])("a host whose trials take %s seconds takes a change back within %s", (trialSec, time) => {
+  expect(takenBack({ ...gate, trialSec }, "sshd")).toBe(
+    `if it is the change to sshd that prevents it, the host takes that back by itself within ${time}`,
+  );
+});

@@ -1,0 +1,247 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { afterAll, describe, expect, test, vi } from "vitest";
+import type { AdminConnection } from "../../components/settings/adminConnection.ts";
+import { adminConnection, throughTunnel } from "../../components/settings/adminConnection.ts";
+import { hostKey } from "../support/hosts.ts";
+import { record } from "../../tools/mocks.ts";
+import { promiseOf } from "../support/promiseOf.ts";
+import { newSshKey } from "../support/sshKey.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "admin-connection-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+/** Real keys, since ssh-keygen passes over a line that has none. */
+const ed25519 = newSshKey().publicLine;
+const otherEd25519 = newSshKey().publicLine;
+const ecdsa = newSshKey("ecdsa").publicLine;
+const rsa = newSshKey("rsa").publicLine;
+
+/** The connection with its secrets in the clear, and which of its parts are secret. */
+async function connect(admin: Omit<AdminConnection, "address">) {
+  const { result } = await record(() =>
+    mapOutputs(adminConnection("gate", { address: "198.18.0.2", ...admin })),
+  );
+  return result;
+}
+
+async function mapOutputs(connection: object) {
+  const secrets: string[] = [];
+  const plain: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(connection) as [string, unknown][]) {
+    const output = pulumi.output(value) as pulumi.Output<unknown>;
+    plain[key] = await promiseOf(output);
+    if (await pulumi.isSecret(output)) {
+      secrets.push(key);
+    }
+  }
+  return { plain, secrets };
+}
+
+const keyIn = async (known: string, admin: Partial<AdminConnection> = {}) =>
+  (await connect({ knownHostsFile: file("known_hosts", known), ...admin })).plain.hostKey;
+
+describe("an admin connection", () => {
+  test("is root's on port 22, and is not tried so often that fail2ban would count", async () => {
+    expect(await connect({ hostKey })).toEqual({
+      plain: { host: "198.18.0.2", port: 22, user: "root", hostKey, perDialTimeout: 10 },
+      secrets: [],
+    });
+  });
+
+  test("takes a private key and its password as secrets", async () => {
+    const { plain, secrets } = await connect({ hostKey, privateKey: "KEY", passphrase: "hunter2" });
+    expect(plain).toMatchObject({ privateKey: "KEY\n", privateKeyPassword: "hunter2" });
+    expect(secrets).toEqual(["privateKey", "privateKeyPassword"]);
+  });
+
+  test("reads a private key from a file, as a secret", async () => {
+    const { plain, secrets } = await connect({ hostKey, privateKeyFile: file("key", "KEY\n") });
+    expect(plain).toMatchObject({ privateKey: "KEY\n" });
+    expect(secrets).toEqual(["privateKey"]);
+  });
+
+  test("prefers a private key to a file with one", async () => {
+    const { plain } = await connect({ hostKey, privateKey: "KEY", privateKeyFile: "/nonexistent" });
+    // With one newline at its end wherever it comes from: "pulumi config set" takes it off, and a file has it.
+    expect(plain).toMatchObject({ privateKey: "KEY\n" });
+  });
+
+  test("takes a password as a secret", async () => {
+    const { plain, secrets } = await connect({ hostKey, password: "hunter2" });
+    expect(plain).toMatchObject({ password: "hunter2" });
+    expect(secrets).toEqual(["password"]);
+  });
+
+  test("takes the socket of an agent", async () => {
+    expect((await connect({ hostKey, agentSocketPath: "/run/agent" })).plain).toMatchObject({
+      agentSocketPath: "/run/agent",
+    });
+  });
+
+  test("goes through a bastion with a login and a host key of its own", async () => {
+    const bastion = { address: "bastion.example.org", port: 2200, user: "jump", hostKey: ed25519 };
+    const { plain } = await connect({ hostKey, bastion: { ...bastion, password: "hunter2" } });
+    expect(plain.hostKey).toBe(hostKey);
+    expect(plain.proxy).toEqual({
+      host: "bastion.example.org",
+      port: 2200,
+      user: "jump",
+      hostKey: ed25519,
+      password: "hunter2",
+      perDialTimeout: 10,
+    });
+  });
+
+  test("says which host's key file cannot be read, and what to correct", async () => {
+    await expect(connect({ hostKey, privateKeyFile: "/nonexistent/key" })).rejects.toThrow(
+      "gate: the private key file /nonexistent/key cannot be read; correct privateKeyFile",
+    );
+    await expect(
+      connect({ hostKey, bastion: { address: "b", hostKey, privateKeyFile: "/nonexistent/key" } }),
+    ).rejects.toThrow(
+      "gate, bastion: the private key file /nonexistent/key cannot be read; correct privateKeyFile",
+    );
+  });
+
+  test("takes ~/ for the home of whoever runs Pulumi", async () => {
+    await expect(connect({ knownHostsFile: "~/no/such/file" })).rejects.toThrow(
+      `no ed25519 or ecdsa host key for 198.18.0.2 in ${join(homedir(), "no/such/file")};`,
+    );
+  });
+});
+
+const missing = "gate: no ed25519 or ecdsa host key for 198.18.0.2 in ";
+
+describe("a connection through a tunnel", () => {
+  const inside = {
+    host: "198.18.0.3",
+    port: 2200,
+    user: "admin",
+    hostKey: "ssh-ed25519 NAS",
+    privateKey: "KEY",
+  };
+  const outside = { host: "gate.example.org", port: 2222, user: "jump", hostKey, password: "hunter2" };
+  const listener = { address: "127.0.0.1", port: 20022 };
+
+  test("starts on the public host, with its login, and ends at the forward, with the internal host's own", () => {
+    expect(
+      throughTunnel({ ...inside, perDialTimeout: 10 }, { ...outside, perDialTimeout: 10 }, listener),
+    ).toEqual({
+      ...inside,
+      perDialTimeout: 10,
+      host: "127.0.0.1",
+      port: 20022,
+      proxy: { ...outside, perDialTimeout: 10 },
+    });
+  });
+
+  test("passes on every way to log in to the public host", () => {
+    const ways = { privateKey: "KEY", privateKeyPassword: "hunter2", agentSocketPath: "/run/agent" };
+    expect(throughTunnel(inside, { ...outside, ...ways }, listener).proxy).toMatchObject({
+      ...outside,
+      ...ways,
+    });
+  });
+
+  test("takes the place of a bastion of the internal host", () => {
+    const bastion = { host: "bastion.example.org", hostKey };
+    expect(throughTunnel({ ...inside, proxy: bastion }, outside, listener).proxy).toMatchObject(outside);
+  });
+
+  test("is none where the public host is behind a bastion, as the provider knows one host on the way", () => {
+    const bastion = { host: "bastion.example.org", hostKey };
+    expect(() => throughTunnel(inside, { ...outside, proxy: bastion }, listener)).toThrow(
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+    );
+  });
+});
+
+describe("a host key from known_hosts", () => {
+  test("is the one of the address", async () => {
+    expect(await keyIn(`198.18.0.9 ${otherEd25519}\n198.18.0.2 ${ed25519} a comment\n`)).toBe(ed25519);
+  });
+
+  test("is found behind a hashed name", async () => {
+    const hashed = file("hashed", `198.18.0.2 ${ed25519}\n`);
+    execFileSync("ssh-keygen", ["-H", "-f", hashed], { stdio: "ignore" });
+    const { plain } = await connect({ knownHostsFile: hashed });
+    expect(plain.hostKey).toBe(ed25519);
+  });
+
+  test("is the one of the port", async () => {
+    const known = `198.18.0.2 ${otherEd25519}\n[198.18.0.2]:2200 ${ed25519}\n`;
+    expect(await keyIn(known, { port: 2200 })).toBe(ed25519);
+    expect(await keyIn(known, { port: 22 })).toBe(otherEd25519);
+  });
+
+  test("is the ed25519 one where there are several, and never an RSA one, which the provider cannot check", async () => {
+    expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n198.18.0.2 ${ed25519}\n`)).toBe(ed25519);
+    expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n`)).toBe(ecdsa);
+    await expect(keyIn(`198.18.0.2 ${rsa}\n`)).rejects.toThrow(missing);
+  });
+
+  test("is not an authority's", async () => {
+    await expect(keyIn(`@cert-authority 198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
+  });
+
+  test("is never a revoked one, also where an older line still has it", async () => {
+    await expect(keyIn(`@revoked 198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
+    await expect(keyIn(`@revoked * ${ed25519}\n198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
+  });
+
+  test("is not asked for where the settings say one", async () => {
+    expect(await keyIn(`198.18.0.2 ${ed25519}\n`, { hostKey })).toBe(hostKey);
+  });
+
+  test("is asked for the bastion as well", async () => {
+    const known = file("known_hosts", `[bastion]:2200 ${ed25519}\n`);
+    const bastion = { address: "bastion", port: 2200, knownHostsFile: known };
+    const { plain } = await connect({ hostKey, bastion });
+    expect(plain.proxy).toMatchObject({ hostKey: ed25519 });
+    await expect(connect({ hostKey, bastion: { ...bastion, port: 22 } })).rejects.toThrow(
+      `gate, bastion: no ed25519 or ecdsa host key for bastion in ${known}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+    );
+  });
+
+  test("that is missing for another port is said with that port", async () => {
+    await expect(keyIn(`198.18.0.2 ${ed25519}\n`, { port: 2200 })).rejects.toThrow(
+      "gate: no ed25519 or ecdsa host key for [198.18.0.2]:2200 in ",
+    );
+  });
+});
+
+describe("any host key", () => {
+  test("is accepted only where that is said, and with a warning", async () => {
+    const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
+    try {
+      const { plain } = await connect({ acceptAnyHostKey: true });
+      expect(plain).not.toHaveProperty("hostKey");
+      expect(warn.mock.calls.map(([message]) => message)).toEqual([
+        "gate (198.18.0.2): acceptAnyHostKey is set, so whoever answers at this address becomes its admin's trusted host; set hostKey instead",
+      ]);
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  test("is not accepted of a bastion along with it", async () => {
+    const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
+    try {
+      const bastion = { address: "bastion", knownHostsFile: "/nonexistent" };
+      await expect(connect({ acceptAnyHostKey: true, bastion })).rejects.toThrow(
+        "gate, bastion: no ed25519 or ecdsa host key for bastion in /nonexistent;",
+      );
+    } finally {
+      warn.mockRestore();
+    }
+  });
+});

@@ -1,0 +1,720 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { loadConfig, mapValues, parseConfig } from "../../components/settings/load.ts";
+import { hostKey } from "../support/hosts.ts";
+import { record } from "../../tools/mocks.ts";
+import { setConfig, smallest } from "../support/settings.ts";
+
+type Changes = Record<string, unknown>;
+
+const gateWith = (changes: Changes, name = "gate") => ({
+  ...smallest(),
+  publicHosts: { [name]: { ...smallest().publicHosts.gate, ...changes } },
+});
+/** The public hosts alone, to put in place of others. */
+const gateOnly = (admin: Changes) => ({ publicHosts: gateWith({ admin }).publicHosts });
+const nasWith = (changes: Changes, name = "nas") => ({
+  ...smallest(),
+  internalHosts: { [name]: { ...smallest().internalHosts.nas, ...changes } },
+});
+const forwardWith = (changes: Changes, name = "ssh") =>
+  nasWith({ forwards: { [name]: { remotePort: 2222, target: 22, ...changes } } });
+/** Several internal hosts, and as many public hosts as are named. */
+const hosts = (internal: Record<string, Changes>, publicHosts = ["gate"]) => ({
+  publicHosts: Object.fromEntries(publicHosts.map((name) => [name, smallest().publicHosts.gate])),
+  internalHosts: mapValues(internal, (changes) => ({ ...smallest().internalHosts.nas, ...changes })),
+});
+
+/** The mistakes that are found, a line each. */
+function mistakes(raw: Changes): string[] {
+  try {
+    parseConfig(raw);
+    return [];
+  } catch (error) {
+    const lines = (error as Error).message.split("\n");
+    return lines.filter((line) => line.startsWith("  ")).map((line) => line.trim());
+  }
+}
+
+const name =
+  "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
+const port = "must be a port from 1 to 65535";
+const portOrAuto = "must be a port from 1024 to 65535, or 'auto'";
+const target = "must be host:port, [v6]:port, or a port of the internal host";
+const listen = "must be 'loopback', 'all', or an IP address of the public host";
+
+describe("settings without a mistake", () => {
+  test("get every default filled in", () => {
+    expect(parseConfig(smallest())).toEqual({
+      publicHosts: {
+        gate: {
+          address: "198.18.0.2",
+          sshPort: 22,
+          clientAliveIntervalSec: 15,
+          clientAliveCountMax: 3,
+          portRange: { first: 20000, last: 29999 },
+          installPackages: true,
+          toolsDirectory: "/opt/ssh-reverse-tunnel",
+          connection: {
+            host: "198.18.0.2",
+            port: 22,
+            user: "root",
+            hostKey,
+            perDialTimeout: 10,
+          },
+        },
+      },
+      internalHosts: {
+        nas: {
+          address: "198.18.0.3",
+          publicHost: "gate",
+          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback" } },
+          keepAlive: { preset: "fast" },
+          watchdogIntervalSec: 15,
+          healthIntervalSec: 30,
+          toolsDirectory: "/opt/ssh-reverse-tunnel",
+          timeoutSec: 30,
+          connection: {
+            host: "198.18.0.3",
+            port: 22,
+            user: "root",
+            hostKey,
+            perDialTimeout: 10,
+          },
+        },
+      },
+      revision: "",
+    });
+  });
+
+  test("keep what they say", () => {
+    const config = parseConfig({
+      ...hosts({ nas: { publicHost: "other" } }, ["gate", "other"]),
+      revision: "2",
+    });
+    expect(config.internalHosts.nas?.publicHost).toBe("other");
+    expect(config.revision).toBe("2");
+  });
+
+  test("may have the admin reach a host elsewhere than tunnels do", () => {
+    const config = parseConfig(gateWith({ admin: { hostKey, address: "10.0.0.1", port: 2200 } }));
+    expect(config.publicHosts.gate).toMatchObject({
+      address: "198.18.0.2",
+      connection: { host: "10.0.0.1", port: 2200 },
+    });
+  });
+
+  test.each([
+    ["a name of 24 characters", nasWith({}, "a".repeat(24))],
+    ["the lowest port that needs no root", forwardWith({ remotePort: 1024 })],
+    ["the highest port", forwardWith({ remotePort: 65535 })],
+    ["an IPv6 address", forwardWith({ listen: "fd00::2", target: "[fd00::5]:443" })],
+    [
+      "sources of both families",
+      forwardWith({ listen: "all", sources: ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"] }),
+    ],
+    ["the guide's own keep-alive", nasWith({ keepAlive: { preset: "conservative" } })],
+    ["a keep-alive of its own", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } })],
+    ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
+    ["bounds that its forwards are in", gateWith({ permitListen: ["127.0.0.1:*"], permitOpen: ["*:2222"] })],
+  ])("may have %s", (_what, raw) => {
+    expect(mistakes(raw)).toEqual([]);
+  });
+});
+
+describe("one mistake is said with its path, what was found and what is allowed", () => {
+  test.each<[string, Changes, string]>([
+    [
+      "a port out of range",
+      forwardWith({ remotePort: 70000 }),
+      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${portOrAuto}`,
+    ],
+    [
+      "'auto' misspelt",
+      forwardWith({ remotePort: "atuo" }),
+      `internalHosts.nas.forwards.ssh.remotePort: found "atuo"; ${portOrAuto}`,
+    ],
+    [
+      "a port that is only for root",
+      forwardWith({ remotePort: 1023 }),
+      "internalHosts.nas.forwards.ssh.remotePort: found 1023; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
+    ],
+    [
+      "no target",
+      forwardWith({ target: undefined }),
+      `internalHosts.nas.forwards.ssh.target: found nothing; ${target}`,
+    ],
+    [
+      "a target without a port",
+      forwardWith({ target: "printer" }),
+      `internalHosts.nas.forwards.ssh.target: found "printer"; ${target}`,
+    ],
+    [
+      "a listener that is a name",
+      forwardWith({ listen: "everyone" }),
+      `internalHosts.nas.forwards.ssh.listen: found "everyone"; ${listen}`,
+    ],
+    [
+      "a listener with a zone",
+      forwardWith({ listen: "fe80::1%eth0" }),
+      `internalHosts.nas.forwards.ssh.listen: found "fe80::1%eth0"; ${listen}`,
+    ],
+    [
+      "a protocol that is none",
+      forwardWith({ protocol: "http" }),
+      `internalHosts.nas.forwards.ssh.protocol: found "http"; must be 'ssh' or 'tcp'`,
+    ],
+    [
+      "a source that is no network",
+      forwardWith({ listen: "all", sources: ["203.0.113.0/24", "office"] }),
+      `internalHosts.nas.forwards.ssh.sources.1: found "office"; must be a network, '203.0.113.0/24' or '2001:db8::/32', or one address`,
+    ],
+    [
+      "a source with host bits",
+      forwardWith({ listen: "all", sources: ["203.0.113.7/24"] }),
+      'internalHosts.nas.forwards.ssh.sources.0: found "203.0.113.7/24"; must be a network without host bits: 203.0.113.0/24',
+    ],
+    [
+      "a source that is everyone",
+      forwardWith({ listen: "all", sources: ["0.0.0.0/0"] }),
+      'internalHosts.nas.forwards.ssh.sources.0: found "0.0.0.0/0"; must not cover every address: leave `sources` out to admit everyone',
+    ],
+    [
+      "sources with nothing in them",
+      forwardWith({ listen: "all", sources: [] }),
+      "internalHosts.nas.forwards.ssh.sources: found []; must be a list of networks with at least one entry",
+    ],
+    [
+      "more sources than a firewall takes within the minute of a trial",
+      forwardWith({ listen: "all", sources: Array.from({ length: 31 }, (_, i) => `203.0.113.${i}`) }),
+      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0","203.0.113.1","203.0.113.2","203.0.113.3",…; must be a list of 30 networks at most',
+    ],
+    [
+      "sources of a forward that nobody else reaches",
+      forwardWith({ sources: ["203.0.113.0/24"] }),
+      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: nobody but the public host itself reaches a forward that listens on its loopback',
+    ],
+    [
+      "sources of another family than the listener",
+      forwardWith({ listen: "198.18.0.2", sources: ["2001:db8::/32"] }),
+      `internalHosts.nas.forwards.ssh.sources: found ["2001:db8::/32"]; must be networks of IPv4: nothing else reaches '198.18.0.2'`,
+    ],
+    [
+      "no forwards",
+      nasWith({ forwards: {} }),
+      "internalHosts.nas.forwards: found {}; must be a map with at least one of the forwards",
+    ],
+    [
+      "no internal hosts",
+      { ...smallest(), internalHosts: {} },
+      "internalHosts: found {}; must be a map with at least one of the internal hosts",
+    ],
+    [
+      "no public hosts at all",
+      { internalHosts: smallest().internalHosts },
+      "publicHosts: found nothing; must be a map of public hosts by name",
+    ],
+    [
+      "a list in place of a map",
+      { ...smallest(), internalHosts: [] },
+      "internalHosts: found []; must be a map of internal hosts by name",
+    ],
+    [
+      "a text in place of a map",
+      { ...smallest(), publicHosts: "gate" },
+      'publicHosts: found "gate"; must be a map of public hosts by name',
+    ],
+    [
+      "no address",
+      gateWith({ address: undefined }),
+      "publicHosts.gate.address: found nothing; must be a host name or an IP address",
+    ],
+    [
+      "an address with an account in it",
+      gateWith({ address: "root@gate" }),
+      'publicHosts.gate.address: found "root@gate"; must be a host name or an IP address',
+    ],
+    [
+      "an address with a zone",
+      gateWith({ address: "fe80::1%eth0" }),
+      'publicHosts.gate.address: found "fe80::1%eth0"; must be a host name or an IP address',
+    ],
+    [
+      "a bad host key",
+      gateWith({ admin: { hostKey: "AAAA" } }),
+      `publicHosts.gate.admin.hostKey: found "AAAA"; must be an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'`,
+    ],
+    [
+      "an RSA host key, which the provider cannot check",
+      gateWith({ admin: { hostKey: "ssh-rsa AAAA" } }),
+      `publicHosts.gate.admin.hostKey: found "ssh-rsa AAAA"; must be an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'`,
+    ],
+    [
+      "an admin that is no account",
+      gateWith({ admin: { hostKey, user: "Root User" } }),
+      `publicHosts.gate.admin.user: found "Root User"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
+    ],
+    [
+      "a capital in a tunnel's name",
+      nasWith({}, "Nas"),
+      `internalHosts.Nas: found ${shown(smallest().internalHosts.nas)}; ${name}`,
+    ],
+    [
+      "a leading dash in a tunnel's name",
+      nasWith({}, "-nas"),
+      `internalHosts.-nas: found ${shown(smallest().internalHosts.nas)}; ${name}`,
+    ],
+    [
+      "a tunnel's name of 25 characters",
+      nasWith({}, "a".repeat(25)),
+      `internalHosts.${"a".repeat(25)}: found ${shown(smallest().internalHosts.nas)}; ${name}`,
+    ],
+    [
+      "a forward's name that is none",
+      forwardWith({}, "a b"),
+      `internalHosts.nas.forwards.a b: found {"remotePort":2222,"target":22}; ${name}`,
+    ],
+    [
+      "an allowUsers without the admin",
+      gateWith({ allowUsers: ["alice"] }),
+      `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
+    ],
+    [
+      "a forward that listens out of bounds",
+      gateWith({ permitListen: ["127.0.0.1:2223"] }),
+      `internalHosts.nas.forwards.ssh: found {"remotePort":2222,"target":22}; must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:2223"]`,
+    ],
+    [
+      "an allowUsers with nobody in it",
+      gateWith({ allowUsers: [] }),
+      "publicHosts.gate.allowUsers: found []; must be a list of accounts with at least one entry",
+    ],
+    [
+      "a port range that is upside down",
+      gateWith({ portRange: { first: 30000, last: 20000 } }),
+      'publicHosts.gate.portRange: found {"first":30000,"last":20000}; must be a range whose first port is not above its last',
+    ],
+    [
+      "half a second",
+      nasWith({ keepAlive: { serverAliveIntervalSec: 0.5 } }),
+      "internalHosts.nas.keepAlive.serverAliveIntervalSec: found 0.5; must be a whole number of seconds, 1 or more",
+    ],
+    [
+      "a restart without a pause",
+      nasWith({ keepAlive: { restartSec: 0 } }),
+      "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with at most one decimal place",
+    ],
+    [
+      "a preset that nobody knows",
+      nasWith({ keepAlive: { preset: "slow" } }),
+      "internalHosts.nas.keepAlive.preset: found \"slow\"; must be 'fast' or 'conservative'",
+    ],
+    [
+      "a folder that steps back",
+      nasWith({ textfileDirectory: "/srv/../etc" }),
+      'internalHosts.nas.textfileDirectory: found "/srv/../etc"; must be the absolute path of a folder, without a slash at the end',
+    ],
+    [
+      "a watchdog that looks too often",
+      nasWith({ watchdogIntervalSec: 1 }),
+      "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
+    ],
+    [
+      "no login back in a list of them",
+      nasWith({ logins: [] }),
+      "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
+    ],
+    ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be a text"],
+    [
+      "a setting that there is not",
+      { ...smallest(), publicHost: {} },
+      "publicHost: there is no such setting; remove it, or correct its name",
+    ],
+    [
+      "a setting of a host that there is not",
+      nasWith({ restartSec: 1 }),
+      "internalHosts.nas.restartSec: there is no such setting; remove it, or correct its name",
+    ],
+  ])("%s", (_what, raw, line) => {
+    expect(mistakes(raw)).toEqual([line]);
+  });
+});
+
+describe("a value in place of a map is said in the same words as any other mistake", () => {
+  test.each<[string, Changes]>([
+    ["publicHosts.gate", { ...smallest(), publicHosts: { gate: "198.18.0.2" } }],
+    ["publicHosts.gate.admin", gateWith({ admin: "root" })],
+    ["publicHosts.gate.portRange", gateWith({ portRange: 20000 })],
+    ["internalHosts.nas", { ...smallest(), internalHosts: { nas: null } }],
+    ["internalHosts.nas.forwards.ssh", nasWith({ forwards: { ssh: 2222 } })],
+    ["internalHosts.nas.logins.0", nasWith({ logins: ["root"] })],
+    ["internalHosts.nas.keepAlive", nasWith({ keepAlive: 3 })],
+  ])("%s", (path, raw) => {
+    expect(mistakes(raw)).toEqual([expect.stringMatching(/^\S+: found \S+; must be a map /)]);
+    expect(mistakes(raw)[0]).toMatch(new RegExp(`^${path}: `));
+  });
+});
+
+/** A value as a message shows it: at most 60 characters. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+describe("the public host of a tunnel", () => {
+  test("is one of those that there are", () => {
+    expect(mistakes(hosts({ nas: { publicHost: "gat" } }, ["gate", "other"]))).toEqual([
+      'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
+    ]);
+  });
+
+  test("is named where there are two", () => {
+    expect(mistakes(hosts({ nas: {} }, ["gate", "other"]))).toEqual([
+      "internalHosts.nas.publicHost: found nothing; must be one of the public hosts: gate, other",
+    ]);
+  });
+
+  test("may have a mistake of its own, which is no reason to call its name unknown", () => {
+    const raw = hosts({ nas: { publicHost: "gate" } });
+    expect(mistakes({ ...raw, publicHosts: gateWith({ sshPort: 0 }).publicHosts })).toEqual([
+      `publicHosts.gate.sshPort: found 0; ${port}`,
+    ]);
+  });
+});
+
+describe("checks that look at one sshd from many sides", () => {
+  const forwards = (count: number, target: string | number = 22) =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, i) => [`f${i}`, { remotePort: 2222 + i, target }] as const),
+    );
+  const nas = (count: number, watchdogIntervalSec: number, healthIntervalSec: number) =>
+    nasWith({ forwards: forwards(count), watchdogIntervalSec, healthIntervalSec });
+
+  test("may not look once a second, for which a newer sshd refuses whoever comes through the tunnel", () => {
+    expect(mistakes(nas(3, 5, 5))).toEqual([
+      "internalHosts.nas.watchdogIntervalSec: found 5; is too short: together, the checks would probe 127.0.0.1:22 at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec",
+    ]);
+  });
+
+  test("count together where two tunnels come from one machine", () => {
+    const often = { watchdogIntervalSec: 5, healthIntervalSec: 5, address: "192.0.2.1" };
+    const two = (changes: Changes) =>
+      hosts({
+        nas: { ...often, forwards: forwards(2) },
+        till: { ...often, forwards: { g: { remotePort: 2300, target: 22 } }, ...changes },
+      });
+    expect(mistakes(two({}))).toEqual([expect.stringMatching(/^internalHosts\.till\.watchdogIntervalSec: /)]);
+    expect(mistakes(two({ address: "192.0.2.2" }))).toEqual([]);
+  });
+
+  test.each<[string, Changes]>([
+    ["two forwards every 5 s", nas(2, 5, 5)],
+    ["nine forwards as often as by default", nas(9, 15, 30)],
+    [
+      "three every 5 s to something that is no sshd",
+      nasWith({ forwards: forwards(3, 80), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
+    ],
+  ])("may look at %s", (_what, settings) => {
+    expect(mistakes(settings)).toEqual([]);
+  });
+});
+
+describe("two forwards on one port", () => {
+  const two = (one: Changes, other: Changes) =>
+    nasWith({
+      forwards: {
+        a: { remotePort: 2222, target: 22, ...one },
+        b: { remotePort: 2222, target: 80, ...other },
+      },
+    });
+  const collision = [
+    "internalHosts.nas.forwards.b.remotePort: found 2222; must be a port of its own: internalHosts.nas.forwards.a has the same on the same address",
+  ];
+
+  test.each<[string, Changes, Changes]>([
+    ["loopback and loopback", {}, {}],
+    ["loopback and all", {}, { listen: "all" }],
+    ["all and loopback", { listen: "all" }, {}],
+    ["loopback and 127.0.0.1", {}, { listen: "127.0.0.1" }],
+    ["an address and 0.0.0.0", { listen: "198.18.0.2" }, { listen: "0.0.0.0" }],
+  ])("collide on %s", (_what, one, other) => {
+    expect(mistakes(two(one, other))).toEqual(collision);
+  });
+
+  test.each<[string, Changes, Changes]>([
+    ["loopback and another address", {}, { listen: "198.18.0.2" }],
+    ["an IPv4 and an IPv6 address", {}, { listen: "::1" }],
+    ["auto and auto", { remotePort: "auto" }, { remotePort: "auto" }],
+  ])("do not collide on %s", (_what, one, other) => {
+    expect(mistakes(two(one, other))).toEqual([]);
+  });
+
+  test("collide across two internal hosts of the same public host", () => {
+    expect(mistakes(hosts({ nas: {}, till: {} }))).toEqual([
+      "internalHosts.till.forwards.ssh.remotePort: found 2222; must be a port of its own: internalHosts.nas.forwards.ssh has the same on the same address",
+    ]);
+  });
+
+  test("do not collide on different public hosts", () => {
+    const raw = hosts({ nas: { publicHost: "gate" }, till: { publicHost: "other" } }, ["gate", "other"]);
+    expect(mistakes(raw)).toEqual([]);
+  });
+});
+
+describe("a login back", () => {
+  const path = { from: "alice", to: "bob" };
+
+  test("needs a forward to an SSH port", () => {
+    const raw = nasWith({ forwards: { web: { remotePort: 8080, target: 80 } }, logins: [path] });
+    expect(mistakes(raw)).toEqual([
+      `internalHosts.nas.logins.0: found {"from":"alice","to":"bob"}; must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'`,
+    ]);
+  });
+
+  test("may go through an SSH server on another port, where the settings say that it is one", () => {
+    const alt = { remotePort: 8022, target: 2022, protocol: "ssh" };
+    expect(mistakes(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
+  });
+
+  test("goes through a forward that there is, and that leads to an SSH port", () => {
+    const forwards = { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } };
+    const via = (forward: string) => nasWith({ forwards, logins: [{ ...path, via: forward }] });
+    expect(mistakes(via("ssh"))).toEqual([]);
+    expect(mistakes(via("sch"))).toEqual([
+      'internalHosts.nas.logins.0.via: found "sch"; must be a forward to an SSH port: ssh',
+    ]);
+    expect(mistakes(via("web"))).toEqual([
+      'internalHosts.nas.logins.0.via: found "web"; must be a forward to an SSH port: ssh',
+    ]);
+  });
+
+  test("has an alias of its own for each account of the public host", () => {
+    expect(mistakes(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
+      "internalHosts.nas.logins.1.alias: found nothing; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already",
+    ]);
+    expect(mistakes(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
+  });
+
+  test("has an alias of its own among all tunnels of the public host", () => {
+    const till = {
+      forwards: { ssh: { remotePort: 2223, target: 22 } },
+      logins: [{ ...path, alias: "nas" }],
+    };
+    expect(mistakes(hosts({ nas: { logins: [path] }, till }))).toEqual([
+      `internalHosts.till.logins.0.alias: found "nas"; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already`,
+    ]);
+  });
+
+  test("with a mistake says that mistake alone", () => {
+    expect(mistakes(nasWith({ logins: [{ from: "Alice", to: "bob" }] }))).toEqual([
+      `internalHosts.nas.logins.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
+    ]);
+  });
+});
+
+describe("a connection through the tunnel", () => {
+  const ssh = { remotePort: 2222, target: 22 };
+  const through = (forwards: Changes, changes: Changes = {}) =>
+    nasWith({ forwards, admin: { hostKey, throughTunnel: "ssh", ...changes } });
+  const at = 'internalHosts.nas.admin.throughTunnel: found "ssh";';
+  const example = "add one, for example 'ssh: { remotePort: 2222, target: 22 }'";
+
+  const connectionIn = (raw: Changes) => parseConfig(raw).internalHosts.nas;
+
+  test("starts on the public host and ends where the forward listens there", () => {
+    const raw = { ...through({ ssh }), ...gateOnly({ hostKey, user: "admin", port: 2200 }) };
+    expect(connectionIn(raw)).toMatchObject({
+      throughTunnel: "gate",
+      connection: {
+        host: "127.0.0.1",
+        port: 2222,
+        user: "root",
+        hostKey,
+        proxy: { host: "198.18.0.2", port: 2200, user: "admin", hostKey },
+      },
+    });
+  });
+
+  test("is no setting of the internal host's login but of its way", () => {
+    expect(connectionIn(nasWith({}))).toMatchObject({ connection: { host: "198.18.0.3", port: 22 } });
+    expect(connectionIn(nasWith({}))?.throughTunnel).toBeUndefined();
+    expect(connectionIn(nasWith({}))?.connection).not.toHaveProperty("proxy");
+  });
+
+  test.each([
+    ["127.0.0.1", "loopback"],
+    ["127.0.0.1", "all"],
+    ["198.18.0.2", "198.18.0.2"],
+    ["::1", "::"],
+  ])("ends at %s where the forward listens on %s", (host, listen) => {
+    expect(connectionIn(through({ ssh: { ...ssh, listen } }))?.connection).toMatchObject({
+      host,
+      port: 2222,
+    });
+  });
+
+  test("takes the place of the host's own port and bastion", () => {
+    const own = { port: 2200, bastion: { address: "bastion.example.org", hostKey } };
+    expect(connectionIn(through({ ssh }, own))?.connection).toMatchObject({
+      port: 2222,
+      proxy: { host: "198.18.0.2" },
+    });
+  });
+
+  test("starts on the public host of its own tunnel where there are two", () => {
+    const nas = { publicHost: "other", admin: { hostKey, throughTunnel: "ssh" } };
+    const config = parseConfig(hosts({ nas }, ["gate", "other"]));
+    expect(config.internalHosts.nas?.throughTunnel).toBe("other");
+  });
+
+  test("may go through an SSH server on another port, where the settings say that it is one", () => {
+    expect(mistakes(through({ ssh: { ...ssh, target: 2022, protocol: "ssh" } }))).toEqual([]);
+  });
+
+  test.each<[string, Changes, string]>([
+    [
+      "no forward to an SSH port",
+      { ssh: { remotePort: 2222, target: 80 } },
+      `must be a forward to its sshd with a fixed port; ${example}`,
+    ],
+    [
+      "no fixed port",
+      { ssh: { ...ssh, remotePort: "auto" } },
+      `must be a forward to its sshd with a fixed port; ${example}`,
+    ],
+    [
+      "no such forward",
+      { a: ssh, b: { remotePort: 2223, target: 22 } },
+      "must be a forward to its sshd with a fixed port: a, b",
+    ],
+  ])("is a mistake where there is %s", (_what, forwards, message) => {
+    expect(mistakes(through(forwards))).toEqual([`${at} ${message}`]);
+  });
+
+  test("is a mistake where the public host is behind a bastion", () => {
+    const bastion = { address: "bastion.example.org", hostKey };
+    expect(mistakes({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
+      `${at} must be left out where the public host is behind a bastion: there can be one host on the way only`,
+    ]);
+  });
+
+  test("is no setting of a public host, and no name that a forward cannot have", () => {
+    expect(mistakes(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
+    expect(mistakes(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
+      'internalHosts.nas.admin.throughTunnel: found "S sh"; must be the name of a forward',
+    ]);
+  });
+
+  test("through a forward with a mistake says that mistake alone, and the public host's", () => {
+    const forwards = { ssh: { ...ssh, remotePort: 80 }, other: { remotePort: 2223, target: 22 } };
+    expect(mistakes({ ...through(forwards), ...gateOnly({ hostKey, port: 0 }) })).toEqual([
+      `publicHosts.gate.admin.port: found 0; ${port}`,
+      "internalHosts.nas.forwards.ssh.remotePort: found 80; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
+    ]);
+  });
+});
+
+describe("several mistakes", () => {
+  test("are all said at once, of the schema and of the rules between settings", () => {
+    const raw = {
+      publicHosts: {
+        gate: { ...smallest().publicHosts.gate, allowUsers: ["alice"], sshport: 22 },
+        other: { address: "198.18.0.9", admin: { hostKey: "AAAA" } },
+      },
+      internalHosts: {
+        nas: {
+          ...smallest().internalHosts.nas,
+          publicHost: "gat",
+          forwards: {
+            ssh: { remotePort: 70000, target: 22 },
+            web: { remotePort: 80, target: 80 },
+            other: { remotePort: "auto", target: 81 },
+          },
+        },
+      },
+    };
+    expect(mistakes(raw).sort()).toEqual([
+      `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${portOrAuto}`,
+      "internalHosts.nas.forwards.web.remotePort: found 80; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
+      'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
+      `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
+      "publicHosts.gate.sshport: there is no such setting; remove it, or correct its name",
+      `publicHosts.other.admin.hostKey: found "AAAA"; must be an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'`,
+    ]);
+  });
+
+  test("are counted, and followed by where to read on", () => {
+    const raw = { ...forwardWith({ remotePort: 0 }), revision: [] };
+    expect(() => parseConfig(raw)).toThrow(
+      /^the settings have 2 mistakes; nothing was changed:\n {2}.*\n {2}.*\nEvery setting is described in docs\/settings\.md\.$/,
+    );
+  });
+
+  test("do not hide that an unknown setting stands beside a known one", () => {
+    expect(mistakes(nasWith({ forward: {}, login: [] }))).toEqual([
+      "internalHosts.nas.forward: there is no such setting; remove it, or correct its name",
+      "internalHosts.nas.login: there is no such setting; remove it, or correct its name",
+    ]);
+  });
+});
+
+describe("a secret is never shown", () => {
+  const secret = "hunter2";
+  test.each<[string, Changes]>([
+    ["in a setting of its own that is wrong", gateWith({ admin: { hostKey, password: [secret] } })],
+    ["as the password of a key that is wrong", gateWith({ admin: { hostKey, passphrase: [secret] } })],
+    ["in a host with a wrong name", nasWith({ admin: { password: secret, hostKey }, address: "a" }, "Nas")],
+    ["in an admin that is a list", gateWith({ admin: [{ password: secret }] })],
+    ["in hosts that are a list", { ...smallest(), publicHosts: [{ admin: { password: secret } }] }],
+    ["of a bastion that is a list", gateWith({ admin: { hostKey, bastion: [{ password: secret }] } })],
+  ])("%s", (_what, raw) => {
+    const found = mistakes(raw);
+    expect(found).not.toEqual([]);
+    expect(found.join("\n")).not.toContain(secret);
+  });
+});
+
+describe("a host key that is nowhere to be found", () => {
+  const knownHostsFile = "/nonexistent/known_hosts";
+
+  test("is a mistake of its host, beside all others", () => {
+    const raw = { ...gateWith({ admin: { knownHostsFile }, allowUsers: ["alice"] }) };
+    expect(mistakes(raw)).toEqual([
+      `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
+      `publicHosts.gate.admin: gate: no ed25519 or ecdsa host key for 198.18.0.2 in ${knownHostsFile}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+    ]);
+  });
+});
+
+describe("the stack's configuration", () => {
+  afterEach(() => setConfig({}));
+
+  const load = async (settings: Changes, secretKeys: string[] = []) => {
+    setConfig(settings, secretKeys);
+    const { result } = await record(() => loadConfig());
+    return result;
+  };
+
+  test("is read as structured values", async () => {
+    expect(await load(smallest())).toEqual(parseConfig(smallest()));
+  });
+
+  test("may have secrets in it", async () => {
+    const { publicHosts } = await load(gateWith({ admin: { hostKey, password: "hunter2" } }), [
+      "publicHosts",
+    ]);
+    expect(Object.keys(publicHosts.gate!.connection)).toContain("password");
+  });
+
+  test.each(["2024-01-01", "7", "1.10", "true", "null", ""])(
+    "may have any text for its revision: '%s'",
+    async (revision) => {
+      expect((await load({ ...smallest(), revision })).revision).toBe(revision);
+    },
+  );
+
+  test("says what is missing where there is none", async () => {
+    await expect(load({})).rejects.toThrow(
+      "the settings have 2 mistakes; nothing was changed:\n  publicHosts: found nothing; must be a map of public hosts by name\n  internalHosts: found nothing; must be a map of internal hosts by name\n",
+    );
+  });
+});

@@ -1,7 +1,0 @@
-import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
-import { settingsPage, settingsReference } from "../tools/settingsReference.ts";
-
-test("docs/settings.md is what 'make settings' writes", async () => {
-  expect(readFileSync(settingsPage, "utf8")).toBe(await settingsReference());
-});

@@ -1,0 +1,291 @@
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readProgram } from "../../components/remote/scriptFiles.ts";
+import { shells } from "../support/shells.ts";
+
+// The very program that a public host runs, with listeners of the test's own: what it finds, keeps and says.
+
+let folder: string;
+let lists: string;
+let state: string;
+/** What the test's listeners take away with them. */
+let close: (() => void)[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "health-"));
+  [lists, state] = [join(folder, "lists"), join(folder, "state")];
+  for (const each of [lists, state]) mkdirSync(each);
+  for (const program of ["health", "probe"])
+    writeFileSync(join(folder, program), readProgram(program), { mode: 0o755 });
+  close = [];
+});
+afterEach(() => {
+  for (const each of close) each();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Listens, and does something with each connection; tells the port. */
+const listen = async (act: (socket: Socket) => void) => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket.on("error", () => undefined));
+    act(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  close.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+};
+const banner = () => listen((socket) => socket.write("SSH-2.0-x\r\n"));
+const silent = () => listen(() => undefined);
+const closes = () => listen((socket) => socket.end());
+/** Nobody may listen there without being root. */
+const nobody = 1;
+
+const forward = (name: string, port: number, protocol = "ssh") =>
+  `${name},127.0.0.1,${port},${protocol},127.0.0.1,22,loopback`;
+const list = (tunnel: string, forwards: string[], interval: number | string = 30) =>
+  writeFileSync(join(lists, tunnel), [`interval ${interval}`, ...forwards, ""].join("\n"));
+const states = (tunnel: string) =>
+  readFileSync(join(state, `${tunnel}.state`), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split("\t"));
+/** What is kept, without the times. */
+const kept = (tunnel: string) =>
+  states(tunnel).map((fields) => [...fields.slice(0, 3), ...fields.slice(4, 9), fields[11]].join(" "));
+
+// A target that hangs is waited for, on a busy machine too.
+describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, shell) => {
+  const look = (env: Record<string, string> = {}) =>
+    new Promise<{ said: string[]; errors: string; status: number | null }>((resolve) => {
+      const child = spawn(shell[0]!, [...shell.slice(1), join(folder, "health"), lists], {
+        env: { PATH: process.env["PATH"], RUNTIME_DIRECTORY: state, ...env },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let [said, errors] = ["", ""];
+      child.stdout.on("data", (text) => (said += text));
+      child.stderr.on("data", (text) => (errors += text));
+      child.on("close", (status) => resolve({ said: said.split("\n").filter(Boolean), errors, status }));
+    });
+
+  test("finds what each forward of each tunnel is like, keeps it, and says each change once", async () => {
+    const [ssh, web, dead] = [await banner(), await silent(), await closes()];
+    list("nas", [forward("web", web, "tcp"), forward("ssh", ssh)]);
+    list("shop", [
+      forward("dead", dead),
+      forward("dead-web", dead, "tcp"),
+      forward("hangs", web),
+      forward("none", nobody),
+    ]);
+    expect((await look()).said).toEqual([
+      `<5>tunnel nas: forward 'ssh' on 127.0.0.1:${ssh} is up (was unknown)`,
+      `<5>tunnel nas: forward 'web' on 127.0.0.1:${web} is up (was unknown)`,
+      `<4>tunnel shop: forward 'dead' on 127.0.0.1:${dead} is down (was unknown): nothing comes back through it`,
+      `<4>tunnel shop: forward 'dead-web' on 127.0.0.1:${dead} is down (was unknown): nothing comes back through it`,
+      `<4>tunnel shop: forward 'hangs' on 127.0.0.1:${web} is down (was unknown): nothing comes back through it`,
+      `<4>tunnel shop: forward 'none' on 127.0.0.1:${nobody} is down (was unknown): nothing listens there`,
+    ]);
+    expect(kept("nas")).toEqual([
+      `nas public 30 - ssh 127.0.0.1:${ssh} 127.0.0.1:22 up -`,
+      `nas public 30 - web 127.0.0.1:${web} 127.0.0.1:22 up -`,
+    ]);
+    expect(kept("shop").map((line) => line.split(" ").at(-1))).toEqual([
+      "nothing-back",
+      "nothing-back",
+      "nothing-back",
+      "no-listener",
+    ]);
+    const since = states("nas")[0]![9];
+    list("shop", [forward("none", ssh)]);
+    expect(await look()).toEqual({
+      said: [`<5>tunnel shop: forward 'none' on 127.0.0.1:${ssh} is up (was down)`],
+      errors: "",
+      status: 0,
+    });
+    expect(states("nas")[0]![9]).toBe(since);
+  });
+
+  test("writes metrics of each tunnel that stand for what it keeps", async () => {
+    const ssh = await banner();
+    list("nas", [forward("ssh", ssh)]);
+    list("shop", [forward("none", nobody)]);
+    await look();
+    const samples = (tunnel: string) =>
+      readFileSync(join(state, `ssh-tunnel-${tunnel}.prom`), "utf8")
+        .split("\n")
+        .filter((line) => /^[^#]/.test(line))
+        .map((line) => line.replace(/ \d{10}$/, " time"));
+    const labels = (tunnel: string, name: string) => `tunnel="${tunnel}",forward="${name}",side="public"`;
+    expect(samples("nas")).toEqual([
+      `ssh_tunnel_up{${labels("nas", "ssh")}} 1`,
+      `ssh_tunnel_state_change_timestamp_seconds{${labels("nas", "ssh")}} time`,
+      `ssh_tunnel_last_good_check_timestamp_seconds{${labels("nas", "ssh")}} time`,
+    ]);
+    expect(samples("shop")).toEqual([
+      `ssh_tunnel_up{${labels("shop", "none")}} 0`,
+      `ssh_tunnel_down_info{${labels("shop", "none")},reason="no-listener"} 1`,
+      `ssh_tunnel_state_change_timestamp_seconds{${labels("shop", "none")}} time`,
+    ]);
+  });
+
+  /** Makes it look as if a tunnel had last been looked at so many seconds ago. */
+  const lookedAt = (tunnel: string, secondsAgo: number) => {
+    const then = Math.floor(Date.now() / 1000) - secondsAgo;
+    const text = states(tunnel).map((fields) => [...fields.slice(0, 3), then, ...fields.slice(4)].join("\t"));
+    writeFileSync(join(state, `${tunnel}.state`), `${text.join("\n")}\n`);
+    return String(then);
+  };
+
+  test("looks at each tunnel in the run that is nearest to its time, and at that with the shortest in every run", async () => {
+    const ssh = await banner();
+    list("often", [forward("ssh", ssh)], 30);
+    list("seldom", [forward("ssh", ssh)], 300);
+    await look();
+    const checked = () => ["often", "seldom"].map((tunnel) => states(tunnel)[0]![3]);
+    let before = [lookedAt("often", 5), lookedAt("seldom", 270)];
+    await look();
+    expect(checked()).toEqual([expect.not.stringMatching(before[0]!), before[1]]);
+    before = [lookedAt("often", 5), lookedAt("seldom", 290)];
+    await look();
+    expect(checked()[1]).not.toBe(before[1]);
+    // Somebody has put the clock back.
+    before = [lookedAt("often", 5), lookedAt("seldom", -3600)];
+    await look();
+    expect(checked()[1]).not.toBe(before[1]);
+  });
+
+  test("looks at once at a tunnel whose list is new, also where that came while it looked", async () => {
+    const ssh = await banner();
+    list("often", [forward("ssh", ssh)], 30);
+    list("seldom", [forward("ssh", ssh)], 86_400);
+    await look();
+    list("seldom", [forward("other", ssh)], 86_400);
+    // It came right after the run had begun: the states are newer.
+    const begun = new Date(Date.now() - 60_000);
+    utimesSync(join(state, "started"), begun, begun);
+    const soon = new Date(Date.now() - 59_000);
+    utimesSync(join(lists, "seldom"), soon, soon);
+    await look();
+    expect(kept("seldom")).toEqual([`seldom public 86400 - other 127.0.0.1:${ssh} 127.0.0.1:22 up -`]);
+  });
+
+  test("lets no list that it cannot read keep it from the others, and takes no other file for one", async () => {
+    const ssh = await banner();
+    for (const [name, text] of Object.entries({
+      empty: "",
+      garbage: "\0\xff\n\n,,,\n".repeat(1000),
+      never: "interval 0\n",
+      none: "interval\nssh,127.0.0.1,1,ssh,127.0.0.1,22,loopback\n",
+      "nas~": `interval 30\n${forward("ssh", nobody)}\n`,
+      ".nas.ssh-reverse-tunnel": `interval 30\n${forward("ssh", nobody)}\n`,
+    }))
+      writeFileSync(join(lists, name), text);
+    mkdirSync(join(lists, "a-folder"));
+    list("half", ["", "ssh", "ssh,127.0.0.1", "x,127.0.0.1,$(id),ssh", forward("ssh", ssh)]);
+    list("nas", [forward("ssh", ssh)]);
+    list("secret", [forward("ssh", ssh)]);
+    chmodSync(join(lists, "secret"), 0);
+    expect((await look()).status).toBe(0);
+    expect(kept("half")).toEqual([`half public 30 - ssh 127.0.0.1:${ssh} 127.0.0.1:22 up -`]);
+    expect(kept("nas")).toEqual([`nas public 30 - ssh 127.0.0.1:${ssh} 127.0.0.1:22 up -`]);
+    const found = readdirSync(state).filter((name) => /\.state$/.test(name));
+    expect(found.filter((name) => name !== "secret.state")).toEqual(["half.state", "nas.state"]);
+  });
+
+  test("does nothing where there is no tunnel", async () => {
+    expect(await look()).toEqual({ said: [], errors: "", status: 0 });
+    expect(readdirSync(state).filter((name) => name !== "new")).toEqual([]);
+  });
+
+  test("leaves what it has kept as it is where it finds nothing out", async () => {
+    const ssh = await banner();
+    list("nas", [forward("ssh", ssh)]);
+    await look();
+    const before = readFileSync(join(state, "nas.state"), "utf8");
+    writeFileSync(join(folder, "probe"), "");
+    expect((await look()).said).toEqual([]);
+    expect(readFileSync(join(state, "nas.state"), "utf8")).toBe(before);
+  });
+
+  test("keeps of what it is told no more than a state and a reason for each forward that it knows of", async () => {
+    list("nas", [forward("ssh", nobody), forward("web", nobody)]);
+    writeFileSync(
+      join(folder, "probe"),
+      `printf '%s\\t%s\\t%s\\n' nas ssh - nas ssh no-listener nas web 'a reason' nas other - shop ssh - ../x ssh - '' '' ''
+       printf '\\n\\n\\t\\t\\t\\n%s\\n' "$(head -c 100000 /dev/zero | tr '\\0' x)"\n`,
+    );
+    expect((await look()).said).toEqual([
+      `<5>tunnel nas: forward 'ssh' on 127.0.0.1:${nobody} is up (was unknown)`,
+    ]);
+    expect(readdirSync(state).sort()).toEqual(["nas.state", "new", "ssh-tunnel-nas.prom", "started"]);
+  });
+
+  test("clears away what a run has left that was ended, and keeps nothing of it", async () => {
+    const ssh = await banner();
+    list("nas", [forward("ssh", ssh)]);
+    mkdirSync(join(state, "new"));
+    writeFileSync(join(state, "new/gone.state"), "x");
+    await look();
+    expect(existsSync(join(state, "gone.state"))).toBe(false);
+    expect(readdirSync(join(state, "new"))).toEqual([]);
+  });
+});
+
+describe("what the health check connects with", { timeout: 60_000 }, () => {
+  /** The program, with other limits. */
+  const probe = (input: string, limits: Record<string, number> = {}) => {
+    const text = Object.entries(limits).reduce(
+      (all, [name, value]) => all.replace(new RegExp(`^${name}=\\d+$`, "m"), `${name}=${value}`),
+      readProgram("probe"),
+    );
+    writeFileSync(join(folder, "probe"), text);
+    return new Promise<string[]>((resolve) => {
+      const child = spawn("bash", [join(folder, "probe")], { stdio: ["pipe", "pipe", "ignore"] });
+      let found = "";
+      child.stdout.on("data", (part) => (found += part));
+      child.on("close", () => resolve(found.split("\n").filter(Boolean).sort()));
+      child.stdin.end(input);
+    });
+  };
+
+  test("looks at all, though no more than so many at once", async () => {
+    let [now, most] = [0, 0];
+    const port = await listen((socket) => {
+      most = Math.max(most, ++now);
+      setTimeout(() => {
+        now--; // it has what it waits for
+        socket.write("SSH-2.0-x\r\n");
+      }, 20);
+    });
+    const names = Array.from({ length: 20 }, (_, index) => `f${index}`);
+    const found = await probe(names.map((name) => `nas ${name} 127.0.0.1 ${port} ssh\n`).join(""), {
+      most: 3,
+    });
+    expect(found).toEqual(names.map((name) => `nas\t${name}\t-`).sort());
+    expect(most).toBeLessThanOrEqual(3);
+  });
+
+  test("waits for none that hangs, and says what it has found of the others", async () => {
+    const [hangs, answers] = [await silent(), await banner()];
+    expect(
+      await probe(`nas ssh 127.0.0.1 ${hangs} ssh\nshop ssh 127.0.0.1 ${answers} ssh\n`, { longest: 30 }),
+    ).toEqual(["nas\tssh\tno-listener", "shop\tssh\t-"]);
+  });
+});

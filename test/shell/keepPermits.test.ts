@@ -1,0 +1,178 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ourScript, runScript, shells } from "../support/shells.ts";
+
+// A tunnel's key while the tunnel changes: the very script that travels, run on this machine in a temporary folder.
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "permits-"));
+  file = join(folder, "tunnel-nas.keys");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const marker = "ssh-reverse-tunnel:owner/nas";
+const listen = (port: number) => `permitlisten="127.0.0.1:${port}"`;
+const open = (port: number) => `permitopen="127.0.0.1:${port}"`;
+const fixed = ["restrict", "port-forwarding"];
+const line = (options: string[], key = "AAAA", comment = marker) =>
+  `${[...fixed, ...options].join(",")} ssh-ed25519 ${key} ${comment}`;
+
+const lines = () => readFileSync(file, "utf8").split("\n").slice(0, -1);
+
+describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) => {
+  const run = (script: string, values: Record<string, string>): string => {
+    const { stderr, status } = runScript(shell, ourScript(script, join(folder, "state"), values), "apply");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining("error") as string });
+    return stderr;
+  };
+
+  const valuesOf = (permits: string[], { options = fixed, key = "AAAA", keeps = true } = {}) => ({
+    ACCOUNT: userInfo().username,
+    FILE: file,
+    LINE: `${options.join(",")} ssh-ed25519 ${key} ${marker}`,
+    MARKER: marker,
+    PERMITS: permits.join("\n"),
+    ...(keeps ? { STALE: "keep" } : {}),
+  });
+
+  /** Runs the script, and returns what it said. */
+  const apply = (...args: Parameters<typeof valuesOf>): string => run("authorizedKey", valuesOf(...args));
+
+  /** A later stage, which sweeps what the key has kept. */
+  const settle = (): string =>
+    run("remotePorts", { RESOURCE: "settle", SETTLES: "resource", ACCOUNT: "root", FORWARDS: "", RANGE: "" });
+
+  const unchanged = "unchanged: gate: the test\n";
+  const took = (permit: string) => `changed: gate: took ${permit} from our line in ${file}\n`;
+
+  test("permits its ports, in a file that its account can only read", () => {
+    apply([listen(2222), open(2222)]);
+    expect(lines()).toEqual([line([listen(2222), open(2222)])]);
+    expect(statSync(file).mode & 0o777).toBe(0o644);
+  });
+
+  test("permits the old ports and the new, each once, until it is settled", () => {
+    apply([listen(2222), listen(8080), open(2222), open(8080)]);
+    const wanted = [listen(2222), listen(9090), open(2222), open(9090)];
+    apply(wanted);
+    const both = line([...wanted, listen(8080), open(8080)]);
+    expect(lines()).toEqual([both]);
+    expect(apply(wanted)).toBe(unchanged);
+    expect(lines()).toEqual([both]);
+    expect(settle()).toBe(took(open(8080)) + took(listen(8080)));
+    expect(lines()).toEqual([line(wanted)]);
+    expect([settle(), apply(wanted)]).toEqual([unchanged, unchanged]);
+  });
+
+  test("permits what two changes have permitted that were not settled", () => {
+    [2222, 3333, 4444].forEach((port) => apply([listen(port)]));
+    expect(lines()).toEqual([line([listen(4444), listen(2222), listen(3333)])]);
+    settle();
+    expect(lines()).toEqual([line([listen(4444)])]);
+  });
+
+  test("has the line that it had where its stage fails later", () => {
+    apply([listen(2222), open(2222)]);
+    const record = () => readFileSync(join(folder, "state/owner/resource"), "utf8");
+    const before = record();
+    const script = ourScript("authorizedKey", join(folder, "state"), valuesOf([listen(3333)]));
+    const failing = script.replace("apply_parts() { apply; }", 'apply_parts() { apply; fail "no more"; }');
+    expect(runScript(shell, failing, "apply")).toMatchObject({ stdout: "", status: 3 });
+    expect(lines()).toEqual([line([listen(2222), open(2222)])]);
+    expect(record()).toBe(before);
+  });
+
+  test("permits nothing old where it keeps nothing", () => {
+    apply([listen(2222), open(2222)]);
+    expect(apply([listen(3333)], { keeps: false })).toBe(`changed: gate: added a line to ${file}\n`);
+    expect(lines()).toEqual([line([listen(3333)])]);
+  });
+
+  test.each([
+    ["a port that only begins or ends like it", [listen(222), listen(2222), listen(22222)]],
+    ["any address", ['permitlisten="127.0.0.1:2222"', 'permitlisten="*:2222"', 'permitlisten="[::1]:2222"']],
+    ["an IPv6 address", ['permitopen="[fd00::2]:8443"', 'permitopen="[fd00::22]:8443"', open(8443)]],
+    ["the other way", [open(2222), listen(2222), 'permitopen="127.0.0.1:*"']],
+  ])("loses exactly the permit that is stale, wherever it is in the line, and not %s", (_what, permits) => {
+    for (const stale of permits) {
+      rmSync(file, { force: true });
+      rmSync(join(folder, "state"), { recursive: true, force: true });
+      // The order of an earlier version, so that the stale one is not always the last.
+      apply(permits);
+      const wanted = permits.filter((permit) => permit !== stale);
+      apply(wanted);
+      writeFileSync(file, `${line(permits)}\n`);
+      expect(settle(), stale).toBe(took(stale));
+      expect(lines(), stale).toEqual([line(wanted)]);
+    }
+  });
+
+  test.each(["first", "middle", "last"] as const)("loses an option that is the %s of its line", (where) => {
+    apply([listen(2222)]);
+    apply([listen(3333)]);
+    const others = [...fixed, listen(3333)];
+    const at = { first: 0, middle: 1, last: others.length }[where];
+    const text = (options: string[]) => `${options.join(",")} ssh-ed25519 AAAA ${marker}\n`;
+    writeFileSync(file, text(others.toSpliced(at, 0, listen(2222))));
+    settle();
+    expect(readFileSync(file, "utf8")).toBe(text(others));
+  });
+
+  test("leaves in its line what a person has added, and the lines around it", () => {
+    apply([listen(2222), listen(8080)]);
+    apply([listen(2222)]);
+    const theirs = 'from="10.0.0.0/8",environment="A=b, c"';
+    const [ours] = lines();
+    writeFileSync(file, `# ${listen(8080)}\n${theirs},${ours}\nssh-ed25519 BBBB bob`);
+    expect(settle()).toBe(took(listen(8080)));
+    expect(readFileSync(file, "utf8")).toBe(
+      `# ${listen(8080)}\n${theirs},${line([listen(2222)])}\nssh-ed25519 BBBB bob`,
+    );
+  });
+
+  test("has nothing to lose where a person has taken the option, the line or the file away", () => {
+    for (const text of [`${line([listen(2222)])}\n`, "ssh-ed25519 BBBB bob\n", undefined]) {
+      apply([listen(2222), listen(8080)]);
+      apply([listen(2222)]);
+      if (text === undefined) rmSync(file);
+      else writeFileSync(file, text);
+      expect(settle(), text).toBe(unchanged);
+      expect(existsSync(file) ? readFileSync(file, "utf8") : undefined).toBe(text);
+    }
+  });
+
+  test("keeps no other option of the line: what is forced or restricted is as it is wanted", () => {
+    apply([listen(8080)], { options: ['command="/old/evict-stale"', "agent-forwarding"] });
+    apply([listen(2222)]);
+    expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
+  });
+
+  test("takes nothing from the lines of other keys, and leaves these as they are", () => {
+    const others = [line([listen(7000)], "BBBB", "alice@home"), line([listen(7001)], "CCCC", `${marker}2`)];
+    writeFileSync(file, others.map((each) => `${each}\n`).join(""));
+    apply([listen(8080), listen(7001)]);
+    apply([listen(2222)]);
+    expect(lines()).toEqual([...others, line([listen(2222), listen(8080), listen(7001)])]);
+    settle();
+    expect(lines()).toEqual([...others, line([listen(2222)])]);
+  });
+
+  test("permits nothing that a copy of its line with another comment does, and is the only one with its key", () => {
+    apply([listen(8080)]);
+    writeFileSync(file, `${line([listen(7000)], "AAAA", "alice@home")}\n${lines()[0]}\n`);
+    apply([listen(2222)]);
+    expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
+  });
+
+  test("gives its line and its stale permits to another key, and loses these in the same way", () => {
+    apply([listen(8080)]);
+    apply([listen(2222)], { key: "BBBB" });
+    expect(lines()).toEqual([line([listen(2222), listen(8080)], "BBBB")]);
+    settle();
+    expect(lines()).toEqual([line([listen(2222)], "BBBB")]);
+  });
+});

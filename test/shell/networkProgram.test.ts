@@ -1,0 +1,82 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readProgram } from "../../components/remote/scriptFiles.ts";
+import { shells } from "../support/shells.ts";
+
+// The very program that watches the network beside a tunnel, with a network that changes as it is told to.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "network-"));
+  mkdirSync(join(folder, "bin"));
+  writeFileSync(join(folder, "network"), readProgram("network"));
+  writeFileSync(join(folder, "pid"), "999999999\n");
+  program("ss", ":");
+  program("ssh", `[ "$1" = -G ] || echo "$*" >>${folder}/asked`);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const program = (name: string, text: string) => {
+  writeFileSync(join(folder, "bin", name), `#!/bin/sh\n${text}\n`);
+  chmodSync(join(folder, "bin", name), 0o755);
+};
+
+/** Its routes are others each time; the kernel tells of so many changes after so many looks, one every hundredth of a second. */
+const changes = (many: number, after = 0) =>
+  program(
+    "ip",
+    `case "$*" in
+       monitor*) i=0; while [ $i -lt ${many} ]; do
+         echo change
+         sleep 0.01
+         [ "0$(grep -sc . ${folder}/looks)" -lt ${after} ] || i=$((i + 1))
+       done ;;
+       "-4 route show") date +%s%N; echo look >>${folder}/looks ;;
+     esac`,
+  );
+const lines = (file: string) =>
+  existsSync(join(folder, file)) ? readFileSync(join(folder, file), "utf8").trim().split("\n") : [];
+
+describe.each(shells)("the watch of the network in %s", (_name, shell) => {
+  const watch = () =>
+    spawnSync(shell[0]!, [...shell.slice(1), join(folder, "network"), "ssh-tunnel-nas", folder], {
+      env: { PATH: `${join(folder, "bin")}:${process.env["PATH"] ?? ""}` },
+      timeout: 20_000,
+    });
+
+  test("looks once a second at most where the network changes all the time, and at the last change too", () => {
+    changes(100, 2);
+    writeFileSync(join(folder, "control"), "");
+    const started = performance.now();
+    watch();
+    const seconds = (performance.now() - started) / 1000;
+    // Before the first change, at it, and after all that came while it rested.
+    expect(lines("looks").length).toBeGreaterThanOrEqual(3);
+    expect(lines("looks").length).toBeLessThanOrEqual(2 + seconds);
+    expect(lines("asked").length).toBe(lines("looks").length - 1);
+  });
+
+  test("has as much patience with the public host as a keep-alive has, but 4 s at least and 10 at most", () => {
+    const patience = (serverAliveInterval: number) => {
+      program("timeout", `echo "$1" >${folder}/patience`);
+      program("ssh", `[ "$1" != -G ] || echo "serveraliveinterval ${serverAliveInterval}"`);
+      changes(1);
+      writeFileSync(join(folder, "control"), "");
+      watch();
+      return lines("patience");
+    };
+    expect(patience(3)).toEqual(["4"]);
+    expect(patience(6)).toEqual(["6"]);
+    expect(patience(60)).toEqual(["10"]);
+  });
+
+  test("asks nothing over a connection that is not there yet", () => {
+    changes(1);
+    watch();
+    expect(lines("looks")).toHaveLength(2);
+    expect(lines("asked")).toEqual([]);
+  });
+});

@@ -1,0 +1,71 @@
+import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { libraryNames, partNames, readScript } from "../../components/remote/scriptFiles.ts";
+import { runScript, shells, testScript } from "../support/shells.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "record-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const record = () => join(folder, "state/owner/resource");
+const file = () => join(folder, "config");
+
+describe.each(shells)("the record of what was done on a host, in %s,", (_, shell) => {
+  const run = (verb: "apply" | "remove") => {
+    const values = { FILE: file(), LINE: "ours", KEY: "", MARKER: "" };
+    return runScript(shell, testScript("addLine", join(folder, "state"), values), verb);
+  };
+
+  test("is kept where an entry is of a kind that this version does not know, and a sentence says what to do", () => {
+    run("apply");
+    appendFileSync(record(), "moon\t/etc/x\n");
+    expect(run("remove")).toEqual({
+      stdout: "",
+      stderr:
+        "error: gate: an entry of the kind 'moon' is on record for the test, which another version of this project has written and this one cannot undo; run 'pulumi up' or 'pulumi destroy' with that version\n",
+      status: 3,
+    });
+    expect(readFileSync(record(), "utf8")).toContain("moon\t/etc/x\n");
+    expect(readFileSync(file(), "utf8")).toBe("ours\n");
+  });
+
+  test("keeps what it had where an apply fails, which takes back what it has added and nothing else", () => {
+    run("apply");
+    const before = readFileSync(record(), "utf8");
+    const values = { FILE: file(), LINE: "another", KEY: "", MARKER: "" };
+    const failing = testScript("addLine", join(folder, "state"), values).replace(
+      "apply_parts() { apply; }",
+      'apply_parts() { apply; fail "no more"; }',
+    );
+    expect(runScript(shell, failing, "apply")).toMatchObject({
+      stderr: expect.stringMatching(
+        /^changed: gate: added a line to .*\nerror: gate: no more\nchanged: gate: removed our line from .*\n$/,
+      ) as string,
+      status: 3,
+    });
+    expect(readFileSync(file(), "utf8")).toBe("ours\n");
+    expect(readFileSync(record(), "utf8")).toBe(before);
+  });
+
+  test("leaves nothing of itself when all on it is undone", () => {
+    run("apply");
+    run("remove");
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+/** Never shorter: a record may be as old as the host. `text` is no entry, but what a rollback does. */
+const kinds =
+  "auto created dir drop_in file findings firewalld group home key line mask newline pace permit port restart seport settings stale time ufw unit user";
+
+test("every kind of entry that a version has written can be undone by those after it", () => {
+  const undone = [...libraryNames, ...partNames]
+    .map(readScript)
+    .flatMap((text) => [...text.matchAll(/^undo_([a-z_]+)\(\) \{/gm)].map(([, kind]) => kind!))
+    .filter((kind) => kind !== "text");
+  expect([...new Set(undone)].sort().join(" ")).toBe(kinds);
+});

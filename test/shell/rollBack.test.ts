@@ -1,0 +1,458 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { libraryOf, readProgram, readScript } from "../../components/remote/scriptFiles.ts";
+import { shells } from "../support/shells.ts";
+
+// What a trial keeps, and the very program that a host runs to put it back, in a temporary folder of this machine.
+
+// nobody: whoever acts for an account looks its groups up.
+const ALICE = 65534;
+
+let folder: string;
+let trial: string;
+let home: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "roll-back-"));
+  chmodSync(folder, 0o755);
+  trial = join(folder, basename(folder));
+  mkdirSync(trial, { mode: 0o700 });
+  writeFileSync(join(trial, "roll-back"), readProgram("rollBack"));
+  writeFileSync(join(trial, "undo"), `echo "$how" >${folder}/undone\n`);
+  home = join(folder, "home of *");
+  mkdirSync(join(home, ".ssh"), { recursive: true });
+  for (const path of [home, join(home, ".ssh")]) chownSync(path, ALICE, ALICE);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Keeps files as they were, of an account or of root; undefined: there was none. */
+const keep = (files: Record<string, string | undefined>, ids = "0:0:0") => {
+  const lines = Object.entries(files).map(([file, text], index) => {
+    if (text !== undefined) writeFileSync(join(trial, String(index + 1)), text, { mode: 0o640 });
+    return `${index + 1}\t${ids}\t${file}\n`;
+  });
+  writeFileSync(join(trial, "kept"), `${lines.join("")}whole\n`);
+};
+
+/** Replaces something in the program, so that a test has not to wait, or has a host of its own. */
+const edit = (old: string | RegExp, by: string) => {
+  const program = join(trial, "roll-back");
+  const text = readFileSync(program, "utf8");
+  expect(text.replace(old, by)).not.toBe(text);
+  writeFileSync(program, text.replace(old, by));
+};
+
+const alices = `${ALICE}:${ALICE}`;
+const GROUP = 54321;
+const keptIds = `${alices}:${ALICE},${GROUP}`;
+const aliceWrites = (path: string, text: string) => {
+  writeFileSync(path, text);
+  chownSync(path, ALICE, ALICE);
+};
+
+const root = process.getuid?.() === 0; // it acts as the account
+
+describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
+  const run = (how: string) =>
+    spawnSync(shell[0]!, [...shell.slice(1), join(trial, "roll-back"), how], {
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+  const rollBack = (how: string) => run(how).status;
+
+  test("puts back what was there, takes away what was not, and leaves no trial", () => {
+    const [changed, added] = [join(folder, "changed"), join(folder, "added")];
+    for (const file of [changed, added]) writeFileSync(file, "new");
+    keep({ [changed]: "old\n", [added]: undefined });
+    expect(rollBack("script")).toBe(0);
+    expect(readFileSync(changed, "utf8")).toBe("old\n");
+    expect(existsSync(added)).toBe(false);
+    expect(readFileSync(join(folder, "undone"), "utf8")).toBe("script\n");
+    expect(existsSync(trial)).toBe(false);
+    expect(existsSync(`${trial}.ended`)).toBe(false);
+    expect(existsSync(`${trial}.taken-back`)).toBe(false);
+  });
+
+  test("notes for the next run that the time was up", () => {
+    keep({});
+    expect(rollBack("timer")).toBe(0);
+    expect(existsSync(`${trial}.taken-back`)).toBe(true);
+  });
+
+  test("does nothing where the change was confirmed in the meantime", () => {
+    expect(rollBack("timer")).toBe(0);
+    expect(existsSync(join(folder, "undone"))).toBe(false);
+  });
+
+  test("keeps what it could not put back, makes nothing active, and fails, so that it is tried again", () => {
+    keep({ "/proc/nobody-can-write-here": "old" });
+    expect(rollBack("timer")).toBe(1);
+    expect(existsSync(join(trial, "1"))).toBe(true);
+    expect(existsSync(join(trial, "kept"))).toBe(true);
+    expect(existsSync(join(folder, "undone"))).toBe(false);
+  });
+
+  test("stays, and fails, while what it has put back does not become active, and says why", () => {
+    const file = join(folder, "changed");
+    keep({ [file]: "old\n" });
+    writeFileSync(join(trial, "active"), "");
+    writeFileSync(join(trial, "undo"), `[ -e ${folder}/repaired ] || not_done "sshd does not load it"\n`);
+    const { status, stderr } = run("timer");
+    expect(status).toBe(1);
+    expect(stderr).toContain("sshd does not load it; this is tried again until it succeeds");
+    expect(existsSync(join(trial, "kept"))).toBe(true);
+    expect(existsSync(join(trial, "active"))).toBe(false);
+    expect(existsSync(`${trial}.taken-back`)).toBe(false);
+    writeFileSync(join(folder, "repaired"), "");
+    expect(rollBack("timer")).toBe(0);
+    expect(existsSync(trial)).toBe(false);
+  });
+
+  test("puts nothing back of what is not whole, and lets it be seen", () => {
+    const [changed, added] = [join(folder, "changed"), join(folder, "added")];
+    for (const file of [changed, added]) writeFileSync(file, "new");
+    keep({ [changed]: "old\n", [added]: undefined });
+    for (const torn of ["", `1\t0:0:0\t${changed}\n`]) {
+      writeFileSync(join(trial, "kept"), torn);
+      const { status, stderr } = run("boot");
+      expect(status).toBe(0);
+      expect(stderr).toContain("is not whole, and nothing was put back");
+      expect(readFileSync(changed, "utf8")).toBe("new");
+      expect(existsSync(join(trial, "kept"))).toBe(true);
+    }
+  });
+
+  test("gives an account its file back, with its mode, in a home with a space and an asterisk", () => {
+    const file = join(home, ".ssh/config");
+    aliceWrites(file, "new");
+    keep({ [file]: "old\n" }, keptIds);
+    expect(rollBack("timer")).toBe(0);
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+    const { uid, mode } = statSync(file);
+    expect([uid, mode & 0o7777]).toEqual([ALICE, 0o640]);
+  });
+
+  test("takes an account's link or pipe in the place of a file away, and goes nowhere by it", () => {
+    const secret = join(folder, "secret");
+    writeFileSync(secret, "root's", { mode: 0o600 });
+    const [link, pipe, gone] = ["link", "pipe", "gone"].map((name) => join(home, ".ssh", name)) as [
+      string,
+      string,
+      string,
+    ];
+    symlinkSync(secret, link);
+    symlinkSync(secret, gone);
+    spawnSync("mkfifo", [pipe]);
+    keep({ [link]: "old", [pipe]: "old", [gone]: undefined }, keptIds);
+    expect(rollBack("timer")).toBe(0);
+    for (const path of [link, pipe]) {
+      expect(lstatSync(path).isFile()).toBe(true);
+      expect(readFileSync(path, "utf8")).toBe("old");
+    }
+    expect(existsSync(gone)).toBe(false);
+    expect(readFileSync(secret, "utf8")).toBe("root's");
+  });
+
+  test("refuses a folder that an account has put a link in the place of", () => {
+    const elsewhere = join(folder, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o777 });
+    chmodSync(elsewhere, 0o777);
+    rmSync(join(home, ".ssh"), { recursive: true });
+    symlinkSync(elsewhere, join(home, ".ssh"));
+    spawnSync("chown", ["-h", alices, join(home, ".ssh")]);
+    keep({ [join(home, ".ssh/config")]: "old" }, keptIds);
+    const { status, stderr } = run("timer");
+    expect(status).toBe(1);
+    expect(stderr).toContain("/.ssh is a link");
+    expect(existsSync(join(elsewhere, "config"))).toBe(false);
+  });
+
+  test("reaches a home in a folder that only another group of the account's opens", () => {
+    chmodSync(folder, 0o710);
+    chownSync(folder, 0, GROUP);
+    const file = join(home, ".ssh/config");
+    aliceWrites(file, "new");
+    keep({ [file]: "old\n" }, keptIds);
+    expect(run("timer")).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+  });
+
+  test("takes all else back where an account's file cannot be put back for a minute, and says which", () => {
+    const [gone, changed] = [join(home, "gone/config"), join(folder, "changed")];
+    writeFileSync(changed, "new");
+    keep({ [gone]: "old\n" }, keptIds);
+    for (const attempt of [1, 2]) {
+      const { status, stderr } = run("timer");
+      expect([attempt, status]).toEqual([attempt, 1]);
+      expect(stderr).toContain(`${gone} cannot be written by its account; this is tried again`);
+      expect(existsSync(join(folder, "undone"))).toBe(false);
+    }
+    edit(/^patience=60$/m, "patience=0"); // the minute is over
+    const { status, stderr } = run("timer");
+    expect(status).toBe(0);
+    expect(stderr).toContain(`taken back, but for ${gone}, which its account could not write for`);
+    expect(readFileSync(join(folder, "undone"), "utf8")).toBe("timer\n");
+    expect(existsSync(trial)).toBe(false);
+    expect(readdirSync("/run").filter((name) => name.startsWith(basename(trial)))).toEqual([]);
+  });
+
+  test("does not take a full disk for an account that refuses", () => {
+    const disk = join(home, "disk");
+    mkdirSync(disk);
+    expect(spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k,mode=777", "tmpfs", disk]).status).toBe(0);
+    try {
+      spawnSync("sh", ["-c", `cat /dev/zero >'${disk}/filler'`], { stdio: "ignore" });
+      keep({ [join(disk, "config")]: "old\n" }, keptIds);
+      edit(/^patience=60$/m, "patience=0");
+      expect(run("timer")).toMatchObject({ status: 1 });
+      rmSync(join(disk, "filler"));
+      expect(rollBack("timer")).toBe(0);
+      expect(readFileSync(join(disk, "config"), "utf8")).toBe("old\n");
+    } finally {
+      spawnSync("umount", [disk]);
+    }
+  });
+
+  test("puts no file into a folder that an account leads to in the place of its file", () => {
+    const [file, elsewhere] = [join(home, ".ssh/config"), join(home, "elsewhere")];
+    mkdirSync(elsewhere);
+    symlinkSync(elsewhere, file);
+    keep({ [file]: "old\n" }, keptIds);
+    expect(rollBack("timer")).toBe(0);
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+
+  /** A process that has the lock, as the run that makes the change, and writes the file all the time; says who has it. */
+  const lateRun = async (file: string, lockFile: string, says: (pid: number) => number) => {
+    edit(/^LOCK_FILE=.*$/m, `LOCK_FILE='${lockFile}'`);
+    edit("+ 10))", "+ 1))");
+    keep({ [file]: "old\n" });
+    writeFileSync(join(trial, "holder"), "owner\tresource\n");
+    const holder = spawn(
+      "sh",
+      [
+        "-c",
+        `exec 9<>'${lockFile}'; flock 9; echo has it
+         timeout 60 sh -c 'while :; do echo new >'"'${file}'"'; sleep 0.01; done'; :`,
+      ],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
+    await once(holder.stdout, "data");
+    writeFileSync(lockFile, `${says(holder.pid!)}\t1\towner\tresource\tthe change\n`);
+    return holder;
+  };
+
+  test("ends the run that makes the change, where that is not over in time, and all that it has started", async () => {
+    const file = join(folder, "changed");
+    const holder = await lateRun(file, join(folder, "lock"), (pid) => pid);
+    const { status, stderr } = run("timer");
+    expect(stderr).toContain("the time for a change was up before the run that makes it had ended");
+    expect(status).toBe(0);
+    if (holder.exitCode === null && holder.signalCode === null) await once(holder, "exit");
+    expect(holder.signalCode).toBe("SIGKILL");
+    expect(readFileSync(file, "utf8")).toBe("old\n");
+    // Nothing of it writes any more.
+    expect(spawnSync("pgrep", ["-f", file], { encoding: "utf8" }).stdout).toBe("");
+  });
+
+  test("ends no other process that has the number of such a run, which was killed", async () => {
+    const other = spawn("sleep", ["60"]);
+    const holder = await lateRun(join(folder, "changed"), join(folder, "lock"), () => other.pid!);
+    expect(run("timer")).toMatchObject({ status: 0, stderr: "" });
+    expect([other.exitCode, other.signalCode, holder.signalCode]).toEqual([null, null, null]);
+    other.kill();
+    spawnSync("pkill", ["-KILL", "-f", folder]);
+  });
+
+  test("restarts a service once, however often something else must be tried again", () => {
+    const bin = join(folder, "bin");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "systemctl"), `#!/bin/sh\necho "$*" >>${folder}/calls\n`, { mode: 0o755 });
+    edit(/^PATH=/m, `PATH=${bin}:`);
+    writeFileSync(join(trial, "active"), "");
+    writeFileSync(
+      join(trial, "undo"),
+      `restart_once a.service || not_done a\n[ -e ${folder}/repaired ] || not_done "it does not load"\n`,
+    );
+    keep({});
+    const restarts = () => readFileSync(join(folder, "calls"), "utf8").match(/restart a.service/g)?.length;
+    expect([rollBack("timer"), rollBack("timer"), restarts()]).toEqual([1, 1, 1]);
+    // What has been restarted before a power cut is not what runs after it.
+    expect(rollBack("boot")).toBe(1);
+    writeFileSync(join(folder, "repaired"), "");
+    expect([rollBack("timer"), restarts()]).toEqual([0, 2]);
+  });
+});
+
+describe.skipIf(!root).each(shells)("what a rollback undoes besides, in %s", (_name, shell) => {
+  /** The undo of a script, as it lies in the trial's folder; programs are what stands for those of the host. */
+  const prepare = (script: string, call: string, programs: Record<string, string>) => {
+    const text = [...libraryOf(script), script]
+      .map(readScript)
+      .join("")
+      .replace(/\nmain "\$@"\n$/, "\n");
+    const header = "HOST=gate OWNER=owner RESOURCE=r WHAT=w TRIAL=t TRIAL_SECONDS=60 ROLL_BACK=x\n";
+    const { stdout, status } = spawnSync(shell[0]!, [...shell.slice(1), "-s"], {
+      input: `${header}${text}\n${call}\n`,
+      encoding: "utf8",
+    });
+    expect([status, stdout]).toEqual([0, expect.stringContaining("not_done")]);
+    writeFileSync(join(trial, "undo"), stdout);
+    const bin = join(folder, "bin");
+    mkdirSync(bin, { recursive: true });
+    for (const [name, body] of Object.entries(programs)) {
+      writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    }
+    edit(/^PATH=/m, `PATH=${bin}:`);
+    keep({});
+  };
+  const rollBack = () => {
+    const { status, stderr } = spawnSync(shell[0]!, [...shell.slice(1), join(trial, "roll-back"), "timer"], {
+      encoding: "utf8",
+    });
+    return { status, stderr };
+  };
+  const again = "; this is tried again until it succeeds\n";
+
+  test("for sshd is not done while systemd does not answer or the reload is refused, and is done after that", () => {
+    const says = (state: string, reload: string) => `
+case $* in
+  show*) ${state} ;;
+  is-active*.socket) exit 1 ;;
+  is-active*) ;;
+  reload*) ${reload} ;;
+esac`;
+    const sshd = (systemctl: string) =>
+      prepare("sshServer", "included() { :; }; undo_text", { systemctl, sshd: ":" });
+    sshd(says("exit 1", ":"));
+    expect(rollBack()).toEqual({
+      status: 1,
+      stderr: expect.stringContaining(`systemd does not say whether sshd runs${again}`) as string,
+    });
+    sshd(says("echo ActiveState=active", "exit 1"));
+    expect(rollBack()).toEqual({
+      status: 1,
+      stderr: expect.stringContaining(`sshd does not load the old configuration${again}`) as string,
+    });
+    expect(existsSync(join(trial, "kept"))).toBe(true);
+    sshd(says("echo ActiveState=active", `: >${folder}/reloaded`));
+    expect(rollBack()).toMatchObject({ status: 0 });
+    expect(existsSync(join(folder, "reloaded"))).toBe(true);
+    expect(existsSync(trial)).toBe(false);
+  });
+
+  test.each([
+    ["firewalld", "--running public 8080", "firewall-cmd"],
+    ["ufw", "8080", "ufw"],
+  ])(
+    "for %s is not done while that does not close the port, and is done after that",
+    (firewall, opening, command) => {
+      const undo = (body: string) =>
+        prepare(
+          "firewallPorts",
+          `closed="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
+          {
+            [command]: body,
+            systemctl: ":",
+          },
+        );
+      undo("exit 1");
+      expect(rollBack()).toEqual({
+        status: 1,
+        stderr: `ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: the firewall does not close the port${again}`,
+      });
+      undo(`echo "$*" >>${folder}/said`);
+      expect(rollBack()).toMatchObject({ status: 0 });
+      expect(readFileSync(join(folder, "said"), "utf8")).toContain("8080");
+    },
+  );
+});
+
+describe.skipIf(!root).each(shells)("what a trial keeps, in %s", (_name, shell) => {
+  /** keep_files as it travels, with places that are known here. */
+  const keepFiles = (...places: string[]) => {
+    const library = libraryOf("tunnelService").map(readScript).join("");
+    const body = `
+locate() { case $1 in "~alice/"*) AT_PATH='${home}'/\${1#*/} AT_IDS=${alices} ;; *) AT_PATH=$1 AT_IDS=0:0 ;; esac; }
+set -eu
+kf_refusal=
+keep_files '${trial}' "$@" || { echo "refused: $kf_refusal" >&2; exit 1; }
+mv '${trial}/kept.new' '${trial}/kept'
+`;
+    const header = "HOST=gate OWNER=owner RESOURCE=r WHAT=w TRIAL=t ROLL_BACK=x SERVICE=s\n";
+    return spawnSync(shell[0]!, [...shell.slice(1), "-s", "--", ...places], {
+      input: header + library + body,
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+  };
+  const kept = () => readFileSync(join(trial, "kept"), "utf8").split("\n");
+
+  test("is a number, who acts there, and the path for each, and a last line that says that it is whole", () => {
+    const own = join(folder, "own");
+    writeFileSync(own, "root's own", { mode: 0o604 });
+    aliceWrites(join(home, ".ssh/config"), "hers\n\n");
+    chmodSync(join(home, ".ssh/config"), 0o4640);
+    const places = [own, "~alice/.ssh/config", "~alice/.ssh/none"];
+    expect(keepFiles(...places)).toMatchObject({ status: 0, stderr: "" });
+    expect(keepFiles(...places, "/nowhere")).toMatchObject({ status: 0, stderr: "" });
+    expect(kept()).toEqual([
+      `1\t0:0:0\t${own}`,
+      `2\t${alices}:${ALICE}\t${home}/.ssh/config`,
+      `3\t${alices}:${ALICE}\t${home}/.ssh/none`,
+      "4\t0:0:0\t/nowhere",
+      "whole",
+      "",
+    ]);
+    expect(readFileSync(join(trial, "1"), "utf8")).toBe("root's own");
+    expect(readFileSync(join(trial, "2"), "utf8")).toBe("hers\n\n");
+    const { uid, mode } = statSync(join(trial, "2"));
+    expect([uid, mode & 0o7777]).toEqual([0, 0o640]);
+    expect(existsSync(join(trial, "3"))).toBe(false);
+  });
+
+  test("is nothing of root's that an account has put a link to in the place of its file", () => {
+    const secret = join(folder, "secret");
+    writeFileSync(secret, "root's", { mode: 0o644 });
+    symlinkSync(secret, join(home, ".ssh/config"));
+    expect(keepFiles("~alice/.ssh/config").stderr).toContain(
+      "/.ssh/config is not a file of its account's own, but a link",
+    );
+    expect(existsSync(join(trial, "kept"))).toBe(false);
+    rmSync(join(home, ".ssh"), { recursive: true });
+    symlinkSync(folder, join(home, ".ssh"));
+    spawnSync("chown", ["-h", alices, join(home, ".ssh")]);
+    expect(keepFiles("~alice/.ssh/secret").stderr).toContain("or a folder above it is a link");
+  });
+
+  test("does not wait for an account's pipe, nor for a file that has no end", () => {
+    spawnSync("mkfifo", ["-m", "666", join(home, ".ssh/config")]);
+    expect(keepFiles("~alice/.ssh/config").stderr).toContain("is not a file of its account's own");
+    const large = join(home, ".ssh/large");
+    aliceWrites(large, "x".repeat(1_100_000));
+    expect(keepFiles("~alice/.ssh/large").stderr).toContain("is larger than a megabyte");
+  });
+
+  test("is not a file that its account alone may read, where that account may not", () => {
+    writeFileSync(join(home, ".ssh/config"), "root's, in her folder", { mode: 0o600 });
+    expect(keepFiles("~alice/.ssh/config").status).toBe(1);
+    expect(existsSync(join(trial, "kept"))).toBe(false);
+  });
+});
