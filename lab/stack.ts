@@ -30,6 +30,8 @@ export interface StackOptions {
   directory: string;
   /** Variables of the engine's environment, beside the lab's own. */
   env?: Record<string, string>;
+  /** How many resources an `up` works on at once, `--parallel`. Default: the engine's own. */
+  parallel?: number;
   /** What the engine prints, as it prints it. */
   onOutput?: (text: string) => void;
   /** Every event of the engine. */
@@ -110,7 +112,8 @@ export class LabStack {
   /** The signal, as those below, ends the operation as Ctrl-C does. */
   up(signal?: AbortSignal): Promise<Result> {
     return this.run("up", signal, async (callbacks) => {
-      const { summary, outputs } = await this.automation.up(callbacks);
+      const { parallel } = this.options;
+      const { summary, outputs } = await this.automation.up({ ...callbacks, ...(parallel && { parallel }) });
       return { changes: summary.resourceChanges, outputs };
     });
   }

@@ -212,6 +212,12 @@ describe("one tunnel from the first up to destroy", () => {
   });
 
   it("is restarted by the watchdog when the connection lives and its listener leads nowhere", async () => {
+    // For the same fault, it is restarted once until it has been seen to work again.
+    const state = async () => {
+      await nas.run("systemctl start ssh-tunnel-nas-watchdog.service");
+      return (await nas.run("cut -f 9 /run/ssh-tunnel-nas-watchdog/state | sort -u")).stdout;
+    };
+    await expect.poll(state, { timeout: 60_000 }).toBe("up");
     const pid = await tunnelPid();
     // The listener goes while the session stays: as when a firewall of the public host begins to drop it.
     await gate.run(

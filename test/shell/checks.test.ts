@@ -122,6 +122,16 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
   });
 
+  test("blames no tunnel that was started again while it was looked at, and restarts the next that fails", () => {
+    tunnel({ 2222: `echo 1 >${join(runtime, "pid")}; ${refused}` });
+    expect(watchdog("repair", ssh)).toMatchObject({
+      said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
+      tunnelIs: "alive",
+    });
+    tunnel({ 2222: refused });
+    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
+  });
+
   test("leaves a tunnel alone that is connected and has only just asked for its forwards", () => {
     tunnel({ 2222: refused });
     forwarding = "";

@@ -35,6 +35,9 @@ age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%
 
 answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; }
 
+# Whether the connection is still the one that was looked at. Another one would be blamed for what the old one did.
+is_as_before() { [ "$(cat "$runtime/pid" 2>/dev/null)" = "$pid" ] && answers; }
+
 # Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to repair.
 look_at_connection() {
   fault=no-connection
@@ -101,7 +104,7 @@ look() {
   if [ -z "$fault" ] && is_to_blame "$reason"; then
     # Once is not enough to end the other connections of the tunnel for; and it may have ended itself meanwhile.
     reason=$(fault_of)
-    answers || reason=no-connection
+    is_as_before || reason=no-connection
   fi
   finding "$reason"
 }
