@@ -241,7 +241,8 @@ describe("a change to a tunnel", () => {
 
   it("lets another account run the tunnel, and leaves nothing of the one before", async () => {
     await configure({ nas: { account: "alice" } });
-    await stack.up();
+    const { changes } = await stack.up();
+    expect(changes).toEqual({ same: changes["same"], update: 5 });
     expect((await nas.run("systemctl show -P User ssh-tunnel-nas")).stdout).toBe("alice");
     expect(await banner()).toBe("through");
     expect((await nas.run("getent passwd tunnel-nas", { allowFailure: true })).stdout).toBe("");
