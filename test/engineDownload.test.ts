@@ -42,33 +42,33 @@ describe("an archive that the lab downloads", () => {
   const download = (sha256: string) =>
     downloadVerified(url, sha256, join(folder, "bin"), AbortSignal.timeout(10_000));
 
-  test("is unpacked where it has the checksum that is given", async () => {
+  test("is unpacked if it has the expected checksum", async () => {
     await download(sum.toUpperCase());
     expect(readdirSync(folder)).toEqual(["bin"]);
     expect(readFileSync(join(folder, "bin", "pulumi"), "utf8")).toBe("#!/bin/sh\n");
   });
 
-  test("takes the place of what was there before", async () => {
+  test("replaces what was there before", async () => {
     mkdirSync(join(folder, "bin"));
     writeFileSync(join(folder, "bin", "older"), "");
     await download(sum);
     expect(readdirSync(join(folder, "bin"))).toEqual(["pulumi"]);
   });
 
-  test("is not unpacked where it has another, and the error names both", async () => {
+  test("is not unpacked if its checksum differs, and the error names both checksums", async () => {
     const other = "0".repeat(64);
     await expect(download(other)).rejects.toThrow(`has the SHA-256 ${sum}, and should have ${other}`);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test.each(["cut", "absent"] as const)("leaves nothing where it is %s", async (how) => {
+  test.each(["cut", "absent"] as const)("leaves nothing if it is %s", async (how) => {
     serve = how;
     await expect(download(sum)).rejects.toThrow(how === "absent" ? "answered 404" : "terminated");
     expect(readdirSync(folder)).toEqual([]);
   });
 });
 
-test("no Pulumi is downloaded without a checksum, and the error says where one goes", async () => {
+test("no Pulumi is downloaded without a checksum, and the error says where to add one", async () => {
   vi.stubEnv("XDG_CACHE_HOME", folder);
   vi.stubEnv("PATH", folder);
   vi.stubEnv("LAB_PULUMI_SHA256", "");

@@ -38,7 +38,7 @@ const said = ({ commands, resources }: Recording) =>
 const refusal =
   /must (be|not)|is not a valid (name|target|protocol|alias|remote port|listen address)|has no forward|no such file|NUL/;
 
-describe("a hostile text among the arguments is refused, or adds nothing beside itself, of", () => {
+describe("hostile text is refused, or adds nothing but itself, in the arguments of", () => {
   test.each(Object.keys(all))("%s", { timeout: 60_000 }, async (type) => {
     const usual = await record(build(type));
     const leaves: Leaf[] = [];

@@ -23,8 +23,8 @@ function tasks() {
 /** Lets what has ended go on. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-describe("things done in turns", () => {
-  it("are done so many at a time, and what comes of them is in their order", async () => {
+describe("tasks with limited concurrency", () => {
+  it("run no more than the limit at a time, and return their results in order", async () => {
     const { running, action } = tasks();
     const all = inTurns([1, 2, 3], 2, action);
     expect([...running.keys()]).toEqual([1, 2]);
@@ -36,7 +36,7 @@ describe("things done in turns", () => {
     expect(await all).toEqual(["did 1", "did 2", "did 3"]);
   });
 
-  it("all end before the error of one is thrown", async () => {
+  it("all end before the error of one of them is thrown", async () => {
     const { running, action } = tasks();
     const all = inTurns([1, 2, 3], 2, action);
     let over = false;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const project = fileURLToPath(new URL("../", import.meta.url));
 
-describe("what Pulumi runs", () => {
+describe("the program that Pulumi runs", () => {
   let folder: string;
 
   const write = (path: string, text: string) => {
@@ -43,17 +43,17 @@ describe("what Pulumi runs", () => {
   const source = () => `${folder.split("/").pop()}/index.ts false`;
   const compiled = "dist/index.js false";
 
-  test("is the source where nobody has compiled it", () => {
+  test("is the source if nobody has compiled it", () => {
     expect(run()).toBe(source());
   });
 
-  test("is the compiled program where it was made from that very source", () => {
+  test("is the compiled program if it was made from exactly that source", () => {
     build();
     expect(run()).toBe(compiled);
   });
 
   test.each(["index.ts", "components/shell/programs/status.sh"])(
-    "is the source again where %s has changed since, whatever its time",
+    "is the source again if %s has changed since, whatever its time",
     (path) => {
       const before = readFileSync(join(folder, path), "utf8");
       write(path, `${before}// changed\n`);
@@ -63,7 +63,7 @@ describe("what Pulumi runs", () => {
     },
   );
 
-  test("is what it was where a build fails", () => {
+  test("stays the same if a build fails", () => {
     const before = readFileSync(join(folder, "index.ts"), "utf8");
     write("index.ts", `${before}const wrong: number = "";\n`);
     expect(build).toThrow();

@@ -43,7 +43,7 @@ const everything = () => {
 };
 
 describe("the program", () => {
-  test("has a stack, under it the hosts and the tunnels, and under them all the rest", async () => {
+  test("has a stack with the hosts and the tunnels below it, and all the rest below those", async () => {
     const recording = await deploy(everything());
     expectStructure(recording, [stackName]);
     const root = recording.resources.find(({ name }) => name === stackName)!;
@@ -57,7 +57,7 @@ describe("the program", () => {
     ]);
   });
 
-  test("takes 7 commands on the public host for a tunnel with two forwards and a login back, and 5 inside", async () => {
+  test("needs 7 commands on the public host for a tunnel with two forwards and a login back, and 5 on the internal host", async () => {
     const { commands } = await deploy(usual());
     const on = (address: string) => commands.filter((command) => command.address === address).length;
     expect(on("198.18.0.2")).toBe(7);
@@ -65,7 +65,7 @@ describe("the program", () => {
     expect(commands).toHaveLength(12);
   });
 
-  test("takes no more commands for more forwards", async () => {
+  test("needs no more commands for more forwards", async () => {
     const { publicHosts, internalHosts } = usual();
     const many = Object.fromEntries(
       Array.from({ length: 20 }, (_, index) => [`f${index}`, { remotePort: "auto", target: 8000 + index }]),
@@ -78,12 +78,12 @@ describe("the program", () => {
     expect(commands).toHaveLength(12);
   });
 
-  test("gives every script the revision", async () => {
+  test("passes the revision to every script", async () => {
     const { commands } = await deploy(everything());
     expect(new Set(commands.map(({ header }) => header.REVISION))).toEqual(new Set(["7"]));
   });
 
-  test("gives every script the stack's id", async () => {
+  test("passes the stack's id to every script", async () => {
     const { commands } = await deploy(everything());
     expect(new Set(commands.map(({ header }) => header.STACK_ID))).toEqual(new Set(["0123456789abcdef"]));
   });
@@ -111,7 +111,7 @@ describe("the program", () => {
     },
   );
 
-  test("goes through sudo exactly where the admin is not root", async () => {
+  test("uses sudo exactly if the admin is not root", async () => {
     const { commands } = await deploy(everything());
     const sudo = commands.filter(({ inputs }) => (inputs.create as string).startsWith("sudo "));
     expect(new Set(sudo.map(({ address }) => address))).toEqual(new Set(["198.18.0.4"]));
@@ -120,7 +120,7 @@ describe("the program", () => {
     ).toEqual([expect.objectContaining({ name: "till-facts-script" })]);
   });
 
-  test("reaches an internal host through its tunnel exactly where the settings say so", async () => {
+  test("reaches an internal host through its tunnel exactly if the settings say so", async () => {
     const { commands } = await deploy(everything());
     const through = commands.filter(({ header }) => header.HOST === "nas (through its tunnel to gate)");
     const proxied = commands.filter(({ inputs }) => "proxy" in (inputs.connection as object));
@@ -135,7 +135,7 @@ describe("the program", () => {
     }
   });
 
-  test("writes the same words and files on every run", async () => {
+  test("writes the same text and files on every run", async () => {
     const texts = async () =>
       Object.fromEntries(
         (await deploy(everything())).commands.map(({ name, inputs }) => [name, inputs.stdin]),
@@ -143,7 +143,7 @@ describe("the program", () => {
     expect(await texts()).toEqual(await texts());
   });
 
-  test("says where everything listens, how to log in, and which units there are", async () => {
+  test("outputs where everything listens, how to log in, and which units there are", async () => {
     const { result } = await deploy(usual());
     expect(result).toEqual({
       endpoints: {
@@ -162,7 +162,7 @@ describe("the program", () => {
     });
   });
 
-  test("stops where a setting is wrong", async () => {
+  test("stops if a setting is wrong", async () => {
     setConfig({ ...smallest(), internalHosts: {} });
     await expect(record(program)).rejects.toThrow("the settings have one mistake; nothing was changed:");
   });

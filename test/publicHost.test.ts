@@ -10,7 +10,7 @@ import { promiseOf } from "./support/promiseOf.ts";
 const { connection } = gate;
 
 describe("a public host", () => {
-  test("is a look at the host, its tools, and its sshd, each of which waits for those before it", async () => {
+  test("has the look at the host, its tools and its sshd, each of which waits for those before it", async () => {
     const recording = await record(() => new PublicHost("gate", { connection }));
     expect(recording.childrenOf(recording.component("PublicHost", "gate"))).toEqual([
       "HostFacts gate-facts",
@@ -25,7 +25,7 @@ describe("a public host", () => {
     ]);
   });
 
-  test("has defaults: reached where the admin reaches it, on port 22, packages may be installed", async () => {
+  test("has defaults: tunnels use the admin's address, port 22, and packages may be installed", async () => {
     const { result } = await record(() => new PublicHost("gate", { connection }));
     expect(result).toMatchObject({
       address: "198.18.0.2",
@@ -36,7 +36,7 @@ describe("a public host", () => {
     expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
   });
 
-  test("takes what the settings say", async () => {
+  test("uses the given arguments", async () => {
     const args = {
       address: "gate.example.org",
       sshPort: 2200,
@@ -47,7 +47,7 @@ describe("a public host", () => {
     expect(result).toMatchObject(args);
   });
 
-  test("lets sshd's scripts and a tunnel's be root in the way that the look has found", async () => {
+  test("makes sshd's scripts and a tunnel's scripts root in the way that the look at the host found", async () => {
     const user = { connection: { ...connection, user: "admin" } };
     const recording = await record(() => {
       const { host } = new PublicHost("strict", user);
@@ -58,7 +58,7 @@ describe("a public host", () => {
     }
   });
 
-  test("keeps its bounds for its tunnels, and says nothing of them to sshd, which would bound those of other stacks too", async () => {
+  test("applies its bounds to its tunnels only, since in sshd they would also bind the tunnels of other stacks", async () => {
     const bounds = { permitListen: ["127.0.0.1:*"], permitOpen: ["127.0.0.1:2222"] };
     const recording = await record(() => new PublicHost("gate", { connection, ...bounds }));
     expect(recording.result.bounds).toEqual(bounds);
@@ -67,12 +67,12 @@ describe("a public host", () => {
     );
   });
 
-  test("gives the settings of sshd to sshd", async () => {
+  test("passes its sshd settings to sshd", async () => {
     const recording = await record(() => new PublicHost("gate", { connection, allowUsers: ["root"] }));
     expect(recording.command("gate-server-change").values.DROP_IN).toContain("\nAllowUsers root tunnel-*\n");
   });
 
-  test("gives every script the revision, another text of which makes all of them look again, and the stack's id", async () => {
+  test("passes the revision, which makes all scripts check again if it changes, and the stack's id to every script", async () => {
     const common = { revision: "2", stackId: "a1b2" };
     const recording = await record(() => new PublicHost("gate", { connection, ...common }));
     expect(recording.commands.map(({ values }) => values.REVISION)).toEqual(["2", "2", "2", "2"]);

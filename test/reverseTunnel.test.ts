@@ -42,7 +42,7 @@ const stagesOf = (recording: Recording) =>
   );
 
 describe("a tunnel's stages", () => {
-  test("are what it needs on both sides and nothing else", async () => {
+  test("are what it needs on both hosts and nothing else", async () => {
     const recording = await deploy();
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toEqual([
       "Command nas-on.gate-admit",
@@ -59,7 +59,7 @@ describe("a tunnel's stages", () => {
     });
   });
 
-  test("have a part for each login and, for ports that others may reach, the firewall between them", async () => {
+  test("have a part for each login and, for ports open to others, the firewall between them", async () => {
     const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
     const recording = await deploy({ ...withOpen, logins: paths });
     expect(recording.childrenOf(recording.component("ReverseTunnel", "nas"))).toContain(
@@ -77,7 +77,7 @@ describe("a tunnel's stages", () => {
     });
   });
 
-  test("open each port to the networks and at the address that its forward has, and no others", async () => {
+  test("open each port to the networks and at the address of its forward, and no others", async () => {
     const web = { ...open, sources: ["203.0.113.0/24", "fd00::/8"] };
     const api = { remotePort: 8081, target: 81, listen: "198.18.0.2" };
     const { PORTS } = await partOf("nas-on.gate-firewall-ports-change", "firewallPorts", {
@@ -91,7 +91,7 @@ describe("a tunnel's stages", () => {
     ]);
   });
 
-  test("let nothing listen for some networks before the firewall keeps the others out", async () => {
+  test("let nothing listen for some networks before the firewall blocks the others", async () => {
     const waitsFor = async (changes: object) =>
       (await deploy({ forwards: { ...forwards, web: { ...open, ...changes } } })).command("nas-start")
         .waitsFor;
@@ -100,7 +100,7 @@ describe("a tunnel's stages", () => {
     expect(await waitsFor({})).not.toContain(firewall);
   });
 
-  test("include no account of the tunnel's own where one of the host runs it", async () => {
+  test("include no account of the tunnel's own if it runs as an existing account", async () => {
     const recording = await deploy({ account: "robot" });
     expect(stagesOf(recording)).toMatchObject({ "nas-prepare inside": "keyPair" });
     expect(recording.command("nas-prepare").part("keyPair")).toEqual({
@@ -115,7 +115,7 @@ describe("a tunnel's stages", () => {
     expect(recording.command("nas-on.gate-admit").part("account").ACCOUNT).toBe("tunnel-nas");
   });
 
-  test("know the ports before they are chosen where they are part of the same visit", async () => {
+  test("use ports chosen in the same visit before they are known to Pulumi", async () => {
     const recording = await deploy();
     const admit = recording.command("nas-on.gate-admit");
     expect(admit.part("remotePorts")).toEqual({
@@ -131,7 +131,7 @@ describe("a tunnel's stages", () => {
   });
 });
 
-describe("what is on record", () => {
+describe("the record of a tunnel", () => {
   const recordsIn = (recording: Recording) =>
     Object.fromEntries(
       recording.commands
@@ -148,7 +148,7 @@ describe("what is on record", () => {
 
   const loginKeys = "nas-on.gate-login-keys";
 
-  test("is kept by the stages that add, settled by those that prove, and removed by those that Pulumi knows", async () => {
+  test("is kept by the stages that add, settled by those that confirm, and removed by those with a delete command", async () => {
     expect(recordsIn(await deploy({ ...withOpen, logins }))).toEqual({
       "nas-prepare": { ...none, RESOURCE: "nas-prepare", STALE: "keep", removes: true },
       [admit]: { ...none, RESOURCE: admit, STALE: "keep", RECORDS: `${settle} ${admit}`, removes: true },
@@ -167,23 +167,23 @@ describe("what is on record", () => {
     });
   });
 
-  test("goes on the internal host with the start where there are no logins, which the earlier ones would have to outlive", async () => {
+  test("is settled on the internal host by the start if there are no logins, which would need the earlier ones until then", async () => {
     const recording = await deploy();
     expect(recording.command("nas-start").header).toMatchObject({ SETTLES: "nas-prepare" });
     expect(recording.command("nas-start").header).not.toHaveProperty("STALE");
     expect(recording.resources.map(({ name }) => name)).not.toContain("nas-finish");
   });
 
-  test("goes on the internal host after the new logins are in place, where there are any", async () => {
+  test("is settled on the internal host after the new logins are in place, if there are any", async () => {
     const { waitsFor } = (await deploy({ logins })).command("nas-finish");
     expect(waitsFor).toEqual(expect.arrayContaining(["nas-start", settle]));
   });
 
-  test("is settled on the public host without the firewall where no port is open", async () => {
+  test("is settled on the public host without the firewall if no port is open", async () => {
     expect((await deploy()).command(settle).header.SETTLES).toBe(admit);
   });
 
-  test("is all removed by the start inside where Pulumi comes through the tunnel, after which nobody can come", async () => {
+  test("is removed completely by the start on the internal host if Pulumi connects through the tunnel, as nobody can connect after that", async () => {
     const start = {
       RESOURCE: "nas-start",
       STALE: undefined,
@@ -198,7 +198,7 @@ describe("what is on record", () => {
     });
   });
 
-  test("has a token with which the later stage runs again whenever there is something to settle", async () => {
+  test("has a token, which runs the later stage again whenever there is something to settle", async () => {
     const token = (end: number) => `01234567-89ab-cdef-0123-456789abcde${end}`;
     const tokensOf = async (answers: Answers) => {
       const recording = await deploy(withOpen, answers);
@@ -219,13 +219,13 @@ describe("a tunnel's change on trial", () => {
       .filter(({ header }) => header.TRIAL === "tunnel-nas")
       .map(({ name, header }) => [name, header.CONFIRM, header.TRIAL_SECONDS]);
 
-  test("is confirmed by the very run that makes it, which it cannot shut out", async () => {
+  test("is confirmed by the run that makes it if that cannot lock itself out", async () => {
     const recording = await deploy();
     expect(trialsOf(recording)).toEqual([["nas-start", "now", "60"]]);
     expect(recording.resources.map(({ name }) => name)).not.toContain("nas-confirm");
   });
 
-  test("is confirmed by a new login where Pulumi comes through the tunnel, with the same parts", async () => {
+  test("is confirmed by a new login, with the same parts, if Pulumi connects through the tunnel", async () => {
     const recording = await through({ logins });
     expect(trialsOf(recording)).toEqual([
       ["nas-start", "no", "60"],
@@ -238,16 +238,16 @@ describe("a tunnel's change on trial", () => {
     expect(confirm!.inputs.connection).toMatchObject({ dialErrorLimit: 2 });
   });
 
-  test("does not come back before it has had the time that the settings give it to work", async () => {
+  test("is not rolled back before the time that the settings allow for the tunnel to come up", async () => {
     expect(trialsOf(await deploy({ timeoutSec: 120 }))).toEqual([["nas-start", "now", "150"]]);
   });
 });
 
-describe("names say which tunnel and which hosts, and not how anything is:", () => {
+describe("names contain the tunnel and the hosts, and no other values:", () => {
   const namesOf = async (changes: Changes = {}) =>
     (await deploy({ logins, ...changes })).resources.map(({ name }) => name).sort();
 
-  test("other ports change none", async () => {
+  test("changed ports change no name", async () => {
     const ports = (ssh: number, web: number | "auto") => ({
       forwards: { ssh: { remotePort: ssh, target: 22 }, web: { ...open, remotePort: web } },
     });
@@ -256,7 +256,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
     expect(await namesOf(ports(2222, "auto"))).toEqual(withStart);
   });
 
-  test("another account changes none, and the line of its key is another", async () => {
+  test("a changed account changes no name, and the line of its key changes", async () => {
     expect(await namesOf({ account: "robot" })).toEqual(await namesOf());
     const markerOf = async (account?: string) =>
       (await partOf("nas-on.gate-admit", "authorizedKey", { account })).MARKER;
@@ -281,14 +281,14 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
     return { outside: names(gate), inside: names(nas) };
   };
 
-  test("another public host changes all on the public host, and none on the internal host", async () => {
+  test("a changed public host changes all names on the public host, and none on the internal host", async () => {
     const [old, moved] = [await on("one"), await on("two")];
     expect(old.outside).toHaveLength(9);
     expect(moved.outside.filter((name) => old.outside.includes(name))).toEqual([]);
     expect(moved.inside).toEqual(old.inside);
   });
 
-  test("another internal host changes all on the internal host, whose name is in them where it is not the tunnel's", async () => {
+  test("a changed internal host changes all names on the internal host, which contain it if it differs from the tunnel's name", async () => {
     const { inside } = await on("gate", "shop");
     expect(inside.sort()).toEqual([
       "nas-on.shop-finish",
@@ -299,7 +299,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
     ]);
   });
 
-  test("logins of any accounts and aliases have lines that differ", async () => {
+  test("the logins of any accounts and aliases have different lines", async () => {
     const paths = [
       { from: "svc-a", to: "bob", alias: "b" },
       { from: "svc", to: "bob", alias: "a-b" },
@@ -313,7 +313,7 @@ describe("names say which tunnel and which hosts, and not how anything is:", () 
 });
 
 describe("least privilege", () => {
-  test("gives the public account no home, and a shell only for the one forced command", async () => {
+  test("gives the public account no home, and a shell only for its forced command", async () => {
     expect(await partOf("nas-on.gate-admit", "account")).toEqual({
       ACCOUNT: "tunnel-nas",
       GROUP: "ssh-tunnel",
@@ -331,7 +331,7 @@ describe("least privilege", () => {
     });
   });
 
-  test("lets the tunnel's key listen on its own ports, in a file that only root writes", async () => {
+  test("lets the tunnel's key listen on its own ports, in a file that only root can write", async () => {
     const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate";
     const [type, key] = publicKeyOf("nas.key", "tunnel-nas@nas").split(" ");
     const command = 'command="/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/evict-stale"';
@@ -349,7 +349,7 @@ describe("least privilege", () => {
     });
   });
 
-  test("lets the key of a login in only through the tunnel", async () => {
+  test("admits the key of a login only through the tunnel", async () => {
     const [type, key] = publicKeyOf("nas.key", "alice@gate").split(" ");
     const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-alice.nas";
     expect(await partOf("nas-start", "authorizedKey", { logins })).toEqual({
@@ -362,22 +362,22 @@ describe("least privilege", () => {
   });
 });
 
-describe("the order", () => {
+describe("the order of the stages", () => {
   const waitsFor = async (stage: string, changes: Changes = {}) =>
     (await deploy(changes)).command(stage).waitsFor;
   const onGate = ["gate-facts-script", "gate-server-change", "gate-server-confirm", "gate-tools-script"];
   const onNas = ["nas-facts-script", "nas-tools-script"];
 
-  test("lets nothing wait but for its own host where it needs nothing of the other", async () => {
+  test("makes a stage wait only for its own host if it needs nothing from the other", async () => {
     expect(await waitsFor("nas-prepare")).toEqual(onNas);
     expect(await waitsFor("nas-on.gate-login-keys", { logins })).toEqual(onGate);
   });
 
-  test("admits the tunnel once its key is made", async () => {
+  test("admits the tunnel once its key exists", async () => {
     expect(await waitsFor("nas-on.gate-admit")).toEqual([...onGate, "nas-on.gate-port-web", "nas-prepare"]);
   });
 
-  test("starts the tunnel once it is admitted, sshd is changed and the keys of the logins are made", async () => {
+  test("starts the tunnel once it is admitted, sshd is changed and the keys of the logins exist", async () => {
     expect((await waitsFor("nas-start", { logins })).sort()).toEqual(
       [
         ...["gate-facts-script", "gate-server-change", "gate-server-confirm"],
@@ -386,7 +386,7 @@ describe("the order", () => {
     );
   });
 
-  test("lets nothing on the public host know of ports that it has refused", async () => {
+  test("runs nothing on the public host for ports that it has refused", async () => {
     // No port is `auto`, which would be an output of the look at the ports.
     const recording = await deploy({ forwards: { ssh: forwards.ssh, open }, logins });
     for (const stage of ["nas-on.gate-firewall-ports-change", "nas-on.gate-settle"]) {
@@ -394,7 +394,7 @@ describe("the order", () => {
     }
   });
 
-  test("settles and checks last of all", async () => {
+  test("settles and checks at the end", async () => {
     expect(await waitsFor("nas-on.gate-settle", { ...withOpen, logins })).toEqual(
       expect.arrayContaining([
         "nas-on.gate-admit",
@@ -406,22 +406,22 @@ describe("the order", () => {
   });
 });
 
-describe("a tunnel that Pulumi itself comes through", () => {
+describe("a tunnel that Pulumi connects through", () => {
   test("is settled and checked after a new login has confirmed it", async () => {
     expect((await through()).command("nas-on.gate-settle").waitsFor).toContain("nas-confirm");
   });
 
-  test("goes before the account outside, which the removal leaves to the last", async () => {
+  test("is removed before the account on the public host, which is removed last", async () => {
     expect((await through()).command("nas-start").waitsFor).toContain("nas-on.gate-admit");
   });
 
-  test("has the same stages as any other besides the new login: to come through it makes and removes nothing", async () => {
+  test("has the same stages as any other except for the new login: choosing this way makes and removes nothing", async () => {
     const { "nas-confirm inside": confirm, ...others } = stagesOf(await through({ logins }));
     expect(others).toEqual(stagesOf(await deploy({ logins })));
     expect(confirm).toBe(others["nas-start inside"]);
   });
 
-  test("is named in every message of the internal host", async () => {
+  test("is named in every message about the internal host", async () => {
     const { commands } = await through();
     expect(new Set(commands.map(({ header }) => header.HOST))).toEqual(
       new Set(["nas (through its tunnel to gate)", "gate (198.18.0.2)"]),
@@ -433,7 +433,7 @@ describe("a tunnel's client", () => {
   const entry = async (changes: Changes = {}) =>
     (await partOf("nas-start", "tunnelService", changes)).ENTRY!.split("\n");
 
-  test("finds out within seconds that the tunnel is dead", async () => {
+  test("notices within seconds that the tunnel is dead", async () => {
     expect((await entry()).slice(1, 5)).toEqual([
       "Host gate ssh-tunnel-nas",
       "    HostName 198.18.0.2",
@@ -452,7 +452,7 @@ describe("a tunnel's client", () => {
     ]);
   });
 
-  test("takes the settings of the guide just as well", async () => {
+  test("also accepts the guide's conservative settings", async () => {
     const keepAlive = { preset: "conservative", connectTimeoutSec: 20 } as const;
     expect((await entry({ keepAlive })).slice(-7, -2)).toEqual([
       "    ConnectTimeout 20",
@@ -472,7 +472,7 @@ describe("a tunnel's client", () => {
 });
 
 describe("the checks", () => {
-  test("know each forward with the port that it has", async () => {
+  test("know each forward with its port", async () => {
     const recording = await deploy();
     const settle = recording.command("nas-on.gate-settle");
     expect(settle.part("tunnelCheck").FORWARDS).toBe(
@@ -528,7 +528,7 @@ describe("the checks", () => {
     expect(sshd.command("nas-on.gate-settle").part("tunnelCheck").FINGERPRINT).not.toBe(first);
   });
 
-  test("run again, and the tunnel with them, when its key is another", async () => {
+  test("run again, and the tunnel restarts, when its key changes", async () => {
     const unit = async (key: string) => {
       const keyPair = () => `key tunnel-nas/nas.key ssh-ed25519 ${key} x`;
       const recording = await deploy({}, { keyPair });
@@ -540,7 +540,7 @@ describe("the checks", () => {
 });
 
 describe("a login back", () => {
-  test("is a login the other way round, through the forward to SSH", async () => {
+  test("is a login in the other direction, through the forward to SSH", async () => {
     const recording = await deploy({ logins });
     expect(recording.command("nas-on.gate-login-keys").part("keyPair")).toEqual({
       ACCOUNT: "alice",
@@ -601,7 +601,7 @@ describe("a login back", () => {
     });
   });
 
-  test("has an alias of its own where the settings give it one", async () => {
+  test("has its own alias if the settings give it one", async () => {
     const recording = await deploy({ logins: [{ ...logins[0]!, alias: "my-nas" }] });
     expect(recording.command("nas-on.gate-login-keys").part("keyPair").FILE).toBe("my-nas.key");
     const { FILE, ENTRY } = recording.command("nas-on.gate-settle").part("clientConfig");
@@ -609,7 +609,7 @@ describe("a login back", () => {
     expect(ENTRY).toContain("\nHost my-nas\n");
   });
 
-  test("goes through the forward that the settings name", async () => {
+  test("uses the forward that the settings name", async () => {
     const printer = { remotePort: 2300, target: "192.168.1.5:22", listen: "all" };
     const path = { ...logins[0]!, via: "printer" };
     const recording = await deploy({ forwards: { ...forwards, printer }, logins: [path] });
@@ -621,7 +621,7 @@ describe("a login back", () => {
     );
   });
 
-  test("has the key that was made for it, and no other's", async () => {
+  test("accepts only the key that was made for it", async () => {
     const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
     const lines = (await deploy({ logins: paths })).command("nas-start").partsOf("authorizedKey");
     expect(lines.map(({ ACCOUNT, LINE }) => [ACCOUNT, LINE!.split(" ")[2]])).toEqual([
@@ -632,7 +632,7 @@ describe("a login back", () => {
 });
 
 describe("a tunnel's outputs", () => {
-  test("say where each forward listens and where it leads", async () => {
+  test("contain where each forward listens and where it leads", async () => {
     const open = { remotePort: 8080, target: "printer:80", listen: "all" };
     const { result } = await deploy({ forwards: { ...forwards, open } });
     expect(await promiseOf(result.endpoints)).toEqual({
@@ -642,17 +642,14 @@ describe("a tunnel's outputs", () => {
     });
   });
 
-  test.each(["all", "0.0.0.0", "::"])(
-    "name the public host where a forward listens on %s",
-    async (listen) => {
-      const { result } = await deploy({ forwards: { web: { remotePort: 8080, target: 80, listen } } });
-      expect(await promiseOf(result.endpoints)).toEqual({
-        web: { endpoint: "198.18.0.2:8080", target: "127.0.0.1:80" },
-      });
-    },
-  );
+  test.each(["all", "0.0.0.0", "::"])("name the public host if a forward listens on %s", async (listen) => {
+    const { result } = await deploy({ forwards: { web: { remotePort: 8080, target: 80, listen } } });
+    expect(await promiseOf(result.endpoints)).toEqual({
+      web: { endpoint: "198.18.0.2:8080", target: "127.0.0.1:80" },
+    });
+  });
 
-  test("say the very command to log in with, and as whom", async () => {
+  test("contain the exact command to log in, and the account", async () => {
     const paths = [...logins, { from: "root", to: "root", alias: "my-nas" }];
     const { result } = await deploy({ logins: paths });
     expect(result.logins).toEqual([
@@ -661,7 +658,7 @@ describe("a tunnel's outputs", () => {
     ]);
   });
 
-  test("name the units, by host", async () => {
+  test("name the units of each host", async () => {
     const { result } = await deploy();
     expect(result.units).toEqual({
       nas: ["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"],
@@ -670,7 +667,7 @@ describe("a tunnel's outputs", () => {
   });
 });
 
-test("a first deployment can be previewed, of which hardly anything is known", async () => {
+test("a first deployment, with hardly any values known, can be previewed", async () => {
   const { result, resources } = await record(() => tunnel({ ...withOpen, logins }).endpoints, true);
   expect(await promiseOf(result)).toBeUndefined();
   expect(resources.map(({ name }) => name)).toEqual(
@@ -678,20 +675,20 @@ test("a first deployment can be previewed, of which hardly anything is known", a
   );
 });
 
-describe("wrong arguments get a sentence", () => {
+describe("wrong arguments are reported with a sentence:", () => {
   test.each(["Nas", "-nas", "1nas", "na_s", "nas.home", "a".repeat(25)])("the name '%s'", async (name) => {
     await expect(record(() => tunnel({}, name))).rejects.toThrow(
       `'${name}' is not a valid name for a tunnel, since accounts and units are named after it; use a to z, 0 to 9 and '-', beginning with a letter, at most 24 characters`,
     );
   });
 
-  test("a target that is none", async () => {
+  test("an invalid target", async () => {
     await expect(deploy({ forwards: { web: { remotePort: 8080, target: "printer" } } })).rejects.toThrow(
       "the forward 'web': 'printer' is not a valid target; write host:port, [v6]:port or a port",
     );
   });
 
-  test("are not made where a forward is out of the public host's bounds", async () => {
+  test("a forward outside the public host's bounds, before anything is created", async () => {
     const publicHost = () =>
       new PublicHost("gate", { connection: gate.connection, permitListen: ["127.0.0.1:22"] });
     await expect(record(() => tunnel({ publicHost: publicHost() }))).rejects.toThrow(
@@ -721,13 +718,13 @@ describe("wrong arguments get a sentence", () => {
     );
   });
 
-  test("a login back where no forward leads to an SSH port", async () => {
+  test("a login back without a forward to an SSH port", async () => {
     await expect(deploy({ forwards: { web: { remotePort: 8080, target: 80 } }, logins })).rejects.toThrow(
       "the tunnel 'nas' has no forward to an SSH port; its login from 'alice' needs one",
     );
   });
 
-  test("a login back through a forward that is not there", async () => {
+  test("a login back through a forward that does not exist", async () => {
     await expect(deploy({ logins: [{ ...logins[0]!, via: "sch" }] })).rejects.toThrow(
       "the tunnel 'nas' has no forward 'sch'; its login from 'alice' needs one",
     );

@@ -17,12 +17,12 @@ describe.each([
   const text = read(document);
   const named = quotations(text);
 
-  test("has no quotation that does not follow the file that it is from", () => {
+  test("has only quotations that follow their file", () => {
     expect(named.length).toBeGreaterThan(least);
     expect(named).toHaveLength([...text.matchAll(/"/g)].length / 2);
   });
 
-  test.each(named)("names what there is: %s, %s", (file, name) => {
+  test.each(named)("names an existing test: %s, %s", (file, name) => {
     expect(existsSync(new URL(file, import.meta.url)), "the file is there").toBe(true);
     expect(placesOf(name, file), "the name is there").not.toEqual([]);
   });

@@ -35,7 +35,7 @@ describe("each test file", () => {
 });
 
 describe("slices", () => {
-  test("are the same in whatever order the files come", () => {
+  test("are the same in whatever order the files are given", () => {
     const all = files("test/matrix");
     expect(slicesOf(all.toReversed())).toEqual(slicesOf(all));
   });
@@ -47,7 +47,7 @@ describe("slices", () => {
     expect(Math.max(...seconds) / Math.min(...seconds)).toBeLessThan(1.5);
   });
 
-  test("take a file that has no duration, too", () => {
+  test("include a file that has no duration", () => {
     expect(slicesOf(["test/matrix/new.test.ts"]).flat()).toEqual(["test/matrix/new.test.ts"]);
   });
 });

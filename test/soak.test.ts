@@ -17,12 +17,12 @@ const ROUND = 5 * 60 - PROOF_SECONDS;
 const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
 describe("the plan of faults", () => {
-  test("is the same for the same seed, and another for another", () => {
+  test("is the same for the same seed, and differs for another seed", () => {
     expect(plan(7, 3600)).toEqual(plan(7, 3600));
     expect(plan(7, 3600)).not.toEqual(plan(8, 3600));
   });
 
-  test("of an hour begins as that of five minutes does", () => {
+  test("of an hour begins like that of five minutes", () => {
     fc.assert(
       fc.property(seeds, (seed) => {
         const short = plan(seed, ROUND);
@@ -50,7 +50,7 @@ describe("the plan of faults", () => {
     );
   });
 
-  test("lets each fault heal within its bound before the next one, and keeps to its time", () => {
+  test("gives each fault time to heal within its bound before the next one, and keeps to its time", () => {
     const faults = plan(7, 3600);
     for (const [index, fault] of faults.entries()) {
       const next = faults[index + 1]?.at ?? 3600;
@@ -62,7 +62,7 @@ describe("the plan of faults", () => {
     }
   });
 
-  test("reboots the public host, which hits all, less often than it does the rest", () => {
+  test("reboots the public host, which affects all tunnels, less often than the other hosts", () => {
     const count = (kind: KindName) => plan(7, 3600).filter((fault) => fault.kind === kind).length;
     expect(count("gate reboot")).toBeGreaterThan(0);
     expect(count("gate reboot") * 2).toBeLessThan(count("killed client"));
@@ -73,16 +73,16 @@ const fine = (started: number) => ({ started, ended: started + 0.1 });
 const failed = (started: number) => ({ ...fine(started), error: "closed" });
 
 describe("the down time after a fault's end", () => {
-  test("is none where nothing failed, or all that failed had done so before", () => {
+  test("is zero if nothing failed, or if every failure was before", () => {
     expect(downTime([fine(1), fine(2)], 1.5)).toBe(0);
     expect(downTime([failed(1), fine(2), fine(3)], 5)).toBe(0);
   });
 
-  test("ends with the first success after the last failure, a success in between being none", () => {
+  test("ends with the first success after the last failure, and not with one in between", () => {
     expect(downTime([failed(1), fine(2), failed(3), fine(4), fine(5)], 1.1)).toBeCloseTo(3);
   });
 
-  test("has no end where nothing succeeds after the last failure", () => {
+  test("is unlimited if nothing succeeds after the last failure", () => {
     expect(downTime([fine(1), failed(2)], 1)).toBeUndefined();
   });
 
@@ -101,7 +101,7 @@ describe("the down time after a fault's end", () => {
   });
 });
 
-describe("what is held against a fault", () => {
+describe("the verdict on a fault", () => {
   const seen = (tunnel: string, forward: string, change: Partial<Seen> = {}): Seen => ({
     ...{ tunnel, forward, tries: [fine(1), fine(2)], breaks: [] },
     ...change,
@@ -123,7 +123,7 @@ describe("what is held against a fault", () => {
   ];
   const shop = (change: Partial<Seen>) => [seen("nas", "ssh", down), seen("shop", "ssh", change)];
 
-  test("is nothing where its tunnel is back in time and the others carried on", () => {
+  test("is empty if its tunnel is back in time and the others continued", () => {
     expect(judge(sight())).toEqual([]);
   });
 
@@ -149,22 +149,22 @@ describe("what is held against a fault", () => {
       "others carry on: forward ssh of shop: a long-lived connection broke: ECONNRESET",
     ],
     [
-      "another tunnel that starts anew",
+      "another tunnel that restarts",
       { after: { nas: "3", shop: "4" } },
       "others carry on: the tunnel shop was started anew",
     ],
     [
-      "a tunnel that starts anew since a target is down",
+      "a tunnel that restarts because a target is down",
       { fault: fault("target down"), forwards: [seen("nas", "ssh", down)] },
       "others carry on: the tunnel nas was started anew",
     ],
     [
-      "the other forward of the tunnel, where only one target is down",
+      "a failure of the tunnel's other forward if only one target is down",
       { fault: fault("target down"), forwards: web({ breaks: [] }), after: { nas: "1", shop: "2" } },
       "others carry on: forward web of nas: 1 failed, the first: closed",
     ],
     [
-      "any failure where the fault disturbs nothing",
+      "any failure if the fault affects nothing",
       { fault: fault("killed listener"), forwards: shop({}), after: { nas: "1", shop: "2" } },
       "others carry on: forward ssh of nas: 1 failed, the first: closed",
     ],
@@ -174,16 +174,16 @@ describe("what is held against a fault", () => {
       "real fault: nothing failed",
     ],
     [
-      "a tunnel that was killed and is the same process",
+      "a tunnel that was killed but is still the same process",
       { after: { nas: "1", shop: "2" } },
       "real fault: the tunnel nas was not started anew",
     ],
-  ])("is %s", (_, change, sentence) => {
+  ])("reports %s", (_, change, sentence) => {
     expect(judge(sight(change)).map(({ claim, text }) => `${claim}: ${text}`)).toContain(sentence);
   });
 });
 
-describe("what a host has", () => {
+describe("the census of a host", () => {
   const client = "tunnel-nas ssh -N -T -M -S /run/ssh-tunnel-nas/control";
   const nas = {
     clients: [client],
@@ -197,7 +197,7 @@ describe("what a host has", () => {
     descriptors: [`9 ${client}`],
   };
 
-  test("is whole with one client and its connection, on the public host with both processes of each session", () => {
+  test("is complete with one client and its connection, and on the public host with both processes of each session", () => {
     expect(isWhole(nas, 0)).toBe(true);
     expect(isWhole({ ...nas, clients: [client, client] }, 0)).toBe(false);
     expect(isWhole({ ...nas, connections: [] }, 0)).toBe(false);
@@ -206,7 +206,7 @@ describe("what a host has", () => {
     expect(isWhole(gate, 3)).toBe(false);
   });
 
-  test("is no leak where it is the same, or less of what comes and goes", () => {
+  test("shows no leak if it is the same, or has less of what comes and goes", () => {
     expect(leaks(nas, { ...nas, volatile: ["/run/motd"], descriptors: [`8 ${client}`] })).toEqual([]);
   });
 
@@ -229,8 +229,12 @@ describe("what a host has", () => {
     ["a login", { logins: ["tunnel-nas"] }, "logins: tunnel-nas is too many"],
     ["a failed unit", { "failed units": ["x.service"] }, "failed units: x.service is too many"],
     ["a file in /run", { volatile: ["/run/left"] }, "volatile: /run/left is too many"],
-    ["an open file more", { descriptors: [`10 ${client}`] }, `${client} has 10 open files instead of 9`],
-  ])("leaks with %s", (_, change, sentence) => {
+    [
+      "an additional open file",
+      { descriptors: [`10 ${client}`] },
+      `${client} has 10 open files instead of 9`,
+    ],
+  ])("reports a leak with %s", (_, change, sentence) => {
     expect(leaks(nas, { ...nas, ...change })).toEqual([sentence]);
   });
 });
@@ -263,28 +267,28 @@ describe("a connection through a forward", () => {
     return copy;
   };
 
-  test("is content with an answer of every byte and the digest of what arrived", async () => {
+  test("accepts an answer with every byte and the digest of what arrived", async () => {
     await ask((request) => Buffer.concat([digest(request), request]));
   });
 
   test.each<[string, (request: Buffer) => Buffer, string]>([
     [
-      "a byte that was another on the way there",
+      "a byte that changed on the way there",
       (r) => Buffer.concat([digest(flipped(r)), flipped(r)]),
       "request 1 did not arrive as it was sent",
     ],
     [
-      "a byte that was another on the way back",
+      "a byte that changed on the way back",
       (r) => Buffer.concat([digest(r), flipped(r)]),
       "answer 1 is not what was sent",
     ],
-    ["bytes too many", (r) => Buffer.concat([digest(r), r, r]), "answer 1 has bytes too many"],
+    ["too many bytes", (r) => Buffer.concat([digest(r), r, r]), "answer 1 has bytes too many"],
     ["an answer that ends too early", (r) => digest(r), "closed by the other end"],
   ])("notices %s", async (_, answer, message) => {
     await expect(ask(answer)).rejects.toThrow(message);
   });
 
-  test("notices another banner", async () => {
+  test("notices a changed banner", async () => {
     await expect(ask((request) => request, "SSH-2.0-else\r\n")).rejects.toThrow("the banner is");
   });
 });

@@ -75,7 +75,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["created\ta", "line\ta\tone", "line\ta\ttwo", "line\ta\tthree"]);
   });
 
-  test("leaves what is stale, notes it down first of all, and prints a token", () => {
+  test("leaves what is stale, records it before anything else, and prints a token", () => {
     keep("one two three");
     expect(keep("two four")).toEqual({
       stdout: expect.stringMatching(token) as string,
@@ -94,7 +94,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     ]);
   });
 
-  test("that is the same once more writes nothing, and prints another token", () => {
+  test("that is run again without changes writes nothing, and prints a new token", () => {
     keep("one");
     const first = keep("two").stdout;
     utimesSync(recordFile("a"), 1, 1);
@@ -104,7 +104,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(statSync(recordFile("a")).mtimeMs).toBe(1000);
   });
 
-  test("wants again what was stale, which then is not, and the other is", () => {
+  test("keeps what was stale and is wanted again, and makes the other one stale", () => {
     keep("one");
     keep("two");
     expect(keep("one").stdout).toMatch(token);
@@ -121,7 +121,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["stale\tline\ta\tone", "created\ta", "line\ta\tone", "line\ta\ttwo"]);
   });
 
-  test("restarts once what a killed run was to restart, and not in each run after that", () => {
+  test("makes a restart that a killed run could not make, and only once", () => {
     keep("one", { then: "must_run x.service; kill -s KILL $$" });
     expect(recordOf("a")).toContain("restart\tx.service");
     const then = 'must_run x.service; say "restart: $RESTART"';
@@ -130,7 +130,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(keep("one", { then }).stderr).toContain("restart: \n");
   });
 
-  test("keeps what was stale before an apply that fails, which takes back only what it has added", () => {
+  test("that fails in its apply keeps what was stale, and undoes only what it has added", () => {
     keep("one");
     keep("two");
     const before = recordOf("a");
@@ -155,7 +155,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("c")).toContain("stale\tline\tc\tone");
   });
 
-  test("that settles changes nothing where nothing is stale", () => {
+  test("that settles changes nothing if nothing is stale", () => {
     keep("one");
     const before = recordOf("a");
     writeFileSync(join(folder, "a"), "one\ntheirs\n");
@@ -164,7 +164,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(before);
   });
 
-  test("that settles sweeps its own record before, and so nothing of another where that fails", () => {
+  test("that settles sweeps its own record first, and no other if that fails", () => {
     keep("one");
     keep("two");
     settle({ lines: "its", settles: "" });
@@ -175,7 +175,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     });
   });
 
-  test("that settles and fails in between knows the rest the next time", () => {
+  test("that settles and fails halfway sweeps the rest the next time", () => {
     keep("one two");
     keep("three");
     // The latest goes first; the other one cannot go yet.
@@ -192,7 +192,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["created\ta", "line\ta\tthree"]);
   });
 
-  test("that settles leaves what another record holds as well", () => {
+  test("that settles leaves what another record also holds", () => {
     keep("one");
     keep("two");
     run("c", { then: 'own line "${FILE%c}a${TAB}one"' });
@@ -201,7 +201,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
   });
 
-  test("that settles does so once what it waits for is there, and not before", () => {
+  test("that settles waits for its condition before it does so", () => {
     keep("one");
     keep("two");
     const waits = (command: string) =>
@@ -212,7 +212,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(linesOf("a")).toBe("two");
   });
 
-  test("that fails puts back the file of ours that it has written anew, with its mode", () => {
+  test("that fails restores the file of ours that it has rewritten, with its mode", () => {
     const conf = join(folder, "a.conf");
     const write = (mode: string, text: string) => `write_file "$FILE.conf" ${mode} ${text}`;
     keep("one", { then: write("640", "old") });
@@ -226,7 +226,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(readdirSync(folder).sort()).toEqual(["a", "a.conf", "state"]);
   });
 
-  test("that settles nothing sweeps for itself", () => {
+  test("that settles nothing sweeps its own record", () => {
     run("a", { lines: "one" });
     expect(run("a", { lines: "two" })).toMatchObject({
       stdout: "",
@@ -235,14 +235,14 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
   });
 
-  test("is removed with all that it has kept", () => {
+  test("is removed with everything that it has kept", () => {
     keep("one");
     keep("two");
     expect(run("a", {}, "remove")).toMatchObject({ stdout: "", status: 0 });
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("that removes several records undoes them in their order", () => {
+  test("that removes several records undoes them in the given order", () => {
     for (const name of ["a", "b", "c"]) run(name, { lines: "one" });
     const gone = (name: string) => `${removed(name)}changed: gate: removed ${join(folder, name)}\n`;
     expect(run("a", { undoes: "b absent a" }, "remove")).toEqual({
@@ -254,7 +254,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(readdirSync(join(folder, "state/owner"))).toEqual(["c"]);
   });
 
-  test("that waits with several records for the end of its session leaves those that were applied again", async () => {
+  test("that waits for the end of its session to remove several records leaves those that were applied again", async () => {
     for (const name of ["a", "b"]) run(name, { lines: "one" });
     // Another removal, after which this one goes on.
     const before = spawn("sleep", ["600"]);

@@ -24,8 +24,8 @@ const printed = (tunnels: object[]) => JSON.stringify({ host: "gate", time, tunn
 const ended = (code: number | null, stdout = "", stderr = "") =>
   statusOf(host, "198.18.0.2", { code, stdout, stderr });
 
-describe("the hosts that are asked", () => {
-  test("are those that a tunnel begins or ends on, each for the stack's own tunnels", () => {
+describe("the hosts that npm run status asks", () => {
+  test("are those at either end of a tunnel, each for the stack's own tunnels", () => {
     const settings = smallest();
     const unused = { ...settings.publicHosts.gate, address: "198.18.0.9" };
     const all = parseConfig({
@@ -39,8 +39,8 @@ describe("the hosts that are asked", () => {
   });
 });
 
-describe("what a host answers", () => {
-  test("is taken as it is, behind the greeting of a login shell too", () => {
+describe("the answer of a host", () => {
+  test("is accepted unchanged, even after the greeting of a login shell", () => {
     const { error, tunnels } = ended(0, `Welcome!\n${printed([tunnel])}\n`);
     expect(error).toBeNull();
     expect(tunnels).toEqual([tunnel]);
@@ -53,27 +53,21 @@ describe("what a host answers", () => {
     ["lacks a tunnel", 2, printed([]), "", "does not have nas: run 'pulumi up'"],
     ["prints something else", 0, "hello\u001b[31m", "", "did not answer as it should: hello\\u001b[31m"],
     [
-      "prints what a terminal would obey",
+      "prints what a terminal would interpret",
       0,
       printed([{ ...tunnel, tunnel: "\u001b[31m" }]),
       "",
       "did not answer",
     ],
-    [
-      "prints a state that there is not",
-      0,
-      printed([{ ...tunnel, state: "fine" }]),
-      "",
-      "did not answer as it",
-    ],
-  ])("is a sentence where it %s", (_what, code, stdout, stderr, sentence) => {
+    ["prints an unknown state", 0, printed([{ ...tunnel, state: "fine" }]), "", "did not answer as it"],
+  ])("is reported with a sentence if it %s", (_what, code, stdout, stderr, sentence) => {
     const status = ended(code, stdout, stderr);
     expect(status.error).toContain(sentence);
     expect(status.tunnels).toEqual([]);
     expect(exitStatusOf([status])).toBe(1);
   });
 
-  test("is shown in one table with the others, and the sentence behind it", () => {
+  test("is shown in one table with the others, followed by the sentences", () => {
     const down = {
       ...forward,
       forward: "web",
@@ -120,7 +114,7 @@ describe("the ssh that asks", () => {
     },
   };
 
-  test("trusts the pinned host key and no other, and uses that login's key and no other", async () => {
+  test("trusts only the pinned host key, and uses only that login's key", async () => {
     const { args, address } = await sshCommand(full, folder);
     expect(address).toBe("127.0.0.1");
     const told = understood(args);
@@ -132,7 +126,7 @@ describe("the ssh that asks", () => {
     expect(readFileSync(join(folder, "host.key"), "utf8")).toBe("the key\n");
   });
 
-  test("goes by way of the host in between, with that one's own login", async () => {
+  test("goes through the bastion, with the bastion's own login", async () => {
     const { args } = await sshCommand(full, folder);
     // The shell that ssh starts gives back the very words.
     const inner = execFileSync(
@@ -146,7 +140,7 @@ describe("the ssh that asks", () => {
     expect(words).toEqual(expect.arrayContaining(["Port=2200", "User=jump", "StrictHostKeyChecking=yes"]));
   });
 
-  test("has no secret on its command line or in its environment, and lets nobody else read one", async () => {
+  test("has no secret on its command line or in its environment, and no other user can read one", async () => {
     const { args, env } = await sshCommand(full, folder);
     expect(JSON.stringify([args, env])).not.toMatch(/the (key|passphrase|password)/);
     for (const file of readdirSync(folder)) {
@@ -161,7 +155,7 @@ describe("the ssh that asks", () => {
     expect(answer("proxy", "jump@gate.example.org's password:")).toBe("the password\n");
   });
 
-  test("takes any host key only where the settings say so", async () => {
+  test("accepts any host key only if the settings say so", async () => {
     const { args } = await sshCommand({ host: "gate" }, folder);
     expect(understood(args)).toMatchObject({ stricthostkeychecking: "false", user: "root", port: "22" });
   });
@@ -169,7 +163,7 @@ describe("the ssh that asks", () => {
 
 describe("npm run status", () => {
   test.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)(
-    "leaves no key behind where %s ends it",
+    "leaves no key behind if %s ends it",
     async (signal) => {
       const folder = mkdtempSync(join(tmpdir(), "status-"));
       const settings = Object.entries(smallest()).map(([key, value]) => [

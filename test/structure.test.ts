@@ -8,7 +8,7 @@ const make = (type: string) => record(() => samples[type]!.make("x", samples[typ
 
 const folder = new URL("../components/", import.meta.url);
 
-test("the structure of every component is looked at", () => {
+test("the structure of every component is tested", () => {
   const classes = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
     .map((file) => readFileSync(new URL(file, folder), "utf8"))

@@ -37,11 +37,11 @@ const withSecret = (values: Record<string, string> = {}) =>
 describe.each(workflows)("the workflow %s", (_name, workflow) => {
   const jobs = Object.values(workflow.jobs);
 
-  test("has no secret in the environment of a job or of all jobs, where each step would see it", () => {
+  test("has no secret in the environment of a job or of the whole workflow, where each step would see it", () => {
     expect([workflow, ...jobs].flatMap(({ env }) => withSecret(env))).toEqual([]);
   });
 
-  test("gives secrets to our own action only, and to no command", () => {
+  test("passes secrets only to our own action, and to no command", () => {
     const steps = jobs.flatMap((job) => job.steps);
     const given = steps.filter(
       (step) => withSecret({ ...step.env, ...step.with, run: step.run ?? "" }).length,
@@ -49,7 +49,7 @@ describe.each(workflows)("the workflow %s", (_name, workflow) => {
     expect(given.filter(({ uses }) => uses !== "./.github/actions/pulumi")).toEqual([]);
   });
 
-  test("takes actions of others by their commit", () => {
+  test("uses other actions by their commit", () => {
     const others = jobs.flatMap((job) => job.steps.flatMap(({ uses }) => uses ?? []));
     expect(others.filter((uses) => !/^\.\/|@[0-9a-f]{40}$/.test(uses))).toEqual([]);
   });
@@ -58,7 +58,7 @@ describe.each(workflows)("the workflow %s", (_name, workflow) => {
 describe("the action that runs Pulumi", () => {
   const { steps } = action.runs;
 
-  test("gives its secrets to Pulumi's own step and to no other", () => {
+  test("passes its secrets only to Pulumi's own step", () => {
     expect(Object.keys(action.inputs)).toEqual(expect.arrayContaining(["access-token", "passphrase"]));
     const given = steps.filter(
       (step) => withSecret({ ...step.env, ...step.with, run: step.run ?? "" }).length,
@@ -68,7 +68,7 @@ describe("the action that runs Pulumi", () => {
     expect(withSecret(given[0]!.with)).toEqual([]);
   });
 
-  test("takes actions of others by their commit", () => {
+  test("uses other actions by their commit", () => {
     const others = steps.flatMap(({ uses }) => uses ?? []);
     expect(others.filter((uses) => !/@[0-9a-f]{40}$/.test(uses))).toEqual([]);
   });

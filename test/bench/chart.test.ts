@@ -27,12 +27,12 @@ const widths = (svg: string) =>
   );
 
 describe("a chart", () => {
-  it("gives each factor of ten the same length on a log scale", () => {
+  it("gives every power of ten the same length on a log scale", () => {
     expect(along(log, 1)).toBeCloseTo(1 / 3);
     expect(along(log, 10)).toBeCloseTo(2 / 3);
   });
 
-  it("does not leave its axis", () => {
+  it("stays within its axis", () => {
     expect(along(log, 0.01)).toBe(0);
     expect(along(log, 1000)).toBe(1);
     expect(along({ from: 0, to: 2, ticks: [] }, 3)).toBe(1);
@@ -45,7 +45,7 @@ describe("a chart", () => {
     expect(largest).toBeGreaterThan(middle);
   });
 
-  it("is well-formed: each tag is closed in order, and texts are escaped", () => {
+  it("is well-formed: tags are closed in order, and text is escaped", () => {
     const svg = drawChart(chart(1, Infinity));
     const open: string[] = [];
     for (const [, close, name, self] of svg.matchAll(/<(\/?)([a-zA-Z]+)[^>]*?(\/?)>/g)) {
@@ -57,7 +57,7 @@ describe("a chart", () => {
     expect(svg).not.toMatch(/NaN|undefined/);
   });
 
-  it("has colours for dark pages, and no ground of its own", () => {
+  it("has colours for dark pages and no background of its own", () => {
     const svg = drawChart(chart(1));
     expect(svg).toContain("@media (prefers-color-scheme: dark)");
     expect(svg).not.toMatch(/background|<rect(?![^>]*(class|pattern|never))/);

@@ -16,7 +16,7 @@ describe("the logins in a journal", () => {
   ].join("\n");
   const logins = loginsIn(journal, "198.18.2.1");
 
-  it("are root's from the machine of the benchmark, and end where sshd closes them", () => {
+  it("are root's from the benchmark's machine, and end when sshd closes them", () => {
     expect(logins).toEqual([
       { from: 100.5, to: 102.25 },
       { from: 101, to: Infinity },
@@ -28,12 +28,12 @@ describe("the logins in a journal", () => {
     expect(begunIn(logins, 100.9, 103)).toEqual(logins.slice(1));
   });
 
-  it("are counted at the moment at which most of them are open", () => {
+  it("are counted at the moment when most of them are open", () => {
     expect(mostAtOnce(logins)).toBe(2);
     expect(mostAtOnce([])).toBe(0);
   });
 
-  it("are not counted together where one begins as the other ends", () => {
+  it("do not overlap if one begins just as the other ends", () => {
     const [one, other] = [
       { from: 1, to: 2 },
       { from: 2, to: 3 },
@@ -56,11 +56,11 @@ describe("Ansible", () => {
     );
   });
 
-  it("says in its recap how much it has changed", () => {
+  it("reports in its recap how much it has changed", () => {
     expect(changesIn(recap)).toBe(13);
   });
 
-  it("says which hosts have failed, and the first failure", () => {
+  it("reports which hosts have failed, and the first failure", () => {
     expect(failures(["TASK [Host key]", 'fatal: [h1]: FAILED! => {"msg": "no"}', ...recap])).toBe(
       'failed on h1, h2: fatal: [h1]: FAILED! => {"msg": "no"}',
     );
@@ -98,7 +98,7 @@ describe("the report of a fleet", () => {
     { id: "ansible50", title: "Ansible, 50 forks" },
   ];
 
-  it("has each operation by the number of hosts, and the ratio to what ran on the same hosts", () => {
+  it("lists each operation by the number of hosts, with the ratio to what ran on the same hosts", () => {
     const lines = fleetTables(results, contenders);
     expect(lines.slice(2, 9)).toEqual([
       "| operation | internal hosts | this project | Ansible, 50 forks |",
@@ -111,14 +111,14 @@ describe("the report of a fleet", () => {
     ]);
   });
 
-  it("has the logins, and what is left on the public host and in the state", () => {
+  it("lists the logins, and what is left on the public host and in the state", () => {
     const lines = fleetTables(results, contenders);
     expect(lines).toContain("| first | 30 | 40, 6 | 40, 6 |");
     expect(lines).toContain("| 1 | this project | 33 | 1.23 % | 2.4 | 1575 | 1574.5 | 45 | 45.0 |");
     expect(lines).toContain("| 1 | Ansible, 50 forks | 33 |  |  |  |  |  |  |");
   });
 
-  it("has a plot of what can be compared, with a hatched bar for what failed", () => {
+  it("plots what can be compared, with a hatched bar for what failed", () => {
     const plot = fleetPlot(results, contenders);
     expect(plot).toContain(">one more host, --limit<");
     expect(plot).not.toContain(">preview<");
@@ -127,7 +127,7 @@ describe("the report of a fleet", () => {
     expect(plot).not.toMatch(/NaN|undefined/);
   });
 
-  it("keeps the fleets of other sizes that were measured earlier", () => {
+  it("keeps results that were measured earlier for other numbers of hosts", () => {
     const fresh: Results = { measured: "Today", fleets: { "30": {} } };
     expect(merge(results, fresh)).toEqual({
       measured: "Today",

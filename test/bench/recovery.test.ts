@@ -26,7 +26,7 @@ const results: Results = {
 const tools = allTools.slice(0, 2);
 
 describe("the table of recoveries", () => {
-  it("has median and worst of each tool, and only the rows that were tried", () => {
+  it("has the median and the worst time of each tool, and only the rows that were tried", () => {
     expect(recoveryTable(results, allFaults, tools)).toEqual([
       "| fault | client | this project | ssh + systemd |",
       "| --- | --- | --- | --- |",
@@ -35,18 +35,18 @@ describe("the table of recoveries", () => {
     ]);
   });
 
-  it("says never where most trials or the worst of them had no end", () => {
+  it("says never if most trials, or the worst of them, did not recover", () => {
     expect(cell([1, Infinity, Infinity])).toBe("never");
     expect(cell([1, 2, Infinity])).toBe("2.0 (never)");
     expect(cell([])).toBe("");
   });
 
-  it("says how many trials there are", () => {
+  it("gives the number of trials", () => {
     expect(trialsInWords(results)).toContain("1 to 3 trials of each");
     expect(trialsInWords({ ...results, trials: results.trials.slice(0, 1) })).toContain("1 trial of each");
   });
 
-  it("keeps what an earlier run measured and this one did not try", () => {
+  it("keeps earlier results for what this run did not try", () => {
     const fresh = { measured: "Today", trials: [trial("cut30", "retrying", 1, { guide: 3 })] };
     const merged = merge(results, fresh);
     expect(merged.measured).toBe("Today");
@@ -67,14 +67,14 @@ describe("the plot of recoveries", () => {
     expect(titles).toEqual(["link silent for 30 s", "public host reboots"]);
   });
 
-  it("shows never as a hatched bar that says so", () => {
+  it("shows never as a hatched bar with that label", () => {
     expect(plot.match(/url\(#never\)/g)).toHaveLength(1);
     expect(plot).toContain(">never</text>");
   });
 });
 
 describe("the agenda of the trials", () => {
-  it("lets what needs the same seconds wait, and nothing else", () => {
+  it("delays only the trials that need the same seconds", () => {
     const agenda = new Agenda();
     expect(agenda.reserve(0, 30, 5)).toBe(0); // 30 to 35
     expect(agenda.reserve(0, 0, 9)).toBe(0); // 0 to 9
@@ -82,7 +82,7 @@ describe("the agenda of the trials", () => {
     expect(agenda.reserve(28, 0, 9)).toBe(40);
   });
 
-  it("uses a gap between two others only where it is long enough", () => {
+  it("uses a gap between two others only if it is long enough", () => {
     const agenda = new Agenda();
     agenda.reserve(0, 0, 10);
     agenda.reserve(0, 15, 10); // 15 to 25
@@ -118,7 +118,7 @@ describe("the probe", () => {
     expect(seconds).toBeLessThan(opened + 0.5);
   });
 
-  it("gives up at the limit where a port accepts and never answers", async () => {
+  it("gives up at the limit if a port accepts and never answers", async () => {
     const { server, target, connections } = await serve(false);
     expect(await secondsToAnswer(target, 1)).toBeUndefined();
     expect(connections()).toBeGreaterThanOrEqual(3);
@@ -126,7 +126,7 @@ describe("the probe", () => {
     server.close();
   });
 
-  it("leaves no timer behind of a client that kept trying", () => {
+  it("leaves no timer behind from a client that kept trying", () => {
     vi.useFakeTimers();
     const client = keepTrying([{ host: "127.0.0.1", port: 1 }]);
     expect(vi.getTimerCount()).toBe(2);
@@ -137,7 +137,7 @@ describe("the probe", () => {
 });
 
 describe("the faults", () => {
-  it("have names that can be told apart", () => {
+  it("have unique names", () => {
     const ids = allFaults.map(({ id }: Fault) => id);
     expect(new Set(ids).size).toBe(8);
     expect(new Set(allFaults.map(({ title }) => title)).size).toBe(8);

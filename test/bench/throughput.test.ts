@@ -33,7 +33,7 @@ describe("the tables of throughput", () => {
     );
   });
 
-  it("have each figure and its ratio, memory, and ssh with other options", () => {
+  it("list each figure and its ratio, memory, and ssh with other options", () => {
     const lines = throughputTables(results, tools, variants);
     expect(lines).toContain("| direct | 1000 | 200 | 0.250 | 1.50 | 4000 | 16000 | 2.5 | 3.3 |  |  |");
     expect(lines).toContain(
@@ -44,7 +44,7 @@ describe("the tables of throughput", () => {
 });
 
 describe("the plot of throughput", () => {
-  it("says each ratio and the figure", () => {
+  it("labels each ratio with the figure", () => {
     const plot = throughputPlot(results, tools);
     expect(plot).toContain(">0.50× (250)</text>");
     expect(plot).toContain(">1.00× (0.25)</text>");

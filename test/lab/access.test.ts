@@ -68,7 +68,7 @@ describe("with two tunnels to one public host", () => {
       ["a terminal", `ssh -tt ${quiet} ssh-tunnel-shop`],
       ["a command", `ssh ${quiet} ssh-tunnel-shop 'id; cat /etc/passwd'`],
       ["a subsystem", `ssh ${quiet} -s ssh-tunnel-shop sftp`],
-    ])("does not get %s, but evict-stale", async (_what, command) => {
+    ])("gets evict-stale instead of %s", async (_what, command) => {
       const { stdout } = await asTunnel("shop", command);
       expect(stdout.replace(/^ended the earlier session \(pid \d+\) of tunnel-shop\r?$/gm, "").trim()).toBe(
         "",
@@ -84,7 +84,7 @@ describe("with two tunnels to one public host", () => {
       expect((await nas.run("cat /tmp/x", { allowFailure: true })).stdout).toBe("");
     });
 
-    it("gets neither an agent nor a display, whatever it asks for", async () => {
+    it("gets neither agent nor X11 forwarding, even if it requests them", async () => {
       const keys = "/etc/ssh/ssh-reverse-tunnel/tunnel-shop.keys";
       // The same key with the same options shows what a session of it would have.
       await gate.run(`cp -a ${keys} /root/keys && sed -i 's/command="[^"]*"/command="env"/' ${keys}`);
@@ -112,7 +112,7 @@ describe("with two tunnels to one public host", () => {
       expect(await Promise.all(others.map(reach))).toEqual(others.map(() => ""));
     });
 
-    it("listens on no other port, no other address, no socket and not twice", async () => {
+    it("cannot listen on another port, on another address, on a socket or twice", async () => {
       await nas.run("systemctl stop ssh-tunnel-shop"); // what it may have is free now
       const listenFor = (seconds: number, ...listeners: string[]) =>
         asTunnel(
@@ -140,7 +140,7 @@ describe("with two tunnels to one public host", () => {
       await until("the tunnel shop", 20, async () => (await banner("shop")) === "through");
     });
 
-    it("is the tunnel account's only way in, and the account cannot add another", async () => {
+    it("is the only way to log in to the tunnel account, and the account cannot add another", async () => {
       const effective = (await gate.run("sshd -T -C user=tunnel-shop,host=x,addr=192.0.2.1")).stdout.split(
         "\n",
       );
@@ -160,7 +160,7 @@ describe("with two tunnels to one public host", () => {
     });
   });
 
-  it("evict-stale ends the sessions of its own account, and spares another tunnel's and the admin's", async () => {
+  it("evict-stale ends the sessions of its own account, but no sessions of another tunnel or of the admin", async () => {
     const command = "echo $PPID >/run/admin; exec sleep 100";
     const admin = execa("ssh", ["-F", lab.sshConfigFile, "gate", command], { reject: false });
     const pid = await until("the admin's session", 20, async () => {
@@ -182,7 +182,7 @@ describe("with two tunnels to one public host", () => {
     await admin;
   });
 
-  it("a return key opens the internal host through the tunnel, and from no other address", async () => {
+  it("the key of a login back opens the internal host through the tunnel, and from no other address", async () => {
     expect(await banner()).toBe("through");
     const key = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -F none";
     const file = "/root/.ssh/ssh-reverse-tunnel/nas.key";
@@ -198,14 +198,14 @@ describe("with two tunnels to one public host", () => {
     expect(elsewhere.stderr).toContain("Permission denied (publickey");
   });
 
-  it("AllowUsers lets in those who are named, and nobody else", async () => {
+  it("AllowUsers admits the accounts that are named, and nobody else", async () => {
     const login = async (user: string) =>
       (await exec("ssh", ["-F", lab.sshConfigFile, "-l", user, "gate", "id -un"], { allowFailure: true }))
         .stdout;
     expect(await Promise.all(["root", "alice", "admin"].map(login))).toEqual(["root", "alice", ""]);
   });
 
-  it("every service is exposed at most to 2.0 of systemd-analyze's 10", async () => {
+  it("every service has an exposure of at most 2.0 of 10 in systemd-analyze", async () => {
     for (const host of [gate, nas]) {
       const { stdout } = await host.run(
         "systemctl list-unit-files --no-legend 'ssh-tunnel*-*.service' | cut -d' ' -f1",
@@ -221,7 +221,7 @@ describe("with two tunnels to one public host", () => {
     }
   });
 
-  it("ssh -O check answers on the control socket, to the tunnel's account", async () => {
+  it("ssh -O check answers the tunnel's account on the control socket", async () => {
     const check = await asTunnel("nas", "ssh -S /run/ssh-tunnel-nas/control -O check ssh-tunnel-nas");
     expect(check.stderr).toMatch(/^Master running \(pid=\d+\)/);
   });
@@ -289,7 +289,7 @@ sometimes.describe(
       await agent;
     });
 
-    it("a whole up succeeds, and the login through the tunnel works", async () => {
+    it("up succeeds, and the login through the tunnel works", async () => {
       const { outputs } = await stack.up();
       const host = ipv6 ? `[${address}]` : address;
       expect(outputs).toMatchObject({
@@ -298,7 +298,7 @@ sometimes.describe(
       expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
     });
 
-    it("the bastion was on the way: nas has seen nobody but gate", async () => {
+    it("all connections to nas come through gate, its bastion", async () => {
       const logins = (await journal(nas, "-u ssh")).matchAll(/Accepted publickey for admin from (\S*)/g);
       const from = new Set([...logins].map(([, address]) => address));
       // The lab's own look at the booted host comes from outside.
@@ -307,7 +307,7 @@ sometimes.describe(
       expect([...from].every((each) => each === gate.address || each === "127.0.0.1")).toBe(true);
     });
 
-    it("a second up changes nothing, and one with another revision looks at everything again", async () => {
+    it("a second up changes nothing, and one with a changed revision checks everything again", async () => {
       expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
       const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
       const running = await pid();
@@ -320,7 +320,7 @@ sometimes.describe(
       expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("admin");
     });
 
-    it("a whole destroy leaves nothing", async () => {
+    it("destroy leaves nothing", async () => {
       await stack.destroy();
       await gate.run("rm /etc/ssh/sshd_config.d/50-port.conf && systemctl reload ssh");
       await nothingLeft();

@@ -10,7 +10,7 @@ const FOREIGN = "somebody else than root may have written the records of what wa
  * An account that our scripts work for may lay its home out as it likes: folders, links and pipes in any place. Root must
  * not act where such a link leads, whatever verb runs. These are the scripts as they travel, run on a host by hand.
  */
-describe("an account of a login", () => {
+describe("an account with a login", () => {
   let lab: Lab;
   let gate: Host;
 
@@ -72,7 +72,7 @@ describe("an account of a login", () => {
   });
 
   it.each(["/var/lib", "/etc/ssh", "/root", "/etc"])(
-    "gets nothing of root's by putting a link to %s in place of ~/.ssh, and is refused with a sentence",
+    "gains no access to root's files by replacing ~/.ssh with a link to %s, and gets an error message",
     async (target) => {
       await asAlice(`mv ~/.ssh ~/old && ln -s ${target} ~/.ssh`);
       const before = await roots();
@@ -87,7 +87,7 @@ describe("an account of a login", () => {
     },
   );
 
-  it("gets nothing of root's by putting a link in place of our folder below ~/.ssh", async () => {
+  it("gains no access to root's files by replacing our folder below ~/.ssh with a link", async () => {
     await asAlice("cd ~/.ssh && mv ssh-reverse-tunnel old && ln -s /etc/ssh/ssh_config.d ssh-reverse-tunnel");
     const before = await roots();
     for (const part of ["key", "known", "config"] as const) {
@@ -96,7 +96,7 @@ describe("an account of a login", () => {
     expect(await roots()).toBe(before);
   });
 
-  it("has nothing removed through its links, and is told what stays", async () => {
+  it("cannot make a removal delete what its links point to, and the removal reports what is left", async () => {
     await gate.run("echo '# of root' >/etc/ssh/ssh_config.d/nas.conf");
     await asAlice("cd ~/.ssh && mv ssh-reverse-tunnel old && ln -s /etc/ssh/ssh_config.d ssh-reverse-tunnel");
     const removed = await run("remove", "config");
@@ -109,7 +109,7 @@ describe("an account of a login", () => {
   });
 
   it.each(["config", "authorized_keys"])(
-    "does not learn root's secrets by a link in place of its %s, and is refused with a sentence",
+    "cannot read root's secrets by replacing its %s with a link, and gets an error message",
     async (file) => {
       await asAlice(`cd ~/.ssh && mv ${file} old; ln -s /root/secret ${file}`);
       const before = await roots("/var/lib/ssh-reverse-tunnel");
@@ -123,7 +123,7 @@ describe("an account of a login", () => {
   );
 
   it.each(["config", "authorized_keys"])(
-    "does not hang a script by a pipe in place of its %s",
+    "cannot hang a script by replacing its %s with a pipe",
     async (file) => {
       await asAlice(`cd ~/.ssh && rm -f ${file} && mkfifo ${file}`);
       for (const verb of ["apply", "remove"] as const) {
@@ -136,7 +136,7 @@ describe("an account of a login", () => {
     },
   );
 
-  it("is refused with a sentence where its file belongs to somebody else", async () => {
+  it("is refused with an error message if its file belongs to another user", async () => {
     await gate.run(
       "chown root: /home/alice/.ssh/config && chmod 644 /home/alice/.ssh/config && sed -i 1d /home/alice/.ssh/config",
     );
@@ -145,7 +145,7 @@ describe("an account of a login", () => {
     );
   });
 
-  it("has a key of its own in a home that root keeps for itself, and nothing is left of it", async () => {
+  it("has its own key in a home that root owns, and a removal leaves nothing of it", async () => {
     await gate.run(
       "chown root: /home/alice && rm -rf /home/alice/.ssh && rm -rf /var/lib/ssh-reverse-tunnel",
     );
@@ -159,7 +159,7 @@ describe("an account of a login", () => {
     ).toBe("");
   });
 
-  it("cannot add keys to a file that sshd reads from a folder of root's", async () => {
+  it("cannot add keys to a file that sshd reads from a folder that root owns", async () => {
     await gate.run(
       `mkdir -p /etc/ssh/keys && echo 'AuthorizedKeysFile /etc/ssh/keys/%u' >/etc/ssh/sshd_config.d/50-own.conf && sshd -t`,
     );
@@ -184,7 +184,7 @@ describe("an account of a login", () => {
     ],
     ["are in a folder that others may read", "chmod 755 /var/lib/ssh-reverse-tunnel", FOREIGN],
     ["others may write", "chmod 666 /var/lib/ssh-reverse-tunnel/p-s/config", FOREIGN],
-  ])("has no records undone that %s", async (_how, command, sentence) => {
+  ])("cannot have records undone that %s", async (_how, command, sentence) => {
     await gate.run(command);
     const before = await roots();
     for (const verb of ["apply", "remove"] as const) {
@@ -195,7 +195,7 @@ describe("an account of a login", () => {
     expect(await roots()).toBe(before);
   });
 
-  it("whose user is gone has its things forgotten, with a note", async () => {
+  it("that no longer exists has its records removed, with a note", async () => {
     // usermod renames nobody whose processes run, and those of an earlier su may still end.
     const rename = async (one: string, other: string) => {
       await gate.run(`pkill -KILL -u ${one}`, { allowFailure: true });

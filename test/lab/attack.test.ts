@@ -26,7 +26,7 @@ const RUNS_BETWEEN_LOOKS = 8;
  * folders, files and links below its home for others, as fast as it can and right after somebody has looked at them.
  * See support/attacker.py for what it does, and support/attacked.ts for what must hold.
  */
-describe(`an account that attacks the scripts which work below its home (SEED=${seed} ROUNDS=${rounds})`, () => {
+describe(`an account that attacks the scripts that work below its home (SEED=${seed} ROUNDS=${rounds})`, () => {
   let lab: Lab;
   let hosts: Attacked[];
 
@@ -76,27 +76,27 @@ describe(`an account that attacks the scripts which work below its home (SEED=${
     expect(found("changed")).toEqual([]);
   });
 
-  it("has nothing on record but what the scripts do for it", () => {
+  it("has nothing on record except what the scripts do for it", () => {
     expect(found("record")).toEqual([]);
   });
 
-  it("finds nothing of root's open in the steps that are taken as itself", () => {
+  it("finds no file of root's open in the steps that run as the account", () => {
     expect(found("open")).toEqual([]);
   });
 
-  it("makes a script fail with a sentence of its own at worst", () => {
+  it("can at worst make a script fail with an error message", () => {
     expect(found("status")).toEqual([]);
   });
 
-  it("makes no script hang", () => {
+  it("cannot hang a script", () => {
     expect(found("hang")).toEqual([]);
   });
 
-  it("cannot hold a script up by keeping open what the steps taken as itself write to", async () => {
+  it("cannot block a script by keeping open what the steps that run as the account write to", async () => {
     expect((await Promise.all(hosts.map((host) => host.holdOpen()))).flat()).toEqual([]);
   }, 1_200_000);
 
-  it("cannot prevent that, once it has stopped, all is applied and then removed without a trace", async () => {
+  it("cannot prevent a complete apply and a complete removal once it has stopped", async () => {
     expect((await Promise.all(hosts.map((host) => host.goOnInPeace()))).flat()).toEqual([]);
   });
 });

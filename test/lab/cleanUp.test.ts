@@ -271,12 +271,12 @@ const onBoth = (command: string) => Promise.all(both().map((host) => host.run(co
 const isThere = (command: string) =>
   Promise.all(both().map(async (host) => (await host.run(command, { allowFailure: true })).exitCode === 0));
 
-it("tries every part", () => {
+it("the tests of clean-up cover every part", () => {
   const tried = Object.keys(trials).map((name) => name.replace(/ .*/, ""));
   expect(partNames.filter((part) => !isWhole(part) && !tried.includes(part))).toEqual([]);
 });
 
-describe("both a bare host and one full of configuration of its own are as before after up and destroy of", () => {
+describe("both a bare host and one with much configuration are as before after up and destroy of", () => {
   it.each(oneIn(10, Object.keys(trials), "components"))("%s", async (type) => {
     const { make, there, says, alone, setUp } = trials[type]!;
     const remote = alone ? labHost : hostWithTools;

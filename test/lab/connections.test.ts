@@ -19,7 +19,7 @@ const ours = partText("knownHost", {
 });
 
 // Connections as Pulumi's provider has them: opened for a script, and never closed by who opened them.
-describe("the connection that a script came over", () => {
+describe("the SSH connection of a script", () => {
   let lab: Lab;
   let gate: Host;
   let number = 0;
@@ -64,7 +64,7 @@ describe("the connection that a script came over", () => {
   const isThere = (path: string) => async () =>
     (await gate.run(`[ -e ${path} ]`, { allowFailure: true })).exitCode === 0;
 
-  it("ends when the script has ended, whose result has arrived", async () => {
+  it("ends after the script, whose result has arrived", async () => {
     const connection = await open();
     const { stderr, exitCode } = await connection.run("sh -s -- apply && exit 7", ours);
     expect(stderr).toContain("changed: gate: ");
@@ -72,7 +72,7 @@ describe("the connection that a script came over", () => {
     await connection.end();
   });
 
-  it("stays open as long as another session on it runs", async () => {
+  it("stays open while another session runs on it", async () => {
     const connection = await open();
     const session = connection.run("touch /run/hold && while [ -e /run/hold ]; do sleep 0.1; done; echo all");
     await until("the session", 60, isThere("/run/hold"));
@@ -84,7 +84,7 @@ describe("the connection that a script came over", () => {
     await connection.end();
   });
 
-  it("stays open as long as what a session has left behind writes to it", async () => {
+  it("stays open while a process left by a session writes to it", async () => {
     const connection = await open();
     const writer = "{ while [ -e /run/hold ]; do sleep 0.1; done; echo late; } &";
     const session = connection.run(`touch /run/hold; sh -s -- apply; ${writer} exit 7`, ours);
@@ -96,7 +96,7 @@ describe("the connection that a script came over", () => {
     await connection.end();
   });
 
-  it("stays open as long as somebody uses a forward on it", async () => {
+  it("stays open while a forward on it is in use", async () => {
     const connection = await open("-L", `${join(lab.directory, "forward.sock")}:127.0.0.1:22`);
     const user = connect(join(lab.directory, "forward.sock"));
     expect(String((await once(user, "data"))[0])).toMatch(/^SSH-2.0-/); // sshd's own
@@ -107,14 +107,14 @@ describe("the connection that a script came over", () => {
     await connection.end();
   });
 
-  it.each(["127.0.0.1:9", "/run/listener.sock"])("stays open where it listens at %s", async (where) => {
+  it.each(["127.0.0.1:9", "/run/listener.sock"])("stays open if it listens at %s", async (where) => {
     const connection = await open("-R", `${where}:127.0.0.1:9`);
     await connection.run("sh -s -- apply", ours);
     await untilAnotherHasEnded();
     expect(connection.isOpen()).toBe(true);
   });
 
-  it("stays open where a person has logged in at a terminal", async () => {
+  it("stays open if a person has logged in at a terminal", async () => {
     await gate.run("cat >/root/script", { input: ours });
     const connection = await open();
     await connection.run("sh -s -- apply </root/script", "", "-tt");
@@ -122,7 +122,7 @@ describe("the connection that a script came over", () => {
     expect(connection.isOpen()).toBe(true);
   });
 
-  it("ends after a removal, but for one that waits for that end", async () => {
+  it("ends after a removal, unless a removal waits for it to end", async () => {
     const waits = ours.replace(
       /^main "\$@"$/m,
       "comes_through_recorded() { :; }\nremove_when_session_ends() { :; }\n$&",
@@ -136,7 +136,7 @@ describe("the connection that a script came over", () => {
     await other.end();
   });
 
-  it("ends after the look at a host, by an admin who is not root", async () => {
+  it("ends after the look at a host by an admin who is not root", async () => {
     const connection = await open("-l", "admin");
     const facts = { ...common, RESOURCE: "facts", NEEDS_SERVER: "yes", ROOT_SHELLS: rootShells.join("\n") };
     const { stdout } = await connection.run("/bin/sh -s -- apply", partText("hostFacts", facts));
@@ -167,7 +167,7 @@ describe("a run", () => {
   afterAll(() => Lab.clear("connections-fleet"));
 
   // Who comes when the room is full is not answered, and tries again: so this depends on no time.
-  it("has no more sessions on a public host than commands at the same time and a few that end, however many tunnels it makes", async () => {
+  it("has no more sessions on a public host than concurrent commands and a few that are ending, however many tunnels it makes", async () => {
     const [gate, nas] = [lab.host("gate"), lab.host("nas")];
     const mayComeIn = `tcp dport 22 ip saddr != ${nas.address} ct state new ct count over ${ROOM} counter drop`;
     await gate.run(

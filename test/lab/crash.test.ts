@@ -89,7 +89,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
   const found = (claim: Claim): Finding[] =>
     trials.flatMap(({ findings }) => findings).filter((finding) => finding.claim === claim);
 
-  it("is killed at each of some hundred moments, of each script that changes something", () => {
+  it("is killed at each of hundreds of points, in every script that changes something", () => {
     const cuts = trials.flatMap(({ cuts }) => Object.entries(cuts));
     expect(cuts.filter(([, number]) => number === 0)).toEqual([]);
     const all = cuts.reduce((sum, [, number]) => sum + number, 0);
@@ -99,15 +99,15 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     else expect(tried).toBeGreaterThan(30);
   });
 
-  it("lets the admin in at that moment", () => {
+  it("leaves the admin able to log in at that moment", () => {
     expect(found("login")).toEqual([]);
   });
 
-  it("has left each file as it was or as it is to be", () => {
+  it("leaves each file in its old or in its new state", () => {
     expect(found("whole files")).toEqual([]);
   });
 
-  it("is made up for by the next up, which reaches what an undisturbed one does", () => {
+  it("is completed by the next up, which has the same result as one without interruption", () => {
     expect(found("next up")).toEqual([]);
   });
 
@@ -115,8 +115,8 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     expect(found("removal")).toEqual([]);
   });
 
-  sometimes.describe("after all these", () => {
-    it("has in the end the same tunnel as a first up, and it works", async () => {
+  sometimes.describe("after all these crashes", () => {
+    it("the tunnel is the same as after a first up, and it works", async () => {
       await stack.setConfig({ revision: "2" }); // the keys are others
       await stack.up();
       expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
@@ -126,12 +126,12 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
       }
     });
 
-    it("leaves nothing of that tunnel after destroy", async () => {
+    it("destroy leaves nothing of that tunnel", async () => {
       await stack.destroy();
       for (const host of [gate, nas]) expect(await leftovers(host, before[host.name]!)).toEqual([]);
     });
 
-    it("is made up for in a home that belongs to root, too", async () => {
+    it("the next up also completes the work in a home that belongs to root", async () => {
       await nas.run("useradd --create-home bob && chown root:root /home/bob");
       const key = { name: "key", account: "bob", publicKey: nas.hostKey, options: ["restrict"] };
       const keys = await openStack({

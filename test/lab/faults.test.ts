@@ -22,7 +22,7 @@ const rollback = "ssh-reverse-tunnel-dev-sshd-rollback";
  * the host, what was found and what to do, and repairs it; the next up goes on from there, and at the end there is a
  * tunnel, as if nothing had been.
  */
-describe("a fault", () => {
+describe("when something fails", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -76,8 +76,8 @@ describe("a fault", () => {
     await Lab.clear("faults");
   });
 
-  describe("on the way to the host", () => {
-    sometimes.it("of a wrong admin key is a refused login, with the command to try it by", async () => {
+  describe("on the way to the host,", () => {
+    sometimes.it("a wrong admin key is reported as a refused login, with the command to try it", async () => {
       const wrong = join(lab.directory, "wrong_key");
       await exec("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", wrong]);
       await configure({ gate: { admin: { hostKey: gate.hostKey, privateKeyFile: wrong } } });
@@ -88,7 +88,7 @@ describe("a fault", () => {
       await configure();
     });
 
-    sometimes.it("of another host key than was expected is refused, with how to compare it", async () => {
+    sometimes.it("an unexpected host key is refused, and the error says how to compare it", async () => {
       await configure({ gate: { admin: { hostKey: nas.hostKey, privateKeyFile: lab.adminKeyFile } } });
       await fails(
         `${named(gate)} answers with another host key`,
@@ -97,7 +97,7 @@ describe("a fault", () => {
       await configure();
     });
 
-    sometimes.it("of an admin without sudo says what to add to sudoers", async () => {
+    sometimes.it("an admin without sudo is reported with what to add to sudoers", async () => {
       await configure({ gate: { admin: { ...labAdmin(lab, gate).admin, user: "alice" } } });
       await fails(
         `error: ${named(gate)}: the admin 'alice' may not use sudo without a password; add 'alice ALL=(ALL) NOPASSWD: ALL'`,
@@ -105,7 +105,7 @@ describe("a fault", () => {
       await configure();
     });
 
-    sometimes.it("of a host without systemd names what runs instead", async () => {
+    sometimes.it("a host without systemd is reported with what runs instead", async () => {
       await broken(
         gate,
         "mv /run/systemd/system /run/systemd/system.away",
@@ -114,7 +114,7 @@ describe("a fault", () => {
       );
     });
 
-    sometimes.it("of an sshd without permitlisten names both versions", async () => {
+    sometimes.it("an sshd without permitlisten is reported with both versions", async () => {
       const old = "printf '#!/bin/sh\\necho OpenSSH_7.4p1, OpenSSL 1.0.2k >&2\\n'";
       await broken(
         gate,
@@ -127,7 +127,7 @@ describe("a fault", () => {
       );
     });
 
-    it("in the host's own sshd configuration is refused before any change", async () => {
+    it("a mistake in the host's own sshd configuration is reported before any change", async () => {
       await broken(gate, `echo 'PermitRootLogin perhaps' >${ownSettings}`, `rm ${ownSettings}`, () =>
         fails(
           `error: ${named(gate)}: sshd does not accept its own configuration here: ${ownSettings} line 1: `,
@@ -138,8 +138,8 @@ describe("a fault", () => {
     });
   });
 
-  describe("while the host is changed for the first time", () => {
-    it("of a full disk is told before there is anything that could not be undone", async () => {
+  describe("while the host is changed for the first time,", () => {
+    it("a full disk is reported before there is anything that could not be undone", async () => {
       const folder = "/var/lib/ssh-reverse-tunnel";
       await broken(
         gate,
@@ -154,7 +154,7 @@ describe("a fault", () => {
       expect(await leftovers(gate, before.gate!)).toEqual([]);
     });
 
-    it("of a read-only /etc is told with what could not be written", async () => {
+    it("a read-only /etc is reported with what could not be written", async () => {
       const readOnly = "the file system at /etc is read-only; make it writable and run 'pulumi up' again";
       await broken(gate, "mount --bind /etc /etc && mount -o remount,bind,ro /etc", "umount /etc", () =>
         fails(
@@ -184,7 +184,7 @@ describe("a fault", () => {
     ];
 
     it.each(oneIn(5, settings, "settings"))(
-      "of the host's own '%s', not loaded yet, is not made active",
+      "the host's own '%s', not loaded yet, is not made active",
       async (setting, sentence) => {
         await broken(gate, `echo '${setting}' >${ownSettings}`, `rm ${ownSettings}`, async () => {
           await fails(`error: ${named(gate)}: ${sentence}`, ownSettings, "the old configuration is back");
@@ -194,7 +194,7 @@ describe("a fault", () => {
       },
     );
 
-    it("of an admin whom the new configuration locks out after all ends when the host takes it back", async () => {
+    it("an admin who is locked out by the new configuration in spite of all checks gets in again after the host's rollback", async () => {
       // Nothing in sshd's own configuration tells of it.
       const deny = "/usr/local/sbin/deny-with-drop-in";
       await broken(
@@ -213,7 +213,7 @@ describe("a fault", () => {
       );
     });
 
-    it("of a change that was taken back is repaired by the next up, whose second login confirms it", async () => {
+    it("a change that was rolled back is made again by the next up, whose second login confirms it", async () => {
       await stack.up();
       expect(await there(gate, dropIn)).toBe(true);
       expect(await banner()).toBe("through");
@@ -223,12 +223,12 @@ describe("a fault", () => {
     });
   });
 
-  sometimes.describe("beside a tunnel that is there", () => {
+  sometimes.describe("next to a tunnel that is up,", () => {
     const ssh = { remotePort: 2222, target: 22 };
     const toRoot = { from: "root", to: "root" };
     const toAlice = { from: "alice", to: "alice", alias: "my-nas" };
 
-    it("of a port that another program holds names the program and its pid", async () => {
+    it("a port that another program holds is reported with the program and its pid", async () => {
       await gate.run("systemd-run --quiet --collect --unit squatter python3 -m http.server 2300");
       await until("the squatter", 20, async () => (await gate.run("ss -Hltn sport = :2300")).stdout !== "");
       const pid = (await gate.run("systemctl show -P MainPID squatter")).stdout;
@@ -239,7 +239,7 @@ describe("a fault", () => {
       await gate.run("systemctl stop squatter");
     });
 
-    it("of a key file that is there already leaves it as it is", async () => {
+    it("a key file that exists already is left as it is", async () => {
       const key = "/root/.ssh/ssh-reverse-tunnel/second.key";
       await configure({ logins: [toRoot, { from: "root", to: "alice", alias: "second" }] });
       await broken(gate, `echo precious >${key}`, `rm ${key}`, async () => {
@@ -250,7 +250,7 @@ describe("a fault", () => {
       });
     });
 
-    it("of a full disk under a home is told with the file that could not be made", async () => {
+    it("a full disk under a home is reported with the file that could not be created", async () => {
       const home = "/home/alice/.ssh";
       await configure({ logins: [toRoot, toAlice] });
       await broken(
@@ -264,7 +264,7 @@ describe("a fault", () => {
       );
     });
 
-    it("of a target that does not answer is a warning, and the forward is there", async () => {
+    it("a target that does not answer is a warning, and the forward is up", async () => {
       await configure({
         forwards: { ssh, web: { remotePort: 8080, target: 8080 } },
         logins: [toRoot, toAlice],
@@ -275,7 +275,7 @@ describe("a fault", () => {
       expect((await gate.run("su - alice -c 'ssh my-nas id -un'")).stdout).toBe("alice");
     });
 
-    it("in a change of sshd that no login confirms is taken back, and healed by the next revision", async () => {
+    it("a change of sshd that no login confirms is rolled back, and the next revision repairs it", async () => {
       const change = (await remoteScripts(stack)).find(({ name }) => name === "gate-server-change");
       const stdin = change?.stdin ?? "";
       await gate.run(`rm ${dropIn} && systemctl reload ssh`);
@@ -301,7 +301,7 @@ describe("a fault", () => {
     });
   });
 
-  sometimes.describe("between two stacks", () => {
+  sometimes.describe("between two stacks,", () => {
     let office: LabStack;
 
     const configureOffice = (tunnel: string, remotePort: number) =>
@@ -313,7 +313,7 @@ describe("a fault", () => {
       office = await openProgram(lab, { stack: "office" });
     });
 
-    it("of the same tunnel name names the stack that has it, whose tunnel stays", async () => {
+    it("a duplicate tunnel name is reported with the stack that has it, whose tunnel stays", async () => {
       await configureOffice("nas", 2400);
       const shown = await failedUp(office);
       // Whichever host comes first: the engine ends the other's scripts then.
@@ -323,7 +323,7 @@ describe("a fault", () => {
       expect(await banner()).toBe("through");
     });
 
-    it("of an account of that name that is not ours leaves it as it is", async () => {
+    it("an account of that name that is not ours is left as it is", async () => {
       await configureOffice("spare", 2222);
       const read = "getent passwd tunnel-spare";
       await broken(gate, "useradd --shell /bin/bash tunnel-spare", "userdel tunnel-spare", async () => {
@@ -335,7 +335,7 @@ describe("a fault", () => {
       });
     });
 
-    it("of a port that another tunnel has names that tunnel and its stack", async () => {
+    it("a port that another tunnel has is reported with that tunnel and its stack", async () => {
       expect(await failedUp(office)).toMatch(
         new RegExp(
           `error: gate \\(.*\\): port 2222 of the forward 'ssh' belongs to another tunnel \\(nas-.* of ssh-reverse-tunnel-dev\\)`,
@@ -343,7 +343,7 @@ describe("a fault", () => {
       );
     });
 
-    it("of a unit of that name that is not ours leaves it as it is", async () => {
+    it("a unit of that name that is not ours is left as it is", async () => {
       await configureOffice("spare", 2400);
       const unit = "/etc/systemd/system/ssh-tunnel-spare.service";
       const text = "[Service]\nExecStart=/bin/true";
@@ -357,7 +357,7 @@ describe("a fault", () => {
       });
     });
 
-    it("that has been taken away leaves two tunnels side by side", async () => {
+    it("two tunnels work side by side once the conflict is removed", async () => {
       await office.up();
       expect((await gate.run("ssh spare hostname")).stdout).toBe("nas");
       expect(await banner()).toBe("through");
@@ -366,13 +366,13 @@ describe("a fault", () => {
     });
   });
 
-  it("leaves nothing after destroy", async () => {
+  it("destroy leaves nothing in the end", async () => {
     await stack.destroy();
     expect(await leftovers(gate, before.gate!)).toEqual([]);
     expect(await leftovers(nas, before.nas!)).toEqual([]);
   });
 
-  it("of a host that cannot be reached is told within a minute, for each such host", async () => {
+  it("each host that cannot be reached is reported within a minute", async () => {
     const shown = await unreachable;
     expect(shown).toContain(
       `${named(far)} cannot be reached on port 22; check that it is on, that the address and port are right`,

@@ -14,7 +14,7 @@ import { tunnelSettings } from "./support/settings.ts";
 import { Visitor } from "./support/visitor.ts";
 
 /** Who reaches a port, seen from a third host with addresses of its own in several networks. */
-describe("a port that others may reach", () => {
+describe("a port open to others", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -110,7 +110,7 @@ describe("a port that others may reach", () => {
   };
 
   describe.each(oneIn(2, Object.entries(walls), "firewalls"))(
-    "with %s, from some networks",
+    "with %s, for some networks only",
     (_, { begin, end, reload, restart, rules, admit, lettingAllIn, lettingNoneIn, page, open: openFor }) => {
       let stack: LabStack;
       let before: { files: Snapshot; rules: string };
@@ -127,12 +127,12 @@ describe("a port that others may reach", () => {
 
       const inside = { ...nobody, "in, IPv4": page, "in, IPv6": page };
 
-      it("is reached from these, IPv4 and IPv6, and from nowhere else", async () => {
+      it("is reachable from these, over IPv4 and IPv6, and from nowhere else", async () => {
         await stack.up();
         expect(await visitor.reaches(8080)).toEqual(inside);
       });
 
-      it("is so after the firewall's reload, and after a reboot", async () => {
+      it("is reachable in the same way after a reload of the firewall and after a reboot", async () => {
         await gate.run(reload);
         await becomes(inside);
         await gate.reboot();
@@ -140,14 +140,14 @@ describe("a port that others may reach", () => {
         await becomes(inside);
       });
 
-      it("is reached from others, and no longer from these, where the settings name others", async () => {
+      it("is reachable from other networks, and no longer from these, after the settings change", async () => {
         stack = await openFor([visitor.networks("out")[0], visitor.networks("in")[1]]);
         await stack.up();
         await gate.run(reload);
         await becomes({ ...nobody, "in, IPv6": page, "out, IPv4": page });
       });
 
-      it("is as it was after destroy: the rules, their files", async () => {
+      it("leaves the rules and their files as before after destroy", async () => {
         await stack.destroy();
         expect(await rulesNow()).toBe(before.rules);
         const changes = await leftovers(gate, before.files);
@@ -156,7 +156,7 @@ describe("a port that others may reach", () => {
       });
 
       sometimes.it(
-        "keeps rules of the administrator's, the same and for others, and what two stacks need until the last is gone",
+        "keeps the administrator's rules for the same and for other networks, and shared rules until the last stack is gone",
         async () => {
           const [four, six] = visitor.networks("in");
           const other = visitor.networks("out")[0];
@@ -181,7 +181,7 @@ describe("a port that others may reach", () => {
       );
 
       sometimes.it(
-        "is reached from nowhere else, whatever the administrator lets in, and that is as before after destroy",
+        "is reachable from nowhere else, whatever the administrator's rules allow, and these are as before after destroy",
         async () => {
           await serve();
           await gate.run(lettingAllIn);
@@ -198,7 +198,7 @@ describe("a port that others may reach", () => {
       );
 
       sometimes.it(
-        "is kept from all but some who were everyone before, and is everyone's again",
+        "is closed to all but some networks after being open to everyone, and then open to everyone again",
         async () => {
           await serve();
           const [all, some] = [[{ port: 8080 }], [{ port: 8080, sources: visitor.networks("in") }]];
@@ -216,7 +216,7 @@ describe("a port that others may reach", () => {
     },
   );
 
-  it("is refused where ufw has a rule about the very same, which ours would take the place of", async () => {
+  it("is refused if ufw has a rule for exactly the same, which our rule would replace", async () => {
     const { begin, end, rules } = walls.ufw;
     await gate.run(begin);
     const [four] = visitor.networks("in");
@@ -237,7 +237,7 @@ describe("a port that others may reach", () => {
   });
 
   sometimes.it(
-    "is kept from others again, and from none of its sources, where somebody took away ufw's rule",
+    "is closed to others again, and stays open to its sources, after somebody removed ufw's rule",
     async () => {
       const { begin, end, rules } = walls.ufw;
       await gate.run(`${begin} && ufw default allow >/dev/null`);
@@ -266,7 +266,7 @@ describe("a port that others may reach", () => {
   );
 
   sometimes.it(
-    "is opened for IPv4 alone where ufw is told to leave IPv6 alone, which it then refuses",
+    "is opened only for IPv4 if ufw is configured without IPv6, and IPv6 is then refused",
     async () => {
       const { begin, end, rules } = walls.ufw;
       await gate.run("cp -a /etc/default/ufw /tmp/ && sed -i s/^IPV6=yes/IPV6=no/ /etc/default/ufw");
@@ -291,7 +291,7 @@ describe("a port that others may reach", () => {
       await serve(8083);
     });
 
-    it("is opened in firewalld and in ufw where both are active, and closed in both", async () => {
+    it("is opened and closed in both firewalld and ufw if both are active", async () => {
       const { firewalld, ufw } = walls;
       await gate.run(`${firewalld.begin} && ${ufw.begin}`);
       const rules = async () => (await gate.run(`${firewalld.rules}; ${ufw.rules}`)).stdout;
@@ -339,7 +339,7 @@ describe("a port that others may reach", () => {
       });
       afterAll(() => gate.run(walls.firewalld.end));
 
-      it("is opened where it arrives: in the zone of the interface, which is not the default one", async () => {
+      it("is opened in the zone of the interface where packets arrive, which is not the default zone", async () => {
         expect(await visitor.reaches(8080)).toEqual(nobody);
         await stack.up();
         expect(await visitor.reaches(8080)).toMatchObject({ "in, IPv6": "gate", "out, IPv4": "gate" });
@@ -347,17 +347,17 @@ describe("a port that others may reach", () => {
         expect((await zone("public", "--list-ports")).every((list) => list.includes("8080/tcp"))).toBe(true);
       });
 
-      it("is opened in a zone that takes networks, but for one that refuses them", async () => {
+      it("is opened in a zone that has networks as sources, unless it refuses them", async () => {
         expect(await visitor.reaches(8080)).toMatchObject({ "in, IPv4": "gate", "out, IPv6": "" });
         expect(await zone("drop", "--list-ports")).toEqual(["", ""]);
       });
 
-      it("is opened at one address in that address's zone alone", async () => {
+      it("at one address is opened only in the zone of that address", async () => {
         expect(await visitor.reaches(8083)).toEqual({ ...everyone, "in, IPv6": "", "out, IPv6": "" });
         expect(await zone("public", "--list-rich-rules")).toEqual(["", ""]);
       });
 
-      it("that is open in one state only is opened in both, and then open in that one again", async () => {
+      it("is opened in both the running and the permanent state if only one has it, and then left open in that one", async () => {
         const sorted = (lists: string[]) => lists.map((list) => list.split(" ").sort().join(" "));
         const both = "80/tcp 8080/tcp 8081/tcp 8082/tcp 8084/tcp";
         expect(sorted(await zone("internal", "--list-ports"))).toEqual([both, both]);
@@ -369,21 +369,21 @@ describe("a port that others may reach", () => {
         expect(await visitor.reaches(8080)).toEqual(nobody);
       });
 
-      it("is left open where a service of the administrator's opened it", async () => {
+      it("is left open if a service that the administrator enabled opened it", async () => {
         const lists = await zone("internal", "--list-services");
         expect(lists.map((list) => list.split(" ").includes("http"))).toEqual([true, true]);
       });
     });
 
-    describe("where neither firewalld nor ufw is active", () => {
-      it("is refused to have sources, which nothing would see to", async () => {
+    describe("if neither firewalld nor ufw is active,", () => {
+      it("cannot have sources, since nothing would enforce them", async () => {
         const stack = await ports("unguarded", [{ port: 8080, sources: visitor.networks("in") }]);
         expect(await failedUp(stack)).toContain(
           "neither firewalld nor ufw is active here, so nothing would limit port 8080 to 'sources'; start one, or leave 'sources' out",
         );
       });
 
-      it("and nftables refuses, by a policy, a last rule or iptables, is left alone, with the very commands that would open it", async () => {
+      it("is left closed if nftables refuses it by a policy, a last rule or iptables, with a message that has the commands to open it", async () => {
         // A packet must pass all of these chains.
         const RULESET = `table inet mine {
 chain by-policy {

@@ -66,7 +66,7 @@ describe("the health check on a public host", () => {
       .flatMap((line) => /OnUnitActiveUSec=(\S.*?) ;/.exec(line)?.[1] ?? [])
       .sort();
 
-  it("is one service and one timer for all tunnels of a stack, with a list of each", async () => {
+  it("is one service and one timer for all tunnels of a stack, with a list for each", async () => {
     const files = await onGate("cd /etc/systemd/system && ls -d ssh-tunnel*");
     expect(files.split("\n").sort()).toEqual(
       ["one", "two"].flatMap((stack) =>
@@ -78,7 +78,7 @@ describe("the health check on a public host", () => {
     expect(await paces("one")).toEqual(["1h"]);
   });
 
-  it("has looked at each of them soon after up", async () => {
+  it("has checked each of them soon after up", async () => {
     await expect
       .poll(status, { timeout: 60_000, interval: 500 })
       .toEqual({ nas: "up", shop: "up", other: "up" });
@@ -88,14 +88,14 @@ describe("the health check on a public host", () => {
     expect(await onGate(`cat ${metrics}/* | grep -c '^ssh_tunnel_up.* 1$'`)).toBe("3");
   });
 
-  it("changes nothing at a second up", async () => {
+  it("does not change in a second up", async () => {
     for (const stack of Object.values(stacks)) {
       await stack.setConfig({});
       expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);
     }
   });
 
-  it("reads lists that nobody but root may write, and looks without any of root's rights", async () => {
+  it("reads lists that only root can write, and runs without any of root's rights", async () => {
     expect(
       await onGate(
         `find /etc/ssh-reverse-tunnel /opt/ssh-reverse-tunnel /run/ssh-tunnels-* ! -user root -o ! -type l -perm /022`,
@@ -136,7 +136,7 @@ describe("the health check on a public host", () => {
     await expect.poll(async () => (await status())["other"], { timeout: 60_000, interval: 500 }).toBe("up");
   });
 
-  it("runs as often as the most impatient tunnel of its stack asks for, and reads a changed list soon", async () => {
+  it("runs as often as the shortest interval in its stack requires, and reads a changed list soon", async () => {
     wanted.one = { nas: 3600, shop: 7200 };
     const { stdout } = await stacks.one.up();
     expect(stdout).toContain(`wrote /etc/ssh-reverse-tunnel/${units("one")}/shop`);
@@ -150,7 +150,7 @@ describe("the health check on a public host", () => {
     await expect.poll(interval, { timeout: 60_000, interval: 500 }).toBe("3600");
   });
 
-  it("lets a list that is broken keep it from no other tunnel", async () => {
+  it("checks every other tunnel although one list is broken", async () => {
     const lists = `/etc/ssh-reverse-tunnel/${units("one")}`;
     const checked = () => onGate(`cut -f 4 /run/${units("one")}/shop.state`);
     await gate.run(`head -c 1000 /dev/urandom >${lists}/nas; chmod 600 ${lists}/nas`);
@@ -171,7 +171,7 @@ describe("the health check on a public host", () => {
     expect(await status()).toMatchObject({ nas: "up", shop: "up" });
   });
 
-  it("loses with a tunnel what is that tunnel's, and looks at the others as before", async () => {
+  it("drops what belongs to a removed tunnel, and checks the others as before", async () => {
     const since = await onGate(`cut -f 10 /run/${units("one")}/shop.state`);
     wanted.one = { shop: 3600 };
     await stacks.one.up();
@@ -187,7 +187,7 @@ describe("the health check on a public host", () => {
     expect(await onGate("systemctl list-units --failed --no-legend 'ssh-tunnel*'")).toBe("");
   });
 
-  it("goes with the last tunnel of its stack, and nothing of another stack's with it", async () => {
+  it("is removed with the last tunnel of its stack, and leaves everything of other stacks", async () => {
     await stacks.one.destroy();
     expect(
       await onGate("ls -d /etc/systemd/system/ssh-tunnel* /run/ssh-tunnel* /etc/ssh-reverse-tunnel/*"),

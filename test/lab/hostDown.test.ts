@@ -5,7 +5,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 
-describe("where one of the internal hosts is down, and Pulumi continues on errors", () => {
+describe("if one of the internal hosts is down and Pulumi continues on errors,", () => {
   let lab: Lab;
   let gate: Host;
   let shop: Host;
@@ -30,12 +30,12 @@ describe("where one of the internal hosts is down, and Pulumi continues on error
   });
   afterAll(() => Lab.clear("down"));
 
-  it("the others come up in the same run, and the error names the one", async () => {
+  it("the others come up in the same run, and the error names the host that is down", async () => {
     expect(await failedUp(stack)).toContain(`shop (${shop.address})`);
     expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
   });
 
-  it("the next run does what is missing, and nothing else", async () => {
+  it("the next run does what is missing and nothing else", async () => {
     await shop.boot();
     const { changes, stdout } = await stack.up();
     expect((await gate.run("ssh shop hostname")).stdout).toBe("shop");
@@ -43,7 +43,7 @@ describe("where one of the internal hosts is down, and Pulumi continues on error
     expect(stdout.match(/^.*\b(nas|nas-\S+) +created/gm)).toBeNull();
   });
 
-  it("destroy takes all of it away", async () => {
+  it("destroy removes everything", async () => {
     await stack.destroy();
     expect((await gate.run("ls /var/lib/ssh-reverse-tunnel", { allowFailure: true })).exitCode).not.toBe(0);
   });

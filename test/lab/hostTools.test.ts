@@ -81,7 +81,7 @@ describe("the tools of our scripts on a host", () => {
     };
   };
 
-  it("are installed once, and no other command carries more than values", async () => {
+  it("are installed once, so that every other command sends only values", async () => {
     await stack.up();
     expect(await installed()).toHaveLength(1);
     const { deployment } = (await stack.export()) as unknown as {
@@ -96,7 +96,7 @@ describe("the tools of our scripts on a host", () => {
     expect(stdout).not.toMatch(/\bchanged: /);
   });
 
-  it("are exchanged by an up with another library, which runs nothing else again and restarts nothing", async () => {
+  it("are replaced by an up with a changed library, which runs nothing else again and restarts nothing", async () => {
     const began = () =>
       gate.run("systemctl show -P ActiveEnterTimestampMonotonic ssh-tunnels-tools-one-health.timer");
     const [was, tools] = [(await began()).stdout, await installed()];
@@ -109,7 +109,7 @@ describe("the tools of our scripts on a host", () => {
     expect(await installed()).not.toEqual(tools);
   });
 
-  it("are each stack's own where stacks have other versions, and there as long as one needs them", async () => {
+  it("are separate for stacks of different versions, and stay as long as one stack needs them", async () => {
     const other = await open("two", () => ours);
     await other.up();
     const both = await installed();
@@ -123,7 +123,7 @@ describe("the tools of our scripts on a host", () => {
     expect(await listOf("one")).toContain(`interval ${intervalSec}\n`);
   });
 
-  it("are missed in a sentence that says what to do, and come back with another revision", async () => {
+  it("are reported with what to do if they are missing, and come back with a changed revision", async () => {
     await gate.run(`rm -r ${DIRECTORY}/*[0-9a-f]`);
     intervalSec++;
     await expect(stack.up()).rejects.toThrow(
@@ -134,7 +134,7 @@ describe("the tools of our scripts on a host", () => {
     expect(await listOf("one")).toContain(`interval ${intervalSec}\n`);
   });
 
-  it("are put back with another revision where somebody has changed one of them", async () => {
+  it("are restored with a changed revision after somebody has edited one of them", async () => {
     const [hash] = await installed();
     await gate.run(`echo 'touch /changed' >>${DIRECTORY}/${hash}/lib/record.sh`);
     changes = { ...changes, revision: "3" };
@@ -143,7 +143,7 @@ describe("the tools of our scripts on a host", () => {
     await gate.run("[ ! -e /changed ]");
   });
 
-  it("leave what a run has left that was killed while it unpacked them to the next run, and let others' folders be", async () => {
+  it("leave other folders alone, and leave it to the next run to clean up after one killed while it unpacked them", async () => {
     const left = `${DIRECTORY}/.${"0123456789abcdef".repeat(4)}.4194304`;
     const others = ["2024", "cafe", "2.4", ".ab"].map((name) => `${DIRECTORY}/${name}`).join(" ");
     await gate.run(`mkdir ${left} ${others}`);
@@ -152,14 +152,14 @@ describe("the tools of our scripts on a host", () => {
     await gate.run(`[ ! -e ${left} ] && rmdir ${others}`);
   });
 
-  it("move with their setting to another folder", async () => {
+  it("move to another folder with their setting", async () => {
     changes = { ...changes, toolsDirectory: "/srv/tools" };
     await stack.up();
     expect(await installed()).toEqual([]);
     expect((await gate.run("ls /srv/tools")).stdout).toMatch(/^[0-9a-f]{64}\ntools-one$/);
   });
 
-  it("are refused a folder that somebody else could change, and one that cannot be written", async () => {
+  it("are refused a folder that another user can change, and a folder that cannot be written", async () => {
     const refused = async (toolsDirectory: string, sentence: string) => {
       const good = changes;
       changes = { ...changes, toolsDirectory };
@@ -195,7 +195,7 @@ describe("the tools of our scripts on a host", () => {
     await stack.up();
   });
 
-  it("are gone after destroy, and nothing else is left", async () => {
+  it("are gone after destroy, with everything else", async () => {
     await stack.destroy();
     expect(await leftovers(gate, before)).toEqual([]);
   });
@@ -220,7 +220,7 @@ describe("on hosts whose /usr is read-only, a tunnel", () => {
   });
   afterAll(() => Lab.clear("read-only"));
 
-  it("comes up, is logged in through, and shows its status", async () => {
+  it("comes up, carries a login, and shows its status", async () => {
     await stack.up();
     const [gate, nas] = hosts;
     expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");

@@ -93,7 +93,7 @@ describe("with hostile values on hostile hosts", () => {
 
   afterAll(() => Lab.clear("hostile"));
 
-  it("an up succeeds, and the login through the tunnel arrives at the odd account", async () => {
+  it("up succeeds, and the login through the tunnel reaches the unusual account", async () => {
     await stack.up();
     expect(await asAccount(gate, `ssh ${alias} 'id -un; pwd'`)).toMatchObject({
       stdout: `${account}\n${home}`,
@@ -103,7 +103,7 @@ describe("with hostile values on hostile hosts", () => {
     }
   });
 
-  it("sshd's configuration differs in what was meant, for the tunnel's account alone", async () => {
+  it("sshd's configuration changes only as intended, and only for the tunnel's account", async () => {
     // Ours names those whom the administrator allows, too.
     expect(new Set(await effective("root"))).toEqual(new Set(effectiveBefore));
     const now = await effective(`tunnel-${tunnel}`);
@@ -119,7 +119,7 @@ describe("with hostile values on hostile hosts", () => {
     ]);
   });
 
-  it("each key has the options that were meant, as sshd itself reads them", async () => {
+  it("each key has the intended options, as sshd itself reads them", async () => {
     const options = (text: string) =>
       [...text.matchAll(/Remote: .*: key options: (.*)/g)].map(([, all]) => all?.trim());
     const back = await asAccount(gate, `ssh -v ${alias} true`);
@@ -133,7 +133,7 @@ describe("with hostile values on hostile hosts", () => {
     );
   });
 
-  it("ssh's configuration has the one entry that was meant, and is what it was for every other host", async () => {
+  it("ssh's configuration has only the intended entry, and is unchanged for every other host", async () => {
     const entry = (await clientOptions(alias)).split("\n");
     expect(entry).toEqual(
       expect.arrayContaining([
@@ -148,7 +148,7 @@ describe("with hostile values on hostile hosts", () => {
     expect(await clientOptions("elsewhere")).toBe(clientBefore);
   });
 
-  it("systemd runs what was meant, and finds nothing to say about the units", async () => {
+  it("systemd runs the intended commands, and reports nothing about the units", async () => {
     const unit = `ssh-tunnel-${tunnel}`;
     const port = (
       await gate.run(`grep -o 'permitopen="127.0.0.1:2[0-9]*' /etc/ssh/ssh-reverse-tunnel/*.keys`)
@@ -172,22 +172,25 @@ describe("with hostile values on hostile hosts", () => {
     }
   });
 
-  sometimes.it("another revision of the same kind looks again and restarts nothing", async () => {
-    const pid = async () => (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
-    await until("the tunnel", 20, async () => (await asAccount(gate, `ssh ${alias} true`)).exitCode === 0);
-    const running = await pid();
-    await stack.setConfig({ revision: `${revision}\n'; exit 1; '` });
-    expect(Object.keys((await stack.up()).changes).sort()).toEqual(["same", "update"]);
-    expect(await pid()).toBe(running);
-  });
+  sometimes.it(
+    "a changed revision of the same kind checks everything again and restarts nothing",
+    async () => {
+      const pid = async () => (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
+      await until("the tunnel", 20, async () => (await asAccount(gate, `ssh ${alias} true`)).exitCode === 0);
+      const running = await pid();
+      await stack.setConfig({ revision: `${revision}\n'; exit 1; '` });
+      expect(Object.keys((await stack.up()).changes).sort()).toEqual(["same", "update"]);
+      expect(await pid()).toBe(running);
+    },
+  );
 
-  it("nothing is left after destroy, and what was odd is as it was", async () => {
+  it("destroy leaves nothing, and the unusual things on the hosts are as before", async () => {
     await stack.destroy();
     expect(await leftovers(gate, before.gate!)).toEqual([]);
     expect(await leftovers(nas, before.nas!)).toEqual([]);
   });
 
-  sometimes.it("a home that ssh itself cannot read keys from is refused with a sentence", async () => {
+  sometimes.it("a home from which ssh itself cannot read keys is refused with an error message", async () => {
     const refused = await openStack({
       project: "p",
       stack: "s",
@@ -204,7 +207,7 @@ describe("with hostile values on hostile hosts", () => {
     expect(await leftovers(gate, before.gate!)).toEqual([]);
   });
 
-  sometimes.describe("a host that answers what it was not asked for", () => {
+  sometimes.describe("a host that returns more than it should", () => {
     let stack: LabStack;
 
     beforeAll(async () => {
@@ -250,7 +253,7 @@ describe("with hostile values on hostile hosts", () => {
         })
       ).stdout;
 
-    it("cannot bring host keys for other names into the other's known_hosts", async () => {
+    it("cannot add host keys for other names to the other host's known_hosts", async () => {
       await instead(nas, "cut", '"$real" "$@" && echo "@cert-authority * ssh-ed25519 AAAA"', () =>
         upUntil(
           `${tunnel} answered '@cert-authority * ssh-ed25519 AAAA' where a public host key was expected`,
@@ -259,7 +262,7 @@ describe("with hostile values on hostile hosts", () => {
       expect(await knownOnGate()).toBe("");
     });
 
-    it("cannot give its key rights of its own choice in the other's authorized_keys", async () => {
+    it("cannot choose the rights of its key in the other host's authorized_keys", async () => {
       const text = `"$real" "$@" || exit; for last; do :; done
 case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       // The run before may have got as far as to keep what it was answered, and to make the key.
@@ -272,7 +275,7 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       expect(await keysOnGate()).toBe("");
     });
 
-    it("gets a sentence that says what to do, where its admin's shell prints on the line of the answer", async () => {
+    it("gets an error that says what to do if its admin's shell prints on the line of the answer", async () => {
       await stack.setConfig({ revision: "asked again" });
       await gate.run("cp -a /root/.bashrc /run/bashrc && sed -i '1i printf Welcome,' /root/.bashrc");
       await upUntil(
@@ -282,7 +285,7 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       expect([await knownOnGate(), await keysOnGate()]).toEqual(["", ""]);
     });
 
-    it("is asked again by an up with another revision, and may greet on lines of its own", async () => {
+    it("is checked again by an up with a changed revision, and may print greetings on separate lines", async () => {
       await gate.run("sed -i '1i echo Welcome to gate; echo' /root/.bashrc");
       // None that any of the runs before has had, since each may have ended before it asked.
       await stack.setConfig({ revision: `${revision}, and again` });

@@ -65,7 +65,7 @@ describe("one tunnel from the first up to destroy", () => {
     (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
   const comesBack = () => expect.poll(banner, { timeout: 60_000, interval: 200 }).toBe("through");
 
-  it("creates everything in the first up, which ends when the tunnel works", async () => {
+  it("is created completely by the first up, which ends when the tunnel works", async () => {
     const result = await stack.up();
     expect(result.changes).toEqual({ create: expect.any(Number) as number });
     expect(result.outputs).toMatchObject({
@@ -86,12 +86,12 @@ describe("one tunnel from the first up to destroy", () => {
     expect(await banner()).toBe("through");
   });
 
-  it("logs in to the internal host by name and without a password, as each account that may", async () => {
+  it("carries logins to the internal host by name and without a password, for each account that may log in", async () => {
     expect((await gate.run("ssh nas 'hostname; id -un'")).stdout).toBe("nas\nroot");
     expect((await gate.run("su - alice -c \"ssh my-nas 'hostname; id -un'\"")).stdout).toBe("nas\nalice");
   });
 
-  it("carries bytes both ways unharmed", async () => {
+  it("carries bytes unchanged in both directions", async () => {
     await gate.run("head -c 3000000 /dev/urandom >/tmp/there");
     await gate.run("ssh nas 'cat >/tmp/there; cat /tmp/there' </tmp/there >/tmp/back");
     const sum = async (host: Host, file: string) => (await host.run(`sha256sum <${file}`)).stdout;
@@ -99,21 +99,21 @@ describe("one tunnel from the first up to destroy", () => {
     expect(await sum(gate, "/tmp/back")).toBe(await sum(gate, "/tmp/there"));
   });
 
-  it("makes a forward that is open to all reachable from outside, on the port that was chosen", async () => {
+  it("has a forward open to all that is reachable from outside on the chosen port", async () => {
     const { endpoints } = (await stack.up()).outputs as { endpoints: { nas: { web: { endpoint: string } } } };
     expect(endpoints.nas.web.endpoint).toMatch(new RegExp(`^${gate.address}:2[0-9]{4}$`));
     const page = await fetch(`http://${endpoints.nas.web.endpoint}/`);
     expect(await page.text()).toBe("hello from nas\n");
   });
 
-  it("changes nothing in a second up, and does not even log in", async () => {
+  it("does not change in a second up, which does not even log in", async () => {
     const [onGate, onNas] = [await logins(gate), await logins(nas)];
     const { changes } = await stack.up();
     expect(Object.keys(changes)).toEqual(["same"]);
     expect([await logins(gate), await logins(nas)]).toEqual([onGate, onNas]);
   });
 
-  it("reports 'unchanged' and restarts nothing when every script is applied again by hand", async () => {
+  it("has scripts that report 'unchanged' and restart nothing when applied again by hand", async () => {
     const pid = await tunnelPid();
     const sshd = (await gate.run("systemctl show -P ActiveEnterTimestampMonotonic -P ExecReload ssh")).stdout;
     const scripts = await remoteScripts(stack);
@@ -129,7 +129,7 @@ describe("one tunnel from the first up to destroy", () => {
     );
   });
 
-  it("changes only the watchdog's units when only its interval changes, and leaves the tunnel running", async () => {
+  it("changes only the watchdog's units, without a restart, when only its interval changes", async () => {
     const pid = await tunnelPid();
     await stack.setConfig(settings({ watchdogIntervalSec: 20 }));
     const { changes } = await stack.up();
@@ -142,29 +142,24 @@ describe("one tunnel from the first up to destroy", () => {
     expect(await tunnelPid()).toBe(pid);
   });
 
-  sometimes.it(
-    "restarts the tunnel for a new forward, and takes the forward away again with its setting",
-    async () => {
-      const withMore = settings();
-      const more = { remotePort: 2223, target: 22 };
-      await stack.setConfig({
-        ...withMore,
-        internalHosts: {
-          nas: { ...withMore.internalHosts.nas, forwards: { ...withMore.internalHosts.nas.forwards, more } },
-        },
-      });
-      await stack.up();
-      expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toContain("127.0.0.1:2223");
-      await stack.setConfig(settings());
-      await stack.up();
-      expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toBe("");
-      expect((await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout).not.toContain(
-        "2223",
-      );
-    },
-  );
+  sometimes.it("restarts for a new forward, and loses the forward with its setting", async () => {
+    const withMore = settings();
+    const more = { remotePort: 2223, target: 22 };
+    await stack.setConfig({
+      ...withMore,
+      internalHosts: {
+        nas: { ...withMore.internalHosts.nas, forwards: { ...withMore.internalHosts.nas.forwards, more } },
+      },
+    });
+    await stack.up();
+    expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toContain("127.0.0.1:2223");
+    await stack.setConfig(settings());
+    await stack.up();
+    expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toBe("");
+    expect((await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout).not.toContain("2223");
+  });
 
-  it("repairs what somebody broke by hand when the revision changes", async () => {
+  it("is repaired after manual changes when the revision changes", async () => {
     await nas.run("rm /etc/systemd/system/ssh-tunnel-nas.service; systemctl daemon-reload");
     await gate.run("rm /root/.ssh/ssh-reverse-tunnel/nas.conf");
     await stack.setConfig({ ...settings(), revision: "2" });
@@ -198,7 +193,7 @@ describe("one tunnel from the first up to destroy", () => {
     await comesBack();
   });
 
-  it("reports in the public host's journal when a forward goes down, and when it is up again", async () => {
+  it("is reported in the public host's journal when a forward goes down and when it is up again", async () => {
     const said = async () => {
       await gate.run(`systemctl start ${healthCheckOf()}`);
       return journal(gate, `-u ${healthCheckOf()}`);
@@ -240,7 +235,7 @@ describe("one tunnel from the first up to destroy", () => {
     await nas.run("systemctl start www");
   });
 
-  it("leaves nothing of ours after destroy, and what was there before as it was, byte for byte", async () => {
+  it("leaves nothing after destroy, and what was there before is unchanged byte for byte", async () => {
     await stack.destroy();
     expect(await leftovers(gate, before.gate!)).toEqual([]);
     expect(await leftovers(nas, before.nas!)).toEqual([]);

@@ -11,7 +11,7 @@ import { onePart } from "../support/onePart.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 
 /** What must never happen: that a host's admin is kept out by us, or that an account has root write for it. */
-describe("a host's admin", () => {
+describe("the protection against lock-outs", () => {
   let lab: Lab;
   let gate: Host;
   let stack: LabStack;
@@ -77,7 +77,7 @@ describe("a host's admin", () => {
   const changeScript = async (): Promise<string> =>
     (await remoteScripts(stack)).find(({ name }) => name === "server-change")?.stdin ?? "";
 
-  it("has the old configuration back after a power cut within the minute of the change", async () => {
+  it("restores the old configuration after a power cut in the minute after the change", async () => {
     allowUsers = ["root", "admin"];
     await stack.up();
     const script = await changeScript();
@@ -93,7 +93,7 @@ describe("a host's admin", () => {
     expect((await gate.run("sshd -T | grep -c ^allowusers")).stdout).toBe("3");
   });
 
-  it("gets no drop-in confirmed that a killed run left unchecked", async () => {
+  it("does not confirm a drop-in that a killed run left unchecked", async () => {
     allowUsers = ["root", "admin"];
     await stack.up();
     const bad = (await changeScript()).replace("AllowUsers root admin", "AllowUsers alice");
@@ -110,7 +110,7 @@ describe("a host's admin", () => {
     expect(await mayLogIn("root")).toBe(true);
   });
 
-  it("may take an AllowUsers of the host's own away and is let in still", async () => {
+  it("lets the admin remove the host's own AllowUsers and still log in", async () => {
     await gate.run(`echo 'AllowUsers root admin alice' >${own}; systemctl reload ssh`);
     await stack.up();
     await gate.run(`rm ${own}; systemctl reload ssh`);
@@ -118,13 +118,13 @@ describe("a host's admin", () => {
     expect(await mayLogIn("alice")).toBe(true);
   });
 
-  it("keeps out nobody else where the host's AllowUsers stand in a Match", async () => {
+  it("keeps out nobody else if the host's AllowUsers are in a Match block", async () => {
     await gate.run(`printf 'Match LocalPort 2222\\n    AllowUsers root\\n' >${own}; systemctl reload ssh`);
     await stack.up();
     expect(await mayLogIn("alice")).toBe(true);
   });
 
-  it("is not locked out by a destroy that would make an unloaded setting of the host's own active", async () => {
+  it("keeps the admin's access in a destroy that would activate an unloaded setting of the host's own", async () => {
     await stack.up();
     await gate.run(`echo 'AllowUsers alice' >${own}`);
     const { diagnostics } = await stack.destroy();
@@ -132,7 +132,7 @@ describe("a host's admin", () => {
     expect(diagnostics.join("\n")).not.toContain("error");
   });
 
-  it("keeps a running sshd through a destroy while the host's own configuration has a mistake", async () => {
+  it("keeps sshd running through a destroy while the host's own configuration has a mistake", async () => {
     await stack.up();
     await gate.run(`echo 'Nonsense yes' >${own}`);
     await stack.destroy();
@@ -140,7 +140,7 @@ describe("a host's admin", () => {
     expect(await mayLogIn("root")).toBe(true);
   });
 
-  it("keeps a host with no Include in its sshd_config as it was, after a change that works and a destroy", async () => {
+  it("restores an sshd_config that has no Include, after a working change and a destroy", async () => {
     await gate.run("cp -a /etc/ssh/sshd_config /root/before; sed -i '/^Include/d' /etc/ssh/sshd_config");
     const before = (await gate.run("sha256sum </etc/ssh/sshd_config")).stdout;
     allowUsers = ["root", "admin"];

@@ -10,7 +10,7 @@ const metrics = "/srv/metrics";
 const lockFile = "/run/ssh-reverse-tunnel.lock";
 
 /** A tunnel that runs as an account of somebody else's, to a host that is in somebody else's hands. The tests are a story. */
-describe("somebody else", () => {
+describe("another user", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -57,7 +57,7 @@ describe("somebody else", () => {
   afterAll(() => Lab.clear("lock-others"));
 
   it(
-    "does not stop a run by holding a lock on /etc, nor by one on a file that only root can open",
+    "cannot stop a run with a lock on /etc or on a file that only root can open",
     { timeout: 300_000 },
     async () => {
       await stack.up();
@@ -98,7 +98,7 @@ EOT
     },
   );
 
-  it("has checks that find what they found before, as the account, and keep it in a folder of root's", async () => {
+  it("cannot change what the checks find, which is the same as before and kept in a folder of root's", async () => {
     await comesUp();
     const { stdout } = await nas.run(
       "stat -c '%U %a %F' /run/ssh-tunnel-nas-watchdog /run/ssh-tunnel-nas-watchdog/*; stat -c '%U %a' /run/ssh-tunnel-nas; findmnt -no FSTYPE,OPTIONS /run/ssh-tunnel-nas",
@@ -109,7 +109,7 @@ EOT
     expect(stdout).toContain("size=1024k");
   });
 
-  it("cannot hang or spoil the status and the metrics, nor have root read for them, nor fill /run", async () => {
+  it("cannot block or falsify the status and the metrics, make root read files for them, or fill /run", async () => {
     const folder = "/run/ssh-tunnel-nas-watchdog";
     const spoil = `cd ${folder} && { rm -f state ssh-tunnel-nas.prom; mkfifo ssh-tunnel-nas.prom; ln -s /proc/kcore state; }`;
     expect((await asAlice(spoil)).exitCode).not.toBe(0);
@@ -144,7 +144,7 @@ EOT
     await asAlice("rm /run/ssh-tunnel-nas/x-*");
   });
 
-  it("writes no priority, no escape and no flood into the journal with the public host's evict-stale, and the tunnel comes up", async () => {
+  it("cannot put priorities, escapes or a flood of lines into the journal through evict-stale, and the tunnel comes up", async () => {
     const path = (await gate.run("ls /opt/ssh-reverse-tunnel/ssh-*/bin/evict-stale")).stdout;
     await gate.run(
       `cat >${path} <<'EOT'
@@ -169,7 +169,7 @@ EOT
     expect(Math.max(...all.split("\n").map((line) => line.length))).toBeLessThan(300);
   });
 
-  it("leaves nothing behind after destroy", async () => {
+  it("leaves nothing after destroy", async () => {
     await gate.run("rm /etc/ssh/sshd_config.d/99-banner.conf /etc/banner; systemctl reload ssh");
     await stack.destroy();
     for (const host of [gate, nas]) {

@@ -96,22 +96,21 @@ class Cuts {
 }
 
 describe.each([sshd, tunnel])(
-  "a power cut, the disk forgetting what was not written to it, in a trial of: $name",
+  "a power cut that loses all unsynced writes during a trial of $name",
   (trial) => {
     const cut = new Cuts(trial);
     beforeAll(cut.setUp);
     afterAll(cut.tearDown);
 
-    it("would leave the new configuration, of which the disk has everything soon", () =>
-      cut.expectSoonThere());
+    it("leaves the new configuration once the disk has everything", () => cut.expectSoonThere());
 
-    it("leaves the old configuration where nobody has confirmed the new one, and the next run goes on", () =>
+    it("leaves the old configuration if the new one was not confirmed, and the next run goes on", () =>
       cut.rounds(cut.before, ["11"], "sh -s -- apply", scriptOf(trial, "12", "no")));
 
-    it("leaves the old configuration while the host takes the new one back", () =>
+    it("leaves the old configuration during the host's rollback", () =>
       cut.rounds(cut.changed, ["11"], `sh /var/lib/owner-${trial.name}-rollback/roll-back timer`));
 
-    it("leaves one of both, whole, while the new one is confirmed", () =>
+    it("leaves either configuration complete during the confirmation", () =>
       cut.rounds(cut.changed, ["11", "12"], "sh -s -- apply", scriptOf(trial, "12", "yes")));
   },
 );
@@ -121,8 +120,8 @@ describe("a power cut while a line of authorized_keys changes", () => {
   beforeAll(cut.setUp);
   afterAll(cut.tearDown);
 
-  it("would leave the new line, which the disk has soon", () => cut.expectSoonThere());
+  it("leaves the new line once the disk has it", () => cut.expectSoonThere());
 
-  it("leaves the old line or the new one, each of the others, and a record that is whole", () =>
+  it("leaves either the old or the new line, every other line, and a complete record", () =>
     cut.rounds(cut.before, ["11", "12"], "sh -s -- apply", scriptOf(key, "12", "no")));
 });

@@ -49,7 +49,7 @@ describe("a tunnel whose network changes", () => {
         nft add rule inet forget in tcp dport 22 tcp sport "$port" drop
       done`);
 
-  it("connects from its new address at once", async () => {
+  it("connects at once from its new address", async () => {
     const pid = await tunnelPid();
     await nas.run("ip address add 198.18.255.77/32 dev eth0 && ip address del 198.18.255.77/32 dev eth0");
     expect(await tunnelPid()).toBe(pid); // that was not the address of its connection
@@ -63,7 +63,7 @@ describe("a tunnel whose network changes", () => {
     await until("the tunnel to come back", 20, works);
   });
 
-  it("connects from its new address, too, where some other link has no carrier, as a bridge without containers", async () => {
+  it("also connects from its new address if some other link has no carrier, such as a bridge without containers", async () => {
     await nas.run(`ip link add spare type veth peer name other && ip address add 172.18.0.1/16 dev spare
       ip link set spare up && ip route | grep -q linkdown
       systemctl restart ssh-tunnel-nas`);
@@ -77,7 +77,7 @@ describe("a tunnel whose network changes", () => {
     await until("the tunnel to come back", 20, works);
   });
 
-  it("connects anew where the default route moves and the connection is dead", async () => {
+  it("reconnects if the default route moves and the connection is dead", async () => {
     await forgetConnection();
     const pid = await tunnelPid();
     await nas.run(`ip route add default via ${gate.address}`);
@@ -87,7 +87,7 @@ describe("a tunnel whose network changes", () => {
     await gate.run("nft delete table inet forget");
   });
 
-  it("keeps a connection that a change of routes does not harm", async () => {
+  it("keeps a connection that a change of routes does not affect", async () => {
     const pid = await tunnelPid();
     // That it has looked, and asked, tells the refusal in the public host's journal.
     const refusals = async () => (await journal(gate, "-t sshd")).split("127.0.0.1 port 1,").length;
@@ -98,14 +98,14 @@ describe("a tunnel whose network changes", () => {
     expect(await works()).toBe(true);
   });
 
-  it("keeps its connection where a cable is out for a moment", async () => {
+  it("keeps its connection if a cable is unplugged for a moment", async () => {
     const pid = await tunnelPid();
     await nas.run("ip link set eth0 down && sleep 0.5 && ip link set eth0 up");
     await until("the tunnel to work", 20, works);
     expect(await tunnelPid()).toBe(pid);
   });
 
-  it("does not sit out a pause when the network is there again, or when somebody starts it", async () => {
+  it("does not wait for the end of a pause when the network is back or when somebody starts it", async () => {
     const longDown = async () => nas.run(`${downForHours}; kill -9 ${await tunnelPid()}`);
     const waits = async () =>
       (await nas.run("test -e /run/ssh-tunnel-nas/waiting", { allowFailure: true })).exitCode === 0;
@@ -119,7 +119,7 @@ describe("a tunnel whose network changes", () => {
     await until("the tunnel to come back", 20, works);
   });
 
-  it("forgets how long it was down where somebody stops it", async () => {
+  it("forgets how long it was down when somebody stops it", async () => {
     await nas.run(`${downForHours}; systemctl restart ssh-tunnel-nas`);
     await until("the tunnel to come back", 20, works);
   });
@@ -138,7 +138,7 @@ describe("a tunnel whose network changes", () => {
     await Promise.all([gate, nas].map((host) => host.run("nft delete table inet lose")));
   });
 
-  it("is not led astray by what the configuration of its host says of every host", async () => {
+  it("is not affected by its host's ssh configuration for all hosts", async () => {
     await nas.run(`cat >/etc/ssh/ssh_config.d/all.conf <<EOT
 Host *
   ControlMaster auto
@@ -154,7 +154,7 @@ EOT
     await nas.run("rm /etc/ssh/ssh_config.d/all.conf");
   });
 
-  it("says last of all why it does not come up, where its port is taken", async () => {
+  it("gives the reason for its failure in its last message if its port is taken", async () => {
     await nas.run("systemctl stop ssh-tunnel-nas");
     const isFree = async () => (await gate.run("ss -Htln 'sport = :2222'")).stdout === "";
     await until("the port to be free", 20, isFree);
@@ -172,7 +172,7 @@ EOT
     await until("the tunnel to come back", 20, works);
   });
 
-  it("watches nothing where there is no ip command, and works", async () => {
+  it("works without watching the network if there is no ip command", async () => {
     await nas.run(
       "mv /usr/bin/ip /usr/bin/ip.away; mv /usr/sbin/ip /usr/sbin/ip.away; systemctl restart ssh-tunnel-nas",
     );

@@ -48,7 +48,7 @@ const settings = (tunnels: Record<string, [host: Host, port: number]>) => ({
   ),
 });
 
-sometimes.describe("the whole program on hosts whose sshd lets in named accounts", () => {
+sometimes.describe("the whole program on hosts whose sshd admits only named accounts", () => {
   const accounts = ["root", "admin", "alice", "dave"];
   const mayLogIn = async () => {
     const logins = await Promise.all(accounts.map((user) => sshAsUser(lab, "-l", user, "gate", "true")));
@@ -64,7 +64,7 @@ sometimes.describe("the whole program on hosts whose sshd lets in named accounts
   it.each([
     ["before", "true"],
     ["after", "cd /etc/ssh/sshd_config.d && mv 00-a.conf 60-a.conf && systemctl reload ssh"],
-  ])("leaves them as they were after up and destroy, where the names sort %s ours", async (_, command) => {
+  ])("leaves them as they were after up and destroy, if the names sort %s ours", async (_, command) => {
     await gate.run(command);
     const before = await states();
     expect(await mayLogIn()).toEqual(["root", "admin", "alice"]);
@@ -149,7 +149,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
   ];
 
   it.each(oneIn(2, removals, "removals"))(
-    "leaves the others alone, where it is one of %s: no restart, no reload, every connection the same",
+    "leaves the others alone if it is one of %s: no restart, no reload, every connection the same",
     async (_, removed, others) => {
       const [start, at] = [await running(), await received()];
       expect(start.session.split("\n")).toHaveLength(1);
@@ -169,7 +169,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
     },
   );
 
-  it("loses no byte of a transfer that runs through another all the while", async () => {
+  it("loses no byte of a transfer through another one", async () => {
     await nas.run("touch /run/stop");
     await until("the end of the transfer", 20, async () =>
       (await gate.run("ls /run")).stdout.includes("got"),
@@ -179,7 +179,7 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
     expect((await gate.run("cat /run/got")).stdout).toBe(sent);
   });
 
-  sometimes.it("leaves every host as it was, once the last is destroyed", async () => {
+  sometimes.it("leaves every host as it was after the last is destroyed", async () => {
     await stack.destroy();
     await gate.run("rm /run/receiver.py /run/count /run/got");
     await nas.run("rm /run/sender.py /run/sent /run/stop");

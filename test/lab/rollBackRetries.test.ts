@@ -6,7 +6,7 @@ import { journal } from "./support/journal.ts";
 import { scriptOf, sshd } from "./support/versions.ts";
 
 /** What keeps a rollback from its work, and goes away again. The tests are a story: each goes on from the one before. */
-describe("a rollback that cannot do its work at first", () => {
+describe("a rollback that fails at first", () => {
   let lab: Lab;
   let gate: Host;
 
@@ -37,7 +37,7 @@ describe("a rollback that cannot do its work at first", () => {
   const reloads = async () =>
     (await gate.run("journalctl -q -o cat -u ssh | grep -c '^Reloaded' || :")).stdout;
 
-  it("because sshd's configuration has a mistake tries again until that is repaired, and does not say that it is done", async () => {
+  it("tries again until a mistake in sshd's configuration is repaired, and does not report success before", async () => {
     const before = await reloads();
     await apply("12", "no");
     await gate.run("echo 'Nonsense yes' >/etc/ssh/sshd_config.d/50-own.conf");
@@ -56,7 +56,7 @@ describe("a rollback that cannot do its work at first", () => {
     expect(Number(await reloads())).toBe(Number(before) + 2);
   });
 
-  it("as the host boots is tried again in that boot, and sshd loads the old configuration then", async () => {
+  it("tries again during the boot in which it failed, and sshd loads the old configuration then", async () => {
     await apply("12", "no");
     // As on a disk that is full, the file cannot be written.
     const inTheWay = "/etc/ssh/sshd_config.d/.00-owner.conf.ssh-reverse-tunnel";
@@ -74,7 +74,7 @@ describe("a rollback that cannot do its work at first", () => {
     expect((await gate.run("systemctl list-units --failed --plain --no-legend")).stdout).toBe("");
   });
 
-  it("does not keep the next run from going on", async () => {
+  it("does not prevent the next run", async () => {
     await apply("12", "no");
     await gate.run("echo 'Nonsense yes' >/etc/ssh/sshd_config.d/50-own.conf");
     await timeIsUp();
@@ -86,7 +86,7 @@ describe("a rollback that cannot do its work at first", () => {
     expect(await trials()).toBe("");
   });
 
-  it("of which the disk has lost a part is not taken for none", async () => {
+  it("is still noticed if the disk has lost a part of what it keeps", async () => {
     await apply("13", "no");
     await gate.run(`systemctl stop ${unit}.timer; : >/var/lib/${unit}/kept`);
     const { stderr } = await gate.run("sh -s -- apply", {

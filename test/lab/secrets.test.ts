@@ -14,7 +14,7 @@ import { type Found, sampleHost, sampleMachine, type Sampler, STOP_ON_HOST } fro
  * A whole life of a stack with secrets of every kind, while samplers look on both hosts and on this machine as fast as
  * they can: in command lines, environments, files and journals, in what the engine says and in what it keeps.
  */
-describe("while a stack with secrets goes up, up again, fails and is destroyed", () => {
+describe("while a stack with secrets goes up, goes up again, fails and is destroyed,", () => {
   const secret = (what: string) => `${what}-${randomBytes(12).toString("hex")}`;
   const password = secret("password");
   const keyPassword = secret("password-of-a-key");
@@ -176,7 +176,7 @@ rm /tmp/canary`,
       found[name]!.hits.filter(({ text }) => text === canary).map(({ path }) => path.replace(/\d+/, "N")),
     );
 
-  it("each sampler looked hundreds of times, and found what was put there to be found", () => {
+  it("each sampler looks hundreds of times, and finds the decoys that were placed for it", () => {
     for (const name of ["gate", "nas"]) {
       expect(whereCanary(name)).toEqual(new Set(["/proc/N/cmdline", "/proc/N/environ", "/tmp/canary"]));
       expect(found[name]!.rounds).toBeGreaterThan(200);
@@ -195,7 +195,7 @@ rm /tmp/canary`,
     },
   );
 
-  it("the passphrase is in the environment of the engine, which takes it from there, and of what it starts", () => {
+  it("the passphrase is in the environment of the engine, which reads it from there, and of its child processes", () => {
     const hits = Object.keys(found).flatMap(inProcesses);
     const holders = hits.filter(({ text }) => text === passphrase);
     expect(new Set(holders.map(({ path }) => path.replace(/\d+/, "N")))).toEqual(
@@ -214,29 +214,29 @@ rm /tmp/canary`,
     expect(hits.filter(({ text }) => text !== canary)).toEqual([]);
   });
 
-  it("a key that a host made is in its own file there, for its account alone, and nowhere else on any host", () => {
+  it("a key made on a host is in its own file there, for its account only, and nowhere else on any host", () => {
     expect(files.gate).toEqual(["/home/alice/.ssh/ssh-reverse-tunnel/nas.key"]);
     expect(files.nas).toEqual(["/var/lib/tunnel-nas/.ssh/ssh-reverse-tunnel/nas.key"]);
     expect(modes).toEqual(["600 alice", "600 tunnel-nas"]);
   });
 
-  it("no secret is in a file on this machine but in the two that hold it for the test", () => {
+  it("no secret is in a file on this machine except in the two that hold it for the test", () => {
     expect(files.machine).toEqual(["admin_key", "encrypted_key"].map((name) => join(lab.directory, name)));
   });
 
-  it("no secret is in what the engine says, in any of its events or in the outputs", () => {
+  it("no secret is in the engine's output, in its events or in the stack's outputs", () => {
     expect(shown).toContain("gate-server-change");
     expect(shown).toContain("port 2300 of the forward 'ssh' is in use by python3");
     expect(without(shown)).toEqual([]);
   });
 
-  it("no secret is in the state in plain text, and what a host made not even encrypted", () => {
+  it("no secret is in plain text in the state, and no private key made on a host is there even encrypted", () => {
     expect(without(state)).toEqual([]);
     expect(plainState).toContain(password);
     expect(made.filter((line) => plainState.includes(line))).toEqual([]);
   });
 
-  it("no secret is in a journal, which tells of logins with each of them", () => {
+  it("no secret is in a journal, although it reports logins with each of them", () => {
     const [atGate, atNas] = journals;
     expect(atGate).toContain("Accepted publickey for root");
     expect(atGate).toContain("Accepted publickey for alice");

@@ -12,7 +12,7 @@ import { sometimes } from "./support/sample.ts";
  * Types of ports in a host's SELinux policy. The lab's kernel has no SELinux: the store and semanage are real, only "is it
  * enabled" is answered for them. What the kernel makes of it is in test/selinux.
  */
-describe("ports of a forward in a host's SELinux policy", () => {
+describe("the script for SELinux ports", () => {
   let lab: Lab;
   let gate: Host;
 
@@ -52,29 +52,32 @@ describe("ports of a forward in a host's SELinux policy", () => {
       .map(({ type, entry }) => `${type} ${entry}`)
       .sort();
 
-  sometimes.it("does nothing, and says so, where SELinux is disabled", async () => {
+  sometimes.it("does nothing, and reports it, if SELinux is disabled", async () => {
     const stack = await selinux("disabled", 2222);
     expect((await stack.up()).stdout).toContain("SELinux is not enabled here; ports need no type");
     expect(await local()).toBe("");
     await stack.destroy();
   });
 
-  describe("where SELinux is enabled", () => {
+  describe("if SELinux is enabled", () => {
     const enabled = "/usr/local/sbin/selinuxenabled";
     beforeAll(() => gate.run(`printf '#!/bin/sh\\nexit 0\\n' >${enabled}; chmod 755 ${enabled}`));
 
-    sometimes.it("gets ssh_port_t for a port of no type of its own, and none again on destroy", async () => {
-      const before = await typesOf(2222);
-      expect(before.join()).not.toContain("ssh_port_t");
-      const stack = await selinux("undefined", 2222);
-      await stack.up();
-      expect(await local()).toMatch(/^ssh_port_t +tcp +2222$/);
-      expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
-      await stack.destroy();
-      expect(await typesOf(2222)).toEqual(before);
-    });
+    sometimes.it(
+      "gives ssh_port_t to a port without a type of its own, and removes it on destroy",
+      async () => {
+        const before = await typesOf(2222);
+        expect(before.join()).not.toContain("ssh_port_t");
+        const stack = await selinux("undefined", 2222);
+        await stack.up();
+        expect(await local()).toMatch(/^ssh_port_t +tcp +2222$/);
+        expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+        await stack.destroy();
+        expect(await typesOf(2222)).toEqual(before);
+      },
+    );
 
-    it("changes a port of another type by policy, and gives the policy's type back", async () => {
+    it("changes the type of a port that the policy defines, and restores it", async () => {
       const before = await typesOf(8080);
       expect(before).toContain("http_cache_port_t 8080");
       const stack = await selinux("by-policy", 8080);
@@ -85,7 +88,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
     });
 
     sometimes.it(
-      "changes one port of a range that has another type by policy, and gives it back to the range",
+      "changes the type of one port in a range that the policy defines, and restores it",
       async () => {
         const before = await typesOf(10005);
         expect(before).toContain("http_cache_port_t 10001-10010");
@@ -98,21 +101,18 @@ describe("ports of a forward in a host's SELinux policy", () => {
       },
     );
 
-    sometimes.it(
-      "changes a port of another type by the administrator, and gives that type back",
-      async () => {
-        await gate.run("semanage port -a -t http_port_t -p tcp 2223");
-        const stack = await selinux("by-admin", 2223);
-        await stack.up();
-        expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
-        await stack.destroy();
-        expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
-        await gate.run("semanage port -d -p tcp 2223");
-      },
-    );
+    sometimes.it("changes the type of a port that the administrator defined, and restores it", async () => {
+      await gate.run("semanage port -a -t http_port_t -p tcp 2223");
+      const stack = await selinux("by-admin", 2223);
+      await stack.up();
+      expect(await local()).toMatch(/^ssh_port_t +tcp +2223$/);
+      await stack.destroy();
+      expect(await local()).toMatch(/^http_port_t +tcp +2223$/);
+      await gate.run("semanage port -d -p tcp 2223");
+    });
 
     sometimes.it(
-      "refuses a port inside a range of another type by the administrator, and leaves the range alone",
+      "refuses a port inside a range that the administrator defined with another type, and leaves the range alone",
       async () => {
         await gate.run("semanage port -a -t http_port_t -p tcp 2230-2239");
         const stack = await selinux("in-admins-range", 2235);
@@ -128,7 +128,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       },
     );
 
-    sometimes.it("leaves a port alone that has the type already, by itself or in a range", async () => {
+    sometimes.it("leaves a port alone that already has the type, by itself or in a range", async () => {
       await gate.run("semanage port -a -t ssh_port_t -p tcp 2224");
       await gate.run("semanage port -a -t ssh_port_t -p tcp 2240-2249");
       const before = await local();
@@ -140,7 +140,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await gate.run("semanage port -d -p tcp 2224; semanage port -d -p tcp 2240-2249");
     });
 
-    sometimes.it("keeps what the administrator made of a port in the meantime", async () => {
+    sometimes.it("keeps what the administrator changed about a port in the meantime", async () => {
       const stack = await selinux("meantime", 2227);
       await stack.up();
       await gate.run("semanage port -m -t http_port_t -p tcp 2227");
@@ -149,7 +149,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await gate.run("semanage port -d -p tcp 2227");
     });
 
-    it("keeps a type that two tunnels need, on different addresses, until the last of them is gone", async () => {
+    it("keeps a type that two tunnels need on different addresses until the last of them is removed", async () => {
       const [first, second] = [await selinux("first", 2226), await selinux("second", 2226)];
       await first.up();
       await second.up();
@@ -159,7 +159,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       expect(await local()).toBe("");
     });
 
-    sometimes.it("says what to install where semanage is missing and installing is not allowed", async () => {
+    sometimes.it("reports what to install if semanage is missing and installing is not allowed", async () => {
       await gate.run("mv /usr/sbin/semanage /usr/sbin/semanage.away");
       const stack = await open("missing", { ports: ["2225"], installPackages: false });
       await expect(stack.up()).rejects.toThrow(
@@ -169,7 +169,7 @@ describe("ports of a forward in a host's SELinux policy", () => {
       await stack.destroy();
     });
 
-    sometimes.it("gives a port its type back where SELinux has been disabled in the meantime", async () => {
+    sometimes.it("restores the type of a port if SELinux has been disabled in the meantime", async () => {
       const stack = await selinux("disabled-since", 2228);
       await stack.up();
       await gate.run(`rm ${enabled}`);

@@ -15,7 +15,7 @@ import { tunnelSettings } from "./support/settings.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
 /** A public host that others use, too: people whose names or groups are like ours, and a second stack. */
-describe("a public host that is not ours alone", () => {
+describe("on a public host shared with others,", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -33,7 +33,7 @@ describe("a public host that is not ours alone", () => {
   const login = async (user: string) => (await sshAsUser(lab, "-l", user, "gate", "id -un")).stdout;
   const dropIns = "/etc/ssh/sshd_config.d";
 
-  describe("where there are accounts that sshd would take for a tunnel's", () => {
+  describe("with accounts that sshd would treat as a tunnel's,", () => {
     let revision = 0;
     let stack: LabStack;
 
@@ -69,7 +69,7 @@ describe("a public host that is not ours alone", () => {
     ];
 
     it.each(oneIn(3, strangers, "strangers"))(
-      "refuses %s before any change, and whoever could log in still can",
+      "up refuses %s before any change, and everyone who could log in still can",
       async (...row) => {
         const [, begin, end, sentence] = row;
         await gate.run(begin);
@@ -83,7 +83,7 @@ describe("a public host that is not ours alone", () => {
       },
     );
 
-    sometimes.it("says so at the next look where they come later", async () => {
+    sometimes.it("the next check reports such accounts if they are added later", async () => {
       await stack.up();
       for (const [, begin, end, sentence] of strangers) {
         await gate.run(begin);
@@ -107,7 +107,7 @@ describe("a public host that is not ours alone", () => {
     ];
 
     it.each(oneIn(2, matches, "matches"))(
-      "refuses %s that gives tunnel accounts more than ours, and takes it back",
+      "up refuses %s that gives tunnel accounts more than our drop-in does, and rolls back",
       async (_what, file, text) => {
         await stack.destroy();
         await gate.run(`cat >${file}`, { input: text });
@@ -126,7 +126,7 @@ describe("a public host that is not ours alone", () => {
       ["of another folder", "Include /etc/elsewhere/sshd_config.d/*.conf"],
       ["of what is switched off", "Include /etc/ssh/sshd_config.d/*.conf.off"],
     ]) {
-      sometimes.it(`does not take an Include ${what} for one of its drop-in`, async () => {
+      sometimes.it(`an Include ${what} is not treated as an Include of our drop-in`, async () => {
         await gate.run("cp -a /etc/ssh/sshd_config /root/kept && sed -i '/^Include/d' /etc/ssh/sshd_config");
         await gate.run("cat >>/etc/ssh/sshd_config", { input: `${include}\n` });
         await stack.up();
@@ -138,7 +138,7 @@ describe("a public host that is not ours alone", () => {
       });
     }
 
-    sometimes.it("leaves a mask alone that was there before the account", async () => {
+    sometimes.it("a mask that existed before the account is left alone", async () => {
       const [uid, link] = [789, "/etc/systemd/system/user@789.service"];
       const part = account({ account: "tunnel-x", group: "ssh-tunnel", home: "/", shell: "/bin/sh" });
       const masked = await openStack({
@@ -156,13 +156,13 @@ describe("a public host that is not ours alone", () => {
       await gate.run(`mv /root/kept /etc/login.defs && rm ${link} && systemctl daemon-reload`);
     });
 
-    it("leaves the host as it was", async () => {
+    it("the host is left as it was", async () => {
       await stack.destroy();
       expect(await leftovers(gate, before.gate!)).toEqual([]);
     });
   });
 
-  describe("with two stacks", () => {
+  describe("with two stacks,", () => {
     const ports = { alpha: 2301, beta: 2302 };
     type Name = keyof typeof ports;
     const names = Object.keys(ports) as Name[];
@@ -191,7 +191,7 @@ describe("a public host that is not ours alone", () => {
         return stdout === "nas";
       });
 
-    it("each one's bound holds for its own tunnels, and no other's, whichever name comes first", async () => {
+    it("each stack's bound applies only to its own tunnels, whichever name comes first", async () => {
       // Each connects anew, by what sshd says now.
       await nas.run("systemctl restart ssh-tunnel-alpha ssh-tunnel-beta");
       for (const name of names) await works(name);
@@ -206,18 +206,21 @@ describe("a public host that is not ours alone", () => {
       }
     });
 
-    sometimes.it("refuses a forward out of its own stack's bound, and takes one that is in it", async () => {
-      await stacks.beta.setConfig(settings("beta", {}, 2304));
-      expect(await failedUp(stacks.beta)).toContain(
-        'must listen where permitListen allows it: 127.0.0.1:2304 is not in ["127.0.0.1:2302","127.0.0.1:2303"]',
-      );
-      await stacks.beta.setConfig(settings("beta", {}, 2303));
-      await stacks.beta.up();
-      await works("beta");
-      await works("alpha");
-    });
+    sometimes.it(
+      "a forward outside its own stack's bound is refused, and one inside it is accepted",
+      async () => {
+        await stacks.beta.setConfig(settings("beta", {}, 2304));
+        expect(await failedUp(stacks.beta)).toContain(
+          'must listen where permitListen allows it: 127.0.0.1:2304 is not in ["127.0.0.1:2302","127.0.0.1:2303"]',
+        );
+        await stacks.beta.setConfig(settings("beta", {}, 2303));
+        await stacks.beta.up();
+        await works("beta");
+        await works("alpha");
+      },
+    );
 
-    it("refuses to add up what two of them say in allowUsers, before any change", async () => {
+    it("combining the allowUsers of two stacks is refused before any change", async () => {
       await stacks.alpha.setConfig(settings("alpha", { allowUsers: ["root", "alice"] }));
       await stacks.alpha.up();
       expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
@@ -233,28 +236,31 @@ describe("a public host that is not ours alone", () => {
       expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
     });
 
-    sometimes.it("lets nobody in by what one of them once copied from the administrator", async () => {
-      const own = `${dropIns}/50-own.conf`;
-      await gate.run(`echo 'AllowUsers root admin' >${own}`);
-      await stacks.beta.setConfig(settings("beta", {}, 2303));
-      await stacks.beta.up();
-      await gate.run(`rm ${own}`);
-      await stacks.alpha.setConfig({ revision: "looks again" });
-      expect(await failedUp(stacks.alpha)).toContain(
-        `allowUsers would not keep out admin, which ${dropIns}/00-ssh-reverse-tunnel-beta.conf still allows because AllowUsers of the host did`,
-      );
-      await stacks.beta.setConfig({ revision: "looks again" });
-      await stacks.beta.up();
-      await stacks.alpha.up();
-      expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
-    });
+    sometimes.it(
+      "nobody is admitted because of what one stack once copied from the administrator",
+      async () => {
+        const own = `${dropIns}/50-own.conf`;
+        await gate.run(`echo 'AllowUsers root admin' >${own}`);
+        await stacks.beta.setConfig(settings("beta", {}, 2303));
+        await stacks.beta.up();
+        await gate.run(`rm ${own}`);
+        await stacks.alpha.setConfig({ revision: "looks again" });
+        expect(await failedUp(stacks.alpha)).toContain(
+          `allowUsers would not keep out admin, which ${dropIns}/00-ssh-reverse-tunnel-beta.conf still allows because AllowUsers of the host did`,
+        );
+        await stacks.beta.setConfig({ revision: "looks again" });
+        await stacks.beta.up();
+        await stacks.alpha.up();
+        expect([await login("alice"), await login("admin")]).toEqual(["alice", ""]);
+      },
+    );
 
     describe("a tunnel's account", () => {
       const processes = () => onGate("pgrep -a -u tunnel-alpha || :");
       const sessions = /^(\d+ sshd(-session)?: tunnel-alpha(@notty)?\n?)+$/;
       const unit = async () => `user@${await onGate("id -u tunnel-alpha")}.service`;
 
-      it("has processes of sshd and no others, and its logins complain of nothing", async () => {
+      it("runs only sshd processes, and its logins report no errors", async () => {
         const since = await onGate("date +%s.%N");
         await nas.run("systemctl restart ssh-tunnel-alpha");
         await works("alpha");
@@ -284,7 +290,7 @@ describe("a public host that is not ours alone", () => {
       });
     });
 
-    it("leave nothing, no mask and no manager, when both are destroyed", async () => {
+    it("destroy of both leaves nothing, no mask and no manager", async () => {
       await Promise.all(names.map((name) => stacks[name].destroy()));
       expect(
         await onGate("systemctl daemon-reload; systemctl list-unit-files --no-legend 'user@[0-9]*' || :"),

@@ -30,7 +30,7 @@ const again = `MINUTES=${minutes} SEED=${seed}`;
  * Three tunnels that are used all the time, and faults of every kind. The same seed gives the same faults at the same
  * times. What is asserted at each fault is in judge.ts and census.ts.
  */
-describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () => {
+describe(`tunnels in use during ${minutes} minutes of faults (${again})`, () => {
   const plan = planOf(seed, minutes * 60 - PROOF_SECONDS, INTERNAL, targetNames);
   let lab: Lab;
   let gate: Host;
@@ -69,17 +69,17 @@ describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () =
     await Lab.clear("soak");
   });
 
-  it("have met every kind of fault, where there was time for a round of them", () => {
+  it("meet every kind of fault, if there is time for one of each", () => {
     expect(plan.length).toBeGreaterThan(0);
     if (minutes >= ROUND) expect(new Set(plan.map(({ kind }) => kind))).toEqual(new Set(kindNames));
     expect(of("real fault"), again).toEqual([]);
   });
 
-  it("are back within the bound of each fault after its end", () => {
+  it("are back within the bound of each fault after it ends", () => {
     expect(of("back in time"), again).toEqual([]);
   });
 
-  it("carry on without an error and without a restart wherever the fault is not theirs", () => {
+  it("continue without an error and without a restart if the fault does not affect them", () => {
     expect(of("others carry on"), again).toEqual([]);
   });
 
@@ -88,12 +88,12 @@ describe(`tunnels in use, through ${minutes} minutes of faults (${again})`, () =
     expect(of("no false byte"), again).toEqual([]);
   });
 
-  it("leave no process, session, socket, listener, open file or failed unit behind at any fault", () => {
+  it("leave no process, session, socket, listener, open file or failed unit behind after any fault", () => {
     expect(of("no leak"), again).toEqual([]);
   });
 
   sometimes.it(
-    "would have been caught at not coming back, at a neighbour's restart and at what is left behind",
+    "would be reported for not coming back, for a neighbour's restart and for what they leave behind",
     async () => {
       const [nas, shop] = hosts as [Host, Host];
       const folder = "/run/systemd/system/ssh-tunnel-nas.service.d";

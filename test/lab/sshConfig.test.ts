@@ -10,7 +10,7 @@ import { tunnelSettings } from "./support/settings.ts";
 import { missingSuites } from "./support/suites.ts";
 
 /** What the administrator of a host says to ssh of every host. The tests are a story: each goes on from the one before. */
-describe("where both hosts have a configuration of ssh as bad as can be for every host", () => {
+describe("if both hosts have the worst possible ssh configuration for all hosts,", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -57,13 +57,13 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
       allowFailure: true,
     });
 
-  it("the tunnel comes up at once, and the login back does what was typed", async () => {
+  it("the tunnel comes up at once, and the login back runs what was typed", async () => {
     await until("the login", 20, async () => (await login()).stdout === "nas");
     expect((await nas.run("systemctl show -P NRestarts ssh-tunnel-nas")).stdout).toBe("0");
     expect((await gate.run("echo piped | ssh nas cat")).stdout).toBe("piped");
   });
 
-  it("nothing of it has run, and nothing listens for it", async () => {
+  it("nothing from that configuration has run, and nothing listens because of it", async () => {
     for (const host of [gate, nas]) {
       expect((await host.run("cat /tmp/ran; ls /tmp/control* 2>/dev/null; true")).stdout).toBe("");
     }
@@ -73,7 +73,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     );
   });
 
-  it("ssh says of both logins what our entries say", async () => {
+  it("ssh uses our entries for both logins", async () => {
     const seen = async (host: Host, as: string, name: string, end: string) => {
       const { stdout } = await host.run(`${as} ssh -G ${name} 2>/dev/null`);
       const alone = await host.run(
@@ -90,7 +90,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     await seen(gate, "env", "nas", "logins back");
   });
 
-  it("ssh reads its configuration still for a host that is not ours", async () => {
+  it("ssh still reads its configuration for a host that is not ours", async () => {
     for (const [host, as] of [
       [nas, "runuser -u tunnel-nas -- env HOME=/var/lib/tunnel-nas"],
       [gate, "env"],
@@ -110,7 +110,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     });
   const giveBack = (host: Host) => host.run(`mv /root/key ${hostKey} && systemctl restart ssh`);
 
-  it("a login back whose host has another key is refused, though the configuration has it accepted", async () => {
+  it("a login back to a host with another key is refused, although the configuration accepts it", async () => {
     await swapKey(nas, gate);
     const refused = await login();
     expect(refused.stdout).toBe("");
@@ -126,7 +126,7 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
     expect((await login()).stdout).toBe("nas");
   });
 
-  it("a tunnel whose public host has another key does not connect", async () => {
+  it("a tunnel to a public host with another key does not connect", async () => {
     await nas.run(": >/tmp/ran");
     await swapKey(gate, nas);
     await nas.run("systemctl restart ssh-tunnel-nas");
@@ -141,10 +141,10 @@ describe("where both hosts have a configuration of ssh as bad as can be for ever
   });
 });
 
-describe("the table of what an administrator may say of every host", () => {
+describe("the table of what an administrator may set for all hosts", () => {
   afterAll(() => Lab.clear("loginwords"));
 
-  it("has every keyword of the newest ssh, and of those before it", async ({ skip }) => {
+  it("has every keyword of the newest ssh and of earlier versions", async ({ skip }) => {
     const suites = ["bookworm", "trixie", "sid"] as const;
     const missing = await missingSuites(suites);
     const there = suites.filter((suite) => !missing.has(suite));

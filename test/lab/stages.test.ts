@@ -83,7 +83,7 @@ describe("a change to a tunnel", () => {
     ]);
   });
 
-  it("shows in a preview of another port as the port and a hash of it, in at most four updates", async () => {
+  it("appears in a preview of another port as the port and a hash of it, in at most four updates", async () => {
     const web = { remotePort: "auto", target: 80 };
     await configure({ forwards: { ssh, web } });
     await stack.up();
@@ -116,7 +116,7 @@ describe("a change to a tunnel", () => {
     await stack.up();
   });
 
-  describe("that fails, because the tunnel does not come up with it,", () => {
+  describe("that fails because the tunnel does not come up with it", () => {
     it.each<[string, Parameters<typeof settings>[0], trace: string]>([
       ["a port", { forwards: { ssh: next } }, "2230"],
       ["an additional forward", { forwards: { ssh, next } }, "2230"],
@@ -138,7 +138,7 @@ describe("a change to a tunnel", () => {
     );
   });
 
-  it("keeps the logins on the way that works where only its last check fails, and settles a revert", async () => {
+  it("leaves the logins working if only its last check fails, and a revert leaves nothing of it", async () => {
     // Nothing answers at the target, and the tunnel itself works.
     const unanswered = { remotePort: 2231, target: 9, protocol: "ssh" };
     await configure({ forwards: { ssh: next, unanswered } });
@@ -152,10 +152,10 @@ describe("a change to a tunnel", () => {
     }
   });
 
-  describe("whose connection is cut while a script runs", () => {
+  describe("during which a script's connection is cut", () => {
     const cut = (host: Host) => host.run("pkill -KILL -f '[s]shd: root@notty'");
 
-    it("is taken back on the public host, so that a revert leaves nothing of it", async () => {
+    it("is undone on the public host, so that a revert leaves nothing of it", async () => {
       await gate.run("systemd-run --quiet --unit holder flock /run/ssh-reverse-tunnel.lock sleep 1000");
       await configure({ forwards: { ssh, next } });
       const run = failedUp(stack);
@@ -196,7 +196,7 @@ describe("a change to a tunnel", () => {
     });
   });
 
-  it("keeps the old login until there is the new one", async () => {
+  it("keeps the old login until the new one is in place", async () => {
     const again = [{ from: "root", to: "root", alias: "again" }];
     await configure({ logins: again, gate: broken });
     await failedUp(stack);
@@ -215,7 +215,7 @@ describe("a change to a tunnel", () => {
     await stack.up();
   });
 
-  it("permits both ports until the tunnel has the new one, and then only that", async () => {
+  it("permits both ports until the tunnel uses the new one, and then only that", async () => {
     await configure({ forwards: { ssh: next }, gate: broken });
     await failedUp(stack);
     expect(await keys()).toMatch(/permitlisten="127\.0\.0\.1:2230".*permitlisten="127\.0\.0\.1:2222"/);
@@ -230,7 +230,7 @@ describe("a change to a tunnel", () => {
     expect(await tracesOf(gate, "2230")).toBe("");
   });
 
-  it("takes another target without another look at the ports", async () => {
+  it("to another target does not check the ports again", async () => {
     await configure({ forwards: { ssh: { remotePort: 2222, target: "127.0.0.2:22" } } });
     await stack.up();
     expect(await banner()).toBe("through");
@@ -239,7 +239,7 @@ describe("a change to a tunnel", () => {
     await stack.up();
   });
 
-  it("lets another account run the tunnel, and leaves nothing of the one before", async () => {
+  it("to another account leaves nothing of the account before", async () => {
     await configure({ nas: { account: "alice" } });
     const { changes } = await stack.up();
     expect(changes).toEqual({ same: changes["same"], update: 5 });
@@ -254,7 +254,7 @@ describe("a change to a tunnel", () => {
     expect((await keys()).split("\n")).toHaveLength(1);
   });
 
-  it("adds a login and a forward, and removes them, without a restart for the login", async () => {
+  it("that adds and removes a login and a forward causes no restart for the login", async () => {
     const pid = await tunnelPid();
     await configure({ logins: [...logins, { from: "alice", to: "alice" }] });
     await stack.up();
@@ -275,7 +275,7 @@ describe("a change to a tunnel", () => {
     expect(await tracesOf(gate, "2230")).toBe("");
   });
 
-  it("moves the tunnel to another public host, and then removes all of it from the one before", async () => {
+  it("to another public host moves the tunnel, and then removes everything from the one before", async () => {
     await configure({ nas: { publicHost: "other" } });
     await stack.up();
     expect(await banner(other)).toBe("through");
@@ -287,7 +287,7 @@ describe("a change to a tunnel", () => {
     expect(await tracesOf(other, "tunnel-nas")).toBe("");
   });
 
-  it("is refused where the admin comes through that tunnel and the settings do not say so", async () => {
+  it("is refused if the admin connects through that tunnel and the settings do not say so", async () => {
     const pid = await tunnelPid();
     const admin = labAdmin(lab, nas).admin;
     const bastion = { address: gate.address, ...labAdmin(lab, gate).admin };

@@ -54,32 +54,28 @@ const look = () =>
     }),
   );
 
-describe("the look at a host finds a way to be root", () => {
+describe("the look at a host finds a way to become root", () => {
   it.each([
-    ["where any command needs no password", PLAIN, [ALL]],
-    ["where only a shell needs no password", PLAIN, ["admin ALL=(root) NOPASSWD: /bin/sh"]],
+    ["if any command needs no password", PLAIN, [ALL]],
+    ["if only a shell needs no password", PLAIN, ["admin ALL=(root) NOPASSWD: /bin/sh"]],
     [
-      "where sudo clears the environment and makes terminals of its own",
+      "if sudo clears the environment and creates its own terminals",
       PLAIN,
       ["Defaults env_reset, use_pty", ALL],
     ],
     [
-      "where sudo makes no terminals and opens no session",
+      "if sudo creates no terminals and opens no session",
       PLAIN,
       ["Defaults !use_pty, !pam_session, !pam_setcred", ALL],
     ],
+    ["if sudo logs all input and output", PLAIN, ["Defaults log_input, log_output, iolog_dir=/run/io", ALL]],
+    ["if secure_path is short", PLAIN, ["Defaults secure_path=/usr/bin", ALL]],
+    ["if secure_path leads to no shell", FULL_PATHS, ["Defaults secure_path=/opt/bin", ALL]],
+    ["if the admin's PATH is short", PLAIN, [ALL], "PATH=/usr/bin:/bin"],
+    ["if the admin's PATH leads nowhere", FULL_PATHS, [ALL], "PATH=/opt/bin"],
+    ["if sudo requires a terminal", WITH_TERMINAL, ["Defaults requiretty", ALL]],
     [
-      "where sudo logs all that is read and written",
-      PLAIN,
-      ["Defaults log_input, log_output, iolog_dir=/run/io", ALL],
-    ],
-    ["where secure_path is short", PLAIN, ["Defaults secure_path=/usr/bin", ALL]],
-    ["where secure_path leads to no shell", FULL_PATHS, ["Defaults secure_path=/opt/bin", ALL]],
-    ["where the admin's PATH is short", PLAIN, [ALL], "PATH=/usr/bin:/bin"],
-    ["where the admin's PATH leads nowhere", FULL_PATHS, [ALL], "PATH=/opt/bin"],
-    ["where sudo wants a terminal", WITH_TERMINAL, ["Defaults requiretty", ALL]],
-    [
-      "where sudo wants a terminal and all else is odd, too",
+      "if sudo requires a terminal and everything else is unusual",
       WITH_TERMINAL,
       ["Defaults requiretty, use_pty, log_input, log_output, iolog_dir=/run/io, secure_path=/opt/bin", ALL],
       "PATH=/opt/bin; SHELL=/bin/false",
@@ -101,35 +97,35 @@ describe("the look at a host finds a way to be root", () => {
   });
 });
 
-describe("the look at a host says what is needed where there is no way to be root", () => {
+describe("the look at a host reports what is needed if there is no way to become root", () => {
   const sudoers = "add 'admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin";
   const noTerminal =
     "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:admin !requiretty' to a file in /etc/sudoers.d";
 
   it.each([
-    ["for want of a rule", [], `the admin 'admin' may not use sudo without a password; ${sudoers}`],
+    ["if there is no rule", [], `the admin 'admin' may not use sudo without a password; ${sudoers}`],
     [
-      "where the rule asks for a password",
+      "if the rule requires a password",
       ["admin ALL=(ALL) ALL"],
       `the admin 'admin' may not use sudo without a password; ${sudoers}`,
     ],
     [
-      "where the rule asks for a password, and sudo for a terminal",
+      "if the rule requires a password, and sudo requires a terminal",
       ["Defaults requiretty", "admin ALL=(ALL) ALL"],
       `the admin 'admin' may not use sudo without a password; ${sudoers}`,
     ],
     [
-      "where the rule allows other commands only",
+      "if the rule allows other commands only",
       ["admin ALL=(ALL) ALL", "admin ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/journalctl"],
       `the admin 'admin' may not start a shell as root with sudo, which allows without a password only (root) /usr/bin/systemctl, /usr/bin/journalctl; ${sudoers}`,
     ],
     [
-      "where the rule allows a shell that may start no program",
+      "if the rule allows a shell that may not start programs",
       ["admin ALL=(ALL) NOEXEC: NOPASSWD: ALL"],
       `the admin 'admin' may not start a shell as root with sudo, which allows without a password only (ALL) NOEXEC: ALL; ${sudoers}`,
     ],
     [
-      "where the rule is for another account than root",
+      "if the rule is for an account other than root",
       ["admin ALL=(alice) NOPASSWD: ALL"],
       `the admin 'admin' may not start a shell as root with sudo, which allows without a password only (alice) ALL; ${sudoers}`,
     ],
@@ -143,7 +139,7 @@ describe("the look at a host says what is needed where there is no way to be roo
     });
   });
 
-  it("where sudo wants a terminal and nothing can give it one, and goes on once that rule is there", async () => {
+  it("if sudo requires a terminal and nothing can provide one, and goes on once that rule exists", async () => {
     await setSudo(gate, ["Defaults requiretty", ALL]);
     await gate.run("mv /usr/bin/script /usr/bin/script.away");
     expect((await look()).stderr).toBe(`error: gate: ${noTerminal}`);
@@ -152,7 +148,7 @@ describe("the look at a host says what is needed where there is no way to be roo
     await gate.run("mv /usr/bin/script.away /usr/bin/script");
   });
 
-  it("where sudo itself is broken", async () => {
+  it("if sudo itself is broken", async () => {
     await setSudo(gate, [ALL]);
     await gate.run("chmod u-s /usr/bin/sudo");
     const { stderr } = await look();
@@ -164,7 +160,7 @@ describe("the look at a host says what is needed where there is no way to be roo
 });
 
 sometimes.describe(
-  "with admins on both hosts of whom sudo wants more than usual, and whose shells greet",
+  "with admins on both hosts whose sudo needs more than usual, and whose shells print greetings",
   () => {
     let stack: LabStack;
     let before: Record<string, Snapshot>;
@@ -191,7 +187,7 @@ sometimes.describe(
       stack = await openProgram(lab, { config: settings() });
     });
 
-    it("a whole up succeeds, and takes the longer ways to be root only where it must", async () => {
+    it("up succeeds, and uses the longer ways to become root only if it must", async () => {
       const { changes } = await stack.up();
       expect(Object.keys(changes)).toEqual(["create"]);
       expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
@@ -205,7 +201,7 @@ sometimes.describe(
       expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
     });
 
-    it("a change to sshd that would lock the admin out is refused, by the address that the admin comes from", async () => {
+    it("a change to sshd that would lock out the admin, by the address of the admin, is refused", async () => {
       const own = "/etc/ssh/sshd_config.d/50-own.conf";
       const runner = gate.address.replace(/\d+$/, "1");
       await gate.run(`printf 'Match Address ${runner}\\n    DenyUsers admin\\n' >${own}`);
@@ -216,7 +212,7 @@ sometimes.describe(
       await gate.run(`rm ${own}`);
     });
 
-    it("a whole destroy leaves nothing", async () => {
+    it("destroy leaves nothing", async () => {
       await stack.destroy();
       expect(await leftovers(gate, before.gate!)).toEqual([]);
       expect(await leftovers(nas, before.nas!)).toEqual([]);

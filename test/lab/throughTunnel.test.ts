@@ -60,7 +60,7 @@ describe("an internal host that is reached through its own tunnel", () => {
 
   afterAll(() => Lab.clear("through"));
 
-  it("was set up over a direct connection once, and is then reached by nothing but its tunnel", async () => {
+  it("is first set up over a direct connection, and is then reached only through its tunnel", async () => {
     await stack.up();
     const pid = await tunnelPid();
     await nas.run(
@@ -72,7 +72,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     expect(await tunnelPid()).toBe(pid);
   });
 
-  it("gets another client configuration: the tunnel restarts after the script, and a new login confirms it", async () => {
+  it("gets a changed client configuration: the tunnel restarts after the script, and a new login confirms it", async () => {
     const pid = await tunnelPid();
     await configure({ keepAlive: { serverAliveIntervalSec: 5 } });
     await stack.up();
@@ -82,7 +82,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     expect(await trials()).toBe("");
   });
 
-  sometimes.it("gets another forward, and loses it again", async () => {
+  sometimes.it("gets a new forward, and loses it again", async () => {
     await configure({}, { ssh, more: { remotePort: 2223, target: 22 } });
     await stack.up();
     expect((await gate.run("ss -Hltn 'sport = :2223'")).stdout).toContain("127.0.0.1:2223");
@@ -93,7 +93,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     expect(await banner()).toBe("through");
   });
 
-  it("moves to another port: first both, then the new one", async () => {
+  it("changes to another port: first it has both, then only the new one", async () => {
     const next = { remotePort: 2230, target: 22 };
     await configure({}, { ssh, next });
     await stack.up();
@@ -108,7 +108,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     await stack.up();
   });
 
-  it("runs as another account, and as its own again, with another key each time", async () => {
+  it("runs its tunnel as another account, then as the original one again, each time with another key", async () => {
     const restarts = async () => (await journal(nas, "-u ssh-tunnel-nas")).match(/^Started/gm)!.length;
     const before = await restarts();
     await configure({ account: "alice" });
@@ -124,7 +124,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     expect((await nas.run("ls -A ~alice/.ssh")).stdout).toBe("authorized_keys");
   });
 
-  it("stays where it is applied again while its removal waits for the end of a session", async () => {
+  it("keeps its tunnel if it is applied again while its removal waits for the end of a session", async () => {
     const service = await serviceScript();
     const waits = async () =>
       (await nas.run("kill -0 $(cat /run/ssh-reverse-tunnel-dev.later)", { allowFailure: true })).exitCode ===
@@ -139,7 +139,7 @@ describe("an internal host that is reached through its own tunnel", () => {
   });
 
   sometimes.it(
-    "has its old unit, key and forward back within a minute of a change with which the tunnel cannot come up",
+    "has its old unit, key and forward back within a minute of a change that prevents the tunnel from coming up",
     async () => {
       const [oldConf, oldKey] = [await conf(), await key()];
       // An address that gate does not have: sshd cannot listen there, and ssh ends.
@@ -161,7 +161,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     },
   );
 
-  it("has its old tunnel back where the runner dies before it could confirm, and the next up goes on", async () => {
+  it("has its old tunnel back if the runner dies before it could confirm, and the next up goes on", async () => {
     const pid = await tunnelPid();
     await configure({}, { ssh }, { sshPort: 2299 }); // nobody listens there
     const run = failedUp(stack);

@@ -54,7 +54,7 @@ EOF
 
   const login = async (host: Host) => (await sshAsUser(lab, host.name, "true")).exitCode;
 
-  it("is taken back within a minute, by sshd and by the firewall, and the next up goes on", async () => {
+  it("is rolled back within a minute, by sshd and by the firewall, and the next up goes on", async () => {
     const server = await open(
       "server",
       () => void new SshServer("server", { host: hostWithTools(lab, gate), allowUsers: ["root", "admin"] }),
@@ -93,7 +93,7 @@ EOF
     ).toBe("");
   }, 240_000);
 
-  describe("is not even begun where it would lock the admin out:", () => {
+  describe("is not even started if it would lock out the admin:", () => {
     const own = "/etc/ssh/sshd_config.d/50-own.conf";
 
     it.each([

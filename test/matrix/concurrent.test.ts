@@ -42,7 +42,7 @@ describe("two stacks on the same two hosts at the same time", () => {
   /** The ports that have a type by our hand. */
   const typedPorts = async () => (await onGate("semanage port -l -C -n")).match(/\d+/g)?.sort() ?? [];
 
-  it("are both brought up from nothing, and both tunnels work", async () => {
+  it("both come up from nothing, and both tunnels work", async () => {
     await both((stack) => stack.up());
     for (const name of names) expect(await onGate(`ssh ${name} hostname`)).toBe("nas");
   });
@@ -66,7 +66,7 @@ describe("two stacks on the same two hosts at the same time", () => {
     }
   });
 
-  it("find all that they ask for in a second up at the same time, and change nothing", async () => {
+  it("find everything in place in a second up at the same time, and change nothing", async () => {
     await both((stack) => stack.setConfig({ revision: "2" }));
     const results = (await both((stack) => stack.up())) as Awaited<ReturnType<LabStack["up"]>>[];
     for (const { stdout } of results) {
@@ -75,7 +75,7 @@ describe("two stacks on the same two hosts at the same time", () => {
     }
   });
 
-  it("leave nothing after both were destroyed at the same time", async () => {
+  it("leave nothing after both are destroyed at the same time", async () => {
     await both((stack) => stack.destroy());
     expect(await typedPorts()).toEqual([]);
     expect((await leftovers(gate, before.gate!)).filter((line) => !ofThePolicy.test(line))).toEqual([]);

@@ -21,7 +21,7 @@ const LAB = "distros";
 describe.each([
   ["the releases of Debian", RELEASES],
   ["what their distribution or administrator has made of them", KINDS],
-])("on hosts that differ in %s", (_, kinds) => {
+])("a lab of hosts that differ in %s", (_, kinds) => {
   let lab: Lab;
   let ring: Ring;
   let stack: LabStack;
@@ -67,24 +67,24 @@ describe.each([
     );
   };
 
-  it.for(all)("boots %s from the release that was asked for", async (name, { skip }) => {
+  it.for(all)("boots %s from the requested release", async (name, { skip }) => {
     skip(missing.has(name), missing.get(name));
     const versions = { bookworm: /^12\./, trixie: /^13\./, sid: /\/sid$/ };
     const { stdout } = await lab.host(name).run("cat /etc/debian_version");
     expect(stdout).toMatch(versions[kinds[name]!.suite]);
   });
 
-  it("builds a tunnel between each two of them in one up", async () => {
+  it("gets a tunnel between each two hosts in one up", async () => {
     const { changes } = await stack.up();
     expect(Object.keys(changes)).toEqual(["create"]);
   }, 300_000);
 
-  it("changes nothing in a second up", async () => {
+  it("does not change in a second up", async () => {
     const { changes } = await stack.up();
     expect(Object.keys(changes)).toEqual(["same"]);
   });
 
-  it("carries bytes both ways unharmed through each tunnel, for another account than root", () =>
+  it("carries bytes unchanged in both directions through each tunnel, for an account other than root", () =>
     throughEach(async ({ from, to }) => {
       expect(await ring.through(from, "id -un; hostname")).toBe(`alice\n${from}`);
       const [here, far] = [lab.host(to), lab.host(from)];
@@ -97,7 +97,7 @@ describe.each([
       await Promise.all([here, far].map((each) => each.run(`rm -f ${file} ${file}-back`)));
     }));
 
-  it("says 'unchanged' and restarts nothing when every script is applied again to each host", async () => {
+  it("reports 'unchanged' and restarts nothing when every script is applied again to each host", async () => {
     const all = await remoteScripts(stack);
     await onEach(async (name) => {
       const host = lab.host(name);
@@ -114,7 +114,7 @@ describe.each([
     });
   });
 
-  it("tells on both hosts of each tunnel that it is up", () =>
+  it("reports on both hosts of each tunnel that it is up", () =>
     throughEach(async ({ from, to }) => {
       await lab.host(to).run(`systemctl start ${healthCheckOf()}`);
       await lab.host(from).run(`systemctl start ssh-tunnel-from-${from}-watchdog`);
@@ -122,7 +122,7 @@ describe.each([
     }));
 
   // Since OpenSSH 9.8, each connection without a login counts for a second, and sshd refuses an address that has 15 of them.
-  it("is let in still by an sshd that counts who does not log in, after seven looks of both checks", async ({
+  it("passes seven runs of both checks without being blocked by an sshd that counts connections without a login", async ({
     skip,
   }) => {
     const counts = async ({ from }: RingTunnel) =>
@@ -170,7 +170,7 @@ describe.each([
     );
   });
 
-  it("has systemds that know each line of our units and find them confined", () =>
+  it("has versions of systemd that know each line of our units and find them confined", () =>
     onEach(async (name) => {
       const host = lab.host(name);
       const units = "systemctl list-unit-files --no-legend 'ssh-tunnel*-*.service' | cut -d' ' -f1";
@@ -183,13 +183,13 @@ describe.each([
       }
     }));
 
-  it("has every tunnel again after all hosts have rebooted at once", async () => {
+  it("has every tunnel again after a simultaneous reboot of all hosts", async () => {
     await onEach((name) => lab.host(name).reboot());
     await throughEach(comesBack);
   });
 
   // One after the other: the public host of one that is cut must stay up, to hold its dead session.
-  it("ends the dead session of each internal host that lost its power, and the tunnel is back", async () => {
+  it("ends the dead session of each internal host that lost power, and the tunnel comes back", async () => {
     for (const { from, to } of ring.tunnels()) {
       const [internal, publicHost] = [lab.host(from), lab.host(to)];
       await internal.powerCut();
@@ -201,7 +201,7 @@ describe.each([
     }
   });
 
-  it("leaves each of them as it was after destroy", async () => {
+  it("has every host as it was after destroy", async () => {
     await stack.destroy();
     await onEach(async (name) => {
       // They have been started again: processes have other ids, and what a first boot does has not been done again.

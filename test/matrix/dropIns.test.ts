@@ -6,7 +6,7 @@ import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 
-describe("sshd's drop-in beside those of the administrator", () => {
+describe("the check of the administrator's sshd drop-ins", () => {
   let lab: Lab;
   let gate: Host;
   let stack: LabStack;
@@ -39,7 +39,7 @@ describe("sshd's drop-in beside those of the administrator", () => {
     ["an equals sign with tabs about it", "60.conf", "\tallowusers\t=\troot\tadmin"],
     ["quotes", "60.conf", '"AllowUsers" "root" admin'],
     ["a comment at the end of the line", "60.conf", "AllowUsers root admin # nobody else"],
-  ])("finds whom they allow where a drop-in has %s", async (_what, name, text) => {
+  ])("finds the accounts that they allow if a drop-in has %s", async (_what, name, text) => {
     await gate.run(`cat >${shellQuote(`${folder}/${name}`)} && systemctl reload ssh`, { input: `${text}\n` });
     const { diagnostics } = await stack.up();
     expect(diagnostics).toEqual([]);

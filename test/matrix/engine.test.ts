@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe("findEngine", () => {
-  it("gives a Pulumi CLI of a known version, and a provider for each package that the project uses", async () => {
+  it("returns a Pulumi CLI of a known version, and a provider for each package that the project uses", async () => {
     const engine = await findEngine();
     const { stdout } = await execa({ env: engine.env })`${engine.path} version`;
     expect(stdout).toBe(`v${engine.version}`);
@@ -29,7 +29,7 @@ describe("findEngine", () => {
     ]);
   });
 
-  it("keeps to a PULUMI_HOME of the lab's own", async () => {
+  it("uses a PULUMI_HOME of the lab's own", async () => {
     const engine = await findEngine();
     expect(engine.env.PULUMI_HOME).toBe(engine.home);
     expect(engine.home).toMatch(/\/ssh-reverse-tunnel\/pulumi-[\d.]+\/home$/);
@@ -40,7 +40,7 @@ describe("npm run engine", () => {
   const engine = (args: string[], env: Record<string, string> = {}) =>
     execa({ cwd: REPOSITORY, env, reject: false })`npx --no-install tsx lab/engine/cli.ts ${args}`;
 
-  it("prints what it found, and says that the stand-ins are at work", async () => {
+  it("prints what it found, and that the stand-in providers are in use", async () => {
     const { stdout, stderr, exitCode } = await engine([], { LAB_PROVIDERS: "stand-in" });
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^pulumi {2}3\.\d+\.\d+ {2}\/.*\/pulumi {2}\(.+\)$/m);
@@ -60,7 +60,7 @@ describe("npm run engine", () => {
     expect(stderr).not.toContain("stand-in for the command provider");
   });
 
-  it("takes a provider that the user's own Pulumi has installed", async () => {
+  it("uses a provider that the user's own Pulumi has installed", async () => {
     const plugin = join(directory, "plugins", "resource-random-v4.21.2");
     await mkdir(plugin, { recursive: true });
     await writeFile(join(plugin, "pulumi-resource-random"), "#!/bin/sh\n", { mode: 0o755 });
@@ -70,7 +70,7 @@ describe("npm run engine", () => {
     expect((await engine([], env)).stdout).not.toContain(plugin);
   });
 
-  it("explains itself, and refuses what it does not know", async () => {
+  it("has a help text, and refuses unknown arguments", async () => {
     expect((await engine(["--help"])).stdout).toContain("LAB_PROVIDERS");
     const wrong = await engine(["--nonsense"]);
     expect(wrong.exitCode).toBe(1);
@@ -85,7 +85,7 @@ describe("openStack", () => {
   const open = (options: Partial<StackOptions> & Pick<StackOptions, "program">): Promise<LabStack> =>
     openStack({ project: "engine", stack: "test", directory: join(directory, "stack"), ...options });
 
-  it("hands objects in the settings to the program as structured configuration", async () => {
+  it("passes objects in the settings to the program as structured configuration", async () => {
     const publicHosts = { home: { host: "192.0.2.1", port: 22, pinned: true, users: ["a", "b"] } };
     const stack = await open({
       config: { publicHosts, name: "x", count: 3 },
@@ -129,7 +129,7 @@ describe("openStack", () => {
     expect(JSON.stringify(await second.export())).not.toContain("hunter2");
   });
 
-  it("takes a settings file that has no salt, and a new one for a stack that is there already", async () => {
+  it("accepts a settings file without a salt, and a new one for an existing stack", async () => {
     const stackFile = join(directory, "Pulumi.test.yaml");
     const program = () => Promise.resolve({ name: new pulumi.Config().requireSecret("name") });
     for (const name of ["first", "second"]) {
@@ -147,7 +147,7 @@ describe("openStack", () => {
     expect((await stack.up()).outputs).toEqual({ a: "2" });
   });
 
-  it("gives what the program logs, and nothing of the engine's own", async () => {
+  it("returns what the program logs, and nothing of the engine's own", async () => {
     const stack = await open({
       program: async () => {
         await pulumi.log.warn("mind the gap");
@@ -165,7 +165,7 @@ describe("openStack", () => {
     expect((error as StackError).message).not.toContain("CommandError");
   });
 
-  it("fails with the CLI's own complaint, and nothing of its command line", async () => {
+  it("fails with the CLI's own error, and nothing of its command line", async () => {
     const stack = await open({ config: { "a: b": "c" }, program: () => Promise.resolve({}) });
     const error = (await stack.up().catch((reason: unknown) => reason)) as StackError;
     expect(error.message).toContain("could not parse engine:a: b as a configuration key");

@@ -44,7 +44,7 @@ describe("the examples", () => {
   const typed = async (host: Host, as: string, command: string) =>
     (await host.run(`su - ${as} -c "${command}"`)).stdout;
 
-  it("reach a NAS behind a home router: alice types 'ssh nas' on the rented server", async () => {
+  it("open a NAS behind a home router to alice, who types 'ssh nas' on the rented server", async () => {
     const stackFile = await settingsFor("nas/Pulumi.nas.yaml", {
       "203.0.113.10": "hub",
       "192.0.2.20": "files",
@@ -55,7 +55,7 @@ describe("the examples", () => {
     await stack.destroy();
   });
 
-  it("reach a remote site through its own tunnel, once it was set up from inside", async () => {
+  it("open a remote site through its own tunnel, after a set-up from inside", async () => {
     const stackFile = await settingsFor("remote-site/Pulumi.remote-site.yaml", {
       "203.0.113.10": "hub",
       "192.0.2.20": "files",
@@ -75,7 +75,7 @@ describe("the examples", () => {
     await expect.poll(records, { timeout: 30_000 }).toBe("");
   });
 
-  it("reach three machines of an office by admins without root, and leave two alone when one goes", async () => {
+  it("open three machines of an office, with admins who are not root, and leave two alone when one is removed", async () => {
     const addresses = {
       "198.51.100.7": "hub",
       "192.0.2.11": "files",
@@ -109,7 +109,7 @@ describe("the examples", () => {
     expect((await hub.run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout).toBe("");
   });
 
-  it("make a web application public, from a program of their own that imports the built package", async () => {
+  it("make a web application public, from a separate program that imports the built package", async () => {
     await exec("npm", ["run", "--silent", "build"], { timeoutSeconds: 120 });
     const module = (await import(example("web-app/index.ts"))) as { default: () => Record<string, unknown> };
     const [gate, server] = [lab.host("hub"), lab.host("till")];

@@ -14,7 +14,7 @@ const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
 const unit = "/etc/systemd/system/ssh-tunnel-nas.service";
 
 /** A host that breaks down in the middle of an up: what is there then, and what the next up makes of it. A story. */
-describe("a host that fails in the middle of an up", () => {
+describe("if a host fails in the middle of an up,", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
@@ -78,7 +78,7 @@ describe("a host that fails in the middle of an up", () => {
     expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);
   };
 
-  it("a public host without power while sshd changes lets its admin in again, and the next up converges", async () => {
+  it("the admin of a public host that lost power while sshd changed can log in, and the next up converges", async () => {
     await powerCutInUp(gate, dropIn);
     expect(await mayLogIn(gate)).toBe(true);
     await gate.run("sshd -t");
@@ -86,7 +86,7 @@ describe("a host that fails in the middle of an up", () => {
     await changesNothing();
   });
 
-  it("a read-only /etc of the internal host is told, and the tunnel runs on", async () => {
+  it("a read-only /etc of the internal host is reported, and the tunnel stays up", async () => {
     await configure({ nas: { keepAlive: { restartSec: 2 } } });
     await failsWhile(
       "mount --bind /etc /etc && mount -o remount,bind,ro /etc",
@@ -98,7 +98,7 @@ describe("a host that fails in the middle of an up", () => {
     expect((await nas.run(`cat ${unit}`)).stdout).toContain("RestartSec=2");
   });
 
-  it("a full disk where the internal host's units are is told, and the tunnel runs on", async () => {
+  it("a full disk where the internal host's units are is reported, and the tunnel stays up", async () => {
     await configure({ nas: { keepAlive: { restartSec: 3 } } });
     const folder = "/etc/systemd/system";
     await failsWhile(
@@ -111,7 +111,7 @@ describe("a host that fails in the middle of an up", () => {
     expect((await nas.run(`cat ${unit}`)).stdout).toContain("RestartSec=3");
   });
 
-  it("a full disk under the admin's own home is told, and leaves its authorized_keys byte for byte", async () => {
+  it("a full disk under the admin's own home is reported, and authorized_keys stays the same byte for byte", async () => {
     await configure({
       logins: [
         { from: "root", to: "root" },
@@ -129,14 +129,14 @@ describe("a host that fails in the middle of an up", () => {
     expect((await gate.run("su - alice -c 'ssh nas hostname'")).stdout).toBe("nas");
   });
 
-  it("an internal host without power while its units are written is completed by the next up", async () => {
+  it("an internal host that lost power while its units were written is completed by the next up", async () => {
     await stack.destroy();
     await powerCutInUp(nas, unit);
     await converges();
     await changesNothing();
   });
 
-  it("leaves nothing on either host after destroy", async () => {
+  it("destroy leaves nothing on either host", async () => {
     await stack.destroy();
     expect(await leftovers(gate, before.gate!)).toEqual([]);
     expect(await leftovers(nas, before.nas!)).toEqual([]);

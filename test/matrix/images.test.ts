@@ -25,7 +25,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-test("an image that cannot be fetched says of which release, and why, and leaves nothing half-built", async () => {
+test("an image that cannot be fetched is reported with its release and the reason, and leaves nothing half-built", async () => {
   const said: string[] = [];
   await expect(rootImage("sid", (line) => said.push(line))).rejects.toThrow(
     /^Cannot build the image of sid: see whether "apt-get update" works on this machine\. [^]*127\.0\.0\.1/,
@@ -34,13 +34,13 @@ test("an image that cannot be fetched says of which release, and why, and leaves
   expect(await readdir(cacheFolder())).toEqual([]);
 });
 
-test("a lab of which one host has such a release does not come up, and says the same", async () => {
+test("a lab with a host of such a release does not come up, and reports the same", async () => {
   const hosts = [{ name: "gate", suite: "sid" as const }];
   await expect(Lab.up({ name: "images", hosts })).rejects.toThrow("Cannot build the image of sid: ");
   await expect(Lab.open("images")).rejects.toThrow('The lab "images" is not up');
 });
 
-test("the tests are told which releases are missing, and why", async () => {
+test("the tests are informed of the missing releases and the reason", async () => {
   const missing = await missingSuites(["sid"]);
   expect([...missing.keys()]).toEqual(["sid"]);
   expect(missing.get("sid")).toContain("Cannot build the image of sid: ");

@@ -62,7 +62,7 @@ describe("a lab", () => {
     expect((await again.host("nas").run("hostname")).stdout).toBe("nas");
   });
 
-  test("is refused to another copy of the project while it runs, and taken over once nothing of it does", async () => {
+  test("is refused to another copy of the project while it runs, and can be taken over once all its processes have ended", async () => {
     const mine = await readFile(`${RUNTIME_FOLDER}/${NAME}.folder`, "utf8");
     const elsewhere = await mkdtemp(join(tmpdir(), "copy-"));
     const theirs = join(elsewhere, ".lab", NAME);
@@ -83,7 +83,7 @@ describe("a lab", () => {
     expect((await ssh("gate", "hostname")).stdout).toBe("gate");
   });
 
-  test("comes up again after the process that brought it up was killed half-way", async () => {
+  test("comes up again after the process that brought it up was killed halfway", async () => {
     await lab.down();
     const child = execa("npx", ["tsx", CLI, "up", "--name", NAME], { reject: false, detached: true });
     await until("the boot to begin", 60, async () => there(`${lab.directory}/hosts/gate/console.log`));

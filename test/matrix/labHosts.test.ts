@@ -39,7 +39,7 @@ describe("a host", () => {
     expect((await ssh("-l", "alice", "gate", "sudo -n id -u")).exitCode).not.toBe(0);
   });
 
-  test("has started everything, keeps its journal, and runs no firewall", async () => {
+  test("has started all its units, keeps its journal, and runs no firewall", async () => {
     expect((await gate.run("systemctl is-system-running --wait")).stdout).toBe("running");
     expect((await gate.run("ls /var/log/journal")).stdout).not.toBe("");
     const firewalls = await gate.run("systemctl is-active firewalld ufw", { allowFailure: true });
@@ -60,7 +60,7 @@ describe("a host", () => {
     await gate.run("ufw allow 22/tcp && ufw --force enable && ufw --force disable");
   });
 
-  test("hands on standard input, and says which command failed", async () => {
+  test("passes on standard input, and reports which command failed", async () => {
     expect((await gate.run("cat", { input: "a\nb\n" })).stdout).toBe("a\nb");
     expect((await gate.run("exit 3", { allowFailure: true })).exitCode).toBe(3);
     await expect(gate.run("echo no such luck >&2; exit 3")).rejects.toThrow(
@@ -68,7 +68,7 @@ describe("a host", () => {
     );
   });
 
-  test("that is unknown is an error which names those there are", () => {
+  test("with an unknown name is an error that lists the known names", () => {
     expect(() => lab.host("gaet")).toThrow(
       'There is no host "gaet" in the lab "labhosts": it has gate, nas.',
     );
@@ -120,7 +120,7 @@ table inet watch {
     /packets (\d+)/.exec((await nas.run("nft list counter inet watch bad")).stdout)?.[1];
   const carrier = async (host: Host) => (await host.run("cat /sys/class/net/eth0/carrier_changes")).stdout;
 
-  test("stalls silently when the link is cut, and goes on when it returns", async () => {
+  test("stalls silently when the link is cut, and continues when it is restored", async () => {
     await connect();
     const carriers = [await carrier(gate), await carrier(nas)];
     await gate.cutLink();
@@ -142,7 +142,7 @@ table inet watch {
     await gate.run("systemctl stop server", { allowFailure: true });
   });
 
-  test("hears nothing of a power cut, until it speaks", async () => {
+  test("does not notice a power cut until it sends something", async () => {
     await connect();
     await gate.powerCut();
     expect(await connected()).toBe(true);
@@ -160,7 +160,7 @@ table inet watch {
     expect(await bad()).toBe("1");
   });
 
-  test("stays cut through a reboot", async () => {
+  test("stays cut during a reboot", async () => {
     await gate.cutLink();
     await gate.reboot();
     expect((await ssh("-o", "ConnectTimeout=1", "gate", "true")).exitCode).toBe(255);
@@ -170,7 +170,7 @@ table inet watch {
 });
 
 describe("a disk", () => {
-  test("keeps its files through a reboot, in a boot of its own", async () => {
+  test("keeps its files through a reboot, which is a separate boot", async () => {
     const bootId = "cat /proc/sys/kernel/random/boot_id";
     const before = await nas.run(`echo kept >/root/kept; nft add table inet gone; ${bootId}`);
     await nas.reboot();
@@ -180,7 +180,7 @@ describe("a disk", () => {
     expect((await ssh("nas", "hostname")).stdout).toBe("nas");
   });
 
-  test("shows no change when nothing happened but logins, a reboot and a power cut", async () => {
+  test("shows no change after nothing but logins, a reboot and a power cut", async () => {
     const before = await nas.snapshot();
     await ssh("-l", "admin", "nas", "sudo -n true");
     await nas.reboot();

@@ -34,23 +34,26 @@ describe("a host that lacks what a tunnel needs", () => {
     ["bash", "it"],
     ["setpriv", "util-linux"],
     ["flock", "util-linux"],
-  ])("is told to install a program, before anything is changed on either: %s", async (program, from) => {
-    const hosts = [gate, nas];
-    const file = `/usr/bin/${program}`;
-    for (const host of hosts) await host.run(`mv ${file} ${file}.away`);
-    try {
-      const without = await Promise.all(hosts.map((host) => host.snapshot()));
-      const sentence = `the command '${program}' is missing; install ${from} and run 'pulumi up' again`;
-      expect(await failedUp(stack)).toMatch(new RegExp(`error: (gate|nas) \\(\\S+\\): ${sentence}`));
-      for (const [index, host] of hosts.entries()) {
-        expect(await leftovers(host, without[index]!), host.name).toEqual([]);
+  ])(
+    "is refused with what to install, before anything is changed on either host: %s",
+    async (program, from) => {
+      const hosts = [gate, nas];
+      const file = `/usr/bin/${program}`;
+      for (const host of hosts) await host.run(`mv ${file} ${file}.away`);
+      try {
+        const without = await Promise.all(hosts.map((host) => host.snapshot()));
+        const sentence = `the command '${program}' is missing; install ${from} and run 'pulumi up' again`;
+        expect(await failedUp(stack)).toMatch(new RegExp(`error: (gate|nas) \\(\\S+\\): ${sentence}`));
+        for (const [index, host] of hosts.entries()) {
+          expect(await leftovers(host, without[index]!), host.name).toEqual([]);
+        }
+      } finally {
+        for (const host of hosts) await host.run(`mv ${file}.away ${file}`);
       }
-    } finally {
-      for (const host of hosts) await host.run(`mv ${file}.away ${file}`);
-    }
-  });
+    },
+  );
 
-  it("is told of an account that sshd would not let in, which is locked where PAM is not asked", async () => {
+  it("is refused if sshd would not admit an account, because it is locked and UsePAM is off", async () => {
     const logins = [{ from: "root", to: "alice" }];
     await stack.setConfig(tunnelSettings(lab, gate, nas, { logins }));
     expect(await failedUp(stack)).toMatch(
@@ -62,7 +65,7 @@ describe("a host that lacks what a tunnel needs", () => {
     expect((await gate.run("ssh alice@nas id -un")).stdout).toBe("alice");
   });
 
-  it("is as it was after destroy, once it has had them all", async () => {
+  it("is as it was after destroy, once it has had everything", async () => {
     await stack.destroy();
     await nas.run("usermod --password '!' alice");
     for (const [index, host] of [gate, nas].entries()) {

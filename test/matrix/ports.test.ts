@@ -48,7 +48,7 @@ describe("ports of a forward in a host's firewall", () => {
       () => void new FirewallPorts("web", { host: host(), ports: [8080, ...more].map((port) => ({ port })) }),
     );
 
-  it("does nothing, and says so, where no firewall is active", async () => {
+  it("are left alone, with a message, if no firewall is active", async () => {
     const stack = await firewall("none");
     const { stdout } = await stack.up();
     expect(stdout).toContain("neither firewalld nor ufw is active here; no port needs opening");
@@ -57,13 +57,13 @@ describe("ports of a forward in a host's firewall", () => {
     await stack.destroy();
   });
 
-  describe("firewalld", () => {
+  describe("with firewalld", () => {
     beforeAll(() => gate.run("systemctl start firewalld"));
     afterAll(() => gate.run("systemctl stop firewalld"));
     const ports = async () =>
       (await gate.run("firewall-cmd --list-ports; firewall-cmd --permanent --list-ports")).stdout.split("\n");
 
-    it("is opened in its running and its permanent state, and closed again on destroy", async () => {
+    it("are opened in its running and its permanent state, and closed again on destroy", async () => {
       // It calls itself started before its rules are all there.
       await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
       const before = await gate.snapshot();
@@ -80,7 +80,7 @@ describe("ports of a forward in a host's firewall", () => {
       expect(await leftovers(gate, before)).toEqual([]);
     });
 
-    it("keeps what the administrator changed in the zone meanwhile", async () => {
+    it("keep what the administrator changed in the zone in the meantime", async () => {
       const stack = await firewall("firewalld-changed");
       await stack.up();
       await gate.run("firewall-cmd --quiet --permanent --add-service https");
@@ -93,7 +93,7 @@ describe("ports of a forward in a host's firewall", () => {
       await gate.run("rm /etc/firewalld/zones/*");
     });
 
-    it("is given back its zone while it does not run", async () => {
+    it("are removed from its zone while it does not run", async () => {
       const before = await gate.snapshot();
       const stack = await firewall("firewalld-stopped");
       await stack.up();
@@ -105,7 +105,7 @@ describe("ports of a forward in a host's firewall", () => {
       expect(await ports()).toEqual(["", ""]);
     });
 
-    it("lets a destroy through where the administrator has removed the zone", async () => {
+    it("do not block a destroy after the administrator has removed the zone", async () => {
       await gate.run("firewall-cmd --quiet --permanent --new-zone mine");
       await gate.run("firewall-cmd --quiet --permanent --zone mine --add-service ssh");
       await gate.run("firewall-cmd --quiet --reload && firewall-cmd --quiet --set-default-zone mine");
@@ -118,7 +118,7 @@ describe("ports of a forward in a host's firewall", () => {
       expect((await gate.run("firewall-cmd --state")).stdout).toBe("running");
     });
 
-    it("leaves a range alone that the administrator has opened around it", async () => {
+    it("leave a range alone that the administrator has opened around one of them", async () => {
       const stack = await firewall("firewalld-range");
       await stack.up();
       // firewalld puts both into one.
@@ -129,7 +129,7 @@ describe("ports of a forward in a host's firewall", () => {
       await gate.run("firewall-cmd --quiet --remove-port 8000-8100/tcp");
     });
 
-    it("is left to a zone that accepts everything", async () => {
+    it("are left to a zone that accepts everything", async () => {
       await gate.run("firewall-cmd --quiet --set-default-zone trusted");
       const before = await gate.snapshot();
       const stack = await firewall("firewalld-trusted");
@@ -140,7 +140,7 @@ describe("ports of a forward in a host's firewall", () => {
       await gate.run("firewall-cmd --quiet --set-default-zone public");
     });
 
-    it("keeps a port open that the administrator had opened", async () => {
+    it("stay open if the administrator had opened them", async () => {
       await gate.run("firewall-cmd --quiet --add-port 8080/tcp");
       const stack = await firewall("firewalld-kept");
       await stack.up();
@@ -149,12 +149,12 @@ describe("ports of a forward in a host's firewall", () => {
     });
   });
 
-  describe("ufw", () => {
+  describe("with ufw", () => {
     beforeAll(() => gate.run("ufw allow 22/tcp >/dev/null; ufw --force enable >/dev/null"));
     afterAll(() => gate.run("ufw --force disable >/dev/null"));
     const rules = async () => (await gate.run("ufw show added")).stdout;
 
-    it("stays open in a firewall that does not run while the script does", async () => {
+    it("stay open in a firewall that does not run while the script does", async () => {
       const before = await rules();
       await (await firewall("ufw-off")).up();
       await gate.run("ufw --force disable >/dev/null");
@@ -166,7 +166,7 @@ describe("ports of a forward in a host's firewall", () => {
       expect(await rules()).toBe(before);
     });
 
-    it("is opened, and closed again on destroy", async () => {
+    it("are opened, and closed again on destroy", async () => {
       expect(await reachable()).toBe(false);
       const before = await rules();
       const stack = await firewall("ufw");
@@ -178,7 +178,7 @@ describe("ports of a forward in a host's firewall", () => {
       expect(await rules()).toBe(before);
     });
 
-    it("is given back its rules while it is not enabled", async () => {
+    it("are removed from its rules while it is not enabled", async () => {
       const before = await rules();
       const stack = await firewall("ufw-off");
       await stack.up();

@@ -72,7 +72,7 @@ const failure = (work: Promise<unknown>) =>
   );
 
 describe("remote.Command", () => {
-  it("runs its create command, and gives what it wrote without the last line end", async () => {
+  it("runs its create command, and returns its output without the last newline", async () => {
     program = () => {
       const { stdout, stderr } = new remote.Command("one", {
         connection: connection(),
@@ -85,7 +85,7 @@ describe("remote.Command", () => {
     expect(changes.create).toBe(2);
   });
 
-  it("updates in place where its standard input changes, with the update command", async () => {
+  it("updates in place if its standard input changes, with the update command", async () => {
     program = () => ({ stdout: noting({ stdin: "a" }).stdout });
     await stack.up();
     program = () => ({ stdout: noting({ stdin: "b" }).stdout });
@@ -95,7 +95,7 @@ describe("remote.Command", () => {
     expect(await noted()).toEqual(["create a", "update b"]);
   });
 
-  it("falls back on the create command for an update", async () => {
+  it("uses the create command for an update if there is no update command", async () => {
     program = () => void noting({ stdin: "a", update: undefined });
     await stack.up();
     program = () => void noting({ stdin: "b", update: undefined });
@@ -103,7 +103,7 @@ describe("remote.Command", () => {
     expect(await noted()).toEqual(["create a", "create b"]);
   });
 
-  it("updates in place where its connection changes", async () => {
+  it("updates in place if its connection changes", async () => {
     program = () => void noting();
     await stack.up();
     program = () => void noting({ connection: connection({ perDialTimeout: 3 }) });
@@ -115,7 +115,7 @@ describe("remote.Command", () => {
     ["added", undefined, ["1"]],
     ["removed", ["1"], undefined],
   ])(
-    "is replaced where its triggers are %s: the new one is created before the old one is deleted",
+    "is replaced if its triggers are %s: the new one is created before the old one is deleted",
     async (_, olds, news) => {
       program = () => void noting({ triggers: olds, stdin: "old" });
       await stack.up();
@@ -125,7 +125,7 @@ describe("remote.Command", () => {
     },
   );
 
-  it("is left alone where nothing changed", async () => {
+  it("is left alone if nothing changed", async () => {
     program = () => void noting();
     await stack.up();
     const logins = server.logins.accepted;
@@ -133,7 +133,7 @@ describe("remote.Command", () => {
     expect(server.logins.accepted).toBe(logins);
   });
 
-  it("deletes with the inputs of the last success", async () => {
+  it("deletes with the inputs of the last successful operation", async () => {
     program = () => void noting({ stdin: "a" });
     await stack.up();
     program = () => void noting({ stdin: "b", update: "exit 1", delete: "echo other" });
@@ -142,7 +142,7 @@ describe("remote.Command", () => {
     expect(await noted()).toEqual(["create a", "delete a"]);
   });
 
-  it("keeps its connection and a secret input out of the state's plain text", async () => {
+  it("keeps its connection and a secret input out of the state in plain text", async () => {
     program = () => void noting({ stdin: pulumi.secret("the secret input") });
     await stack.up();
     const state = join(directory, "state");
@@ -159,7 +159,7 @@ describe("remote.Command", () => {
     expect(await noted()).toEqual(["create the secret input"]);
   });
 
-  it("shows its outputs as unknown in the preview of a create and of an update, not otherwise", async () => {
+  it("shows its outputs as unknown only in the preview of a create or an update", async () => {
     const inputOf: string[] = [];
     const pair = (stdin: string) => () => {
       const first = noting({ stdin });
@@ -177,7 +177,7 @@ describe("remote.Command", () => {
     expect(inputOf).toEqual([]);
   });
 
-  it("refuses a host with another key than the pinned one", async () => {
+  it("refuses a host whose key is not the pinned one", async () => {
     const logins = server.logins.accepted + server.logins.refused;
     program = () => void noting({ connection: connection({ hostKey: newSshKey().publicLine }) });
     const message = await failure(stack.up());
@@ -185,7 +185,7 @@ describe("remote.Command", () => {
     expect(server.logins.accepted + server.logins.refused).toBe(logins);
   });
 
-  it("gives up a refused login after the limit of failed dials", async () => {
+  it("gives up after the limit of failed dials if the login is refused", async () => {
     const refused = server.logins.refused;
     program = () =>
       void noting({ connection: connection({ privateKey: newSshKey().privateKey, dialErrorLimit: 2 }) });
@@ -197,7 +197,7 @@ describe("remote.Command", () => {
     expect(server.logins.refused - refused).toBe(3);
   });
 
-  it("says that a port is closed", async () => {
+  it("reports that a port is closed", async () => {
     const port = await closedPort();
     program = () => void noting({ connection: connection({ port }) });
     expect(await failure(stack.up())).toContain(
@@ -205,7 +205,7 @@ describe("remote.Command", () => {
     );
   });
 
-  it("says that the other side reset the connection", async () => {
+  it("reports that the other side reset the connection", async () => {
     const listener = createServer((socket) => void socket.once("data", () => socket.resetAndDestroy()));
     await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
     const { port } = listener.address() as AddressInfo;
@@ -216,7 +216,7 @@ describe("remote.Command", () => {
     listener.close();
   });
 
-  it("shows what a command writes while it runs, line by line, but not what logging leaves out", async () => {
+  it("shows what a command writes while it runs, line by line, unless logging excludes it", async () => {
     const create = "echo one; echo two; echo three; sleep 0.2; echo four >&2";
     program = () => void noting({ create, stdin: "" });
     const { stdout } = await stack.up();
@@ -238,7 +238,7 @@ describe("remote.Command", () => {
     expect(server.most()).toBeGreaterThanOrEqual(4);
   });
 
-  it("tells a failing command's line, status and output, but not its standard input", async () => {
+  it("reports a failing command's line, status and output, but not its standard input", async () => {
     const create = `cat >/dev/null; echo "some" 'output'; echo errors >&2; exit 7`;
     program = () => void noting({ create, stdin: "the input" });
     const message = await failure(stack.up());
@@ -256,14 +256,14 @@ describe("remote.Command", () => {
     });
   });
 
-  it("tells which signal ended a command", async () => {
+  it("reports which signal ended a command", async () => {
     program = () => void noting({ create: "kill -TERM $$", stdin: "" });
     expect(await failure(stack.up())).toContain(
       "one: Process exited with status 143 from signal TERM: running",
     );
   });
 
-  it("reaches a host by way of a proxy", async () => {
+  it("reaches a host through a proxy", async () => {
     const proxy = await startSshServer();
     try {
       const hop = {
@@ -283,7 +283,7 @@ describe("remote.Command", () => {
     }
   });
 
-  it("names the proxy in the errors on the way to it and from it", async () => {
+  it("names the proxy in errors on the way to it and from it", async () => {
     const proxy = await startSshServer();
     try {
       const hop = {
@@ -310,7 +310,7 @@ describe("remote.Command", () => {
     }
   });
 
-  it("takes a text of a megabyte on standard input", async () => {
+  it("accepts a megabyte of text on standard input", async () => {
     const stdin = "0123456789abcdef".repeat(65_536);
     program = () => ({ stdout: noting({ stdin, create: "wc -c" }).stdout });
     expect((await stack.up()).outputs).toEqual({ stdout: "1048576" });
@@ -333,7 +333,7 @@ describe("RandomInteger", () => {
     expect(first.outputs.result).toBeTypeOf("number");
   });
 
-  it("is replaced where its keepers or its range change", async () => {
+  it("is replaced if its keepers or its range change", async () => {
     program = draw({ a: "1" });
     const first = await stack.up();
     program = draw({ a: "2" });
@@ -353,7 +353,7 @@ describe("RandomId", () => {
     return { id, hex, dec, b64Std, b64Url };
   };
 
-  it("is the same bytes in each of its notations, and others where its length or prefix changes", async () => {
+  it("has the same bytes in each of its notations, and new bytes if its length or prefix changes", async () => {
     program = draw(8);
     const { hex, ...others } = (await stack.up()).outputs as Record<string, string>;
     expect(hex).toMatch(/^[0-9a-f]{16}$/);

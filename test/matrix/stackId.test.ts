@@ -41,7 +41,7 @@ describe("two Pulumi states with a stack of the same name, for the same hosts", 
   const ids = async () =>
     Promise.all([gate, nas].map(async (host) => (await host.run(`cat ${idFile}`)).stdout));
 
-  it("keep the second from changing anything, and say why on each host", async () => {
+  it("keep the second one from changing anything, and say why on each host", async () => {
     await first.up();
     const [onGate, onNas] = await ids();
     expect(onGate).toMatch(/^[0-9a-f]{16}$/);
@@ -62,7 +62,7 @@ describe("two Pulumi states with a stack of the same name, for the same hosts", 
     expect(await through()).toBe("nas");
   });
 
-  it("let the second take over where the id was removed, and it changes only what its settings say", async () => {
+  it("let the second one take over after the id is removed, and it changes only what its settings require", async () => {
     for (const host of [gate, nas]) await host.run(`rm ${idFile}`);
     const running = await pid();
     await second.setConfig(tunnelSettings(lab, gate, nas));
@@ -74,7 +74,7 @@ describe("two Pulumi states with a stack of the same name, for the same hosts", 
     expect(onNas).toBe(onGate);
   });
 
-  it("keep the first from changing or removing then what is the second's", async () => {
+  it("then keep the first one from changing or removing what belongs to the second", async () => {
     await first.setConfig({ revision: "2" });
     expect(await failedUp(first)).toContain(`${belongs}, and nothing was changed`);
     await expect(first.destroy()).rejects.toThrow(
@@ -83,7 +83,7 @@ describe("two Pulumi states with a stack of the same name, for the same hosts", 
     expect(await through()).toBe("nas");
   });
 
-  it("leave nothing once the second is destroyed", async () => {
+  it("leave nothing once the second one is destroyed", async () => {
     await second.destroy();
     expect(await leftovers(gate, before.gate!)).toEqual([]);
     expect(await leftovers(nas, before.nas!)).toEqual([]);

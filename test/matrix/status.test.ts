@@ -104,7 +104,7 @@ describe("the state of a tunnel", () => {
     });
   const asTunnel = (command: string) => nas.run(`runuser -u tunnel-nas -- ${command}`);
 
-  it("is shown on both hosts to everyone, without root's rights", async () => {
+  it("is shown on both hosts to every user, without root's rights", async () => {
     for (const [host, side] of [
       [gate, "public"],
       [nas, "internal"],
@@ -138,7 +138,7 @@ describe("the state of a tunnel", () => {
     expect((await statusOn(nas, "none")).exitCode).toBe(2);
   });
 
-  it("is one line in the journal for each change, and none where nothing changed", async () => {
+  it("is one line in the journal for each change, and no line without a change", async () => {
     const first = "is up (was unknown)";
     for (const host of [gate, nas]) {
       await look(host, host);
@@ -149,7 +149,7 @@ describe("the state of a tunnel", () => {
     }
   });
 
-  it("is what a node_exporter reads, without rights of its own and without a file that is half written", async () => {
+  it("is exported to a node_exporter without special rights, and never as a half-written file", async () => {
     for (const [host, folder, side] of [
       [gate, textfiles, "public"],
       [nas, "/srv/metrics", "internal"],
@@ -179,7 +179,7 @@ describe("the state of a tunnel", () => {
     }
   });
 
-  it("ends the back-off of the tunnel's restarts where the whole tunnel has been seen to work", async () => {
+  it("resets the back-off of the tunnel's restarts once the whole tunnel has worked", async () => {
     await asTunnel("touch /run/ssh-tunnel-nas/down-since");
     await look(nas);
     expect((await nas.run("ls /run/ssh-tunnel-nas")).stdout).not.toContain("down-since");
@@ -189,7 +189,7 @@ describe("the state of a tunnel", () => {
     ["ssh", "127.0.0.1:2222:127.0.0.1:22", "127.0.0.1:2222"],
     ["web", "*:8080:127.0.0.1:8080", "*:8080"],
   ])(
-    "is repaired where the listener of '%s' is gone while the connection lives, and no other tunnel restarts",
+    "is repaired if the listener of '%s' is gone while the connection lives, and no other tunnel restarts",
     async (name, spec, listens) => {
       const [pid, other] = [await pidOf("nas"), await pidOf("shop")];
       await asTunnel(`ssh -S /run/ssh-tunnel-nas/control -O cancel -R '${spec}' ssh-tunnel-nas`);
@@ -204,7 +204,7 @@ describe("the state of a tunnel", () => {
     },
   );
 
-  it("is repaired where a listener leads nowhere, and is not restarted again and again where that does not help", async () => {
+  it("is repaired if a listener leads nowhere, without repeated restarts if that does not help", async () => {
     const pid = await pidOf("nas");
     const clear = async () => {
       await gate.run("nft delete table ip t; systemctl stop nowhere", { allowFailure: true });
@@ -235,7 +235,7 @@ describe("the state of a tunnel", () => {
     expect(await pidOf("nas")).toBe(next);
   });
 
-  it("is left alone where a target is down or hangs, and another forward loses no byte meanwhile", async () => {
+  it("is left alone if a target is down or hangs, and another forward loses no byte in the meantime", async () => {
     await comesBack();
     await news(nas);
     const pid = await pidOf("nas");
@@ -276,7 +276,7 @@ describe("the state of a tunnel", () => {
     await comesBack();
   });
 
-  it("is repaired where ssh hangs, and does not even hear that it is to end", async () => {
+  it("is repaired if ssh hangs and ignores a request to end", async () => {
     await comesBack();
     await news(nas);
     const pid = await pidOf("nas");
@@ -305,7 +305,7 @@ describe("the state of a tunnel", () => {
     });
   };
 
-  it("is shown for the whole stack, each host asked over its admin connection", async () => {
+  it("is shown for the whole stack, from each host over its admin connection", async () => {
     await look(gate, nas);
     const { stdout, exitCode } = await run("--stack", "dev", "--json");
     const { hosts } = JSON.parse(stdout) as { hosts: HostStatus[] };
@@ -319,7 +319,7 @@ describe("the state of a tunnel", () => {
     expect(exitCode).toBe(0);
   });
 
-  it("is shown of the hosts that answer where one cannot be reached, through the tunnel and with a password too", async () => {
+  it("is shown for the hosts that answer if one cannot be reached, including through the tunnel and with a password", async () => {
     await nas.run(
       "cp -p /etc/shadow /etc/shadow.kept && echo root:secret | chpasswd && printf 'PermitRootLogin yes\\n' >/etc/ssh/sshd_config.d/00-x.conf && systemctl reload ssh",
     );
@@ -351,7 +351,7 @@ describe("the state of a tunnel", () => {
     );
   });
 
-  it("is unknown where its check has not run for three intervals", async () => {
+  it("is unknown if its check has not run for three intervals", async () => {
     // As if it had been stopped some days ago.
     const file = `/run/${healthCheckOf()}/shop.state`;
     await gate.run(
@@ -362,7 +362,7 @@ describe("the state of a tunnel", () => {
     expect(status).toMatch(/^shop +ssh .* unknown +- +\d+ (s|min) ago +its check has not run for 3 d$/m);
   });
 
-  it("is gone with its tunnel, and stays of the other, with the program that shows it", async () => {
+  it("is removed with its tunnel, and stays for the other tunnel, with the program that shows it", async () => {
     // Also where the last check failed: somebody stopped it while it ran, for example.
     await gate.run(`
       folder=/run/systemd/system/${healthCheckOf()}.service.d
@@ -384,7 +384,7 @@ describe("the state of a tunnel", () => {
     }
   });
 
-  it("leaves nothing behind after destroy: no program, no state, no link and no folder that was made for it", async () => {
+  it("leaves nothing behind after destroy: no program, no state, no link and no folder created for it", async () => {
     await stack.destroy();
     await nas.run("systemctl stop www");
     await Promise.all([gate, nas].map((host, index) => expectAsBefore(host, before[index]!)));

@@ -33,7 +33,7 @@ describe("the trial of a host without Pulumi", () => {
     return { stdout, exitCode, failed: lines.filter((line) => line.startsWith("FAIL")), rows: lines };
   };
 
-  it("passes every check, those of the firewall too, and leaves nothing behind", async () => {
+  it("passes every check, including those of the firewall, and leaves nothing behind", async () => {
     await gate.run("systemctl start firewalld && until firewall-cmd --quiet --state; do sleep 0.1; done");
     const before = await gate.snapshot();
     const { stdout, exitCode, failed } = await run();
@@ -49,7 +49,7 @@ describe("the trial of a host without Pulumi", () => {
     await gate.run("systemctl stop firewalld");
   });
 
-  it("says how it is used, and does nothing", async () => {
+  it("prints its usage, and does nothing", async () => {
     const { stdout } = await gate.run("cat >/tmp/try.sh && sh /tmp/try.sh --help; rm /tmp/try.sh", {
       input: text,
     });
@@ -76,7 +76,7 @@ describe("the trial of a host without Pulumi", () => {
     );
 
   it.each(["INT", "TERM", "HUP"])(
-    "leaves nothing behind where %s ends it, and whatever reads it, in the middle",
+    "leaves nothing behind if %s interrupts it, whatever reads its output",
     async (signal) => {
       const before = await gate.snapshot();
       await start();
@@ -94,7 +94,7 @@ describe("the trial of a host without Pulumi", () => {
     },
   );
 
-  it("lets the script that runs come to its end, so that no useradd leaves its lock behind", async () => {
+  it("lets the running script finish, so that no useradd leaves its lock behind", async () => {
     const before = await gate.snapshot();
     await gate.run("cat >/usr/local/sbin/useradd && chmod +x /usr/local/sbin/useradd", {
       input: `#!/bin/sh
@@ -115,7 +115,7 @@ echo $? >>/run/try.useradd
     expect(await leftovers(gate, before)).toEqual([]);
   });
 
-  it("says what it has found left behind", async () => {
+  it("reports what it has found left behind", async () => {
     const { exitCode, rows } = await run(text.replaceAll(/^ {2}remove_all$/gm, "  :"));
     expect(exitCode).toBe(1);
     expect(rows).toContain("FAIL  nothing is left behind: see the lines above");
@@ -125,7 +125,7 @@ echo $? >>/run/try.useradd
     ]);
   });
 
-  it("says which script fails, with its sentence, and removes what it has made", async () => {
+  it("reports which script fails, with its error message, and removes what it has created", async () => {
     const before = await gate.snapshot();
     await gate.run("useradd --system tunnel-try");
     const { exitCode, rows, failed, stdout } = await run();

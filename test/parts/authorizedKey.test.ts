@@ -15,7 +15,7 @@ const valuesOf = async (changes: Partial<AuthorizedKeyArgs>) =>
   (await partOf(() => authorizedKey({ ...args(), ...changes }))).values;
 
 describe("an authorized key", () => {
-  test("is a part with the line, whose comment says whose it is", async () => {
+  test("is a part with the line, whose comment identifies its owner", async () => {
     expect(await partOf(() => authorizedKey(args()))).toEqual({
       script: "authorizedKey",
       values: {
@@ -28,7 +28,7 @@ describe("an authorized key", () => {
     });
   });
 
-  test("has its permits beside its line, one a line, since each of them is kept by itself", async () => {
+  test("has its permits next to its line, one per line, since each of them is kept separately", async () => {
     const permits = ['permitlisten="[fd00::2]:2222"', 'permitlisten="*:@web@"', 'permitopen="127.0.0.1:*"'];
     expect(await valuesOf({ permits })).toMatchObject({
       LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
@@ -51,7 +51,7 @@ describe("an authorized key", () => {
     );
   });
 
-  test("goes into the file that the settings name, where they name one", async () => {
+  test("goes into the file that the settings name, if they name one", async () => {
     expect(await valuesOf({ file: "/etc/ssh/keys/nas" })).toMatchObject({ FILE: "/etc/ssh/keys/nas" });
   });
 

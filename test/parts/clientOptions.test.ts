@@ -21,7 +21,7 @@ const optionsOf = async (changes?: Partial<ClientSide>) =>
   (await record(() => promiseOf(clientOptionsOf(client(changes))))).result;
 
 describe("the options of a login", () => {
-  test("name its own key and its own host keys, and trust no other", async () => {
+  test("name its own key and its own host keys, and no other is trusted", async () => {
     expect(await optionsOf()).toEqual({
       HostName: "127.0.0.1",
       Port: 2222,
@@ -60,13 +60,13 @@ describe("the options of a login", () => {
     });
   });
 
-  test("end with those of the login, which may say otherwise", async () => {
+  test("end with those that the login sets itself", async () => {
     const options = await optionsOf({ options: { RequestTTY: "no", BatchMode: "yes" } });
     expect(options).toMatchObject({ RequestTTY: "no" });
     expect(Object.keys(options).at(-1)).toBe("BatchMode");
   });
 
-  test("have the host keys under the name of the files where there is no alias", async () => {
+  test("list the host keys under the name of the files if there is no alias", async () => {
     expect(await optionsOf({ aliases: [] })).toMatchObject({ HostKeyAlias: "my-nas", Port: 2222 });
   });
 });

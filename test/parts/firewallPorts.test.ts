@@ -9,7 +9,7 @@ import { record } from "../../tools/mocks.ts";
 
 const token = "01234567-89ab-cdef-0123-456789abcdef";
 
-test("the firewall's ports are one script on trial with a port a line, known or not yet known", async () => {
+test("the firewall's ports are one script on trial with one port per line, whether the port is known yet or not", async () => {
   expect.hasAssertions();
   const recording = await record(
     () =>
@@ -28,7 +28,7 @@ test("the firewall's ports are one script on trial with a port a line, known or 
   });
 });
 
-test("a port is one line for each network that may reach it and one for all others, at the address that it is reached at", async () => {
+test("a port has one line for each network that may reach it or one for all, with the address that it is reached at", async () => {
   const recording = await record(
     () =>
       new FirewallPorts("nas-firewall", {
@@ -50,13 +50,13 @@ test("a port is one line for each network that may reach it and one for all othe
   ]);
 });
 
-test("a port for no network at all is refused, since nothing would say so in the firewall", async () => {
+test("a port for no network at all is refused, since no firewall rule can express it", async () => {
   await expect(
     record(() => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080, sources: [] }] })),
   ).rejects.toThrow("sources must be a list with at least one network");
 });
 
-test("a port that is no longer wanted stays open until another script has it closed, where that is asked for", async () => {
+test("a port that is no longer wanted stays open until another script closes it, if that is required", async () => {
   const recording = await record(
     () => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080 }], keepsStale: true }),
     false,

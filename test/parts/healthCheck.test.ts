@@ -21,7 +21,7 @@ const valuesOf = async (changes: Partial<HealthCheckArgs> = {}) =>
   (await partOf(() => healthCheck({ ...args, ...changes }))).values;
 
 describe("the check of a tunnel from the public host", () => {
-  test("is a list of its forwards for a service, and the timer that starts it, of all tunnels of the stack", async () => {
+  test("is a list of its forwards for a service and its timer, which all tunnels of the stack share", async () => {
     const name = "ssh-tunnels-ssh-reverse-tunnel-dev-health";
     const programs = "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin";
     const lists = `/etc/ssh-reverse-tunnel/${name}`;
@@ -54,7 +54,7 @@ describe("the check of a tunnel from the public host", () => {
     expect((await record(healthTimer)).result).toBe(`${name}.timer`);
   });
 
-  test("says the same of what is common to all tunnels of a stack, however often one is looked at", async () => {
+  test("has the same shared parts for all tunnels of a stack, whatever their intervals", async () => {
     const common = async (changes: Partial<HealthCheckArgs>) => {
       const { PROGRAMS, UNITS, SERVICE_UNIT, TIMER_UNIT, LISTS } = await valuesOf(changes);
       return { PROGRAMS, UNITS, SERVICE_UNIT, TIMER_UNIT, LISTS };
@@ -68,7 +68,7 @@ describe("the check of a tunnel from the public host", () => {
     });
   });
 
-  test("has a name that no unit of a tunnel has, and that fits where project and stack have the longest ones", async () => {
+  test("has a name that no unit of a tunnel has, and that fits even with the longest project and stack names", async () => {
     const { UNITS } = await valuesOf();
     expect(UNITS).not.toMatch(/^ssh-tunnel-/);
     // Pulumi takes names of up to 100 characters; beside a unit lies a temporary file with a longer name.
@@ -82,7 +82,7 @@ describe("the check of a tunnel from the public host", () => {
     expect(SERVICE_UNIT).toContain("ExecStart=/srv/tools/ssh-reverse-tunnel-dev/bin/health /etc/");
   });
 
-  test("installs a link for a node_exporter where the settings name its folder", async () => {
+  test("installs a link for a node_exporter if the settings name its folder", async () => {
     expect(await valuesOf({ textfileDirectory: "/srv/metrics" })).toMatchObject({
       METRICS_FOLDER: "/srv/metrics",
     });

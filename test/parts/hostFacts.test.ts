@@ -7,7 +7,7 @@ import { hostKeysOf, record } from "../../tools/mocks.ts";
 import { promiseOf } from "../support/promiseOf.ts";
 
 describe("the look at a host", () => {
-  test("is one script, which is told whether tunnels end there", async () => {
+  test("is one script, which is told whether tunnels end on the host", async () => {
     expect.hasAssertions();
     const recording = await record(() => new HostFacts("gate-facts", { host: gate, needsServer: true }));
     expectOneScript(recording, {
@@ -20,12 +20,12 @@ describe("the look at a host", () => {
     });
   });
 
-  test("asks no internal host for a server", async () => {
+  test("does not look for an SSH server on an internal host", async () => {
     const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
     expect(ownValues(recording.command("nas-facts-script").values)).toMatchObject({ NEEDS_SERVER: "no" });
   });
 
-  test("runs without sudo, whose absence it is to explain", async () => {
+  test("runs without sudo, since it explains what to do if sudo is missing", async () => {
     const recording = await record(() => new HostFacts("nas-facts", { host: nas, needsServer: false }));
     expect(recording.command("nas-facts-script").inputs).toMatchObject({
       create: "/bin/sh -s -- apply",
@@ -33,30 +33,30 @@ describe("the look at a host", () => {
     });
   });
 
-  test("gives the way to be root that the host printed, and no key of that line", async () => {
+  test("returns the way to become root that the host printed, and does not take that line for a key", async () => {
     const strict = { ...nas, name: "strict" };
     const { result } = await record(() => new HostFacts("facts", { host: strict, needsServer: false }));
     expect(await promiseOf(result.rootShell)).toBe(rootShells.at(-1));
     expect(await promiseOf(result.hostKeys)).toEqual(hostKeysOf("strict (198.18.0.3)"));
   });
 
-  test("gives plain sudo where the host printed none, since its admin is root or it was looked at long ago", async () => {
+  test("returns plain sudo if the host printed no way, because its admin is root or an older version looked", async () => {
     const { result } = await record(() => new HostFacts("facts", { host: gate, needsServer: true }));
     expect(await promiseOf(result.rootShell)).toBe("sudo -n sh -s --");
   });
 
-  test("gives the host keys that the host printed, a line each", async () => {
+  test("returns the host keys that the host printed, one per line", async () => {
     const { result } = await record(() => new HostFacts("gate-facts", { host: gate, needsServer: true }));
     expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
   });
 
-  test("takes no greeting of the admin's login shell for a key", async () => {
+  test("does not take a greeting of the admin's login shell for a key", async () => {
     const chatty = { ...nas, name: "chatty" };
     const { result } = await record(() => new HostFacts("facts", { host: chatty, needsServer: false }));
     expect(await promiseOf(result.hostKeys)).toEqual(hostKeysOf("chatty (198.18.0.3)"));
   });
 
-  test("does not know the host keys in the preview of a first deployment, and does not guess", async () => {
+  test("does not know the host keys in the preview of a first deployment, and does not guess them", async () => {
     const { result } = await record(
       () => new HostFacts("gate-facts", { host: gate, needsServer: true }),
       true,

@@ -6,7 +6,7 @@ import { record } from "../../tools/mocks.ts";
 
 const files = toolFiles();
 
-test("the tools are all that commands run: library, parts and programs", () => {
+test("the tools are everything that commands run: library, parts and programs", () => {
   const all = Object.keys(files).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
   const before = ["hostFacts", "installTools"];
   const piecesOfPrograms = programNames.filter((name) => !all.includes(name));
@@ -16,7 +16,7 @@ test("the tools are all that commands run: library, parts and programs", () => {
   expect(piecesOfPrograms).toEqual(["reasons", "state"]);
 });
 
-test("the tools are named after what is in them, and are in the folder that the settings name", async () => {
+test("the tools are named after their content, and are in the folder that the settings name", async () => {
   const tools = async (toolsDirectory?: string) => {
     const recording = await record(() => new HostTools("t", { host: { ...nas, toolsDirectory } }));
     return recording.command("t-script").values;
@@ -29,7 +29,7 @@ test("the tools are named after what is in them, and are in the folder that the 
   expect((await tools("/srv/tools")).TOOLS_FOLDER).toBe("/srv/tools");
 });
 
-test("the tools are removed by their own delete, and by the last record where nobody could come for them", async () => {
+test("the tools are removed by their own delete, or with the last record if nobody could connect after that", async () => {
   const recording = await record(() => {
     new HostTools("direct", { host: nas });
     new HostTools("through", { host: { ...nas, throughTunnel: "gate" } });
@@ -41,7 +41,7 @@ test("the tools are removed by their own delete, and by the last record where no
 });
 
 test.each(["", "relative", "/with space", "/a/../b", "/end/", "/dollar$"])(
-  "a folder for the tools that a shell or a unit would take apart is refused: '%s'",
+  "a folder for the tools that a shell or a unit would misread is refused: '%s'",
   async (toolsDirectory) => {
     const make = record(() => new HostTools("t", { host: { ...nas, toolsDirectory } }));
     await expect(make).rejects.toThrow("the absolute path of a folder");

@@ -23,19 +23,19 @@ describe("a key pair", () => {
     return (await record(run, preview)).result;
   };
 
-  test("gives the public half, as the host printed it", async () => {
+  test("returns the public half, as the host printed it", async () => {
     expect(await printedBy(nas)).toBe(publicKeyOf("nas.key", "tunnel-nas@nas"));
   });
 
-  test("gives no greeting of the admin's login shell for a key", async () => {
+  test("does not take a greeting of the admin's login shell for a key", async () => {
     expect(await printedBy({ ...nas, name: "chatty" })).toBe(publicKeyOf("nas.key", "tunnel-nas@nas"));
   });
 
-  test("gives no key in the preview of a first deployment", async () => {
+  test("has no known public key in the preview of a first deployment", async () => {
     expect(await printedBy(nas, true)).toBeUndefined();
   });
 
-  test("is told from the others of its visit by its account and its file", async () => {
+  test("is distinguished from the others of its visit by its account and its file", async () => {
     const all = ["alice/a.key", "alice/b.key", "bob/a.key"].map((path) => {
       const [account, file] = path.split("/") as [string, string];
       return { account, file, comment: path };

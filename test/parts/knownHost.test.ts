@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import { partOf } from "../support/partOf.ts";
 
-test("pinned host keys are a part with a line for each key", async () => {
+test("pinned host keys are a part with one line per key", async () => {
   const part = await partOf(() =>
     knownHost({
       account: "tunnel-nas",

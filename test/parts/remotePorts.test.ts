@@ -36,7 +36,7 @@ const look = (forwards: Forward[], range = portRange) => {
 };
 
 describe("remote ports", () => {
-  test("that the settings name are a part with a word for each forward", async () => {
+  test("are a part with one word for each forward if the settings name them", async () => {
     const all = resolveForward("web", { remotePort: 8080, target: 80, listen: "all" });
     const recording = await record(() => look([ssh, all]));
     expect(recording.command("nas-ports").parts).toEqual([
@@ -51,7 +51,7 @@ describe("remote ports", () => {
     ]);
   });
 
-  test("that are chosen begin at a random place of the range, which is a resource and so stays", async () => {
+  test("begin, if chosen automatically, at a random place of the range, which is a resource and so stays the same", async () => {
     const recording = await record(() => look([ssh, auto()]));
     const resources = recording.resources.map(({ name }) => name);
     expect(resources.sort()).toEqual(["nas-port-web", "nas-ports"]);
@@ -74,22 +74,22 @@ describe("remote ports", () => {
     expect(recording.result).toEqual([3345]);
   });
 
-  test("are chosen from no range that ends before it begins", () => {
+  test("cannot be chosen from a range that ends before it begins", () => {
     expect(() => resolveRange("gate", { first: 3000, last: 2999 })).toThrow(
       "the portRange of gate must not end at 2999, before its first port 3000",
     );
     expect(resolveRange("gate")).toEqual(portRange);
   });
 
-  test("are what the host answered, or what the settings say", async () => {
+  test("are what the host returned, or what the settings name", async () => {
     expect((await record(() => look([ssh, auto()]))).result).toEqual([2222, 20345]);
   });
 
-  test("are known in a preview where the settings name them", async () => {
+  test("are known in a preview if the settings name them", async () => {
     expect((await record(() => look([ssh, auto()]), true)).result).toEqual([2222, undefined]);
   });
 
-  test("are known in the visit that finds them by the name of their forward", () => {
+  test("are known by the name of their forward in the visit that finds them", () => {
     expect([ssh, auto()].map(portInVisit)).toEqual(["2222", "@web@"]);
   });
 });
@@ -109,14 +109,14 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
     return runScript(shell, told + ourScript("remotePorts", state, values), "apply");
   };
 
-  test("takes a listener of the tunnel's account for its own, whether or not a process is seen to have it", () => {
+  test("accepts a listener of the tunnel's account, whether or not its process is visible", () => {
     for (const seen of ['users:(("sshd",pid=999999999,fd=7)) ', ""]) {
       const { stdout, stderr } = check(`${seen}uid:999 ino:26868444 sk:baa cgroup:/ <->`);
       expect(stdout, stderr).toContain("port ssh 2222\n");
     }
   });
 
-  test("refuses a port of anybody else, root too, and of one who cannot be told", () => {
+  test("refuses a port that any other program has, even root's or an unknown one", () => {
     const refused = (by: string) => `port 2222 of the forward 'ssh' is in use by ${by}; end that, or choose`;
     expect(check('users:(("nginx",pid=812,fd=6)) ino:1 sk:2 <->').stderr).toContain(
       refused("nginx (pid 812)"),

@@ -31,7 +31,7 @@ const dropIn = [
 ].join("\n");
 
 describe("sshd on a public host", () => {
-  test("is changed on trial, with the drop-in, evict-stale and what the lock-out protection must know", async () => {
+  test("is changed on trial, with the drop-in, evict-stale and what the lock-out protection needs to know", async () => {
     expect.hasAssertions();
     const recording = await record(() => new SshServer("gate-server", { host: gate }));
     expectTrial(
@@ -57,7 +57,7 @@ describe("sshd on a public host", () => {
     );
   });
 
-  test("is confirmed over a new connection, which is not tried often", async () => {
+  test("is confirmed over a new connection, which is tried only a few times", async () => {
     const recording = await record(() => new SshServer("gate-server", { host: gate }));
     expect(recording.command("gate-server-confirm").waitsFor).toEqual(["gate-server-change"]);
     const limit = (name: string) =>
@@ -66,7 +66,7 @@ describe("sshd on a public host", () => {
     expect([limit("gate-server-change"), limit("gate-server-confirm")]).toEqual([10, 2]);
   });
 
-  test("says in the drop-in what the settings say", async () => {
+  test("has the settings in its drop-in", async () => {
     const recording = await record(
       () =>
         new SshServer("gate-server", {
@@ -82,7 +82,7 @@ describe("sshd on a public host", () => {
     expect(lines).toContain("    ClientAliveCountMax 5");
   });
 
-  test("must keep the login of the admin, whoever that is", async () => {
+  test("must admit the login of the admin, whichever account that is", async () => {
     const connection = { host: "198.18.0.3", hostKey };
     const named = await record(() => new SshServer("nas-server", { host: nas }));
     expect(named.command("nas-server-change").values.ADMIN).toBe("admin");
@@ -91,7 +91,7 @@ describe("sshd on a public host", () => {
   });
 });
 
-test("another revision, of several lines too, is another script with the same fingerprint", async () => {
+test("a changed revision, even of several lines, changes the script and keeps the fingerprint", async () => {
   const look = async (revision: string) => {
     const recording = await record(() => new SshServer("gate-server", { host: { ...gate, revision } }));
     return {

@@ -47,7 +47,7 @@ const unit = async (
 ) => (await valuesOf(changes))[which]!.split("\n");
 
 describe("the internal end of a tunnel", () => {
-  test("is a part with all that it consists of", async () => {
+  test("is a part with everything that it consists of", async () => {
     const part = await partOf(() => tunnelService(args), nas);
     const { SERVICE_UNIT, CHECK_UNIT, TIMER_UNIT } = part.values;
     expect(part).toEqual({
@@ -113,11 +113,11 @@ describe("the internal end of a tunnel", () => {
     expect(tunnelUnits("nas")).toEqual(["ssh-tunnel-nas.service", "ssh-tunnel-nas-watchdog.timer"]);
   });
 
-  test("has the time that the settings give it to work", async () => {
+  test("waits for the tunnel to work as long as the settings allow", async () => {
     expect(await valuesOf({ timeoutSec: 120 })).toMatchObject({ SECONDS_TO_WAIT: "120" });
   });
 
-  test("makes another fingerprint when anything of it is another", async () => {
+  test("has a new fingerprint when any of it changes", async () => {
     const fingerprint = async (changes?: Partial<TunnelServiceArgs>) => {
       const part = () => tunnelService({ ...args, ...changes });
       return (await record(() => promiseOf(fingerprintOfScript(onePart("x", nas, part()))))).result;
@@ -139,7 +139,7 @@ describe("the internal end of a tunnel", () => {
 });
 
 describe("the service", () => {
-  test("starts ssh with each forward after an -R of its own, as the tunnel's account", async () => {
+  test("starts ssh with an -R for each forward, as the tunnel's account", async () => {
     const lines = await unit("SERVICE_UNIT");
     expect(lines).toContain(
       `ExecStart=${programs}/tunnel ssh-tunnel-nas 30 -R 127.0.0.1:2222:127.0.0.1:22 -R *:20345:127.0.0.1:80`,
@@ -148,13 +148,13 @@ describe("the service", () => {
     expect(lines).toContain("RuntimeDirectory=ssh-tunnel-nas");
   });
 
-  test("names its key, another one of which restarts it", async () => {
+  test("names its key, so that a new key restarts it", async () => {
     const text = async (fingerprint: string) => (await valuesOf({ fingerprint })).SERVICE_UNIT;
     expect(await text("abc")).toContain("abc\n");
     expect(await text("abc")).not.toBe(await text("def"));
   });
 
-  test("restarts at once, or after the time that the settings say", async () => {
+  test("restarts at once, or after the delay in the settings", async () => {
     expect(await unit("SERVICE_UNIT")).toContain("RestartSec=0.1");
     expect(await unit("SERVICE_UNIT", { restartSec: 10 })).toContain("RestartSec=10");
   });
@@ -167,7 +167,7 @@ describe("the service", () => {
 });
 
 describe("the watchdog", () => {
-  test("repairs the tunnel as the account that owns the control socket, and keeps what it sees", async () => {
+  test("repairs the tunnel as the account that owns the control socket, and stores what it finds", async () => {
     const lines = await unit("CHECK_UNIT");
     expect(lines).toEqual(
       expect.arrayContaining([
@@ -179,11 +179,11 @@ describe("the watchdog", () => {
     );
   });
 
-  test("may end the back-off of the tunnel's restarts", async () => {
+  test("may reset the back-off of the tunnel's restarts", async () => {
     expect(await unit("CHECK_UNIT")).toContain("ReadWritePaths=-/run/ssh-tunnel-nas");
   });
 
-  test("looks every 15 seconds, or as often as the settings say", async () => {
+  test("runs every 15 seconds, or as often as the settings say", async () => {
     expect(await unit("TIMER_UNIT")).toEqual(
       expect.arrayContaining(["Unit=ssh-tunnel-nas-watchdog.service", "OnUnitActiveSec=15"]),
     );
@@ -192,14 +192,14 @@ describe("the watchdog", () => {
 });
 
 test.each(["SERVICE_UNIT", "CHECK_UNIT"] as const)(
-  "%s sees the home of an account that was there before, and no home otherwise",
+  "%s sees the home of an account that existed before, and no home otherwise",
   async (which) => {
     expect(await unit(which)).toContain("ProtectHome=yes");
     expect(await unit(which, { account: "robot" })).toContain("ProtectHome=read-only");
   },
 );
 
-test("a tunnel's programs are in a folder that is named after it", () => {
+test("a tunnel's programs are in a folder named after it", () => {
   expect(programsOf(nas, "nas")).toBe(programs);
   expect(programsOf({ ...nas, toolsDirectory: "/srv/tools" }, "nas")).toBe("/srv/tools/ssh-tunnel-nas/bin");
 });

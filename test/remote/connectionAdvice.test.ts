@@ -15,7 +15,7 @@ const refused =
 const unreachable =
   "gate (198.18.0.2) cannot be reached on port 2200; check that it is on, that the address and port are right, and that no firewall is in the way";
 
-describe("what the provider says of a connection is explained", () => {
+describe("the provider's message about a connection is explained", () => {
   test.each([
     ["ssh: handshake failed: ssh: host key mismatch", otherKey],
     [
@@ -33,7 +33,7 @@ describe("what the provider says of a connection is explained", () => {
     expect(advice(error)).toBe(expected);
   });
 
-  test("and an error of a script, which has its own sentence, is not", () => {
+  test("unless it is an error of a script, which has its own sentence", () => {
     expect(
       advice(
         "error: gate (198.18.0.2): port 2222 is in use by nginx (pid 812)\nProcess exited with status 3",
@@ -86,7 +86,7 @@ describe("the error hook", () => {
   const activeAgain = ended(exitStatus.confirmAgain);
   const restarting = ended(exitStatus.tunnelRestarts);
 
-  test("says it as an error, and does not try again, as the provider has already", async () => {
+  test("shows the explanation as an error, and does not try again, as the provider has already done so", async () => {
     const { again, said } = await failing(gate, ["ssh: handshake failed: ssh: unable to authenticate"]);
     expect(said).toEqual([
       "gate (198.18.0.2) refuses the login of 'root'; check the key or password of admin, and that 'root' may log in there: 'ssh -p 22 root@198.18.0.2'",
@@ -94,31 +94,31 @@ describe("the error hook", () => {
     expect(again).toBe(0);
   });
 
-  test("says nothing where a script failed", async () => {
+  test("shows nothing if a script failed", async () => {
     expect(await failing(gate, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
     expect(await failing(through, ["Process exited with status 3"])).toMatchObject({ again: 0, said: [] });
   });
 
-  test("says behind it what a refusal means at this script", async () => {
+  test("adds what a refusal means for this script", async () => {
     const { said } = await failing(gate, ["ssh: handshake failed: EOF"], { ifRefused: "it goes back" });
     expect(said).toEqual([
       expect.stringMatching(/^gate \(198\.18\.0\.2\) cannot be reached .*; it goes back$/),
     ]);
   });
 
-  test("tries once more where the host has made a change active again, and no oftener", async () => {
+  test("tries exactly once more if the host has made a change active again", async () => {
     expect(await failing(gate, [activeAgain])).toMatchObject({ again: 1, said: [] });
     expect(await failing(gate, [activeAgain, "Process exited with status 3"])).toMatchObject({ again: 1 });
   });
 
-  test("knows these ends of a script by the statuses that the library gives them, and by nothing it prints", async () => {
+  test("recognizes these ends of a script only by the exit statuses that the library gives them", async () => {
     expect(readScript("messages")).toContain(`\nCONFIRM_AGAIN=${exitStatus.confirmAgain}\n`);
     expect(readScript("messages")).toContain(`\nTUNNEL_RESTARTS=${exitStatus.tunnelRestarts}\n`);
     const printed = `${ended(3)}\nProcess exited with status ${exitStatus.tunnelRestarts}`;
     expect(await failing(through, [printed])).toMatchObject({ again: 0 });
   });
 
-  test("tries again for as long as a tunnel is just being restarted", async () => {
+  test("tries again while a tunnel is restarting", async () => {
     const { again } = await failing(through, [
       ...Array<string>(7).fill(restarting),
       "Process exited with status 3",
@@ -127,7 +127,7 @@ describe("the error hook", () => {
   });
 
   test.each([cut, refusedInside, "dial tcp 198.18.0.2:22: i/o timeout", "ssh: handshake failed: EOF"])(
-    "tries again a connection through a tunnel that ends with '%s', a second apart",
+    "tries again every second if a connection through a tunnel ends with '%s'",
     async (error) => {
       const { again, after, said } = await failing(through, [error, error, "Process exited with status 3"], {
         seconds: 0,
@@ -136,19 +136,19 @@ describe("the error hook", () => {
     },
   );
 
-  test("tries none of these again where the connection is direct", async () => {
+  test("does not try any of these again if the connection is direct", async () => {
     for (const error of [cut, refusedInside, "dial tcp 198.18.0.3:22: i/o timeout"]) {
       expect((await failing(nas, [error])).again, error).toBe(0);
     }
   });
 
-  test("does not try again what a tunnel cannot have caused", async () => {
+  test("does not try again after an error that a tunnel cannot have caused", async () => {
     for (const error of ["ssh: host key mismatch", "ssh: unable to authenticate"]) {
       expect((await failing(through, [error])).again, error).toBe(0);
     }
   });
 
-  test("gives up after 40 seconds where it confirms a change, before the host takes that back, and says why", async () => {
+  test("gives up after 40 seconds if it confirms a change, before the host's rollback, and says why", async () => {
     const { after, said } = await failing(through, [refusedInside], { ifRefused: "it goes back" });
     expect(after).toBeGreaterThan(40);
     expect(after).toBeLessThan(45);
@@ -158,7 +158,7 @@ describe("the error hook", () => {
     expect((await failing(gate, [restarting], { ifRefused: "it goes back" })).after).toBeLessThan(45);
   });
 
-  test("goes on where it confirms none until the host has taken back what another run has left", async () => {
+  test("continues, if it confirms nothing, until the host has rolled back what another run has left", async () => {
     const { after } = await failing(through, [refusedInside]);
     expect(after).toBeGreaterThan(90);
     expect(after).toBeLessThan(95);
@@ -174,7 +174,7 @@ describe("the error hook", () => {
     expect(after).toBeLessThan(220);
   });
 
-  test("counts the time that each try takes", async () => {
+  test("includes the time that each try takes", async () => {
     expect((await failing(through, [refusedInside], { seconds: 30, ifRefused: "it goes back" })).again).toBe(
       2,
     );

@@ -7,7 +7,7 @@ test.each([
   [60, "a minute"],
   [61, "2 minutes"],
   [180, "3 minutes"],
-])("a host whose trials take %s seconds takes a change back within %s", (trialSec, time) => {
+])("a host whose trials take %s seconds rolls back a change within %s", (trialSec, time) => {
   expect(takenBack({ ...gate, trialSec }, "sshd")).toBe(
     `if it is the change to sshd that prevents it, the host takes that back by itself within ${time}`,
   );

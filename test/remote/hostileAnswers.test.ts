@@ -34,7 +34,7 @@ const web = (text: string) => `port web ${text}`;
 
 const refused: [what: string, script: string, answers: string[]][] = [
   [
-    "as a public key, anything but a line with whose it is, type, key and comment",
+    "as a public key, anything but a line with owner, type, key and comment",
     "keyPair",
     [
       "",
@@ -70,7 +70,7 @@ const refused: [what: string, script: string, answers: string[]][] = [
     ],
   ],
   [
-    "as a port for auto, anything but one of the range behind the name of its forward",
+    "as a port for auto, anything but one of the range after the name of its forward",
     "remotePorts",
     [
       "",
@@ -105,7 +105,7 @@ const asked: Record<string, () => unknown> = {
   },
 };
 
-describe("of a host's answer is refused,", () => {
+describe("a host's answer is refused if it contains,", () => {
   test.each(refused)("%s", async (_what, script, answers) => {
     for (const answer of answers) {
       const outcome = await recordOrError(asked[script]!, { [script]: () => answer });
@@ -127,7 +127,7 @@ const usualAnswers: Record<string, string> = {
   remotePorts: "port ssh 2222\nport web 20345",
 };
 
-test("what the admin's login shell prints before an answer is none of it", async () => {
+test("what the admin's login shell prints before an answer is not part of it", async () => {
   const texts = async (before: string) => {
     const answers = Object.entries(usualAnswers).map(([script, answer]) => [script, () => before + answer]);
     const { commands } = await record(run, false, Object.fromEntries(answers) as Answers);
@@ -140,7 +140,7 @@ test("what the admin's login shell prints before an answer is none of it", async
 const withFewerKeys = (shapes: string[]) =>
   shapes.map((shape) => shape.replace(/"KEYS":\[(\d+)(?:,\1)*\]/g, '"KEYS":[$1]'));
 
-describe("whatever a host answers, it adds no line and no option to a file of the other, with", () => {
+describe("no answer of a host can add a line or an option to a file on the other host, with", () => {
   test.each(Object.keys(usualAnswers))("%s", { timeout: 30_000 }, async (script) => {
     const shape = withFewerKeys(shapeOf(await record(run, false, { [script]: () => usualAnswers[script] })));
     let passed = 0;

@@ -13,23 +13,23 @@ const hostile = {
   NUL: "a\0b",
 };
 
-describe("a text of somebody else's", () => {
+describe("text from elsewhere", () => {
   test.each(Object.entries(hostile))("is shown without its %s", (_what, text) => {
     expect(printable(text)).toMatch(/^a\\u[0-9a-f]{4}(\[7m|7m)?b$/);
   });
 
-  test("is short, and no command to GitHub's runner", () => {
+  test("is short, and cannot be a command to GitHub's runner", () => {
     expect(printable("x".repeat(1000))).toHaveLength(256);
     expect(printable("  ::stop-commands::x")).toMatch(/^'/);
     expect(printable("a ##[group]b")).not.toContain("##[");
   });
 
-  test("is left as it is where it is harmless, in every language", () => {
+  test("is left as it is if it is harmless, in every language", () => {
     for (const text of ["grüß dich, 世界", "port 2222: refused", ""]) expect(printable(text)).toBe(text);
   });
 });
 
-describe.each(shells)("what somebody else has printed, in %s", (_name, shell) => {
+describe.each(shells)("the output of other programs, in %s,", (_name, shell) => {
   const run = (code: string, input: Buffer | string = "") => {
     const { stdout, stderr, status } = spawnSync(
       shell[0]!,
@@ -43,7 +43,7 @@ describe.each(shells)("what somebody else has printed, in %s", (_name, shell) =>
     return { stdout, stderr, status };
   };
 
-  test("is one line of plain text, of 200 characters, whatever it was", () => {
+  test("becomes one line of plain text of at most 200 characters", () => {
     expect(run("printable 1", "<0>\u001b[7mpwned\u001b[0m\nmore\n").stdout).toBe("?[7mpwned?[0m\n");
     expect(run("printable 1", "::add-mask::x\r\n").stdout).toBe("add-mask::x?\n");
     expect(run("printable 1", Buffer.from([0x61, 0x9b, 0xff, 0xc2, 0x9b, 0, 0x62])).stdout).toBe("a?????b\n");
@@ -51,11 +51,11 @@ describe.each(shells)("what somebody else has printed, in %s", (_name, shell) =>
     expect(run("printable 1", "").stdout).toBe("");
   });
 
-  test("is as many lines as are asked for, behind what is asked for", () => {
+  test("is limited to the requested number of lines, after the given prefix", () => {
     expect(run("printable 2 'says: '", "a\nb\nc\n").stdout).toBe("says: a\nsays: b\n");
   });
 
-  test("is cut off where it never ends, with or without a newline", () => {
+  test("is cut off if it never ends, with or without a newline", () => {
     expect(run("yes | printable 3").stdout).toBe("y\ny\ny\n");
     expect(run("tr '\\0' x </dev/zero | printable 1").stdout).toBe(`${"x".repeat(200)}\n`);
   });
@@ -72,7 +72,7 @@ describe.each(shells)("a message of a script, in %s", (_name, shell) => {
       },
     ).stderr;
 
-  test("is one line, and nothing else to a terminal", () => {
+  test("is one line, without anything that a terminal would interpret", () => {
     expect(say("wrote /etc/x: 100 %s \\n")).toBe("wrote /etc/x: 100 %s \\n\n");
     expect(say("a\u001b[7m\u009b\rb\n::stop-commands::x")).toBe("a?[7m???b ::stop-commands::x\n");
   });

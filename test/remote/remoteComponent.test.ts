@@ -36,7 +36,7 @@ class OnTrial extends RemoteComponent {
 const deploy = (changes?: Changes) => record(() => new OnTrial("gate-x", changes));
 
 describe("a change on trial", () => {
-  test("is a script that runs twice, on one record, which the first removes", async () => {
+  test("is a script that runs twice, with one record, which the first run removes", async () => {
     expect.hasAssertions();
     expectTrial(
       await deploy(),
@@ -51,25 +51,25 @@ describe("a change on trial", () => {
     );
   });
 
-  test("comes back after the time that its host is given", async () => {
+  test("is rolled back after the time that its host allows", async () => {
     const { commands } = await deploy({ trialSec: 150 });
     expect(commands.map(({ values }) => values.TRIAL_SECONDS)).toEqual(["150", "150"]);
   });
 
-  test("is doubtful only as it is confirmed, since it may have shut out the admin", async () => {
+  test("is uncertain only when it is confirmed, since it may have locked out the admin", async () => {
     const { commands } = await deploy();
     expect(
       commands.map(({ inputs }) => (inputs.connection as { dialErrorLimit: number }).dialErrorLimit),
     ).toEqual([10, 2]);
   });
 
-  test("takes no less time than the change itself, and no less than its host is given", () => {
+  test("gets at least the time for the change itself, and at least what its host allows", () => {
     const seconds = (trialSec: number | undefined, least: number) =>
       trialValues({ ...gate, trialSec }, "x", "now", least).TRIAL_SECONDS;
     expect([seconds(undefined, 0), seconds(undefined, 150), seconds(180, 150)]).toEqual(["60", "150", "180"]);
   });
 
-  test("waits, both times, for what it is told to wait for", async () => {
+  test("waits both times for its dependencies", async () => {
     const { commands } = await record(() => {
       const part = account({ account: "x", group: "x", home: "/", shell: "/bin/sh" });
       new OnTrial("gate-x", { dependsOn: [onePart("a", gate, part)] });
@@ -82,7 +82,7 @@ describe("a change on trial", () => {
     });
   });
 
-  test("has another fingerprint where it is another, and the same for another revision", async () => {
+  test("has a new fingerprint if it changes, and the same one if only the revision changes", async () => {
     const fingerprint = async (changes?: Changes) => promiseOf((await deploy(changes)).result.fingerprint);
     const first = await fingerprint();
     expect(first).toMatch(/^[0-9a-f]{16}$/);

@@ -24,12 +24,12 @@ const applyAndRemove = (shell: string) => ({
 });
 
 describe("a remote script", () => {
-  test("has a file of its own for its record, whatever it is called, which is no pattern", async () => {
+  test("has its own file for its record, whose name contains no pattern, whatever the script is called", async () => {
     const recording = await record(() => remoteScript("../a*[b] 'ü'?", { host: gate, ...args }, {}));
     expect(recording.command("../a*[b] 'ü'?").values.RESOURCE).toBe("..%2Fa%2A%5Bb%5D%20'%C3%BC'%3F");
   });
 
-  test("has no inputs but the connection, three short command lines, its text, and where its messages go", async () => {
+  test("has no inputs except the connection, three short command lines, its text, and where its messages go", async () => {
     const { inputs } = await commandOn(gate);
     expect({ ...inputs, stdin: parseCommand(inputs.stdin as string) }).toEqual({
       ...applyAndRemove("sh -s --"),
@@ -58,26 +58,26 @@ describe("a remote script", () => {
     });
   });
 
-  test("goes through sudo where the admin is not root", async () => {
+  test("uses sudo if the admin is not root", async () => {
     expect((await commandOn(nas)).inputs).toMatchObject(applyAndRemove("sudo -n sh -s --"));
   });
 
-  test("takes the way to be root that the look at the host found", async () => {
+  test("becomes root in the way that the look at the host found", async () => {
     const host = { ...nas, rootShell: pulumi.output("/opt/sudo sh -s --") };
     expect((await commandOn(host)).inputs).toMatchObject(applyAndRemove("/opt/sudo sh -s --"));
   });
 
-  test("needs no way to be root where the admin is root", async () => {
+  test("needs no way to become root if the admin is root", async () => {
     const host = { ...gate, rootShell: "/opt/sudo sh -s --" };
     expect((await commandOn(host)).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
 
-  test("needs no sudo where the connection names nobody, since the provider then logs in as root", async () => {
+  test("needs no sudo if the connection names no user, since the provider then logs in as root", async () => {
     const connection = { host: "198.18.0.2", hostKey };
     expect((await commandOn({ name: "gate", connection })).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
 
-  test("runs as the admin itself where it is told to, wherever the admin's PATH leads", async () => {
+  test("runs as the admin if it is told to, whatever the admin's PATH is", async () => {
     expect((await commandOn(nas, { first: true })).inputs).toMatchObject(applyAndRemove("/bin/sh -s --"));
     expect((await commandOn(gate, { first: true })).inputs).toMatchObject(applyAndRemove("sh -s --"));
   });
@@ -86,11 +86,11 @@ describe("a remote script", () => {
     expect((await commandOn(gate)).secrets).toContain("connection");
   });
 
-  test("has an error hook, which explains what the provider says", async () => {
+  test("has an error hook, which explains the provider's messages", async () => {
     expect((await commandOn(gate)).errorHooks).toEqual(["nas-script-advice"]);
   });
 
-  test("carries the host's revision, so that another one runs it again", async () => {
+  test("carries the host's revision, so that a changed revision runs it again", async () => {
     const { values } = await commandOn({ ...gate, revision: pulumi.output("7") });
     expect(values.REVISION).toBe("7");
   });
@@ -100,19 +100,19 @@ describe("a remote script", () => {
     expect(values.STACK_ID).toBe("a1b2");
   });
 
-  test("has a name for its record on the host that is a file name, whatever it is called", async () => {
+  test("has a valid file name for its record on the host, whatever the script is called", async () => {
     const recording = await record(() => remoteScript("a/b c", { host: gate, ...args }, {}));
     expect(recording.command("a/b c").values.RESOURCE).toBe("a%2Fb%20c");
     expect((await commandOn(gate, { record: "d/e f" })).values.RESOURCE).toBe("d%2Fe%20f");
   });
 
-  test("that has nothing to undo runs no command when it is deleted", async () => {
+  test("runs no command when it is deleted if it has nothing to undo", async () => {
     const { inputs } = await commandOn(gate, { removes: false });
     expect(inputs).toMatchObject({ create: "sh -s -- apply", update: "sh -s -- apply" });
     expect(Object.keys(inputs)).not.toContain("delete");
   });
 
-  test("calls a host that it reaches through a tunnel by that, since its address says nothing", async () => {
+  test("describes a host behind a tunnel as such, since its address is not informative", async () => {
     const { values } = await commandOn({ ...nas, throughTunnel: "gate" });
     expect(values.HOST).toBe("nas (through its tunnel to gate)");
     const { result } = await record(() => promiseOf(hostLabel(nas)));
@@ -120,7 +120,7 @@ describe("a remote script", () => {
   });
 });
 
-describe("a script that keeps what is stale", () => {
+describe("a script that keeps stale things", () => {
   const uuid = "01234567-89ab-cdef-0123-456789abcdef";
   const settled = async (printed: string, preview = false) => {
     const recording = await record(
@@ -136,7 +136,7 @@ describe("a script that keeps what is stale", () => {
     return recording.commands.map(({ header }) => header);
   };
 
-  test("says so, and another knows its record and its token", async () => {
+  test("declares it, and another script knows its record and its token", async () => {
     const [one, , settle] = await settled(`Welcome!\ntoken ${uuid}`);
     expect(one).toMatchObject({ STALE: "keep", RESOURCE: "one%20%2A" });
     expect(settle).toMatchObject({ SETTLES: "one%20%2A other", TOKENS: fingerprintOf(`,${uuid}`) });
@@ -144,17 +144,17 @@ describe("a script that keeps what is stale", () => {
   });
 
   test.each(["", "token", `token ${uuid}x`, `x token ${uuid}`, "token '; id #", "token ../../x"])(
-    "has no token where it prints %j",
+    "has no token if it prints %j",
     async (printed) => {
       expect((await settled(printed)).at(-1)).toMatchObject({ TOKENS: fingerprintOf(",") });
     },
   );
 
-  test("leaves the other known in the preview of a first deployment", async () => {
+  test("leaves the other script's inputs known in the preview of a first deployment", async () => {
     expect((await settled("", true)).at(-1)).toMatchObject({ TOKENS: fingerprintOf(",") });
   });
 
-  test("may be removed by another, which knows the records in the order in which they go", async () => {
+  test("can be removed by another script, which knows the order of the records", async () => {
     expect((await settled("")).map(({ RECORDS }) => RECORDS)).toEqual([
       undefined,
       undefined,
@@ -163,7 +163,7 @@ describe("a script that keeps what is stale", () => {
   });
 });
 
-test("what belongs to a stack is named after its project and the stack", async () => {
+test("names of what belongs to a stack begin with its project and the stack", async () => {
   const { result } = await record(() => ownerId());
   expect(result).toBe("ssh-reverse-tunnel-dev");
 });
@@ -171,18 +171,18 @@ test("what belongs to a stack is named after its project and the stack", async (
 describe("a script's text", () => {
   const text = partText("knownHost", { KEYS: "it's\ntwo lines" });
 
-  test("is the header, then the library, then the script, and a last line that calls main", () => {
+  test("is the header, then the library, then the script, and finally a call of main", () => {
     expect(text.startsWith("KEYS='it'\\''s\ntwo lines'\nTAB=")).toBe(true);
     expect(text.endsWith('\nmain "$@"\n')).toBe(true);
     expect(headerOf(text).values).toEqual({ KEYS: "it's\ntwo lines" });
   });
 
-  test("has no more of the library than it names where it comes before the tools", () => {
+  test("includes only the named parts of the library if it runs before the tools are installed", () => {
     expect(partText("hostFacts", {})).not.toContain("\nsweep() {\n");
     expect(text).toContain("\nsweep() {\n");
   });
 
-  test("calls main once and last, so that no child process can swallow the rest of it", () => {
+  test("calls main once and at the end, so that no child process can consume the rest of it", () => {
     expect(text.match(/^main /gm)).toHaveLength(1);
   });
 });
@@ -193,16 +193,16 @@ describe("a login", () => {
     return (inputs.connection as { dialErrorLimit: number }).dialErrorLimit;
   };
 
-  test("is tried seldom by the first script on a host, since fail2ban counts, and patiently by the others", async () => {
+  test("is tried only a few times by the first script on a host, because of fail2ban, and more often by the others", async () => {
     expect(await limits({ first: true })).toBe(2);
     expect(await limits({})).toBe(10);
   });
 
-  test("is tried seldom, too, by a script that may find that it has shut itself out", async () => {
+  test("is also tried only a few times by a script that may have locked itself out", async () => {
     expect(await limits({ ifRefused: "it goes back by itself" })).toBe(2);
   });
 
-  test("is tried as often as the connection says where it says so", async () => {
+  test("is tried as often as the connection says, if it says so", async () => {
     expect(await limits({ first: true }, { dialErrorLimit: 5 })).toBe(5);
     expect(await limits({}, { dialErrorLimit: 5 })).toBe(5);
   });

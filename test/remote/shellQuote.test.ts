@@ -13,17 +13,17 @@ test("there is a shell to test with", () => {
 });
 
 describe("a quoted value", () => {
-  test("is in single quotes, which it leaves only for a single quote of its own", () => {
+  test("is in single quotes, except for any single quotes of its own", () => {
     expect(shellQuote("")).toBe("''");
     expect(shellQuote('a $b `c` \\ "d"')).toBe("'a $b `c` \\ \"d\"'");
     expect(shellQuote("it's")).toBe("'it'\\''s'");
   });
 
-  test("cannot have a NUL in it, which no shell can hold", () => {
+  test("cannot contain a NUL, which no shell can hold", () => {
     expect(() => shellQuote("a\0b")).toThrow("a value for a shell script cannot contain the NUL character");
   });
 
-  test.each(shells)("arrives in %s as exactly one word, whatever is in it", (_name, shell) => {
+  test.each(shells)("arrives in %s as exactly one word, whatever its content", (_name, shell) => {
     expect.hasAssertions();
     fc.assert(
       // Many at once: a shell takes longer to start than to read a word.
@@ -46,7 +46,7 @@ describe("a script's header", () => {
   const text = ([a, b, c]: string[]) =>
     testScript("printValues", join(folder, "state"), { A: a ?? "", B: b ?? "", C: c ?? "" });
 
-  test.each(shells)("arrives in %s with every value as it was, past the whole library", (_name, shell) => {
+  test.each(shells)("arrives in %s with every value unchanged, after the whole library", (_name, shell) => {
     expect.hasAssertions();
     fc.assert(
       fc.property(fc.array(anyText, { minLength: 3, maxLength: 3 }), (values) => {
@@ -58,7 +58,7 @@ describe("a script's header", () => {
     );
   });
 
-  test.each(shells)("does not let %s run a script that is called wrongly", (_name, shell) => {
+  test.each(shells)("does not make %s run a script that is called wrongly", (_name, shell) => {
     const { stdout, stderr, status } = runScript(shell, text([]), "aply");
     expect(stdout).toBe("");
     expect(stderr).toBe("error: gate: the script was called with 'aply'; it knows apply and remove\n");

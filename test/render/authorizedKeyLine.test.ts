@@ -8,13 +8,13 @@ import {
 } from "../../components/render/authorizedKeyLine.ts";
 
 describe("a line of authorized_keys", () => {
-  test("is options, type, key and the marker in place of the key's own comment", () => {
+  test("is options, type, key and the marker, which replaces the key's own comment", () => {
     expect(
       renderAuthorizedKeyLine(["restrict", "pty"], "ssh-ed25519 AAAA tunnel-nas@nas\n", "marker:x/y"),
     ).toBe("restrict,pty ssh-ed25519 AAAA marker:x/y");
   });
 
-  test("begins with the type where there are no options", () => {
+  test("begins with the type if there are no options", () => {
     expect(renderAuthorizedKeyLine([], "ssh-ed25519 AAAA", "marker")).toBe("ssh-ed25519 AAAA marker");
   });
 
@@ -25,7 +25,7 @@ describe("a line of authorized_keys", () => {
     'command="x" ssh-ed25519 AAAA',
     "restrict,pty ssh-ed25519 AAAA",
     '",pty AAAA',
-  ])("cannot be made of %j, which is no public key", (text) => {
+  ])("cannot be made from %j, which is not a public key", (text) => {
     expect(() => renderAuthorizedKeyLine(["restrict"], text, "marker")).toThrow("must be a public key");
   });
 
@@ -39,14 +39,14 @@ describe("a line of authorized_keys", () => {
     'a="b" c="d"',
     'a="b",pty',
     "a=b",
-  ])("cannot have %j for one option", (option) => {
+  ])("cannot have %j as one option", (option) => {
     expect(() => renderAuthorizedKeyLine(["restrict", option], "ssh-ed25519 AAAA", "marker")).toThrow(
       "must be one option",
     );
   });
 
   test.each(['command="a b, \\"c\\" \\d"', 'from="1.2.3.4,!x"', "no-pty", 'command=""'])(
-    "may have %j for one option",
+    "may have %j as one option",
     (option) => {
       expect(renderAuthorizedKeyLine([option], "ssh-ed25519 AAAA", "m")).toBe(`${option} ssh-ed25519 AAAA m`);
     },
@@ -66,7 +66,7 @@ describe("a line of authorized_keys", () => {
     );
   });
 
-  test("of a tunnel permits the key to listen on its ports, known or not, and to open them again", () => {
+  test("of a tunnel permits the key to listen on its ports, known or not, and to connect to them", () => {
     const forwards = [
       { forward: resolveForward("ssh", { remotePort: 2222, target: 22 }), port: "2222" },
       { forward: resolveForward("web", { remotePort: 8080, target: 80, listen: "all" }), port: "8080" },
@@ -82,7 +82,7 @@ describe("a line of authorized_keys", () => {
     ]);
   });
 
-  test("of a login back lets the key in through the tunnel only, with a terminal", () => {
+  test("of a login back admits the key only through the tunnel, with a terminal", () => {
     expect(renderAuthorizedKeyLine(loginKeyOptions("127.0.0.1"), "ssh-ed25519 AAAA", "m")).toBe(
       'restrict,pty,from="127.0.0.1,::1" ssh-ed25519 AAAA m',
     );

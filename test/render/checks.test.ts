@@ -3,7 +3,7 @@ import { assertValid, oneLine, oneWord } from "../../components/render/checks.ts
 
 const control = ["a\nb", "a\rb", "a\tb", "a\0b", "a\u001bb", "a\u007fb", "a\u0085b"];
 
-describe("a text that goes on one line", () => {
+describe("text for one line", () => {
   test.each(["", "ProtectHome=yes", "Description=Zähler # 'x'"])("may be %j", (text) => {
     expect(oneLine(text)).toBe(text);
   });
@@ -15,7 +15,7 @@ describe("a text that goes on one line", () => {
   });
 });
 
-describe("a text that is one word of a line", () => {
+describe("text for one word of a line", () => {
   test.each(["alice", "tunnel-*", "[::1]:22", "*:8080", "alice@10.0.0.0/8"])("may be %j", (text) => {
     expect(oneWord(text)).toBe(text);
   });
@@ -27,7 +27,7 @@ describe("a text that is one word of a line", () => {
   });
 });
 
-describe("a value of a kind", () => {
+describe("a value with a type", () => {
   test.each<[Parameters<typeof assertValid>[0], string[], string[]]>([
     ["host", ["gate", "a-1"], ["", "Gate", "a.b", "-a", "a\n", "*", "ä", "a".repeat(64)]],
     ["tunnel", ["nas"], ["", "a".repeat(25), "../x", "a b"]],

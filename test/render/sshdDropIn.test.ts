@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
 
-test("the sshd drop-in with nothing set is about the tunnels' accounts alone", () => {
+test("the sshd drop-in without settings affects only the tunnels' accounts", () => {
   expect(renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 })).toBe(
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 Match User tunnel-*
@@ -62,7 +62,7 @@ Match User tunnel-*
   );
 });
 
-test("the sshd drop-in has one word for each of allowUsers", () => {
+test("the sshd drop-in has one word for each entry of allowUsers", () => {
   for (const text of ["", "a b", "a\nPermitRootLogin yes", "#a", 'a"b']) {
     const args = { clientAliveIntervalSec: 15, clientAliveCountMax: 3, allowUsers: ["a", text] };
     expect(() => renderSshdDropIn(args), JSON.stringify(text)).toThrow("must be one word");

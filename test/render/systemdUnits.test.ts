@@ -52,7 +52,7 @@ const check = {
 };
 
 describe("the tunnel's unit", () => {
-  test("starts at boot, restarts for ever, and can do nothing but speak to the network", () => {
+  test("starts at boot, always restarts, and can only use the network", () => {
     expect(renderTunnelUnit(tunnel)).toBe(
       `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 # key: 0123456789abcdef
@@ -89,11 +89,11 @@ WantedBy=multi-user.target`,
     );
   });
 
-  test("sees homes where the key lies in one, but cannot write there", () => {
+  test("can read homes if the key is in one, but cannot write there", () => {
     expect(renderTunnelUnit({ ...tunnel, needsHome: true }).split("\n")).toContain("ProtectHome=read-only");
   });
 
-  test("gives an account that others use no more than 1 MB and 64 files below /run", () => {
+  test("limits an account that others use to 1 MB and 64 files below /run", () => {
     const mount = `ExecStartPre=+/bin/sh -c 'exec nsenter -t 1 -m sh -c "mountpoint -q /run/ssh-tunnel-nas || exec mount -t tmpfs -o size=1m,nr_inodes=64,mode=0700,nosuid,nodev,noexec tmpfs /run/ssh-tunnel-nas"'`;
     expect(renderTunnelUnit({ ...tunnel, needsHome: true }).split("\n")).toContain(mount);
     expect(renderTunnelUnit(tunnel)).not.toContain("mount");
@@ -101,7 +101,7 @@ WantedBy=multi-user.target`,
 });
 
 describe("a check's unit", () => {
-  test("has a folder that outlives it and that everyone may read", () => {
+  test("has a folder that outlives it and that every user can read", () => {
     expect(renderCheckUnit(check)).toBe(
       `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 
@@ -124,14 +124,14 @@ SystemCallFilter=capset`,
     );
   });
 
-  test("may see homes, and write in one more folder, where it is told so", () => {
+  test("may read homes and write to one more folder if it needs to", () => {
     const lines = renderCheckUnit({ ...check, needsHome: true, writable: "/run/ssh-tunnel-nas" }).split("\n");
     expect(lines).toContain("ProtectHome=read-only");
     expect(lines).toContain("ReadWritePaths=-/run/ssh-tunnel-nas");
   });
 });
 
-test("a check's timer begins soon after it is started and counts from one check to the next", () => {
+test("a check's timer begins soon after it is started and runs at its interval after each check", () => {
   expect(
     renderTimer({ description: "Check", service: "ssh-tunnel-nas-watchdog.service", intervalSec: 15 }),
   ).toBe(
@@ -151,7 +151,7 @@ WantedBy=timers.target`,
   );
 });
 
-test("a timer that several need has the pace of each in a drop-in", () => {
+test("a timer that several tunnels share has the interval of each in a drop-in", () => {
   expect(renderTimer({ description: "Check", service: "x.service" })).not.toContain("OnUnitActiveSec");
   expect(renderPace(30)).toBe(
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
@@ -161,19 +161,19 @@ OnUnitActiveSec=30`,
   );
 });
 
-test("a unit has no line that is two", () => {
+test("a unit cannot have a value of two lines", () => {
   const twoLines = "x\nExecStart=/bin/x";
   expect(() => renderTunnelUnit({ ...tunnel, fingerprint: twoLines })).toThrow("must be one line");
   expect(() => renderCheckUnit({ ...check, description: twoLines })).toThrow("must be one line");
   expect(() => renderCheckUnit({ ...check, description: "x\\" })).toThrow("must not end with a backslash");
 });
 
-test("a unit's description means what it says", () => {
+test("a unit's description appears as it was given", () => {
   const text = renderTimer({ description: "100 % of %n", service: "x.service", intervalSec: 5 });
   expect(text.split("\n")).toContain("Description=100 %% of %%n");
 });
 
-describe("what systemd would read something into is refused", () => {
+describe("text that systemd would interpret is refused:", () => {
   const words = ["x\nExecStart=/bin/x", "%n", "${HOME}", "a;b", '"a', "'a", "a\\", "", "ä", "a\tb", "\u2028"];
 
   test.each([...words, "a b"])("%j in a command line", (word) => {

@@ -42,7 +42,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   const banner = async () =>
     (await gate.run("ssh -o ConnectTimeout=5 nas echo through", { allowFailure: true })).stdout;
 
-  it("are on one network with this machine and the lab's other hosts, each itself, and enforce", async () => {
+  it("are on one network with this machine and the lab's other hosts, are different, and enforce", async () => {
     for (const host of [gate, nas]) {
       expect((await host.run("getenforce; hostname; id -Z")).stdout.split("\n")).toEqual([
         "Enforcing",
@@ -61,7 +61,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
   const forward = () =>
     sshAsUser(lab, "-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:2222:127.0.0.1:22", "gate", "true");
 
-  it("refuse sshd a port without the type, and say so in the audit log", async () => {
+  it("refuse sshd a port without the type, and report it in the audit log", async () => {
     const since = await timeOf(gate);
     expect((await forward()).stderr).toContain("remote port forwarding failed for listen port 2222");
     expect(await denialsSince(gate, since)).toEqual([
@@ -71,7 +71,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     ]);
   });
 
-  it("let sshd have that port while they are permissive, and say so all the same", async () => {
+  it("allow sshd that port while they are permissive, and report it anyway", async () => {
     await gate.run("setenforce 0");
     const since = await timeOf(gate);
     expect((await forward()).exitCode).toBe(0);
@@ -81,7 +81,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     ]);
   });
 
-  it("keep sshd from a key file with a wrong label, which restorecon finds", async () => {
+  it("deny sshd a key file with a wrong label, which restorecon corrects", async () => {
     const keys = "/home/alice/.ssh/authorized_keys";
     const login = async () => (await sshAsUser(lab, "-l", "alice", "nas", "true")).exitCode;
     const since = await timeOf(nas);
@@ -95,7 +95,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
 
   const comesBack = () => expect.poll(banner, { timeout: 120_000, interval: 500 }).toBe("through");
 
-  it("get a tunnel in the first up, ports in a range and of another type too", async () => {
+  it("get a tunnel in the first up, including ports in a range and ports of another type", async () => {
     await nas.run(
       `mkdir -p /srv/www && echo hello from nas >/srv/www/index.html
        printf '[Service]\\nExecStart=/bin/busybox httpd -f -p 127.0.0.1:8080 -h /srv/www\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/www.service
@@ -130,17 +130,17 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
       ],
     });
 
-  it("let traffic through, for each account and from other hosts", async () => {
+  it("carry traffic for each account and from other hosts", async () => {
     expect(await banner()).toBe("through");
     expect((await gate.run("su - alice -c \"ssh my-nas 'hostname; id -un'\"")).stdout).toBe("nas\nalice");
     expect(await page()).toBe("hello from nas");
   });
 
-  it("are not changed by a second up", async () => {
+  it("do not change in a second up", async () => {
     expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
   });
 
-  it("give every file of ours the label that the policy has for its path", async () => {
+  it("have the label that the policy defines on every file of ours", async () => {
     for (const host of [gate, nas]) {
       const { stdout } = await host.run(
         "cut -f2- /var/lib/ssh-reverse-tunnel/*/* | tr '\\t ' '\\n\\n' | grep ^/ | sort -u | xargs -r ls -d 2>/dev/null",
@@ -152,7 +152,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     }
   });
 
-  it("run the tunnel and its checks as services, in the domain that the policy has for them", async () => {
+  it("run the tunnel and its checks as services, in the domain that the policy defines for them", async () => {
     const domainsOf = async (host: Host, program: string, unit: string) =>
       (
         await host.run(
@@ -167,7 +167,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect(await domainsOf(gate, "bin/health", healthCheckOf())).toBe("initrc_t");
   });
 
-  it("let a new connection end a session that is dead, and take its ports", async () => {
+  it("end a dead session for a new connection, which takes its ports", async () => {
     await gate.run("pkill -STOP -u tunnel-nas -x sshd");
     await nas.run("systemctl restart ssh-tunnel-nas");
     await comesBack();
@@ -204,7 +204,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     await expect.poll(page, { timeout: 120_000, interval: 500 }).toBe("hello from nas");
   });
 
-  it("take back a change of sshd that no new login confirms", async () => {
+  it("roll back a change of sshd that no new login confirms", async () => {
     const login = async () => (await sshAsUser(lab, "-l", "admin", "gate", "true")).exitCode;
     const change = (await remoteScripts(stack)).find(({ name }) => name === "gate-server-change")!.stdin;
     const others = change
@@ -218,18 +218,18 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect(await wrongLabels(gate, [dropIn])).toEqual([]);
   });
 
-  it("bring the tunnel back by themselves after a reboot of both", async () => {
+  it("have the tunnel back after a reboot of both", async () => {
     await both((host) => host.reboot());
     expect((await gate.run("getenforce")).stdout).toBe("Enforcing");
     await comesBack();
   });
 
-  it("tell everyone how the tunnel is, once their checks have looked", async () => {
+  it("show the tunnel's state to every user once their checks have run", async () => {
     await isSeenUp(gate);
     await isSeenUp(nas);
   });
 
-  it("give a port its type while they are permissive, too, so that it may be used when they enforce again", async () => {
+  it("also give a port its type while they are permissive, so that it works when they enforce again", async () => {
     const others = (await remoteScripts(stack, (part) => part === "selinuxPorts"))
       .find(({ name }) => name.endsWith("-admit"))!
       .stdin.replace(/^(STALE|RECORDS)='.*'\n/gm, "")
@@ -241,7 +241,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect((await gate.run("semanage port -l -C -n")).stdout).toMatch(OURS);
   });
 
-  it("leave nothing of ours after destroy, and their policy and labels as before", async () => {
+  it("have nothing of ours after destroy, and their policy and labels as before", async () => {
     await stack.destroy();
     expect((await gate.run("semanage port -l -C -n")).stdout).toBe("");
     await both(async (host) => {
@@ -252,7 +252,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     });
   });
 
-  it("have refused nothing since the beginning of the up", async () => {
+  it("have denied nothing since the beginning of the up", async () => {
     for (const [host, since] of start) expect(await denialsSince(host, since), host.name).toEqual([]);
   });
 });

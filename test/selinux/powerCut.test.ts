@@ -46,7 +46,7 @@ describe.skipIf(reason)(`a guest whose power is cut${reason ? ` (skipped: ${reas
 
   afterAll(() => Lab.clear("rollback-guest"));
 
-  it("in the middle of a trial of sshd, or some seconds later, has the old configuration back", async () => {
+  it("returns to the old configuration if that was during a trial of sshd, or some seconds later", async () => {
     const random = xoroshiro128plus(seed);
     for (let cut = 0; cut < cuts; cut++) {
       const at = uniformInt(random, 0, 1000) / 1000;

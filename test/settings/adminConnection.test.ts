@@ -50,14 +50,14 @@ const keyIn = async (known: string, admin: Partial<AdminConnection> = {}) =>
   (await connect({ knownHostsFile: file("known_hosts", known), ...admin })).plain.hostKey;
 
 describe("an admin connection", () => {
-  test("is root's on port 22, and is not tried so often that fail2ban would count", async () => {
+  test("is for root on port 22, and is tried few enough times for fail2ban", async () => {
     expect(await connect({ hostKey })).toEqual({
       plain: { host: "198.18.0.2", port: 22, user: "root", hostKey, perDialTimeout: 10 },
       secrets: [],
     });
   });
 
-  test("takes a private key and its password as secrets", async () => {
+  test("has a private key and its passphrase as secrets", async () => {
     const { plain, secrets } = await connect({ hostKey, privateKey: "KEY", passphrase: "hunter2" });
     expect(plain).toMatchObject({ privateKey: "KEY\n", privateKeyPassword: "hunter2" });
     expect(secrets).toEqual(["privateKey", "privateKeyPassword"]);
@@ -75,19 +75,19 @@ describe("an admin connection", () => {
     expect(plain).toMatchObject({ privateKey: "KEY\n" });
   });
 
-  test("takes a password as a secret", async () => {
+  test("has a password as a secret", async () => {
     const { plain, secrets } = await connect({ hostKey, password: "hunter2" });
     expect(plain).toMatchObject({ password: "hunter2" });
     expect(secrets).toEqual(["password"]);
   });
 
-  test("takes the socket of an agent", async () => {
+  test("can use the socket of an agent", async () => {
     expect((await connect({ hostKey, agentSocketPath: "/run/agent" })).plain).toMatchObject({
       agentSocketPath: "/run/agent",
     });
   });
 
-  test("goes through a bastion with a login and a host key of its own", async () => {
+  test("goes through a bastion that has its own login and host key", async () => {
     const bastion = { address: "bastion.example.org", port: 2200, user: "jump", hostKey: ed25519 };
     const { plain } = await connect({ hostKey, bastion: { ...bastion, password: "hunter2" } });
     expect(plain.hostKey).toBe(hostKey);
@@ -101,7 +101,7 @@ describe("an admin connection", () => {
     });
   });
 
-  test("says which host's key file cannot be read, and what to correct", async () => {
+  test("reports which host's key file cannot be read, and what to correct", async () => {
     await expect(connect({ hostKey, privateKeyFile: "/nonexistent/key" })).rejects.toThrow(
       "gate: the private key file /nonexistent/key cannot be read; correct privateKeyFile",
     );
@@ -112,7 +112,7 @@ describe("an admin connection", () => {
     );
   });
 
-  test("takes ~/ for the home of whoever runs Pulumi", async () => {
+  test("expands ~/ to the home of the user who runs Pulumi", async () => {
     await expect(connect({ knownHostsFile: "~/no/such/file" })).rejects.toThrow(
       `no ed25519 or ecdsa host key for 198.18.0.2 in ${join(homedir(), "no/such/file")};`,
     );
@@ -132,7 +132,7 @@ describe("a connection through a tunnel", () => {
   const outside = { host: "gate.example.org", port: 2222, user: "jump", hostKey, password: "hunter2" };
   const listener = { address: "127.0.0.1", port: 20022 };
 
-  test("starts on the public host, with its login, and ends at the forward, with the internal host's own", () => {
+  test("starts on the public host, with its login, and ends at the forward, with the login of the internal host", () => {
     expect(
       throughTunnel({ ...inside, perDialTimeout: 10 }, { ...outside, perDialTimeout: 10 }, listener),
     ).toEqual({
@@ -144,7 +144,7 @@ describe("a connection through a tunnel", () => {
     });
   });
 
-  test("passes on every way to log in to the public host", () => {
+  test("includes every way to log in to the public host", () => {
     const ways = { privateKey: "KEY", privateKeyPassword: "hunter2", agentSocketPath: "/run/agent" };
     expect(throughTunnel(inside, { ...outside, ...ways }, listener).proxy).toMatchObject({
       ...outside,
@@ -152,12 +152,12 @@ describe("a connection through a tunnel", () => {
     });
   });
 
-  test("takes the place of a bastion of the internal host", () => {
+  test("replaces a bastion of the internal host", () => {
     const bastion = { host: "bastion.example.org", hostKey };
     expect(throughTunnel({ ...inside, proxy: bastion }, outside, listener).proxy).toMatchObject(outside);
   });
 
-  test("is none where the public host is behind a bastion, as the provider knows one host on the way", () => {
+  test("is refused if the public host is behind a bastion, as the provider supports one host on the way", () => {
     const bastion = { host: "bastion.example.org", hostKey };
     expect(() => throughTunnel(inside, { ...outside, proxy: bastion }, listener)).toThrow(
       "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
@@ -166,43 +166,43 @@ describe("a connection through a tunnel", () => {
 });
 
 describe("a host key from known_hosts", () => {
-  test("is the one of the address", async () => {
+  test("is that of the address", async () => {
     expect(await keyIn(`198.18.0.9 ${otherEd25519}\n198.18.0.2 ${ed25519} a comment\n`)).toBe(ed25519);
   });
 
-  test("is found behind a hashed name", async () => {
+  test("is found with a hashed name", async () => {
     const hashed = file("hashed", `198.18.0.2 ${ed25519}\n`);
     execFileSync("ssh-keygen", ["-H", "-f", hashed], { stdio: "ignore" });
     const { plain } = await connect({ knownHostsFile: hashed });
     expect(plain.hostKey).toBe(ed25519);
   });
 
-  test("is the one of the port", async () => {
+  test("is that of the port", async () => {
     const known = `198.18.0.2 ${otherEd25519}\n[198.18.0.2]:2200 ${ed25519}\n`;
     expect(await keyIn(known, { port: 2200 })).toBe(ed25519);
     expect(await keyIn(known, { port: 22 })).toBe(otherEd25519);
   });
 
-  test("is the ed25519 one where there are several, and never an RSA one, which the provider cannot check", async () => {
+  test("is the ed25519 key if there are several, and never an RSA key, which the provider cannot check", async () => {
     expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n198.18.0.2 ${ed25519}\n`)).toBe(ed25519);
     expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n`)).toBe(ecdsa);
     await expect(keyIn(`198.18.0.2 ${rsa}\n`)).rejects.toThrow(missing);
   });
 
-  test("is not an authority's", async () => {
+  test("is never the key of an authority", async () => {
     await expect(keyIn(`@cert-authority 198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
   });
 
-  test("is never a revoked one, also where an older line still has it", async () => {
+  test("is never a revoked key, even if an older line still has it", async () => {
     await expect(keyIn(`@revoked 198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
     await expect(keyIn(`@revoked * ${ed25519}\n198.18.0.2 ${ed25519}\n`)).rejects.toThrow(missing);
   });
 
-  test("is not asked for where the settings say one", async () => {
+  test("is not needed if the settings have one", async () => {
     expect(await keyIn(`198.18.0.2 ${ed25519}\n`, { hostKey })).toBe(hostKey);
   });
 
-  test("is asked for the bastion as well", async () => {
+  test("is needed for the bastion as well", async () => {
     const known = file("known_hosts", `[bastion]:2200 ${ed25519}\n`);
     const bastion = { address: "bastion", port: 2200, knownHostsFile: known };
     const { plain } = await connect({ hostKey, bastion });
@@ -212,7 +212,7 @@ describe("a host key from known_hosts", () => {
     );
   });
 
-  test("that is missing for another port is said with that port", async () => {
+  test("is reported with the port if it is missing for that port", async () => {
     await expect(keyIn(`198.18.0.2 ${ed25519}\n`, { port: 2200 })).rejects.toThrow(
       "gate: no ed25519 or ecdsa host key for [198.18.0.2]:2200 in ",
     );
@@ -220,7 +220,7 @@ describe("a host key from known_hosts", () => {
 });
 
 describe("any host key", () => {
-  test("is accepted only where that is said, and with a warning", async () => {
+  test("is accepted only if the settings say so, and with a warning", async () => {
     const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
     try {
       const { plain } = await connect({ acceptAnyHostKey: true });
@@ -233,7 +233,7 @@ describe("any host key", () => {
     }
   });
 
-  test("is not accepted of a bastion along with it", async () => {
+  test("is not automatically accepted from a bastion", async () => {
     const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
     try {
       const bastion = { address: "bastion", knownHostsFile: "/nonexistent" };

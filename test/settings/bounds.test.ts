@@ -15,7 +15,7 @@ describe("a bound on where forwards listen", () => {
     ["the port without an address", ["2222"]],
     ["addresses that begin so", ["127.*:2222"]],
     ["one of several", ["127.0.0.1:80", "[::1]:2222", "127.0.0.1:2222"]],
-  ])("allows 127.0.0.1:2222 where it is %s", (_what, permitListen) => {
+  ])("allows 127.0.0.1:2222 if it is %s", (_what, permitListen) => {
     expect(boundsMistake(forward(), { permitListen })).toBeUndefined();
   });
 
@@ -25,13 +25,13 @@ describe("a bound on where forwards listen", () => {
     ["another address", ["127.0.0.2:2222", "localhost:2222", "0.0.0.0:2222", "[::1]:*"]],
     ["an address in which a dot is any character", ["127x0x0x1:2222"]],
     ["nothing that sshd would read", ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:22-22", ":2222"]],
-  ])("does not allow 127.0.0.1:2222 where it is %s", (_what, permitListen) => {
+  ])("does not allow 127.0.0.1:2222 if it is %s", (_what, permitListen) => {
     expect(boundsMistake(forward(), { permitListen })).toBe(
       `must listen where permitListen allows it: 127.0.0.1:2222 is not in ${JSON.stringify(permitListen)}`,
     );
   });
 
-  test("is about the address that is asked for: everywhere is not on loopback, and IPv6 is in brackets", () => {
+  test("applies to the requested address: 'all' is not loopback, and IPv6 is in brackets", () => {
     expect(boundsMistake(forward("all"), { permitListen: ["127.0.0.1:*"] })).toContain(": *:2222 is not in");
     expect(boundsMistake(forward("all"), { permitListen: ["*:2222"] })).toBeUndefined();
     expect(boundsMistake(forward("fd00::2"), { permitListen: ["[fd00::2]:*"] })).toBeUndefined();
@@ -40,7 +40,7 @@ describe("a bound on where forwards listen", () => {
     );
   });
 
-  test("allows 'auto' where it allows every port that may be chosen", () => {
+  test("allows 'auto' if it allows every port that may be chosen", () => {
     const range = { first: 3000, last: 3001 };
     const auto = forward("loopback", "auto");
     for (const permitListen of [["127.0.0.1:*"], ["127.0.0.1:3000", "127.0.0.1:3001"]]) {
@@ -53,7 +53,7 @@ describe("a bound on where forwards listen", () => {
   });
 });
 
-test("a bound on what tunnels open is about the address at which they test themselves", () => {
+test("a bound on what tunnels open applies to the address at which they test themselves", () => {
   expect(boundsMistake(forward("all"), { permitOpen: ["127.0.0.1:2222"] })).toBeUndefined();
   expect(boundsMistake(forward(), { permitListen: ["any"], permitOpen: ["127.0.0.1:22"] })).toBe(
     `must be tested where permitOpen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:22"]`,

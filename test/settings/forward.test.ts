@@ -29,7 +29,7 @@ describe("a forward's target", () => {
 });
 
 describe("a forward", () => {
-  test("is for the public host itself and an SSH server where nothing else is said of port 22", () => {
+  test("to port 22 is for SSH and only for the public host itself, unless the settings say otherwise", () => {
     expect(resolveForward("ssh", { remotePort: 2222, target: 22 })).toEqual({
       name: "ssh",
       remotePort: 2222,
@@ -40,32 +40,32 @@ describe("a forward", () => {
     });
   });
 
-  test("is plain TCP where its target has another port, unless the settings say otherwise", () => {
+  test("is plain TCP if its target has another port, unless the settings say otherwise", () => {
     expect(resolveForward("web", { remotePort: "auto", target: "a:80" }).protocol).toBe("tcp");
     expect(resolveForward("alt", { remotePort: 8080, target: 2022, protocol: "ssh" }).protocol).toBe("ssh");
     expect(resolveForward("git", { remotePort: 8080, target: 22, protocol: "tcp" }).protocol).toBe("tcp");
   });
 
-  test("with a wrong target says what a target is", () => {
+  test("with a wrong target is reported with what a target is", () => {
     expect(() => resolveForward("web", { remotePort: 8080, target: "printer" })).toThrow(
       "the forward 'web': 'printer' is not a valid target; write host:port, [v6]:port or a port",
     );
   });
 
-  test.each(["", "Web", "1web", "we b", "web\n", "a".repeat(32)])("is not called %j", (name) => {
+  test.each(["", "Web", "1web", "we b", "web\n", "a".repeat(32)])("cannot be called %j", (name) => {
     expect(() => resolveForward(name, { remotePort: 8080, target: 80 })).toThrow(
       `'${name}' is not a valid name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
     );
   });
 
-  test.each([0, 1023, 65536, 8080.5, NaN])("has no remote port %d", (remotePort) => {
+  test.each([0, 1023, 65536, 8080.5, NaN])("cannot have the remote port %d", (remotePort) => {
     expect(() => resolveForward("web", { remotePort, target: 80 })).toThrow(
       `the forward 'web': '${remotePort}' is not a valid remote port: expected a port from 1024 to 65535, or 'auto'`,
     );
   });
 
   test.each(["", "gate", "*", "fe80::1%eth0", "127.0.0.1\n", "constructor"])(
-    "does not listen on %j",
+    "cannot listen on %j",
     (listen) => {
       expect(() => resolveForward("web", { remotePort: 8080, target: 80, listen })).toThrow(
         `the forward 'web': '${listen}' is not a valid listen address: expected 'loopback', 'all' or an IP address of the public host`,
@@ -81,14 +81,14 @@ describe("a forward", () => {
     { listen: "127.0.0.5", bind: "127.0.0.5", check: "127.0.0.5", open: false },
     { listen: "::1", bind: "::1", check: "::1", open: false },
     { listen: "198.18.0.2", bind: "198.18.0.2", check: "198.18.0.2", open: true },
-  ])("on $listen asks for $bind, and is reached at $check", ({ listen, bind, check, open }) => {
+  ])("on $listen requests $bind, and is reached at $check", ({ listen, bind, check, open }) => {
     const forward = resolveForward("web", { remotePort: 8080, target: 80, listen });
     expect(bindAddress(forward)).toBe(bind);
     expect(probeAddress(forward)).toBe(check);
     expect(isOpen(forward)).toBe(open);
   });
 
-  test("may be open to some networks, each known by one text", () => {
+  test("may be open to some networks, each of which is normalized", () => {
     const sources = ["203.0.113.0/24", "2001:0DB8::/32", "2001:db8::/32"];
     expect(resolveForward("web", { remotePort: 8080, target: 80, listen: "all", sources }).sources).toEqual([
       "203.0.113.0/24",
@@ -107,13 +107,13 @@ describe("a forward", () => {
     ],
     ["::", ["10.0.0.0/8"], "must be networks of IPv6: nothing else reaches '::'"],
     ["198.18.0.2", ["10.0.0.0/8", "fd00::/8"], "must be networks of IPv4: nothing else reaches '198.18.0.2'"],
-  ])("that listens on %s has no sources %j", (listen, sources, mistake) => {
+  ])("that listens on %s cannot have the sources %j", (listen, sources, mistake) => {
     expect(() => resolveForward("web", { remotePort: 8080, target: 80, listen, sources })).toThrow(
       `the forward 'web': its sources ${mistake}`,
     );
   });
 
-  test("has its address in brackets where that is IPv6", () => {
+  test("has its address in brackets if that is IPv6", () => {
     expect(hostPort("::1", 22)).toBe("[::1]:22");
     expect(hostPort("gate", 22)).toBe("gate:22");
   });

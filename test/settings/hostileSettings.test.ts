@@ -150,13 +150,13 @@ const unused = ["privateKeyFile", "knownHostsFile"];
 /** It replaces the address, and goes with no bastion of the public host: it has a test of its own. */
 const throughTunnel = "internalHosts.<name>.admin.throughTunnel";
 
-test("every setting that there is has hostile texts put in its place", () => {
+test("every setting is tested with hostile text", () => {
   const booleans = [...known].filter(([, schema]) => schema.safeParse(true).success).map(([path]) => path);
   const inHand = new Set(leaves.map(({ path }) => genericOf(path)));
   expect([...inHand, ...booleans, throughTunnel].sort()).toEqual([...known.keys()].sort());
 });
 
-describe("a hostile text is refused with its path, or carried through as it is, in", () => {
+describe("hostile text is refused with its path, or passed on unchanged, in", () => {
   const looked = leaves.filter(({ path }) => !unused.includes(String(path.at(-1))));
 
   test.each(looked.map((leaf) => [leaf.path.join("."), leaf] as const))(
@@ -220,7 +220,7 @@ describe("a hostile text is refused with its path, or carried through as it is, 
   });
 });
 
-test("a hostile text is refused with its path as the forward that an admin comes through", () => {
+test("hostile text is refused with its path as the forward of an admin connection through the tunnel", () => {
   const { nas } = everything.internalHosts;
   const settings = (forward: string) => ({
     publicHosts: { gate: { ...everything.publicHosts.gate, admin: login("198.18.0.12") } },
@@ -234,7 +234,7 @@ test("a hostile text is refused with its path as the forward that an admin comes
   }
 });
 
-test("'constructor', which every object of JavaScript has, is the name of no public host and of no forward", () => {
+test("'constructor', a property of every JavaScript object, is not accepted as a public host or a forward", () => {
   const { nas } = everything.internalHosts;
   const name = "constructor";
   const { lines } = parsed({
@@ -254,7 +254,7 @@ test("'constructor', which every object of JavaScript has, is the name of no pub
   );
 });
 
-test("'__proto__' beside other names is refused with its path, which zod alone would not do", () => {
+test("'__proto__' among other names is refused with its path, which zod alone would not do", () => {
   const { publicHosts, internalHosts } = everything;
   const { nas } = internalHosts;
   const beside = (names: object, value: unknown) =>
@@ -278,7 +278,7 @@ function named(name: string, value: unknown): Record<string, unknown> {
   return JSON.parse(`{${JSON.stringify(name)}: ${JSON.stringify(value)}}`) as Record<string, unknown>;
 }
 
-describe("settings that are hostile as far as they may be", () => {
+describe("settings as hostile as they can be", () => {
   beforeEach(() => setConfig({}));
   afterEach(() => setConfig({}));
 
@@ -301,7 +301,7 @@ describe("settings that are hostile as far as they may be", () => {
     leaves.filter(({ path, text }) => String(valueAt(settings, path)) !== text).length;
 
   test(
-    "add no line, no word and no option anywhere, and arrive in every shell as they are",
+    "add no line, word or option anywhere, and arrive unchanged in every shell",
     {
       timeout: 60_000,
     },

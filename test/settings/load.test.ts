@@ -43,7 +43,7 @@ const target = "must be host:port, [v6]:port, or a port of the internal host";
 const listen = "must be 'loopback', 'all', or an IP address of the public host";
 
 describe("settings without a mistake", () => {
-  test("get every default filled in", () => {
+  test("get all defaults", () => {
     expect(parseConfig(smallest())).toEqual({
       publicHosts: {
         gate: {
@@ -86,7 +86,7 @@ describe("settings without a mistake", () => {
     });
   });
 
-  test("keep what they say", () => {
+  test("keep their values", () => {
     const config = parseConfig({
       ...hosts({ nas: { publicHost: "other" } }, ["gate", "other"]),
       revision: "2",
@@ -95,7 +95,7 @@ describe("settings without a mistake", () => {
     expect(config.revision).toBe("2");
   });
 
-  test("may have the admin reach a host elsewhere than tunnels do", () => {
+  test("may have an admin address of a host that differs from the address for tunnels", () => {
     const config = parseConfig(gateWith({ admin: { hostKey, address: "10.0.0.1", port: 2200 } }));
     expect(config.publicHosts.gate).toMatchObject({
       address: "198.18.0.2",
@@ -113,15 +113,18 @@ describe("settings without a mistake", () => {
       forwardWith({ listen: "all", sources: ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"] }),
     ],
     ["the guide's own keep-alive", nasWith({ keepAlive: { preset: "conservative" } })],
-    ["a keep-alive of its own", nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } })],
+    [
+      "a keep-alive with its own values",
+      nasWith({ keepAlive: { serverAliveIntervalSec: 60, restartSec: 0.3 } }),
+    ],
     ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
-    ["bounds that its forwards are in", gateWith({ permitListen: ["127.0.0.1:*"], permitOpen: ["*:2222"] })],
+    ["bounds that contain its forwards", gateWith({ permitListen: ["127.0.0.1:*"], permitOpen: ["*:2222"] })],
   ])("may have %s", (_what, raw) => {
     expect(mistakes(raw)).toEqual([]);
   });
 });
 
-describe("one mistake is said with its path, what was found and what is allowed", () => {
+describe("one mistake is reported with its path, what was found and what is allowed", () => {
   test.each<[string, Changes, string]>([
     [
       "a port out of range",
@@ -159,7 +162,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
       `internalHosts.nas.forwards.ssh.listen: found "fe80::1%eth0"; ${listen}`,
     ],
     [
-      "a protocol that is none",
+      "an invalid protocol",
       forwardWith({ protocol: "http" }),
       `internalHosts.nas.forwards.ssh.protocol: found "http"; must be 'ssh' or 'tcp'`,
     ],
@@ -194,7 +197,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
       'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: nobody but the public host itself reaches a forward that listens on its loopback',
     ],
     [
-      "sources of another family than the listener",
+      "sources of a different family than the listener",
       forwardWith({ listen: "198.18.0.2", sources: ["2001:db8::/32"] }),
       `internalHosts.nas.forwards.ssh.sources: found ["2001:db8::/32"]; must be networks of IPv4: nothing else reaches '198.18.0.2'`,
     ],
@@ -269,7 +272,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
       `internalHosts.${"a".repeat(25)}: found ${shown(smallest().internalHosts.nas)}; ${name}`,
     ],
     [
-      "a forward's name that is none",
+      "an invalid name of a forward",
       forwardWith({}, "a b"),
       `internalHosts.nas.forwards.a b: found {"remotePort":2222,"target":22}; ${name}`,
     ],
@@ -339,7 +342,7 @@ describe("one mistake is said with its path, what was found and what is allowed"
   });
 });
 
-describe("a value in place of a map is said in the same words as any other mistake", () => {
+describe("a value instead of a map is reported like any other mistake", () => {
   test.each<[string, Changes]>([
     ["publicHosts.gate", { ...smallest(), publicHosts: { gate: "198.18.0.2" } }],
     ["publicHosts.gate.admin", gateWith({ admin: "root" })],
@@ -361,19 +364,19 @@ function shown(value: unknown): string {
 }
 
 describe("the public host of a tunnel", () => {
-  test("is one of those that there are", () => {
+  test("is one of the public hosts in the settings", () => {
     expect(mistakes(hosts({ nas: { publicHost: "gat" } }, ["gate", "other"]))).toEqual([
       'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
     ]);
   });
 
-  test("is named where there are two", () => {
+  test("must be named if there are two", () => {
     expect(mistakes(hosts({ nas: {} }, ["gate", "other"]))).toEqual([
       "internalHosts.nas.publicHost: found nothing; must be one of the public hosts: gate, other",
     ]);
   });
 
-  test("may have a mistake of its own, which is no reason to call its name unknown", () => {
+  test("may have a mistake of its own, which does not make its name unknown", () => {
     const raw = hosts({ nas: { publicHost: "gate" } });
     expect(mistakes({ ...raw, publicHosts: gateWith({ sshPort: 0 }).publicHosts })).toEqual([
       `publicHosts.gate.sshPort: found 0; ${port}`,
@@ -381,7 +384,7 @@ describe("the public host of a tunnel", () => {
   });
 });
 
-describe("checks that look at one sshd from many sides", () => {
+describe("checks that connect to one sshd from many places", () => {
   const forwards = (count: number, target: string | number = 22) =>
     Object.fromEntries(
       Array.from({ length: count }, (_, i) => [`f${i}`, { remotePort: 2222 + i, target }] as const),
@@ -389,13 +392,13 @@ describe("checks that look at one sshd from many sides", () => {
   const nas = (count: number, watchdogIntervalSec: number, healthIntervalSec: number) =>
     nasWith({ forwards: forwards(count), watchdogIntervalSec, healthIntervalSec });
 
-  test("may not look once a second, for which a newer sshd refuses whoever comes through the tunnel", () => {
+  test("may not run every second, at which a newer sshd refuses whoever comes through the tunnel", () => {
     expect(mistakes(nas(3, 5, 5))).toEqual([
       "internalHosts.nas.watchdogIntervalSec: found 5; is too short: together, the checks would probe 127.0.0.1:22 at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec",
     ]);
   });
 
-  test("count together where two tunnels come from one machine", () => {
+  test("are added up if two tunnels come from one machine", () => {
     const often = { watchdogIntervalSec: 5, healthIntervalSec: 5, address: "192.0.2.1" };
     const two = (changes: Changes) =>
       hosts({
@@ -413,7 +416,7 @@ describe("checks that look at one sshd from many sides", () => {
       "three every 5 s to something that is no sshd",
       nasWith({ forwards: forwards(3, 80), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
     ],
-  ])("may look at %s", (_what, settings) => {
+  ])("may run at %s", (_what, settings) => {
     expect(mistakes(settings)).toEqual([]);
   });
 });
@@ -470,12 +473,12 @@ describe("a login back", () => {
     ]);
   });
 
-  test("may go through an SSH server on another port, where the settings say that it is one", () => {
+  test("may use an SSH server on another port if the settings say that it is one", () => {
     const alt = { remotePort: 8022, target: 2022, protocol: "ssh" };
     expect(mistakes(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
   });
 
-  test("goes through a forward that there is, and that leads to an SSH port", () => {
+  test("uses a forward that exists and leads to an SSH port", () => {
     const forwards = { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } };
     const via = (forward: string) => nasWith({ forwards, logins: [{ ...path, via: forward }] });
     expect(mistakes(via("ssh"))).toEqual([]);
@@ -487,14 +490,14 @@ describe("a login back", () => {
     ]);
   });
 
-  test("has an alias of its own for each account of the public host", () => {
+  test("has a unique alias for each account of the public host", () => {
     expect(mistakes(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
       "internalHosts.nas.logins.1.alias: found nothing; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already",
     ]);
     expect(mistakes(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
   });
 
-  test("has an alias of its own among all tunnels of the public host", () => {
+  test("has a unique alias among all tunnels of the public host", () => {
     const till = {
       forwards: { ssh: { remotePort: 2223, target: 22 } },
       logins: [{ ...path, alias: "nas" }],
@@ -504,14 +507,14 @@ describe("a login back", () => {
     ]);
   });
 
-  test("with a mistake says that mistake alone", () => {
+  test("with a mistake is reported only for that mistake", () => {
     expect(mistakes(nasWith({ logins: [{ from: "Alice", to: "bob" }] }))).toEqual([
       `internalHosts.nas.logins.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
     ]);
   });
 });
 
-describe("a connection through the tunnel", () => {
+describe("an admin connection through the tunnel", () => {
   const ssh = { remotePort: 2222, target: 22 };
   const through = (forwards: Changes, changes: Changes = {}) =>
     nasWith({ forwards, admin: { hostKey, throughTunnel: "ssh", ...changes } });
@@ -534,7 +537,7 @@ describe("a connection through the tunnel", () => {
     });
   });
 
-  test("is no setting of the internal host's login but of its way", () => {
+  test("is not a setting of the internal host's login but of the way to it", () => {
     expect(connectionIn(nasWith({}))).toMatchObject({ connection: { host: "198.18.0.3", port: 22 } });
     expect(connectionIn(nasWith({}))?.throughTunnel).toBeUndefined();
     expect(connectionIn(nasWith({}))?.connection).not.toHaveProperty("proxy");
@@ -545,14 +548,14 @@ describe("a connection through the tunnel", () => {
     ["127.0.0.1", "all"],
     ["198.18.0.2", "198.18.0.2"],
     ["::1", "::"],
-  ])("ends at %s where the forward listens on %s", (host, listen) => {
+  ])("ends at %s if the forward listens on %s", (host, listen) => {
     expect(connectionIn(through({ ssh: { ...ssh, listen } }))?.connection).toMatchObject({
       host,
       port: 2222,
     });
   });
 
-  test("takes the place of the host's own port and bastion", () => {
+  test("replaces the host's own port and bastion", () => {
     const own = { port: 2200, bastion: { address: "bastion.example.org", hostKey } };
     expect(connectionIn(through({ ssh }, own))?.connection).toMatchObject({
       port: 2222,
@@ -560,13 +563,13 @@ describe("a connection through the tunnel", () => {
     });
   });
 
-  test("starts on the public host of its own tunnel where there are two", () => {
+  test("starts on the public host of its own tunnel if there are two", () => {
     const nas = { publicHost: "other", admin: { hostKey, throughTunnel: "ssh" } };
     const config = parseConfig(hosts({ nas }, ["gate", "other"]));
     expect(config.internalHosts.nas?.throughTunnel).toBe("other");
   });
 
-  test("may go through an SSH server on another port, where the settings say that it is one", () => {
+  test("may use an SSH server on another port if the settings say that it is one", () => {
     expect(mistakes(through({ ssh: { ...ssh, target: 2022, protocol: "ssh" } }))).toEqual([]);
   });
 
@@ -586,25 +589,25 @@ describe("a connection through the tunnel", () => {
       { a: ssh, b: { remotePort: 2223, target: 22 } },
       "must be a forward to its sshd with a fixed port: a, b",
     ],
-  ])("is a mistake where there is %s", (_what, forwards, message) => {
+  ])("is a mistake if there is %s", (_what, forwards, message) => {
     expect(mistakes(through(forwards))).toEqual([`${at} ${message}`]);
   });
 
-  test("is a mistake where the public host is behind a bastion", () => {
+  test("is a mistake if the public host is behind a bastion", () => {
     const bastion = { address: "bastion.example.org", hostKey };
     expect(mistakes({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
       `${at} must be left out where the public host is behind a bastion: there can be one host on the way only`,
     ]);
   });
 
-  test("is no setting of a public host, and no name that a forward cannot have", () => {
+  test("cannot be set for a public host, or with a name that a forward cannot have", () => {
     expect(mistakes(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
     expect(mistakes(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
       'internalHosts.nas.admin.throughTunnel: found "S sh"; must be the name of a forward',
     ]);
   });
 
-  test("through a forward with a mistake says that mistake alone, and the public host's", () => {
+  test("through a forward with a mistake is reported only for that mistake, with the mistakes of the public host", () => {
     const forwards = { ssh: { ...ssh, remotePort: 80 }, other: { remotePort: 2223, target: 22 } };
     expect(mistakes({ ...through(forwards), ...gateOnly({ hostKey, port: 0 }) })).toEqual([
       `publicHosts.gate.admin.port: found 0; ${port}`,
@@ -614,7 +617,7 @@ describe("a connection through the tunnel", () => {
 });
 
 describe("several mistakes", () => {
-  test("are all said at once, of the schema and of the rules between settings", () => {
+  test("are all reported at once, from the schema and from the rules between settings", () => {
     const raw = {
       publicHosts: {
         gate: { ...smallest().publicHosts.gate, allowUsers: ["alice"], sshport: 22 },
@@ -642,14 +645,14 @@ describe("several mistakes", () => {
     ]);
   });
 
-  test("are counted, and followed by where to read on", () => {
+  test("are counted, and followed by where to read more", () => {
     const raw = { ...forwardWith({ remotePort: 0 }), revision: [] };
     expect(() => parseConfig(raw)).toThrow(
       /^the settings have 2 mistakes; nothing was changed:\n {2}.*\n {2}.*\nEvery setting is described in docs\/settings\.md\.$/,
     );
   });
 
-  test("do not hide that an unknown setting stands beside a known one", () => {
+  test("include an unknown setting next to a known one", () => {
     expect(mistakes(nasWith({ forward: {}, login: [] }))).toEqual([
       "internalHosts.nas.forward: there is no such setting; remove it, or correct its name",
       "internalHosts.nas.login: there is no such setting; remove it, or correct its name",
@@ -673,10 +676,10 @@ describe("a secret is never shown", () => {
   });
 });
 
-describe("a host key that is nowhere to be found", () => {
+describe("a host key that cannot be found", () => {
   const knownHostsFile = "/nonexistent/known_hosts";
 
-  test("is a mistake of its host, beside all others", () => {
+  test("is reported as a mistake of its host, with all others", () => {
     const raw = { ...gateWith({ admin: { knownHostsFile }, allowUsers: ["alice"] }) };
     expect(mistakes(raw)).toEqual([
       `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
@@ -698,7 +701,7 @@ describe("the stack's configuration", () => {
     expect(await load(smallest())).toEqual(parseConfig(smallest()));
   });
 
-  test("may have secrets in it", async () => {
+  test("may contain secrets", async () => {
     const { publicHosts } = await load(gateWith({ admin: { hostKey, password: "hunter2" } }), [
       "publicHosts",
     ]);
@@ -706,13 +709,13 @@ describe("the stack's configuration", () => {
   });
 
   test.each(["2024-01-01", "7", "1.10", "true", "null", ""])(
-    "may have any text for its revision: '%s'",
+    "may have any text as its revision: '%s'",
     async (revision) => {
       expect((await load({ ...smallest(), revision })).revision).toBe(revision);
     },
   );
 
-  test("says what is missing where there is none", async () => {
+  test("is reported as missing if there is none", async () => {
     await expect(load({})).rejects.toThrow(
       "the settings have 2 mistakes; nothing was changed:\n  publicHosts: found nothing; must be a map of public hosts by name\n  internalHosts: found nothing; must be a map of internal hosts by name\n",
     );

@@ -16,7 +16,7 @@ describe("a network", () => {
     ["fe80::/10", "fe80::/10", "ipv6"],
     ["1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", "ipv6"],
     ["2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1", "ipv6"],
-  ])("%s is known by the text %s", (text, known, family) => {
+  ])("%s is normalized to %s", (text, known, family) => {
     expect(parseNetwork(text)).toEqual({ text: known, family });
   });
 
@@ -26,7 +26,7 @@ describe("a network", () => {
     ["12.0.0.0/5", "8.0.0.0/5"],
     ["2001:db8::1/32", "2001:db8::/32"],
     ["2001:db8:0:c000::/49", "2001:db8:0:8000::/49"],
-  ])("%s has host bits, and %s is meant", (text, meant) => {
+  ])("%s has host bits, and the error suggests %s", (text, meant) => {
     expect(parseNetwork(text)).toEqual({ mistake: `must be a network without host bits: ${meant}` });
   });
 
@@ -34,17 +34,17 @@ describe("a network", () => {
     ...["", "all", "example.org", "203.0.113.0/33", "203.0.113/24", "203.0.113.0/", "203.0.113.0/24/8"],
     ...["203.0.113.0/-1", "203.0.113.0/255.255.255.0", " 203.0.113.0/24", "203.0.113.0/24\n", "/24"],
     ...["2001:db8::/129", "[2001:db8::]/32", "fe80::1%eth0", "fe80::%eth0/64", "::ffff:192.0.2.1", "1::2::3"],
-  ])("is not %j", (text) => {
+  ])("is not accepted as %j", (text) => {
     expect(parseNetwork(text)).toEqual({ mistake: noNetwork });
   });
 
-  test.each(["0.0.0.0/0", "::/0"])("is smaller than %s", (text) => {
+  test.each(["0.0.0.0/0", "::/0"])("cannot cover every address, as %s does", (text) => {
     expect(parseNetwork(text)).toEqual({
       mistake: "must not cover every address: leave `sources` out to admit everyone",
     });
   });
 
-  test.each(["::1", "::ffff:0:0/96", "::/3"])("is none that nobody comes from: %s", (text) => {
+  test.each(["::1", "::ffff:0:0/96", "::/3"])("cannot be one that no packet comes from: %s", (text) => {
     expect(parseNetwork(text)).toEqual({
       mistake: "must be a network that somebody can come from: addresses that begin with '::' are not sent",
     });

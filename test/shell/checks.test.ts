@@ -79,7 +79,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       .map((line) => line.split("\t"))
       .map((fields) => [...fields.slice(0, 3), ...fields.slice(5, 9), fields[11]].join(" "));
 
-  test("keeps what works, says so once, and gives the tunnel's restarts no reason to back off any more", () => {
+  test("records what works, reports it once, and resets the back-off of the tunnel's restarts", () => {
     tunnel({ 2222: banner });
     writeFileSync(join(runtime, "down-since"), "");
     const first = watchdog("repair", ssh);
@@ -89,7 +89,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("repair", ssh)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
-  test("restarts the tunnel where a listener is gone, of a forward that is not SSH too, and lets it back off", () => {
+  test("restarts the tunnel with back-off if a listener is gone, including that of a forward that is not SSH", () => {
     tunnel({ 2222: banner, 8080: refused });
     writeFileSync(join(runtime, "down-since"), "");
     expect(watchdog("repair", ssh, web)).toMatchObject({
@@ -102,7 +102,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(existsSync(join(runtime, "down-since"))).toBe(true);
   });
 
-  test("leaves a tunnel alone whose targets are down, and says of each once that it is", () => {
+  test("leaves a tunnel alone if its targets are down, and reports each target once", () => {
     tunnel({ 2222: silent, 8080: silent });
     const { said, tunnelIs } = watchdog("repair", ssh, web);
     expect(said).toEqual([
@@ -115,14 +115,14 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("repair", ssh, web)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
-  test("looks twice before it ends a tunnel", () => {
+  test("checks twice before it ends a tunnel", () => {
     const once = join(folder, "once");
     tunnel({ 2222: `if [ ! -e ${once} ]; then : >${once}; exit 255; fi; ${banner}` });
     expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "alive" });
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
   });
 
-  test("blames no tunnel that was started again while it was looked at, and restarts the next that fails", () => {
+  test("does not blame a tunnel that was restarted during the check, and restarts it the next time it fails", () => {
     tunnel({ 2222: `echo 1 >${join(runtime, "pid")}; ${refused}` });
     expect(watchdog("repair", ssh)).toMatchObject({
       said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
@@ -132,7 +132,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
   });
 
-  test("leaves a tunnel alone that is connected and has only just asked for its forwards", () => {
+  test("leaves a tunnel alone that is connected and has only just requested its forwards", () => {
     tunnel({ 2222: refused });
     forwarding = "";
     expect(watchdog("repair", ssh)).toMatchObject({
@@ -142,7 +142,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("check", ssh).status).toBe(1);
   });
 
-  test("asks an ssh twice, too, before it takes it for one that hangs", () => {
+  test("also asks ssh twice before it treats it as hanging", () => {
     const once = join(folder, "once");
     const fake = (act: string) =>
       writeFileSync(
@@ -156,7 +156,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
   });
 
-  test("only tells, where it is to check, whether the connection and each listener are there", () => {
+  test("only reports, if it runs as a check, whether the connection and each listener are up", () => {
     tunnel({ 2222: banner, 8080: silent });
     expect(watchdog("check", ssh, web)).toMatchObject({ status: 0, tunnelIs: "alive", said: [] });
     tunnel({ 2222: banner, 8080: refused });
@@ -164,7 +164,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(existsSync(join(state, "state"))).toBe(false);
   });
 
-  test("writes metrics that stand for what it keeps", () => {
+  test("writes metrics that match the stored state", () => {
     tunnel({ 2222: banner, 8080: silent });
     watchdog("repair", ssh, web);
     const metrics = readFileSync(join(state, "ssh-tunnel-nas.prom"), "utf8");

@@ -113,13 +113,13 @@ describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
     expect(stdout).toMatch(/^ended 2 earlier sessions of .*\n$/);
   });
 
-  test("says which session it ended, where it is one, and nothing where there is none", async () => {
+  test("reports which session it ended, and nothing if there is none", async () => {
     expect(takeOver()).toMatchObject({ status: 0, stdout: "" });
     const pid = await start("sshd", account);
     expect(takeOver().stdout).toContain(`ended the earlier session (pid ${pid}) of `);
   });
 
-  test("ends neither the session that it runs in nor one that began after that", async () => {
+  test("ends neither the session that it runs in nor one that began later", async () => {
     const earlier = await start("sshd", account);
     await nextTick();
     const [program, ...args] = shell;
@@ -148,7 +148,7 @@ describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
     spawnSync("setpriv", ["--reuid", String(account), "--clear-groups", "sh", "-c", "kill -KILL -1"]);
   });
 
-  test("starts as many programs among three hundred processes as among few", async () => {
+  test("starts as many programs with three hundred processes as with few", async () => {
     const [program, ...args] = shell;
     const path = countingPath();
     const starts = () => {

@@ -38,7 +38,7 @@ describe.each(shells)("in %s", (name, shell) => {
   };
 
   test.each([124, 126, 137])(
-    "a look that ends with status %i is an error, and not a file that is absent",
+    "a test that ends with status %i is an error, and does not mean that a file is absent",
     (status) => {
       const look = `at() { return ${status}; }\napply() { ask /etc/x test -e || echo absent >&2; }`;
       expect(run(look)).toEqual({
@@ -48,7 +48,7 @@ describe.each(shells)("in %s", (name, shell) => {
     },
   );
 
-  test("a folder whose way there namei does not list is not taken for root's", () => {
+  test("a folder whose path namei cannot list is not treated as root's", () => {
     expect(run("namei() { return 1; }")).toEqual({
       status: 3,
       stderr: `error: gate: namei(1) does not say whose folders lead to ${folder}; install util-linux and run 'pulumi up' again\n`,
@@ -60,13 +60,13 @@ describe.each(shells)("in %s", (name, shell) => {
       `namei() { printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")}; }\napply() { find_keeper /x; printf %s "$KEEPER" >&2; }`,
     );
 
-  test("a folder that root may not look at is not taken for root's", () => {
+  test("a folder that root may not read is not treated as root's", () => {
     const { status, stderr } = way("f: /x", "drwxr-xr-x root  root  /", "           x - Permission denied");
     expect(status).toBe(3);
     expect(stderr).toContain("root may not look at a folder on the way to /x");
   });
 
-  test("a folder that was not there is looked at again, since somebody else may have made it", () => {
+  test("a folder that was not there is checked again, since somebody else may have created it", () => {
     const { stderr } = run(`
 namei() { printf '%s\\n' "f: /x" "drwxrwxrwt root root /" "    x - No such file or directory"; }
 apply() {
@@ -78,7 +78,7 @@ apply() {
     expect(stderr.split("\n")[0]).toMatch(/^65534:65534/);
   });
 
-  test("an account that has a number for a name is refused", () => {
+  test("an account with a number as its name is refused", () => {
     const { status, stderr } = run(`apply() { find_account 0; }`);
     expect([status, stderr]).toEqual([
       3,
@@ -87,7 +87,7 @@ apply() {
   });
 
   test.each(["lib9", "data", "x"])(
-    "a folder %s that is not there has the keeper of the one above",
+    "a folder %s that does not exist belongs to the owner of the one above",
     (folderName) => {
       const { status, stderr } = way(
         "f: /x",
@@ -98,7 +98,7 @@ apply() {
     },
   );
 
-  test("a first apply that fails, and whose clean-up fails too, gives the lock back all the same", () => {
+  test("a first apply that fails, and whose clean-up fails too, still releases the lock", () => {
     const { status, stderr } = run(`
 apply() { own line "$FILE\${TAB}line" && fail "the first"; }
 undo_line() { fail "the second"; }`);
@@ -111,7 +111,7 @@ undo_line() { fail "the second"; }`);
   test.runIf(process.getuid!() === 0 && name === "bash").each([
     ["which folder is whose", 0, "find_keeper /srv", "cannot store what namei(1) says about the way to /srv"],
     ["whether a file is there", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],
-  ])("where /tmp has no room, %s is not guessed", (_what, room, act, sentence) => {
+  ])("if /tmp is full, %s is not guessed", (_what, room, act, sentence) => {
     const elsewhere = mkdtempSync("/var/tmp/files-");
     try {
       const theirs = join(elsewhere, "file");
@@ -144,7 +144,7 @@ undo_line() { fail "the second"; }`);
     expect(run(write)).toEqual({ status: 0, stderr: `changed: gate: wrote ${unreadable}\n` });
   });
 
-  test("what was collected for the record, and never written to it, is not undone when the apply fails", () => {
+  test("entries collected for the record but never written are not undone when the apply fails", () => {
     writeFileSync(file, "line\n");
     const { status, stderr } = run(`
 both() { own line "$FILE\${TAB}line" && fail "the first"; }
@@ -154,7 +154,7 @@ apply() { together both; }`);
     expect(existsSync(join(folder, "state"))).toBe(false);
   });
 
-  test("what a removal has undone before it fails is no longer on record, and the rest is", () => {
+  test("what a removal has undone before it fails is no longer on record, but the rest is", () => {
     const two = `apply() { own line "$FILE\${TAB}one" && own line "$FILE\${TAB}two"; }`;
     expect(run(two).status).toBe(0);
     const undo = `undo_line() { case $1 in *two) ;; *) fail "the first" ;; esac; }`;
@@ -162,7 +162,7 @@ apply() { together both; }`);
     expect(readFileSync(join(folder, "state", "owner", "r"), "utf8")).toBe(`line\t${file}\tone\n`);
   });
 
-  test("records behind a link are refused with its name", () => {
+  test("a record below a link is refused with the name of the link", () => {
     const elsewhere = join(folder, "elsewhere");
     mkdirSync(elsewhere, { mode: 0o700 });
     writeFileSync(file, "theirs\n");

@@ -85,7 +85,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
       child.on("close", (status) => resolve({ said: said.split("\n").filter(Boolean), errors, status }));
     });
 
-  test("finds what each forward of each tunnel is like, keeps it, and says each change once", async () => {
+  test("finds the state of each forward of each tunnel, stores it, and reports each change once", async () => {
     const [ssh, web, dead] = [await banner(), await silent(), await closes()];
     list("nas", [forward("web", web, "tcp"), forward("ssh", ssh)]);
     list("shop", [
@@ -122,7 +122,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(states("nas")[0]![9]).toBe(since);
   });
 
-  test("writes metrics of each tunnel that stand for what it keeps", async () => {
+  test("writes metrics for each tunnel that match the stored state", async () => {
     const ssh = await banner();
     list("nas", [forward("ssh", ssh)]);
     list("shop", [forward("none", nobody)]);
@@ -153,7 +153,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     return String(then);
   };
 
-  test("looks at each tunnel in the run that is nearest to its time, and at that with the shortest in every run", async () => {
+  test("checks each tunnel in the run that is nearest to its time, and the tunnel with the shortest interval in every run", async () => {
     const ssh = await banner();
     list("often", [forward("ssh", ssh)], 30);
     list("seldom", [forward("ssh", ssh)], 300);
@@ -171,7 +171,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(checked()[1]).not.toBe(before[1]);
   });
 
-  test("looks at once at a tunnel whose list is new, also where that came while it looked", async () => {
+  test("checks a tunnel with a new list at once, even if the list arrives during a check", async () => {
     const ssh = await banner();
     list("often", [forward("ssh", ssh)], 30);
     list("seldom", [forward("ssh", ssh)], 86_400);
@@ -186,7 +186,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(kept("seldom")).toEqual([`seldom public 86400 - other 127.0.0.1:${ssh} 127.0.0.1:22 up -`]);
   });
 
-  test("lets no list that it cannot read keep it from the others, and takes no other file for one", async () => {
+  test("checks the other tunnels if it cannot read one list, and reads only the lists", async () => {
     const ssh = await banner();
     for (const [name, text] of Object.entries({
       empty: "",
@@ -209,12 +209,12 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(found.filter((name) => name !== "secret.state")).toEqual(["half.state", "nas.state"]);
   });
 
-  test("does nothing where there is no tunnel", async () => {
+  test("does nothing if there is no tunnel", async () => {
     expect(await look()).toEqual({ said: [], errors: "", status: 0 });
     expect(readdirSync(state).filter((name) => name !== "new")).toEqual([]);
   });
 
-  test("leaves what it has kept as it is where it finds nothing out", async () => {
+  test("leaves the stored state as it is if it cannot find the new one", async () => {
     const ssh = await banner();
     list("nas", [forward("ssh", ssh)]);
     await look();
@@ -224,7 +224,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(readFileSync(join(state, "nas.state"), "utf8")).toBe(before);
   });
 
-  test("keeps of what it is told no more than a state and a reason for each forward that it knows of", async () => {
+  test("stores from a result no more than a state and a reason for each forward that it knows", async () => {
     list("nas", [forward("ssh", nobody), forward("web", nobody)]);
     writeFileSync(
       join(folder, "probe"),
@@ -237,7 +237,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     expect(readdirSync(state).sort()).toEqual(["nas.state", "new", "ssh-tunnel-nas.prom", "started"]);
   });
 
-  test("clears away what a run has left that was ended, and keeps nothing of it", async () => {
+  test("removes what an interrupted run has left, without using it", async () => {
     const ssh = await banner();
     list("nas", [forward("ssh", ssh)]);
     mkdirSync(join(state, "new"));
@@ -248,7 +248,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
   });
 });
 
-describe("what the health check connects with", { timeout: 60_000 }, () => {
+describe("the program that the health check connects with", { timeout: 60_000 }, () => {
   /** The program, with other limits. */
   const probe = (input: string, limits: Record<string, number> = {}) => {
     const text = Object.entries(limits).reduce(
@@ -265,7 +265,7 @@ describe("what the health check connects with", { timeout: 60_000 }, () => {
     });
   };
 
-  test("looks at all, though no more than so many at once", async () => {
+  test("checks all forwards, but only a limited number at once", async () => {
     let [now, most] = [0, 0];
     const port = await listen((socket) => {
       most = Math.max(most, ++now);
@@ -282,7 +282,7 @@ describe("what the health check connects with", { timeout: 60_000 }, () => {
     expect(most).toBeLessThanOrEqual(3);
   });
 
-  test("waits for none that hangs, and says what it has found of the others", async () => {
+  test("does not wait for one that hangs, and reports what it has found about the others", async () => {
     const [hangs, answers] = [await silent(), await banner()];
     expect(
       await probe(`nas ssh 127.0.0.1 ${hangs} ssh\nshop ssh 127.0.0.1 ${answers} ssh\n`, { longest: 30 }),

@@ -49,13 +49,13 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
   const unchanged = "unchanged: gate: the test\n";
   const took = (permit: string) => `changed: gate: took ${permit} from our line in ${file}\n`;
 
-  test("permits its ports, in a file that its account can only read", () => {
+  test("permits its ports, in a file that its account can read but not write", () => {
     apply([listen(2222), open(2222)]);
     expect(lines()).toEqual([line([listen(2222), open(2222)])]);
     expect(statSync(file).mode & 0o777).toBe(0o644);
   });
 
-  test("permits the old ports and the new, each once, until it is settled", () => {
+  test("permits the old ports and the new ones, each once, until the change is settled", () => {
     apply([listen(2222), listen(8080), open(2222), open(8080)]);
     const wanted = [listen(2222), listen(9090), open(2222), open(9090)];
     apply(wanted);
@@ -68,14 +68,14 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect([settle(), apply(wanted)]).toEqual([unchanged, unchanged]);
   });
 
-  test("permits what two changes have permitted that were not settled", () => {
+  test("still permits the ports of two changes that were not settled", () => {
     [2222, 3333, 4444].forEach((port) => apply([listen(port)]));
     expect(lines()).toEqual([line([listen(4444), listen(2222), listen(3333)])]);
     settle();
     expect(lines()).toEqual([line([listen(4444)])]);
   });
 
-  test("has the line that it had where its stage fails later", () => {
+  test("has its previous line back if its stage fails later", () => {
     apply([listen(2222), open(2222)]);
     const record = () => readFileSync(join(folder, "state/owner/resource"), "utf8");
     const before = record();
@@ -86,7 +86,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect(record()).toBe(before);
   });
 
-  test("permits nothing old where it keeps nothing", () => {
+  test("permits no old ports if its stage keeps nothing", () => {
     apply([listen(2222), open(2222)]);
     expect(apply([listen(3333)], { keeps: false })).toBe(`changed: gate: added a line to ${file}\n`);
     expect(lines()).toEqual([line([listen(3333)])]);
@@ -97,7 +97,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     ["any address", ['permitlisten="127.0.0.1:2222"', 'permitlisten="*:2222"', 'permitlisten="[::1]:2222"']],
     ["an IPv6 address", ['permitopen="[fd00::2]:8443"', 'permitopen="[fd00::22]:8443"', open(8443)]],
     ["the other way", [open(2222), listen(2222), 'permitopen="127.0.0.1:*"']],
-  ])("loses exactly the permit that is stale, wherever it is in the line, and not %s", (_what, permits) => {
+  ])("loses exactly the stale permit, wherever it is in the line, and not %s", (_what, permits) => {
     for (const stale of permits) {
       rmSync(file, { force: true });
       rmSync(join(folder, "state"), { recursive: true, force: true });
@@ -111,7 +111,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     }
   });
 
-  test.each(["first", "middle", "last"] as const)("loses an option that is the %s of its line", (where) => {
+  test.each(["first", "middle", "last"] as const)("loses a stale option that is %s in its line", (where) => {
     apply([listen(2222)]);
     apply([listen(3333)]);
     const others = [...fixed, listen(3333)];
@@ -122,7 +122,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect(readFileSync(file, "utf8")).toBe(text(others));
   });
 
-  test("leaves in its line what a person has added, and the lines around it", () => {
+  test("keeps what a person has added to its line, and the lines around it", () => {
     apply([listen(2222), listen(8080)]);
     apply([listen(2222)]);
     const theirs = 'from="10.0.0.0/8",environment="A=b, c"';
@@ -134,7 +134,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     );
   });
 
-  test("has nothing to lose where a person has taken the option, the line or the file away", () => {
+  test("has nothing to lose if a person has removed the option, the line or the file", () => {
     for (const text of [`${line([listen(2222)])}\n`, "ssh-ed25519 BBBB bob\n", undefined]) {
       apply([listen(2222), listen(8080)]);
       apply([listen(2222)]);
@@ -145,13 +145,13 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     }
   });
 
-  test("keeps no other option of the line: what is forced or restricted is as it is wanted", () => {
+  test("keeps no other old option of the line: forced commands and restrictions are always the new ones", () => {
     apply([listen(8080)], { options: ['command="/old/evict-stale"', "agent-forwarding"] });
     apply([listen(2222)]);
     expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
   });
 
-  test("takes nothing from the lines of other keys, and leaves these as they are", () => {
+  test("removes nothing from the lines of other keys", () => {
     const others = [line([listen(7000)], "BBBB", "alice@home"), line([listen(7001)], "CCCC", `${marker}2`)];
     writeFileSync(file, others.map((each) => `${each}\n`).join(""));
     apply([listen(8080), listen(7001)]);
@@ -161,14 +161,14 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect(lines()).toEqual([...others, line([listen(2222)])]);
   });
 
-  test("permits nothing that a copy of its line with another comment does, and is the only one with its key", () => {
+  test("permits nothing from a copy of its line with another comment, and has only one line", () => {
     apply([listen(8080)]);
     writeFileSync(file, `${line([listen(7000)], "AAAA", "alice@home")}\n${lines()[0]}\n`);
     apply([listen(2222)]);
     expect(lines()).toEqual([line([listen(2222), listen(8080)])]);
   });
 
-  test("gives its line and its stale permits to another key, and loses these in the same way", () => {
+  test("passes its line and its stale permits to a new key, which loses these in the same way", () => {
     apply([listen(8080)]);
     apply([listen(2222)], { key: "BBBB" });
     expect(lines()).toEqual([line([listen(2222), listen(8080)], "BBBB")]);

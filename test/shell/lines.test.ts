@@ -114,7 +114,7 @@ const few = (numRuns: number) => ({
 const slow = { timeout: 60_000 };
 
 describe("a key in authorized_keys", () => {
-  test("goes below what is there, is found again, and leaves what was there byte for byte", slow, () => {
+  test("is added at the end, is found again, and leaves the rest as it was byte for byte", slow, () => {
     expect.hasAssertions();
     fc.assert(
       fc.property(existing, (old) => {
@@ -131,7 +131,7 @@ describe("a key in authorized_keys", () => {
     );
   });
 
-  test("may be one of two, which come and go in any order", slow, () => {
+  test("may be one of two, which can be added and removed in any order", slow, () => {
     expect.hasAssertions();
     fc.assert(
       fc.property(existing, fc.boolean(), (old, firstInFirstOut) => {
@@ -169,7 +169,7 @@ describe("a key in authorized_keys", () => {
     );
   });
 
-  test("does not take along what others wrote below it in the meantime", () => {
+  test("does not remove what others wrote after it in the meantime", () => {
     put("old");
     run("apply", key("a"));
     writeFileSync(file, `${bytes()}new`, "latin1");
@@ -177,7 +177,7 @@ describe("a key in authorized_keys", () => {
     expect(bytes()).toBe("old\nnew");
   });
 
-  test("that somebody removed by hand comes back", () => {
+  test("that somebody removed by hand is added again", () => {
     put("old");
     run("apply", key("a"));
     writeFileSync(file, "old");
@@ -187,7 +187,7 @@ describe("a key in authorized_keys", () => {
     expect(bytes()).toBe("old");
   });
 
-  test("that somebody removed by hand, file and all, is gone without an error", () => {
+  test("that somebody removed by hand, with the file, can be removed without an error", () => {
     put(undefined);
     run("apply", key("a"));
     rmSync(file);
@@ -196,7 +196,7 @@ describe("a key in authorized_keys", () => {
     expectNoTrace();
   });
 
-  test("leaves the file's mode as it is, and makes a new file for its owner alone", () => {
+  test("leaves the file's mode as it is, and creates a new file for its owner only", () => {
     put("old\n");
     chmodSync(file, 0o640);
     run("apply", key("a"));
@@ -206,7 +206,7 @@ describe("a key in authorized_keys", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  test("gives the file back with the time that it had, whichever of two lines goes first", () => {
+  test("leaves the file with its original time, whichever of two lines is removed first", () => {
     for (const [first, last] of [
       [key("a"), key("b")],
       [key("b"), key("a")],
@@ -225,7 +225,7 @@ describe("a key in authorized_keys", () => {
     }
   });
 
-  test("has the same on record after a second apply as after the first, where it made the file itself", () => {
+  test("has the same record after a second apply as after the first, if it created the file itself", () => {
     const record = () => readFileSync(join(folder, "state/owner/a"), "utf8");
     run("apply", key("a"));
     const first = record();
@@ -235,7 +235,7 @@ describe("a key in authorized_keys", () => {
     expect(first).not.toContain("time\t");
   });
 
-  test("gives no time back to a file that somebody has changed since", () => {
+  test("does not restore the time of a file that somebody has changed since", () => {
     put("old\n");
     const then = new Date("2020-02-02T02:02:02.123Z");
     utimesSync(file, then, then);
@@ -246,7 +246,7 @@ describe("a key in authorized_keys", () => {
     expect(statSync(file).mtime.getTime()).toBeGreaterThan(then.getTime());
   });
 
-  test("follows a symbolic link and leaves it one", () => {
+  test("follows a symbolic link, which stays a link", () => {
     put(undefined);
     mkdirSync(join(folder, "real"));
     writeFileSync(join(folder, "real", "keys"), "old");
@@ -271,17 +271,20 @@ describe("a key in authorized_keys", () => {
     ["it lost its comment in a file with CRLF", (line) => `${line.replace(/ ssh-reverse-tunnel:.*/, "")}\r`],
   ];
 
-  test.each(edits)("lets nobody in after a removal where %s, and what else is there stays", (_how, edit) => {
-    const others = "# ssh-ed25519 AAAAa is theirs\nssh-ed25519 AAAAab bob\n";
-    put(others);
-    run("apply", key("a"));
-    writeFileSync(file, `${bytes()!.replace(key("a").text, edit)}ssh-ed25519 AAAAb carol\n`, "latin1");
-    run("remove", key("a"));
-    expect(bytes()).toBe(`${others}ssh-ed25519 AAAAb carol\n`);
-    expectNoTrace();
-  });
+  test.each(edits)(
+    "no longer admits anyone after a removal if %s, and the rest of the file stays",
+    (_how, edit) => {
+      const others = "# ssh-ed25519 AAAAa is theirs\nssh-ed25519 AAAAab bob\n";
+      put(others);
+      run("apply", key("a"));
+      writeFileSync(file, `${bytes()!.replace(key("a").text, edit)}ssh-ed25519 AAAAb carol\n`, "latin1");
+      run("remove", key("a"));
+      expect(bytes()).toBe(`${others}ssh-ed25519 AAAAb carol\n`);
+      expectNoTrace();
+    },
+  );
 
-  test.each(edits)("is the only one with its key after an apply where %s", (_how, edit) => {
+  test.each(edits)("is the only line with its key after an apply if %s", (_how, edit) => {
     put("ssh-ed25519 AAAAab bob\n");
     run("apply", key("a"));
     writeFileSync(file, bytes()!.replace(key("a").text, edit), "latin1");
@@ -290,7 +293,7 @@ describe("a key in authorized_keys", () => {
     expect(run("apply", key("a"))).toBe(unchanged);
   });
 
-  test("takes the place of an earlier key, of which no copy stays", () => {
+  test("replaces an earlier key, of which no copy stays", () => {
     put(undefined);
     run("apply", key("a", "restrict", "AAAAold"));
     writeFileSync(file, `ssh-ed25519 AAAAold copied\n${bytes()}`, "latin1");
@@ -301,7 +304,7 @@ describe("a key in authorized_keys", () => {
     expectNoTrace();
   });
 
-  test("has nothing to remove where it never was", () => {
+  test("has nothing to remove if it was never added", () => {
     put("old");
     expect(run("remove", key("a"))).toBe(unchanged);
     expect(bytes()).toBe("old");
@@ -309,7 +312,7 @@ describe("a key in authorized_keys", () => {
 });
 
 describe("an Include in ~/.ssh/config", () => {
-  test("goes above what is there, once for all who need it, and with the last of them", slow, () => {
+  test("is added at the top, once for all who need it, and removed with the last of them", slow, () => {
     expect.hasAssertions();
     fc.assert(
       fc.property(existing, fc.boolean(), (old, firstInFirstOut) => {
@@ -330,7 +333,7 @@ describe("an Include in ~/.ssh/config", () => {
     );
   });
 
-  test("that was there before us stays when we go", () => {
+  test("stays after a removal if it existed before us", () => {
     const old = `Host x\n${include("a").text}\n`;
     put(old);
     expect(run("apply", include("a"))).toBe(unchanged);
@@ -340,7 +343,7 @@ describe("an Include in ~/.ssh/config", () => {
   });
 });
 
-describe("a file whose name the record cannot hold", () => {
+describe("a file name that the record cannot hold", () => {
   test.each(["a\nb", "\nfile\t/etc/passwd", "a\t", "a\tb"])("is refused and left alone: %j", (name) => {
     const path = join(folder, name.replaceAll("/", "_"));
     writeFileSync(path, "old");
@@ -356,7 +359,7 @@ describe("a file whose name the record cannot hold", () => {
     expect(existsSync(join(folder, "state"))).toBe(false);
   });
 
-  test("is not one with spaces, quotes and all that a shell would read something into", () => {
+  test("is not one with spaces, quotes or anything else that a shell would interpret", () => {
     file = join(folder, ` -n $(touch x) \`y\` * 'a' "b" \\ ü\u2028 %n`);
     put("old");
     run("apply", key("a"));

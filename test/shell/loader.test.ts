@@ -46,65 +46,68 @@ const sentence =
   "error: gate (198.18.0.2): the tools of this project are not on this host, or not as they were installed; choose another revision and run 'pulumi up', which installs them\n";
 
 // What root runs must be root's.
-describe.skipIf(process.getuid?.() !== 0).each(shells)("what a command sends, in %s,", (_, shell) => {
-  test("reads its library from the host's tools", () => {
-    expect(runScript(shell, command(), "apply")).toEqual({
-      stdout: "apply|it's|the text\nof a program|",
-      stderr: "",
-      status: 0,
+describe.skipIf(process.getuid?.() !== 0).each(shells)(
+  "the text that a command sends, in %s,",
+  (_, shell) => {
+    test("reads its library from the host's tools", () => {
+      expect(runScript(shell, command(), "apply")).toEqual({
+        stdout: "apply|it's|the text\nof a program|",
+        stderr: "",
+        status: 0,
+      });
     });
-  });
 
-  test("says what to do where the host has no tools", () => {
-    rmSync(join(folder, "state/owner/.tools"));
-    expect(runScript(shell, command(), "apply")).toEqual({ stdout: "", stderr: sentence, status: 3 });
-  });
+    test("prints what to do if the host has no tools", () => {
+      rmSync(join(folder, "state/owner/.tools"));
+      expect(runScript(shell, command(), "apply")).toEqual({ stdout: "", stderr: sentence, status: 3 });
+    });
 
-  test.each(Object.keys(files))("runs nothing where %s is not as it was installed", (path) => {
-    appendFileSync(join(tools, path), "echo more\n");
-    expect(runScript(shell, command(), "apply")).toEqual({ stdout: "", stderr: sentence, status: 3 });
-  });
+    test.each(Object.keys(files))("runs nothing if %s is not as it was installed", (path) => {
+      appendFileSync(join(tools, path), "echo more\n");
+      expect(runScript(shell, command(), "apply")).toEqual({ stdout: "", stderr: sentence, status: 3 });
+    });
 
-  test("runs nothing where a file is among the tools that was not installed", () => {
-    writeFileSync(join(tools, "lib/three.sh"), "echo more\n");
-    expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
-  });
+    test("runs nothing if there is a file among the tools that was not installed", () => {
+      writeFileSync(join(tools, "lib/three.sh"), "echo more\n");
+      expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
+    });
 
-  test.each([
-    [
-      "the file that names the tools is somebody else's",
-      () => chownSync(join(folder, "state/owner/.tools"), 65534, 65534),
-    ],
-    ["the folder of that file is", () => chownSync(join(folder, "state"), 65534, 65534)],
-    ["somebody else could rename the tools", () => chmodSync(join(folder, "tools"), 0o777)],
-    ["a group could put others there", () => (chownSync(tools, 0, 65534), chmodSync(tools, 0o775))],
-  ])("runs nothing where %s", (_, change) => {
-    change();
-    expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
-  });
+    test.each([
+      [
+        "the file that names the tools belongs to another user",
+        () => chownSync(join(folder, "state/owner/.tools"), 65534, 65534),
+      ],
+      ["the folder of that file does", () => chownSync(join(folder, "state"), 65534, 65534)],
+      ["another user could rename the tools", () => chmodSync(join(folder, "tools"), 0o777)],
+      ["a group could put others there", () => (chownSync(tools, 0, 65534), chmodSync(tools, 0o775))],
+    ])("runs nothing if %s", (_, change) => {
+      change();
+      expect(runScript(shell, command(), "apply").stderr).toBe(sentence);
+    });
 
-  test("removes without its parts, which later tools may not have any more", () => {
-    const text = command().replace("PARTS='part'", "PARTS='earlier'");
-    expect(runScript(shell, text, "remove")).toEqual({ stdout: "remove|it's||", stderr: "", status: 0 });
-  });
+    test("removes without its parts, which later tools may not have", () => {
+      const text = command().replace("PARTS='part'", "PARTS='earlier'");
+      expect(runScript(shell, text, "remove")).toEqual({ stdout: "remove|it's||", stderr: "", status: 0 });
+    });
 
-  test("has nothing to remove where the host has neither tools nor a record of it", () => {
-    rmSync(join(folder, "state/owner/.tools"));
-    expect(runScript(shell, command(), "remove")).toEqual({ stdout: "", stderr: "", status: 0 });
-  });
+    test("has nothing to remove if the host has neither tools nor a record of it", () => {
+      rmSync(join(folder, "state/owner/.tools"));
+      expect(runScript(shell, command(), "remove")).toEqual({ stdout: "", stderr: "", status: 0 });
+    });
 
-  test("does not take what is on record for removed where the host has no tools", () => {
-    rmSync(join(folder, "state/owner/.tools"));
-    writeFileSync(join(folder, "state/owner/key-script"), "file\t/etc/x\n");
-    expect(runScript(shell, command(), "remove")).toEqual({ stdout: "", stderr: sentence, status: 3 });
-  });
-});
+    test("does not treat what is on record as removed if the host has no tools", () => {
+      rmSync(join(folder, "state/owner/.tools"));
+      writeFileSync(join(folder, "state/owner/key-script"), "file\t/etc/x\n");
+      expect(runScript(shell, command(), "remove")).toEqual({ stdout: "", stderr: sentence, status: 3 });
+    });
+  },
+);
 
 describe("a command", () => {
   const part = (script: string, values: KnownPart["values"] = {}) => ({ script, values });
   const command = (...parts: KnownPart[]) => commandText({ A: "b" }, parts);
 
-  test("sends values and the loader, and nothing of library, parts or programs", () => {
+  test("sends values and the loader, but no library, parts or programs", () => {
     const parts = [part("account", { B: "it's" }), part("sshServer", { TEXT: new Program("evictStale") })];
     const { values, rest } = headerOf(command(...parts));
     expect(values).toEqual({
@@ -117,7 +120,7 @@ describe("a command", () => {
     expect(parseCommand(command(...parts))).toEqual({ common: { A: "b" }, parts });
   });
 
-  test("is another one where another part, or another program, is what it runs", () => {
+  test("changes if it runs another part or another program", () => {
     const hashes = [
       command(part("knownHost")),
       command(part("clientConfig")),

@@ -56,7 +56,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
   const started = (...resources: string[]) =>
     resources.filter((resource) => existsSync(join(folder, `started.${resource}`)));
 
-  test("is on a file for its owner alone, that says who has it, and is gone with the last who had it", async () => {
+  test("is a file for its owner only, which names the run that has it, and is removed with the last one", async () => {
     const one = start("one");
     await hasIt("one");
     expect(statSync(lockFile).mode & 0o777).toBe(0o600);
@@ -68,7 +68,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(readdirSync(folder).filter((name) => name.includes("lock"))).toEqual([]);
   });
 
-  test("lets one at a time through, however many wait, and each of them in the end", async () => {
+  test("lets one run at a time through, however many wait, and all of them in the end", async () => {
     const names = ["a", "b", "c", "d", "e"];
     const all = names.map((name) => start(name));
     for (let left = names.length; left > 0; left--) {
@@ -83,7 +83,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(existsSync(lockFile)).toBe(false);
   });
 
-  test("is waited for longer than one run may have it, where it goes from one to the next", async () => {
+  test("is awaited for longer than the limit of one run if it passes from one run to another", async () => {
     const first = start("first");
     await hasIt("first");
     const patience = 4;
@@ -104,7 +104,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(first.status).toBe(0);
   });
 
-  test("is not waited for for ever where one and the same run has it, and the error names that one", async () => {
+  test("is not awaited forever if the same run keeps it, and the error names that run", async () => {
     const first = start("first");
     await hasIt("first");
     const waiter = start("waiter", { patience: 1 });
@@ -116,7 +116,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(started("waiter")).toEqual([]);
   });
 
-  test("of a run that was killed is taken over at once", async () => {
+  test("is taken over at once from a run that was killed", async () => {
     const first = start("first");
     await hasIt("first");
     process.kill(-first.pid, "SIGKILL");
@@ -127,7 +127,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(next.said).toBe("");
   });
 
-  test("says what still runs of a run that was killed, where that has the lock, and does not wait for minutes", async () => {
+  test("is not awaited for minutes if processes of a killed run still have it, and the error names them", async () => {
     const first = start("first", { child: "exec sleep 60" });
     await hasIt("first");
     process.kill(first.pid, "SIGKILL");
@@ -139,7 +139,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     );
   });
 
-  test("is waited for with the rollback of the change on trial armed again", async () => {
+  test("is awaited with the rollback of the change on trial armed again", async () => {
     mkdirSync(join(folder, "trial"));
     for (const file of ["undo", "roll-back", "kept"]) writeFileSync(join(folder, "trial", file), "whole\n");
     start("first");
@@ -149,7 +149,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(waiter.said).toMatch(/^armed for 240\n/);
   });
 
-  test("is taken by a rollback whose time is up, which puts back what was there without it where it must", async () => {
+  test("is requested by a rollback whose time is up, which restores the old configuration without it if it must", async () => {
     const trial = join(folder, "rollback");
     const rollBack = (patience: number) => {
       mkdirSync(trial, { recursive: true });

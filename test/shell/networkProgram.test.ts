@@ -47,7 +47,7 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
       timeout: 20_000,
     });
 
-  test("looks once a second at most where the network changes all the time, and at the last change too", () => {
+  test("checks at most once a second if the network changes all the time, and also after the last change", () => {
     changes(100, 2);
     writeFileSync(join(folder, "control"), "");
     const started = performance.now();
@@ -59,7 +59,7 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
     expect(lines("asked").length).toBe(lines("looks").length - 1);
   });
 
-  test("has as much patience with the public host as a keep-alive has, but 4 s at least and 10 at most", () => {
+  test("waits for the public host as long as the keep-alive does, but for 4 to 10 s", () => {
     const patience = (serverAliveInterval: number) => {
       program("timeout", `echo "$1" >${folder}/patience`);
       program("ssh", `[ "$1" != -G ] || echo "serveraliveinterval ${serverAliveInterval}"`);
@@ -73,7 +73,7 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
     expect(patience(60)).toEqual(["10"]);
   });
 
-  test("asks nothing over a connection that is not there yet", () => {
+  test("asks nothing over a connection that does not exist yet", () => {
     changes(1);
     watch();
     expect(lines("looks")).toHaveLength(2);

@@ -20,7 +20,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
     return runScript(shell, testScript("addLine", join(folder, "state"), values), verb);
   };
 
-  test("is kept where an entry is of a kind that this version does not know, and a sentence says what to do", () => {
+  test("is kept if an entry has a kind that this version does not know, and an error says what to do", () => {
     run("apply");
     appendFileSync(record(), "moon\t/etc/x\n");
     expect(run("remove")).toEqual({
@@ -33,7 +33,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
     expect(readFileSync(file(), "utf8")).toBe("ours\n");
   });
 
-  test("keeps what it had where an apply fails, which takes back what it has added and nothing else", () => {
+  test("keeps its content if an apply fails, which undoes only what it has added", () => {
     run("apply");
     const before = readFileSync(record(), "utf8");
     const values = { FILE: file(), LINE: "another", KEY: "", MARKER: "" };
@@ -51,7 +51,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
     expect(readFileSync(record(), "utf8")).toBe(before);
   });
 
-  test("leaves nothing of itself when all on it is undone", () => {
+  test("leaves nothing of itself when everything on it is undone", () => {
     run("apply");
     run("remove");
     expect(readdirSync(folder)).toEqual([]);
@@ -62,7 +62,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
 const kinds =
   "auto created dir drop_in file findings firewalld group home key line mask newline pace permit port restart seport settings stale time ufw unit user";
 
-test("every kind of entry that a version has written can be undone by those after it", () => {
+test("every kind of entry that earlier versions have written can be undone", () => {
   const undone = [...libraryNames, ...partNames]
     .map(readScript)
     .flatMap((text) => [...text.matchAll(/^undo_([a-z_]+)\(\) \{/gm)].map(([, kind]) => kind!))

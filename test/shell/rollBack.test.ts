@@ -76,7 +76,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     });
   const rollBack = (how: string) => run(how).status;
 
-  test("puts back what was there, takes away what was not, and leaves no trial", () => {
+  test("restores what was there, removes what was not, and leaves no trial", () => {
     const [changed, added] = [join(folder, "changed"), join(folder, "added")];
     for (const file of [changed, added]) writeFileSync(file, "new");
     keep({ [changed]: "old\n", [added]: undefined });
@@ -95,12 +95,12 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(`${trial}.taken-back`)).toBe(true);
   });
 
-  test("does nothing where the change was confirmed in the meantime", () => {
+  test("does nothing if the change was confirmed in the meantime", () => {
     expect(rollBack("timer")).toBe(0);
     expect(existsSync(join(folder, "undone"))).toBe(false);
   });
 
-  test("keeps what it could not put back, makes nothing active, and fails, so that it is tried again", () => {
+  test("keeps what it could not restore, activates nothing, and fails, so that it is tried again", () => {
     keep({ "/proc/nobody-can-write-here": "old" });
     expect(rollBack("timer")).toBe(1);
     expect(existsSync(join(trial, "1"))).toBe(true);
@@ -108,7 +108,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(join(folder, "undone"))).toBe(false);
   });
 
-  test("stays, and fails, while what it has put back does not become active, and says why", () => {
+  test("stays, and fails with the reason, while what it has restored cannot be activated", () => {
     const file = join(folder, "changed");
     keep({ [file]: "old\n" });
     writeFileSync(join(trial, "active"), "");
@@ -124,7 +124,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(trial)).toBe(false);
   });
 
-  test("puts nothing back of what is not whole, and lets it be seen", () => {
+  test("restores nothing from an incomplete trial, and leaves it to be seen", () => {
     const [changed, added] = [join(folder, "changed"), join(folder, "added")];
     for (const file of [changed, added]) writeFileSync(file, "new");
     keep({ [changed]: "old\n", [added]: undefined });
@@ -138,7 +138,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     }
   });
 
-  test("gives an account its file back, with its mode, in a home with a space and an asterisk", () => {
+  test("restores an account's file, with its mode, in a home with a space and an asterisk", () => {
     const file = join(home, ".ssh/config");
     aliceWrites(file, "new");
     keep({ [file]: "old\n" }, keptIds);
@@ -148,7 +148,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect([uid, mode & 0o7777]).toEqual([ALICE, 0o640]);
   });
 
-  test("takes an account's link or pipe in the place of a file away, and goes nowhere by it", () => {
+  test("removes an account's link or pipe that replaced a file, without following it", () => {
     const secret = join(folder, "secret");
     writeFileSync(secret, "root's", { mode: 0o600 });
     const [link, pipe, gone] = ["link", "pipe", "gone"].map((name) => join(home, ".ssh", name)) as [
@@ -169,7 +169,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readFileSync(secret, "utf8")).toBe("root's");
   });
 
-  test("refuses a folder that an account has put a link in the place of", () => {
+  test("refuses a folder that an account has replaced with a link", () => {
     const elsewhere = join(folder, "elsewhere");
     mkdirSync(elsewhere, { mode: 0o777 });
     chmodSync(elsewhere, 0o777);
@@ -183,7 +183,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(existsSync(join(elsewhere, "config"))).toBe(false);
   });
 
-  test("reaches a home in a folder that only another group of the account's opens", () => {
+  test("reaches a home below a folder that only a supplementary group of the account may enter", () => {
     chmodSync(folder, 0o710);
     chownSync(folder, 0, GROUP);
     const file = join(home, ".ssh/config");
@@ -193,7 +193,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readFileSync(file, "utf8")).toBe("old\n");
   });
 
-  test("takes all else back where an account's file cannot be put back for a minute, and says which", () => {
+  test("restores everything else if an account's file cannot be restored for a minute, and names the file", () => {
     const [gone, changed] = [join(home, "gone/config"), join(folder, "changed")];
     writeFileSync(changed, "new");
     keep({ [gone]: "old\n" }, keptIds);
@@ -212,7 +212,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readdirSync("/run").filter((name) => name.startsWith(basename(trial)))).toEqual([]);
   });
 
-  test("does not take a full disk for an account that refuses", () => {
+  test("does not mistake a full disk for an account that refuses", () => {
     const disk = join(home, "disk");
     mkdirSync(disk);
     expect(spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k,mode=777", "tmpfs", disk]).status).toBe(0);
@@ -229,7 +229,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     }
   });
 
-  test("puts no file into a folder that an account leads to in the place of its file", () => {
+  test("does not put a file into a folder that an account has made of its file", () => {
     const [file, elsewhere] = [join(home, ".ssh/config"), join(home, "elsewhere")];
     mkdirSync(elsewhere);
     symlinkSync(elsewhere, file);
@@ -259,7 +259,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     return holder;
   };
 
-  test("ends the run that makes the change, where that is not over in time, and all that it has started", async () => {
+  test("ends the run that makes the change, with all its child processes, if it is not over in time", async () => {
     const file = join(folder, "changed");
     const holder = await lateRun(file, join(folder, "lock"), (pid) => pid);
     const { status, stderr } = run("timer");
@@ -272,7 +272,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(spawnSync("pgrep", ["-f", file], { encoding: "utf8" }).stdout).toBe("");
   });
 
-  test("ends no other process that has the number of such a run, which was killed", async () => {
+  test("does not end an unrelated process with the pid of such a run, which was killed", async () => {
     const other = spawn("sleep", ["60"]);
     const holder = await lateRun(join(folder, "changed"), join(folder, "lock"), () => other.pid!);
     expect(run("timer")).toMatchObject({ status: 0, stderr: "" });
@@ -301,7 +301,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
   });
 });
 
-describe.skipIf(!root).each(shells)("what a rollback undoes besides, in %s", (_name, shell) => {
+describe.skipIf(!root).each(shells)("the additional work of a rollback, in %s,", (_name, shell) => {
   /** The undo of a script, as it lies in the trial's folder; programs are what stands for those of the host. */
   const prepare = (script: string, call: string, programs: Record<string, string>) => {
     const text = [...libraryOf(script), script]
@@ -331,7 +331,7 @@ describe.skipIf(!root).each(shells)("what a rollback undoes besides, in %s", (_n
   };
   const again = "; this is tried again until it succeeds\n";
 
-  test("for sshd is not done while systemd does not answer or the reload is refused, and is done after that", () => {
+  test("for sshd is tried again until systemd answers and the reload succeeds", () => {
     const says = (state: string, reload: string) => `
 case $* in
   show*) ${state} ;;
@@ -361,31 +361,28 @@ esac`;
   test.each([
     ["firewalld", "--running public 8080", "firewall-cmd"],
     ["ufw", "8080", "ufw"],
-  ])(
-    "for %s is not done while that does not close the port, and is done after that",
-    (firewall, opening, command) => {
-      const undo = (body: string) =>
-        prepare(
-          "firewallPorts",
-          `closed="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
-          {
-            [command]: body,
-            systemctl: ":",
-          },
-        );
-      undo("exit 1");
-      expect(rollBack()).toEqual({
-        status: 1,
-        stderr: `ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: the firewall does not close the port${again}`,
-      });
-      undo(`echo "$*" >>${folder}/said`);
-      expect(rollBack()).toMatchObject({ status: 0 });
-      expect(readFileSync(join(folder, "said"), "utf8")).toContain("8080");
-    },
-  );
+  ])("for %s is tried again until that has closed the port", (firewall, opening, command) => {
+    const undo = (body: string) =>
+      prepare(
+        "firewallPorts",
+        `closed="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
+        {
+          [command]: body,
+          systemctl: ":",
+        },
+      );
+    undo("exit 1");
+    expect(rollBack()).toEqual({
+      status: 1,
+      stderr: `ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: the firewall does not close the port${again}`,
+    });
+    undo(`echo "$*" >>${folder}/said`);
+    expect(rollBack()).toMatchObject({ status: 0 });
+    expect(readFileSync(join(folder, "said"), "utf8")).toContain("8080");
+  });
 });
 
-describe.skipIf(!root).each(shells)("what a trial keeps, in %s", (_name, shell) => {
+describe.skipIf(!root).each(shells)("the copy that a trial keeps, in %s,", (_name, shell) => {
   /** keep_files as it travels, with places that are known here. */
   const keepFiles = (...places: string[]) => {
     const library = libraryOf("tunnelService").map(readScript).join("");
@@ -405,7 +402,7 @@ mv '${trial}/kept.new' '${trial}/kept'
   };
   const kept = () => readFileSync(join(trial, "kept"), "utf8").split("\n");
 
-  test("is a number, who acts there, and the path for each, and a last line that says that it is whole", () => {
+  test("has a number, the acting account and the path for each file, and a last line that marks it as complete", () => {
     const own = join(folder, "own");
     writeFileSync(own, "root's own", { mode: 0o604 });
     aliceWrites(join(home, ".ssh/config"), "hers\n\n");
@@ -428,7 +425,7 @@ mv '${trial}/kept.new' '${trial}/kept'
     expect(existsSync(join(trial, "3"))).toBe(false);
   });
 
-  test("is nothing of root's that an account has put a link to in the place of its file", () => {
+  test("never contains a file of root's that an account has linked to in place of its own", () => {
     const secret = join(folder, "secret");
     writeFileSync(secret, "root's", { mode: 0o644 });
     symlinkSync(secret, join(home, ".ssh/config"));
@@ -442,7 +439,7 @@ mv '${trial}/kept.new' '${trial}/kept'
     expect(keepFiles("~alice/.ssh/secret").stderr).toContain("or a folder above it is a link");
   });
 
-  test("does not wait for an account's pipe, nor for a file that has no end", () => {
+  test("does not wait for an account's pipe or for an endless file", () => {
     spawnSync("mkfifo", ["-m", "666", join(home, ".ssh/config")]);
     expect(keepFiles("~alice/.ssh/config").stderr).toContain("is not a file of its account's own");
     const large = join(home, ".ssh/large");
@@ -450,7 +447,7 @@ mv '${trial}/kept.new' '${trial}/kept'
     expect(keepFiles("~alice/.ssh/large").stderr).toContain("is larger than a megabyte");
   });
 
-  test("is not a file that its account alone may read, where that account may not", () => {
+  test("does not contain a file that the account itself cannot read", () => {
     writeFileSync(join(home, ".ssh/config"), "root's, in her folder", { mode: 0o600 });
     expect(keepFiles("~alice/.ssh/config").status).toBe(1);
     expect(existsSync(join(trial, "kept"))).toBe(false);

@@ -57,7 +57,7 @@ const linesOf = (entry: string) =>
 const isFixed = (what: string, kind: string) => what === "fixed" || what === `fixed for ${kind}`;
 
 describe.each(kinds)("the Host entries of %s", (kind) => {
-  test("say each keyword that the table says they do, and no other", () => {
+  test("set exactly the keywords that the table lists for them", () => {
     const first = ["IdentityFile", "ServerAliveInterval", "ServerAliveCountMax"];
     const fixed = Object.entries(keywords).filter(([, { what }]) => isFixed(what, kind));
     // ProxyJump goes with ProxyCommand: ssh takes the first of both.
@@ -65,11 +65,11 @@ describe.each(kinds)("the Host entries of %s", (kind) => {
     expect([...new Set(linesOf(entries[kind]))].sort()).toEqual([...new Set([...names, ...first])].sort());
   });
 
-  test("say nothing twice", () => {
+  test("set no keyword twice", () => {
     expect(linesOf(entries[kind]).length).toBe(new Set(linesOf(entries[kind])).size);
   });
 
-  test.skipIf(!hasSsh)("keep what they say, whatever the host's configuration says of every host", () => {
+  test.skipIf(!hasSsh)("keep their values, whatever the host's configuration sets for all hosts", () => {
     const ours = effective(kind, "");
     const theirs = (name: string) => /^Proxy/.test(name);
     const withBad = effective(
@@ -90,21 +90,18 @@ describe.each(kinds)("the Host entries of %s", (kind) => {
   });
 });
 
-test.skipIf(!hasSsh)(
-  "a tunnel still goes through the proxy of its host, and a login back through none",
-  () => {
-    const command = badConfiguration((name) => name === "ProxyCommand");
-    const jump = badConfiguration((name) => name === "ProxyJump");
-    expect(effective("tunnels", command).get("proxycommand")).toEqual(["exec false"]);
-    expect(effective("tunnels", jump).get("proxyjump")).toEqual(["elsewhere.example.org"]);
-    for (const proxy of [command, jump]) {
-      const values = effective("logins back", proxy);
-      expect([values.get("proxycommand"), values.get("proxyjump")]).toEqual([undefined, undefined]);
-    }
-  },
-);
+test.skipIf(!hasSsh)("a tunnel still uses the proxy of its host, and a login back uses none", () => {
+  const command = badConfiguration((name) => name === "ProxyCommand");
+  const jump = badConfiguration((name) => name === "ProxyJump");
+  expect(effective("tunnels", command).get("proxycommand")).toEqual(["exec false"]);
+  expect(effective("tunnels", jump).get("proxyjump")).toEqual(["elsewhere.example.org"]);
+  for (const proxy of [command, jump]) {
+    const values = effective("logins back", proxy);
+    expect([values.get("proxycommand"), values.get("proxyjump")]).toEqual([undefined, undefined]);
+  }
+});
 
-test.skipIf(!hasSsh)("there is no keyword of this machine's ssh that nobody has thought about", () => {
+test.skipIf(!hasSsh)("the table has every keyword of this machine's ssh", () => {
   const known = execFileSync("ssh", ["-G", "-F", "/dev/null", "x"], { encoding: "utf8", stdio: "pipe" });
   const names = known
     .trim()

@@ -40,7 +40,7 @@ function run(verb: "apply" | "remove", stackId: string, resource = "a", change =
 }
 
 describe("the id of a stack on a host", () => {
-  test("is there from the first record to the last, and is no record", () => {
+  test("exists from the first record to the last, and is not a record", () => {
     expect(run("apply", "one")).toBe("changed");
     expect(run("apply", "one", "b")).toBe("changed");
     expect(id()).toBe("one\n");
@@ -52,7 +52,7 @@ describe("the id of a stack on a host", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("keeps another state from changing or removing anything, in a sentence", () => {
+  test("prevents changes and removals by another state, with an error message", () => {
     run("apply", "one");
     const others = "error: gate: the things of the stack owner on this host belong to another Pulumi state";
     const before = readFileSync(join(records(), "a"), "utf8");
@@ -69,7 +69,7 @@ describe("the id of a stack on a host", () => {
     expect(readFileSync(join(records(), "a"), "utf8")).toBe(before);
   });
 
-  test("can be removed, and the next state to come takes over what is there", () => {
+  test("can be removed, and the next state then takes over everything", () => {
     run("apply", "one");
     rmSync(idFile());
     expect(run("apply", "two")).toBe("unchanged");
@@ -77,14 +77,14 @@ describe("the id of a stack on a host", () => {
     expect(run("remove", "one")).toContain("belong to another Pulumi state");
   });
 
-  test("is adopted by records that have none, at the next apply", () => {
+  test("is added at the next apply to records that have none", () => {
     run("apply", "");
     expect(id()).toBeUndefined();
     expect(run("apply", "one")).toBe("unchanged");
     expect(id()).toBe("one\n");
   });
 
-  test("is asked for by no script that has none itself", () => {
+  test("is not required by a script that has none itself", () => {
     run("apply", "one");
     expect(run("apply", "")).toBe("unchanged");
     expect(id()).toBe("one\n");
@@ -92,7 +92,7 @@ describe("the id of a stack on a host", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("binds nobody without a record, as a run leaves it that was killed before its first one", () => {
+  test("binds nobody without a record, which is what a run leaves that is killed before its first one", () => {
     const killed = (script: string) =>
       script.replace("keep_stack_id\n    printf", () => "keep_stack_id\n    kill -KILL $$; printf");
     run("apply", "one", "a", killed);
@@ -101,14 +101,14 @@ describe("the id of a stack on a host", () => {
     expect(id()).toBe("two\n");
   });
 
-  test("leaves nothing where the first record cannot be written", () => {
+  test("leaves nothing if the first record cannot be written", () => {
     const full = (script: string) =>
       script.replace("keep_stack_id\n    printf", "keep_stack_id\n    false && printf");
     expect(run("apply", "one", "a", full)).toContain("error: gate: cannot write");
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("is not asked for by stacks of other names", () => {
+  test("does not apply to stacks of other names", () => {
     mkdirSync(join(folder, "state/other"), { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, "state/other/.stack-id"), "two\n");
     expect(run("apply", "one")).toBe("changed");
@@ -116,7 +116,7 @@ describe("the id of a stack on a host", () => {
     expect(readFileSync(join(folder, "state/other/.stack-id"), "utf8")).toBe("two\n");
   });
 
-  test("is no reason to restart anything", async () => {
+  test("does not cause restarts", async () => {
     const fingerprint = async (host: object, forward = "ssh") => {
       const args = { tunnel: "nas", forwards: [`${forward},127.0.0.1,2222,ssh,127.0.0.1,22,loopback`] };
       const { result } = await record(() => {

@@ -78,7 +78,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
   };
   const json = (...args: string[]) => JSON.parse(run("--json", ...args).stdout) as Answer;
 
-  test("ends with 0 where all is up, with 1 where something is not, with 2 where there is nothing to tell", () => {
+  test("exits with 0 if everything is up, with 1 if something is not, and with 2 if there is nothing to report", () => {
     expect(run()).toMatchObject({ status: 2, stdout: "" });
     check("nas", [{}, { forward: "web" }]);
     expect(run().status).toBe(0);
@@ -112,7 +112,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     );
   });
 
-  test("tells times in UTC as RFC 3339 has them, in every year", () => {
+  test("prints times in UTC in the format of RFC 3339, in every year", () => {
     const times = [
       0, 951_782_400, 1_709_164_799, 1_709_164_800, 1_735_689_599, 4_107_542_400, 32_503_680_000,
     ];
@@ -123,7 +123,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     expect(json().tunnels[0]!.forwards.map(({ since }) => since)).toEqual(times.map(rfc3339));
   });
 
-  test("says why a forward is down as a code, which programs go by, and in words", () => {
+  test("gives the reason why a forward is down as a code for programs, and in words", () => {
     check("nas", [{ state: "down", reason: "nothing-back" }]);
     check("never", [{ checked: Number.NaN }]);
     const why = (tunnel: string) => json(tunnel).tunnels[0]!.forwards[0];
@@ -131,7 +131,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     expect(why("never")).toMatchObject({ reason: "its check has not run yet", code: "not-checked" });
   });
 
-  test("does not take for up what has not been looked at for three intervals, or never", () => {
+  test("does not report up what was not checked for three intervals, or never", () => {
     check("nas", [{ checked: now() - 44 }]);
     check("old", [{ checked: now() - 60 }]);
     check("future", [{ checked: now() + 3600 }]);
@@ -146,7 +146,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     expect(run("old").stdout).toMatch(/its check has not run for 6\d s$/m);
   });
 
-  test("prints JSON that is whole, and a table that does nothing to a terminal, whatever is in a file of its", () => {
+  test("prints complete JSON, and a table that is safe for a terminal, whatever its files contain", () => {
     const odd = '"quoted" \\ \u001b[31m ü \u0007 $(id) `id` %s %n';
     check("nas", [{ state: "down", reason: odd }]);
     check("shop", "no\tfields\nat all\n\0\n");
@@ -156,7 +156,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
   });
 });
 
-describe("what is installed for it", () => {
+describe("the installed ssh-tunnel-status", () => {
   /** As a tunnel of a stack; what it said, without the paths. */
   const run = (verb: "apply" | "remove", tunnel = "nas", owner = "owner", program = "#!/bin/sh") => {
     const values = {
@@ -169,7 +169,7 @@ describe("what is installed for it", () => {
   const program = () => join(folder, "bin/ssh-tunnel-status");
   const link = (tunnel: string) => join(folder, `made/textfiles/ssh-tunnel-${tunnel}.prom`);
 
-  test("is shared by several tunnels and stacks, and goes with the last of them, with the folders that were made", () => {
+  test("is shared by several tunnels and stacks, and removed with the last of them, with the folders created for it", () => {
     const before = readdirSync(folder).sort();
     expect(run("apply").stderr).toContain(`wrote ${program()}`);
     expect(run("apply").stderr).toMatch(/^unchanged: /);
@@ -184,13 +184,13 @@ describe("what is installed for it", () => {
     expect(readdirSync(folder).sort()).toEqual(before);
   });
 
-  test("is what the last apply brought, where stacks differ", () => {
+  test("is the one that the last apply installed, if stacks differ", () => {
     run("apply");
     expect(run("apply", "shop", "other", "#!/bin/sh\nnewer").stderr).toContain(`wrote ${program()}`);
     expect(readFileSync(program(), "utf8")).toBe("#!/bin/sh\nnewer\n");
   });
 
-  test("leaves a program of that name alone that is somebody else's, and says so", () => {
+  test("does not replace another program of that name, and reports it", () => {
     mkdirSync(join(folder, "bin"));
     writeFileSync(program(), "mine");
     expect(run("apply").stderr).toContain(
@@ -200,7 +200,7 @@ describe("what is installed for it", () => {
     expect(existsSync(join(folder, "state"))).toBe(false);
   });
 
-  test("leaves a file of somebody else's in the node_exporter's folder", () => {
+  test("does not replace another file in the node_exporter's folder", () => {
     mkdirSync(join(folder, "made/textfiles"), { recursive: true });
     writeFileSync(link("nas"), "mine");
     expect(run("apply").stderr).toContain("exists already and is not ours");

@@ -90,7 +90,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(paused).toBeGreaterThanOrEqual(seconds - (uptime() - before) / 100);
   };
 
-  test("ends its earlier session over its one connection, and then asks for the forwards", () => {
+  test("ends its earlier session over its own connection, and then requests the forwards", () => {
     expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
       `ssh -y -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
       "ssh -F /dev/null -T -S control ssh-tunnel-nas evict-stale",
@@ -98,7 +98,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     ]);
   });
 
-  test("tells its watchdog that it has its forwards when it has them, and not of an earlier connection", () => {
+  test("notifies its watchdog when it has its forwards, not about an earlier connection", () => {
     const has = join(folder, "forwarding");
     writeFileSync(has, "");
     program(
@@ -113,7 +113,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(existsSync(has)).toBe(false);
   });
 
-  test("ends, so that systemd tries again, where it does not get its forwards", () => {
+  test("exits, so that systemd tries again, if it does not get its forwards", () => {
     program(
       "ssh",
       ssh('case "$*" in *forward*) exit 255 ;; *" -M "*) : >control && exec /bin/sleep 60 ;; esac'),
@@ -121,7 +121,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(start()).toMatchObject({ signal: "SIGTERM" });
   });
 
-  test("does not take an earlier connection's control socket for its own", () => {
+  test("does not mistake an earlier connection's control socket for its own", () => {
     writeFileSync(join(folder, "control"), "");
     program("ssh", ssh('case "$*" in *" -M "*) exit 255 ;; esac'));
     const { said, status } = start();
@@ -129,7 +129,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(said.filter((line) => line.includes("-S control"))).toEqual([]);
   });
 
-  test.skipIf(!withAes)("puts AES-GCM before all other ciphers that its host allows", () => {
+  test.skipIf(!withAes)("prefers AES-GCM to all other ciphers that its host allows", () => {
     const options = (allowed: string) => {
       program("ssh", ssh(`[ "$1" != -G ] || echo "ciphers ${allowed}"`));
       return start()
@@ -144,7 +144,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(options("chacha20-poly1305@openssh.com,aes256-ctr")).toBe("ssh-tunnel-nas");
   });
 
-  test("pauses for a hundredth of the time that it has been down, hardly at all at first and no longer than it may", () => {
+  test("pauses for a hundredth of the time that it has been down: hardly at first, and never longer than the maximum", () => {
     expectPause(0.3, 0);
     expectPause(0.5, 50);
     expectPause(10, 1000);
@@ -158,13 +158,13 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect([10, 20].map((last) => pause(1000, last))).toEqual([0, 0]);
   });
 
-  test("is as old for its watchdog as its attempt, not as its pause", () => {
+  test("is as old to its watchdog as its attempt, not as its pause", () => {
     program("sleep", "#!/bin/sh\ncase $1 in 0.05) ;; *) touch -d @1 pid ;; esac\n/bin/sleep 0.05\n");
     start(1000);
     expect(statSync(join(folder, "pid")).mtimeMs).toBeGreaterThan(1000);
   });
 
-  test("remembers since when it is down until somebody has seen it work", () => {
+  test("remembers since when it is down until a check has seen it work", () => {
     const since = () => Number(readFileSync(join(folder, "down-since"), "utf8").split(" ")[0]);
     start();
     expect(uptime() - since()).toBeLessThan(500);
@@ -174,7 +174,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(start().said[0]).toMatch(/^ssh/);
   });
 
-  test("tries at once, and goes on from there, where what it remembers makes no sense", () => {
+  test("tries at once, and continues from there, if what it remembers makes no sense", () => {
     const later = `${uptime() + 100_000} ${uptime() + 100_000}`;
     for (const rubbish of ["", "\n", "x y\n", "12", `${uptime() - 1000} x\n`, `${later}\n`]) {
       writeFileSync(join(folder, "down-since"), rubbish);
@@ -185,7 +185,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     }
   });
 
-  test("tries at once where somebody has ended its pause", async () => {
+  test("tries at once if somebody has ended its pause", async () => {
     program("sleep", '#!/bin/sh\ncase $1 in 0.05) exec /bin/sleep "$1" ;; *) exec /bin/sleep 60 ;; esac\n');
     writeFileSync(join(folder, "down-since"), `${uptime() - 100_000} ${uptime()}\n`);
     const paused = spawn(shell[0]!, command(), { cwd: folder, env: environment(), detached: true });
