@@ -9,7 +9,9 @@ export interface InternalHostArgs {
   /** The admin connection. */
   connection: Host["connection"];
   /**
-   * The public host that the tunnel of the connection ends at. The tunnel must exist already; its changes are on trial.
+   * The public host at which the tunnel of the connection ends. The tunnel must exist already; its changes are on
+   * trial.
+   *
    * @see throughTunnel
    * @default none, the connection is direct
    */

@@ -1,6 +1,6 @@
 import type { Host } from "./remote/host.ts";
 
-/** Names of everything that a tunnel is for Pulumi, and of its records on the hosts. */
+/** The names of a tunnel's resources in Pulumi, and of its records on the hosts. */
 export interface Names {
   /** The stages on the internal host. */
   prepare: string;
@@ -12,21 +12,21 @@ export interface Names {
   admit: string;
   firewall: string;
   settle: string;
-  /** The start in the range of ports of a forward with the port `auto`. */
+  /** The resource with the start in the port range, for a forward with the port `auto`. */
   startOf: (forward: string) => string;
   /**
-   * The tunnel's line in authorized_keys: another host or account has another key, and the old one stays until the new one
-   * works.
+   * The tunnel's line in authorized_keys. A changed host or account has a new key, and the old one stays until the new
+   * one works.
    */
   tunnelKey: (account: string | undefined) => string;
-  /** The line of a login in authorized_keys. No account has a dot in its name, so no two logins have the same. */
+  /** The line of a login in authorized_keys. Account names have no dots, so every login has its own line. */
   loginKey: (from: string, alias: string) => string;
 }
 
 /**
- * A name says which tunnel, and on which host: what moves to another host is another resource there, and Pulumi removes
- * the old one. It never says how something is, which can change in place. Neither tunnels nor hosts have dots in their
- * names, so no two are the same.
+ * A name contains the tunnel and the host: what moves to another host becomes a new resource there, and Pulumi removes
+ * the old one. It contains no other values, since those can change in place. Tunnel and host names have no dots, so all
+ * names are unique.
  */
 export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): Names {
   const on = (host: string) => `${tunnel}-on.${host}`;

@@ -45,18 +45,19 @@ export interface Endpoint {
 /** A stage that has been declared. */
 interface Stage {
   command: command.remote.Command;
-  /** What it has kept for a later stage to sweep; the token of `start` is new each time that it has run. */
+  /** What it has kept for a later stage to sweep; the token of `start` changes each time that it runs. */
   kept: Kept;
 }
 
-/** The public key of each login, in their order. */
+/** The public key of each login, in order. */
 type LoginKeys = pulumi.Output<string>[];
 
 /**
- * One internal host's ssh connection to one public host: both ends, its forwards, its login back.
+ * An ssh connection from an internal host to a public host: both ends, its forwards, its logins back.
  *
- * It is made in stages, each of them one visit to one host. What is new comes first, and what it replaces goes when the new
- * has been proven: `admit` adds on the public host, and `settle` sweeps. See docs/design.md, "The stages of a tunnel".
+ * It is set up in stages, each of which is one visit to one host. New things are added first, and what they replace is
+ * removed once they are confirmed: `admit` adds on the public host, and `settle` sweeps. See docs/design.md, "The stages
+ * of a tunnel".
  *
  * @example
  * ```ts
@@ -70,12 +71,12 @@ type LoginKeys = pulumi.Output<string>[];
  * });
  * ```
  *
- * The name is part of account and unit names: `a-z`, `0-9` and `-`, 24 characters at most; another throws.
+ * The name is part of account and unit names: `a-z`, `0-9` and `-`, at most 24 characters. Other names throw.
  */
 export class ReverseTunnel extends pulumi.ComponentResource {
   /** For each forward, where it listens and where it leads. */
   public readonly endpoints: pulumi.Output<Record<string, Endpoint>>;
-  /** For each login back, the very command to type on the public host, and as whom. */
+  /** For each login back, the exact command to type on the public host, and the account that may type it. */
   public readonly logins: { on: string; as: string; command: string }[];
   /** The systemd units, by host. */
   public readonly units: Record<string, string[]>;
@@ -125,8 +126,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         keyPair({ ...keyOf(this.plan), comment: `${user}@${this.inside.name}` }),
       ],
       keepsStale: true,
-      // Where the admin comes through the tunnel, nobody can come once it is gone, so the removal of `start` undoes this as
-      // well. If `start` has never succeeded there, what this stage has made stays behind.
+      // If the admin connects through the tunnel, nobody can connect once it is gone, so the removal of `start` undoes
+      // this as well. If `start` has never succeeded there, what this stage has created stays behind.
       removes: this.inside.throughTunnel === undefined,
     });
   }
@@ -136,7 +137,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     return randomStarts(forwards, portRange, names.startOf, { parent: this });
   }
 
-  /** Public host: the account, the ports, and the key, which may do what it might before as well. */
+  /** Public host: the account, the ports, and the key, which also keeps its earlier permits. */
   private admit(publicKey: pulumi.Output<string>, starts: Record<string, pulumi.Output<number>>): Stage {
     const { name, names, forwards, portRange, publicAccount, ownsAccount, account: user } = this.plan;
     const { server, installPackages } = this.args.publicHost;
@@ -145,7 +146,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       host: this.outside,
       what: `what the tunnel ${name} may do`,
       parts: [
-        // It can do nothing but forward: no home, and a shell only for the one forced command.
+        // It can only forward: no home, and a shell only for its forced command.
         account({ account: publicAccount, group: tunnelGroup, home: "/", shell: "/bin/sh" }),
         remotePorts({
           account: publicAccount,
@@ -168,7 +169,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     });
   }
 
-  /** Public host: the firewall, for the ports that others may reach. */
+  /** Public host: the firewall, for the ports open to others. */
   private openFirewall(ports: pulumi.Output<number>[], admit: Stage): FirewallPorts | undefined {
     const open = this.withPorts(ports).filter(({ forward }) => isOpen(forward));
     if (open.length === 0) return undefined;
@@ -206,8 +207,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   /**
-   * Internal host: who may log in, and the service. A tunnel that runs is changed on trial. Where the admin comes through it,
-   * the change waits for the end of its own session, and `confirm` is the new login that proves it.
+   * Internal host: who may log in, and the service. A running tunnel is changed on trial. If the admin connects through
+   * it, the change waits until the script's session has ended, and `confirm` is the new login that confirms it.
    */
   private start(
     given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[]; loginKeys: LoginKeys },
@@ -240,7 +241,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const after = [
       admit.command,
       this.args.publicHost.server,
-      // Nothing listens before that keeps others out.
+      // Nothing listens before the firewall blocks the others.
       ...(firewall && forwards.some(({ sources }) => sources) ? [firewall] : []),
     ];
     if (!this.inside.throughTunnel) return this.stage(names.start, script("now"), after);
@@ -280,7 +281,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     });
   }
 
-  /** Public host: the logins, the health check; then what `admit` has kept goes, and each forward must work. */
+  /**
+   * Public host: the logins and the health check. Then what `admit` has kept is removed, and each forward must work.
+   */
   private settle(
     ports: pulumi.Output<number>[],
     stages: {
@@ -311,8 +314,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             forwards: this.forwardWords(ports),
             ...(timeoutSec === undefined ? {} : { timeoutSec }),
             lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
-            // What any of these changes may break the tunnel. And whenever `start` has run, this must look again: the settings
-            // may have been reverted after a check that failed, which Pulumi does not remember.
+            // Each of these changes may break the tunnel. And whenever `start` has run, this must check again: the
+            // settings may have been reverted after a failed check, which Pulumi does not remember.
             fingerprint: pulumi
               .all([
                 ...[admit, start].map(({ command }) => fingerprintOfScript(command)),
@@ -325,7 +328,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         settles: [admit, ...(loginKeys ? [loginKeys] : []), ...(firewall ? [firewall] : [])].map(
           ({ kept }) => kept,
         ),
-        // If it fails the first time, Pulumi forgets it, and not `admit`, whose removal undoes this as well.
+        // If it fails the first time, Pulumi forgets it but not `admit`, whose removal undoes this as well.
         removes: false,
       },
       [
@@ -337,7 +340,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     );
   }
 
-  /** Internal host, where there are logins back: what the stages there have kept goes, since the new logins are in place. */
+  /**
+   * Internal host, if there are logins back: removes what the stages there have kept, since the new logins are in
+   * place.
+   */
   private finish(prepare: Stage, start: Stage, settle: Stage): void {
     const { name, names, logins } = this.plan;
     if (logins.length === 0) return;
@@ -351,7 +357,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     this.stage(names.finish, args, [start.command, settle.command]);
   }
 
-  /** On the public host, what `ssh <alias>` needs besides its key. */
+  /** What `ssh <alias>` needs on the public host besides its key. */
   private loginParts({ from, to, alias, via }: Login, ports: pulumi.Output<number>[]) {
     const client: ClientSide = {
       file: alias,
@@ -408,8 +414,8 @@ const keyOf = ({ account: user, keyFile }: TunnelPlan) => ({ account: user, file
 const keyOfLogin = ({ from, keyFile }: Login) => ({ account: from, file: keyFile });
 
 /**
- * The client's side of a tunnel. TCP itself may take hours to find a dead peer; these take seconds. How the host gets out
- * (a proxy, an address of its own) and what its cryptography must be stays its administrator's to say.
+ * The client's options for a tunnel. TCP itself may take hours to detect a dead peer; these take seconds. How the host
+ * reaches the network (a proxy, a source address) and which cryptography it must use is left to its administrator.
  */
 function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | number> {
   return {
@@ -420,24 +426,27 @@ function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | numb
     ServerAliveCountMax: keepAlive.serverAliveCountMax,
     ExitOnForwardFailure: "yes",
     ChannelTimeout: "none", // connections through a forward may be idle
-    LogLevel: "INFO", // the journal says why a tunnel does not come up
+    LogLevel: "INFO", // the journal then has the reason if a tunnel does not come up
   };
 }
 
-/** The client's side of a login back, which goes to this very host. */
+/** The client's options for a login back, which goes to this host itself. */
 const loginClientOptions = {
   ServerAliveInterval: 15,
   ServerAliveCountMax: 3,
-  // The internal host may ask for more than the key, say a one-time password.
+  // The internal host may require more than the key, such as a one-time password.
   PreferredAuthentications: "publickey,keyboard-interactive,password",
-  // Its key permits none, and those of every host are for neither.
+  // Its key permits no forwards, and those that the host's configuration sets for all hosts are not for it.
   ClearAllForwardings: "yes",
-  // A way out of this host would lead to somebody else's port of that number.
+  // A proxy outside this host would lead to an unrelated port of that number.
   ProxyCommand: "none",
   AddressFamily: "any",
 };
 
-/** The address to tell people: the public host's where everyone may come, else the one that is listened on. */
+/**
+ * The address to show to users: the public host's if everyone can connect, otherwise the address that the forward
+ * listens on.
+ */
 function publicName(forward: Forward, address: string): string {
   return listensEverywhere(forward) ? address : bindAddress(forward);
 }

@@ -17,11 +17,11 @@ import { namePatterns } from "./render/checks.ts";
 export interface LoginArgs {
   /** The account on the public host that may type `ssh <alias>`. */
   from: string;
-  /** The account on the internal host that it arrives at. */
+  /** The account on the internal host to log in to. */
   to: string;
   /** What is typed after `ssh`. @default the tunnel's name */
   alias?: string;
-  /** The forward that it goes through. @default the first whose protocol is ssh */
+  /** The forward to use. @default the first whose protocol is ssh */
   via?: string;
 }
 
@@ -36,34 +36,35 @@ export interface ReverseTunnelArgs {
   /** Logins back to the internal host. @default none */
   logins?: LoginArgs[];
   /**
-   * An account of the internal host that is there already and runs the tunnel, with the key in its `~/.ssh`.
-   * @default one that the tunnel has to itself, `tunnel-<name>`
+   * An existing account of the internal host that runs the tunnel, with the key in its `~/.ssh`.
+   *
+   * @default an account for the tunnel only, `tunnel-<name>`
    */
   account?: string;
-  /** How fast a dead tunnel is noticed and comes back. @default the preset "fast" */
+  /** How fast a dead tunnel is detected and restarted. @default the preset "fast" */
   keepAlive?: KeepAliveArgs;
   /** Seconds between two checks of the watchdog on the internal host. @default 15 */
   watchdogIntervalSec?: number;
   /** Seconds between two checks from the public host. @default 30 */
   healthIntervalSec?: number;
-  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
+  /** The folder that node_exporter on the internal host reads text files from. @default none */
   textfileDirectory?: string | undefined;
-  /** Seconds that `pulumi up` waits for the tunnel to work. @default 30 */
+  /** How many seconds `pulumi up` waits for the tunnel to work. @default 30 */
   timeoutSec?: number;
 }
 
-/** A login back to the internal host, with what its arguments leave out. */
+/** A login back to the internal host, with all defaults filled in. */
 export interface Login {
   from: string;
   to: string;
   alias: string;
-  /** The forward that it goes through. */
+  /** The forward that it uses. */
   via: Forward;
   /** File name of its key below `~/.ssh/ssh-reverse-tunnel` of `from`. */
   keyFile: string;
 }
 
-/** A tunnel, as far as it is known before anything is asked of a host. */
+/** What is known about a tunnel before any host is contacted. */
 export interface TunnelPlan {
   /** The tunnel's name. */
   name: string;
@@ -74,7 +75,7 @@ export interface TunnelPlan {
   logins: Login[];
   /** The account that runs ssh on the internal host. */
   account: string;
-  /** Whether the tunnel has that to itself. */
+  /** Whether the account is only for this tunnel. */
   ownsAccount: boolean;
   /** The account on the public host. */
   publicAccount: string;
@@ -86,8 +87,8 @@ export interface TunnelPlan {
 /**
  * Resolves the arguments of a tunnel.
  *
- * @param tunnel the resource that an error is shown at
- * @throws a sentence that names the tunnel, what was found and what is allowed
+ * @param tunnel the resource next to which an error is shown
+ * @throws an error that names the tunnel, what was found and what is allowed
  */
 export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): TunnelPlan {
   checkArguments(name, args, tunnel);

@@ -1,17 +1,17 @@
 import { Program } from "../remote/scriptText.ts";
 import { assertValid } from "../render/checks.ts";
 
-/** A check of a tunnel, whose findings are shown beside it. */
+/** A check of a tunnel, whose results ssh-tunnel-status shows. */
 export interface StatusArgs {
   /** The tunnel. */
   tunnel: string;
-  /** The folder below /run where the check keeps them. */
+  /** The folder below /run where the check stores them. */
   runtimeDirectory: string;
-  /** A folder in which a node_exporter looks for text files. @default none */
+  /** The folder that node_exporter reads text files from. @default none */
   textfileDirectory?: string | undefined;
 }
 
-/** What shell/lib/status.sh needs to install ssh-tunnel-status, and the link to the check's metrics. */
+/** The values with which shell/lib/status.sh installs ssh-tunnel-status, and the link to the check's metrics. */
 export function statusValues({ tunnel, runtimeDirectory, textfileDirectory }: StatusArgs) {
   return {
     STATUS_PROGRAM: new Program("status"),

@@ -5,12 +5,12 @@ import type { Host } from "./host.ts";
 import { printable } from "./printable.ts";
 
 /**
- * A hook that explains what the provider says when it cannot log in: its errors are Go's, and name neither the host nor
- * what to do.
+ * A hook that explains the provider's message when it cannot log in. These errors are Go's, and contain neither the
+ * host nor what to do.
  *
- * @param ifRefused what a refused login means at this script, said behind the advice
+ * @param ifRefused what a refused login means for this script, added to the advice
  *
- * Needs Pulumi 3.244 or later, whose engine hands every error of a provider to error hooks.
+ * Needs Pulumi 3.244 or later, whose engine passes every error of a provider to error hooks.
  */
 export function connectionAdvice(name: string, host: Host, ifRefused?: string): pulumi.ErrorHook {
   const explain = inProgram(async (error: string) => {
@@ -40,33 +40,33 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
 }
 
 /**
- * Milliseconds. The host takes a change on trial back after a time: a script that is to confirm one gives up before that,
- * any other goes on until what worked is back.
+ * Milliseconds. The host rolls back a change on trial after a certain time. A script that is to confirm one gives up
+ * before that; any other continues until the old configuration is back.
  */
 function patienceOf({ trialSec = defaultTrialSec }: Host, ifRefused: string | undefined): number {
   return (ifRefused === undefined ? trialSec + 30 : trialSec - 20) * 1000;
 }
 
 function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
-  // What the host had taken back is active again: another try is the new login that confirms it.
+  // A change that the host had rolled back is active again: the next try is the new login that confirms it.
   if (endedWith(error, exitStatus.confirmAgain)) return tries === 0;
   if (endedWith(error, exitStatus.tunnelRestarts)) return true;
-  // A tunnel that restarts cuts each connection that goes through it. Scripts converge, so they may run again.
+  // A tunnel that restarts cuts every connection through it. Scripts converge, so they can run again.
   return (
     host.throughTunnel !== undefined &&
     (isUnreachable(error) || /exited without exit status|\bEOF\b/.test(error))
   );
 }
 
-/** How a script ends that is worth another try; shell/lib/lib.sh says what each means. */
+/** The exit statuses after which a retry makes sense; shell/lib/lib.sh explains each. */
 export const exitStatus = { confirmAgain: 75, tunnelRestarts: 76 };
 
-/** By the provider's own words, before those of the script. */
+/** In the provider's own words, which come before those of the script. */
 function endedWith(error: string, status: number): boolean {
   return error.includes(`Process exited with status ${status}: running `);
 }
 
-/** A hook that repeats the warnings of a script, which are otherwise seen only while it runs. */
+/** A hook that repeats the warnings of a script, which are otherwise visible only while it runs. */
 export function warningsOf(name: string): pulumi.ResourceHook {
   const warn = inProgram((text: string) => pulumi.log.warn(text));
   return new pulumi.ResourceHook(`${name}-warnings`, async ({ newOutputs }) => {
@@ -75,17 +75,17 @@ export function warningsOf(name: string): pulumi.ResourceHook {
   });
 }
 
-/** Pulumi calls hooks from outside the program, where one of the Automation API finds no engine to log to. */
+/** Pulumi calls hooks from outside the program, where a program of the Automation API finds no engine to log to. */
 function inProgram<T>(act: (value: T) => Promise<void>): (value: T) => Promise<void> {
   return AsyncResource.bind(act);
 }
 
-/** The value of an input, which is known by the time that a command fails. */
+/** The value of an input, which is known when a command fails. */
 function valueOf<T>(input: pulumi.Input<T>): Promise<T> {
   return new Promise((resolve) => pulumi.output(input).apply((value) => resolve(value as T)));
 }
 
-/** The sentence for an error of the provider's connection; undefined for any other error, which has its own sentence. */
+/** The message for an error of the provider's connection; undefined for any other error, which has its own message. */
 export function adviceFor(
   error: string,
   host: string,

@@ -21,8 +21,9 @@ export interface Host {
    */
   throughTunnel?: string;
   /**
-   * An id that no other Pulumi state has, such as a `random.RandomId`. What one id created on the host is neither changed
-   * nor removed with a different one, even if project and stack have the same names.
+   * An id that no other Pulumi state has, such as a `random.RandomId`. What was created on the host with one id is
+   * neither changed nor removed with another id, even if project and stack have the same names.
+   *
    * @default none: any state with the same names may change what is on the host
    */
   stackId?: pulumi.Input<string>;
@@ -38,16 +39,17 @@ export interface Host {
    */
   toolsDirectory?: string | undefined;
   /**
-   * Seconds until the host takes a change on trial back, unless a new login confirms it. More where a run changes many
-   * hosts: the confirmation waits for its turn.
+   * Seconds until the host rolls back a change on trial, unless a new login confirms it. Use more if a run changes many
+   * hosts, since the confirmation waits for its turn.
+   *
    * @default 60
    */
   trialSec?: number | undefined;
-  /** What every script on the host waits for, for example the check whether the host can be managed. */
+  /** What every script on the host waits for, for example the check that the host can be managed. */
   after?: pulumi.Resource[];
 }
 
-/** Unless the settings name a different one. */
+/** Used unless the settings name another folder. */
 export const defaultToolsDirectory = "/opt/ssh-reverse-tunnel";
 
 /** @see Host.toolsDirectory */
@@ -55,7 +57,7 @@ export function toolsDirectoryOf({ toolsDirectory = defaultToolsDirectory }: Hos
   return assertValid("folder", toolsDirectory);
 }
 
-/** The host's name for its user: every message begins with it. */
+/** The host's name for the user: every message begins with it. */
 export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Output<string> {
   return throughTunnel
     ? pulumi.output(`${name} (through its tunnel to ${throughTunnel})`)
@@ -65,7 +67,7 @@ export function hostLabel({ name, connection, throughTunnel }: Host): pulumi.Out
 /** @see Host.trialSec */
 export const defaultTrialSec = 60;
 
-/** What a login that is refused during a trial means, for the advice. */
+/** What a login refused during a trial means, for the advice. */
 export function takenBack({ trialSec = defaultTrialSec }: Host, what: string): string {
   const minutes = Math.ceil(trialSec / 60);
   const time = minutes === 1 ? "a minute" : `${minutes} minutes`;

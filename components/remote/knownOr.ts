@@ -1,11 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /**
- * The output; in a preview in which it is not known, this instead. Everything that an unknown value goes into is unknown, and
- * a preview then says "[unknown]" in place of what changes.
+ * The output, or this value in a preview in which the output is not known. Everything computed from an unknown value is
+ * unknown, and a preview then prints "[unknown]" instead of what changes.
  */
 export function knownOr<T>(instead: pulumi.Output<T>, output: pulumi.Output<T>): pulumi.Output<T> {
-  // Not in the SDK's types; there since its first version.
+  // Missing in the SDK's types, but present since its first version.
   const { isKnown } = output as unknown as { isKnown: Promise<boolean> };
   return pulumi.output(isKnown).apply<T>((known) => (known ? output : instead));
 }

@@ -1,8 +1,7 @@
 /**
- * A text that somebody else has chosen, on its way to a terminal or a log: one line, short, and nothing in it that either
- * takes for more than a text. Control characters (ESC, CR, the C1 ones), marks that turn the direction of writing, and
- * halves of characters are shown as what they are. GitHub takes a line that begins with "::" or has "##[" in it for a
- * command to its runner.
+ * Makes text from elsewhere safe for a terminal or a log: one short line, without anything that either would interpret.
+ * Control characters (ESC, CR, C1), characters that change the writing direction, and halves of surrogate pairs are
+ * escaped. GitHub interprets a line that begins with "::" or contains "##[" as a command to its runner.
  */
 export function printable(text: string, most = 255): string {
   const odd = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;

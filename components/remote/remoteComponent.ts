@@ -9,10 +9,10 @@ import { Program } from "./scriptText.ts";
 import { assertValid } from "../render/checks.ts";
 
 /**
- * A component that is one thing on one host, which one script applies and removes.
+ * A component that is one thing on one host, applied and removed by one script.
  *
- * Its type is `ssh-reverse-tunnel:index:<Class>`, its script's name `<name>-script`. `dependsOn` holds for the script as
- * well, which Pulumi by itself does not pass on.
+ * Its type is `ssh-reverse-tunnel:index:<Class>`, its script's name `<name>-script`. `dependsOn` also applies to the
+ * script; Pulumi by itself does not pass it on.
  */
 export abstract class RemoteComponent extends pulumi.ComponentResource {
   /** @see fingerprintOfScript */
@@ -32,9 +32,9 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
   }
 
   /**
-   * Runs a script twice, whose change is on trial on the host (shell/lib/trial.sh): once to change, and once more over a new
-   * connection. That login is the proof that the host can still be reached; without it the host takes the change back.
-   * Returns the second.
+   * Runs a script twice, with its change on trial on the host (shell/lib/trial.sh): once to make the change, and again
+   * over a new connection. That login proves that the host can still be reached; without it, the host rolls back the
+   * change. Returns the second command.
    *
    * @param trial what is on trial, for the name of the rollback's unit on the host
    * @param what the same in words, "sshd"
@@ -68,9 +68,9 @@ export abstract class RemoteComponent extends pulumi.ComponentResource {
  * The values of a script whose change is on trial.
  *
  * @param trial what is on trial, for the name of the rollback's unit on the host
- * @param confirm whether a new login confirms it: `no` in the first run, `yes` in the second; `now` where one run does both,
- * since what is on trial cannot keep the admin out
- * @param seconds that the change takes at least
+ * @param confirm whether a new login confirms it: `no` in the first run, `yes` in the second; `now` if one run does
+ * both, since what is on trial cannot lock out the admin
+ * @param seconds the least time that the change needs
  */
 export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "now", seconds = 0): Values {
   return {
@@ -81,15 +81,15 @@ export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "
   };
 }
 
-/** Changes whenever a script or its inputs change, for what must run again then. */
+/** Changes whenever a script or its inputs change, for whatever must then run again. */
 export function fingerprintOfScript(script: command.remote.Command): pulumi.Output<string> {
-  // A changed revision is a reason to look again, and a changed id one to take over; neither is one to restart anything.
+  // A changed revision means a new check, and a changed id a takeover; neither needs a restart.
   return script.stdin.apply((text = "") =>
     fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
   );
 }
 
-/** A script's text without one line of its header, which is several where the value is. */
+/** A script's text without one variable of its header, whose value may have several lines. */
 function withoutValue(text: string, name: string): string {
   return text.replace(new RegExp(`^${name}='(?:[^']|'\\\\'')*'\\n`, "m"), "");
 }

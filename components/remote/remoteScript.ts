@@ -14,30 +14,34 @@ export interface Part {
   /** The script: `parts/<script>/<script>.sh`, which defines `apply`. */
   script: string;
   /**
-   * Its variables. They travel on standard input, never on a command line or in the environment; the text of a program does
-   * not travel, since the host has it among its tools.
+   * Its variables. They are sent on standard input, never on a command line or in the environment. The text of a
+   * program is not sent, since the host has it among its tools.
    */
   values: Values;
 }
 
-/** Variables of a script, by their names. */
+/** Variables of a script, by name. */
 export type Values = Record<string, pulumi.Input<string> | Program>;
 
-/** What a {@link remoteScript} needs. */
+/** Arguments of {@link remoteScript}. */
 export interface RemoteScriptArgs {
   /** The host that it runs on. */
   host: Host;
-  /** What it takes care of, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
+  /** What it manages, in words; its messages say "unchanged: gate (198.18.0.2): the key pair of nas". */
   what: pulumi.Input<string>;
-  /** What it applies, in this order. A removal undoes what is on record, the latest first. */
+  /** What it applies, in this order. A removal undoes what is on record, latest first. */
   parts: Part[];
   /** Variables of the library, for all parts and for the removal. */
   values?: Values;
-  /** Whether all of its text travels: it comes before the tools of the other scripts, and is one part. @default false */
+  /**
+   * Whether its whole text is sent: it runs before the tools of the other scripts are installed, and has one part.
+   * @default false
+   */
   whole?: boolean;
   /**
-   * The first script on the host, which looks at it: it runs as the admin itself and not through sudo, and does not
-   * repeat a refused login.
+   * The first script on the host, which checks the host: it runs as the admin, without sudo, and does not retry a
+   * refused login.
+   *
    * @default false
    */
   first?: boolean;
@@ -46,22 +50,24 @@ export interface RemoteScriptArgs {
   /** The name of its record on the host, which it may share with another script. @default its own name */
   record?: string;
   /**
-   * Whether what is on record and no longer wanted stays until another script has proven what replaces it, and sweeps it.
+   * Whether what is on record but no longer wanted stays until another script has confirmed its replacement and sweeps
+   * it.
+   *
    * @see settles
    * @default false
    */
   keepsStale?: boolean;
-  /** What scripts on the same host have kept, which goes after all else has been applied. @default none */
+  /** What scripts on the same host have kept, which is removed after everything else has been applied. @default none */
   settles?: Kept[];
   /** The records that a removal undoes, in this order. @default its own */
   undoes?: string[];
-  /**
-   * What a refused login means at this script, for the advice: "…; <this>". Such a login is not repeated either.
-   */
+  /** What a refused login means for this script, for the advice: "…; <this>". Such a login is not retried either. */
   ifRefused?: string;
 }
 
-/** What a script with `keepsStale` has kept: its record, and a token that is new whenever there is something to sweep. */
+/**
+ * What a script with `keepsStale` has kept: its record, and a token that changes whenever there is something to sweep.
+ */
 export interface Kept {
   record: string;
   token: pulumi.Output<string>;
@@ -69,16 +75,16 @@ export interface Kept {
 
 /**
  * Runs one of our scripts on a host: `apply` on create and on update, `remove` on delete. This is the only place where
- * a command is made, so whatever holds for all of them is here:
+ * a command is created, so the rules for all of them are here:
  *
- * - What travels on standard input is a header of quoted `NAME='value'` lines, and a few lines that read the script and its
- *   library from the host's tools (HostTools). The provider repeats the command line in its errors, and not standard input.
- * - `triggers` are never used: they replace, and the old one's `remove` would undo what the new one's `apply` did.
- * - `environment` is never used: it needs the server's AcceptEnv.
+ * - Standard input has a header of quoted `NAME='value'` lines, and a few lines that read the script and its library
+ *   from the host's tools (HostTools). The provider repeats the command line in its errors, but not standard input.
+ * - `triggers` are never used: they replace, and the `remove` of the old one would undo the `apply` of the new one.
+ * - `environment` is never used: it needs AcceptEnv on the server.
  *
- * Standard output is the script's result; messages are on standard error and show while `pulumi up` runs.
+ * Standard output is the script's result; messages are on standard error and visible while `pulumi up` runs.
  *
- * @param after what it waits for, besides all that every script on its host waits for
+ * @param after what it waits for, in addition to what every script on its host waits for
  */
 export function remoteScript(
   name: string,
@@ -137,12 +143,12 @@ export function remoteScript(
   );
 }
 
-/** The record's file; find takes its path for a pattern, in which encodeURIComponent leaves the "*". */
+/** The record's file. find interprets its path as a pattern, and encodeURIComponent does not encode the "*". */
 const fileOf = (record: string) => encodeURIComponent(record).replaceAll("*", "%2A");
 
 /**
- * What a script has kept, by what it printed. In a preview in which it is to run again, nothing: what changes it also changes
- * the script that settles it.
+ * What a script has kept, from its output. In a preview in which it is to run again, nothing: whatever changes it also
+ * changes the script that settles it.
  */
 export function keptBy(record: string, stdout: pulumi.Output<string>): Kept {
   const token = knownOr(pulumi.output(""), stdout).apply(
@@ -151,7 +157,9 @@ export function keptBy(record: string, stdout: pulumi.Output<string>): Kept {
   return { record, token };
 }
 
-/** The inputs among the values, once they are known, and the programs; an Output would make plain objects of those. */
+/**
+ * The inputs among the values, once they are known, and the programs, which an Output would convert to plain objects.
+ */
 function known(values: Values): { inputs: pulumi.Output<Record<string, string>>; programs: KnownValues } {
   const isProgram = ([, value]: [string, unknown]) => value instanceof Program;
   const all = Object.entries(values);
@@ -162,7 +170,7 @@ function known(values: Values): { inputs: pulumi.Output<Record<string, string>>;
   };
 }
 
-/** The command line that the verb is added to. The admin's own PATH may lead nowhere; root's is left to root. */
+/** The command line to which the verb is added. The admin's own PATH may be useless; root's is left as it is. */
 function shellFor({ host, first }: RemoteScriptArgs): pulumi.Output<string> {
   return pulumi.output(host.connection.user).apply((user = "root") => {
     if (user === "root") return pulumi.output("sh -s --");
@@ -171,10 +179,10 @@ function shellFor({ host, first }: RemoteScriptArgs): pulumi.Output<string> {
 }
 
 /**
- * How often a login is tried. The first script on a host, which all others wait for, tries twice more at once and no
- * oftener: fail2ban counts refused logins. For the others the login has been seen to work, and what refuses them is
- * sshd's MaxStartups, which drops connections at random while ten are logging in. Through a tunnel that restarts the
- * provider would try a connection that is dead already: there the error hook tries again, from the start.
+ * How often a login is tried. The first script on a host, which all others wait for, tries only twice more, at once,
+ * because fail2ban counts refused logins. For the other scripts, the login has already worked; what refuses them is
+ * sshd's MaxStartups, which drops connections at random while ten are logging in. If a tunnel restarts, the provider
+ * would retry a connection through it that is already dead; there, the error hook retries from the beginning.
  */
 function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["connection"] {
   const doubtful = first || ifRefused !== undefined || host.throughTunnel !== undefined;
@@ -189,8 +197,8 @@ function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.Re
 /**
  * The project and stack that the things on a host belong to, as a file name: `ssh-reverse-tunnel-dev`.
  *
- * Two stacks may have the same: those of two Pulumi states, or "c" of the project "a-b" and "b-c" of "a". What tells
- * them apart is {@link Host.stackId}, by which the second of them is refused.
+ * Two stacks may have the same name: those of two Pulumi states, or "c" of the project "a-b" and "b-c" of "a".
+ * {@link Host.stackId} distinguishes them, so that the second one is refused.
  */
 export function ownerId(): string {
   return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");

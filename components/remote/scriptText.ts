@@ -29,8 +29,8 @@ export interface KnownPart {
 }
 
 /**
- * A script with all that it needs, as a host reads it: a header of its values, the library, and its parts. `read` reads
- * each of these.
+ * A script with everything that it needs, as a host reads it: a header of its values, the library, and its parts.
+ * `read` reads each of these.
  */
 export function scriptText(
   common: KnownValues,
@@ -50,7 +50,7 @@ export function scriptText(
   return [headerOf(common), ...parts.map(valuesFunction), ...library, apply].join("");
 }
 
-/** What travels where the host has the tools: the header, and what reads the rest. */
+/** What is sent if the host has the tools: the header, and what reads the rest. */
 export function commandText(common: KnownValues, parts: KnownPart[]): string {
   const texts = [
     ...parts.map(({ script }) => withoutComments(readScript(script))),
@@ -61,7 +61,7 @@ export function commandText(common: KnownValues, parts: KnownPart[]): string {
   const header = headerOf({
     ...textsIn(common),
     PARTS: parts.map(({ script }) => script).join(" "),
-    // So that a changed script runs again, though it does not travel.
+    // So that a changed script runs again, although it is not sent.
     PARTS_HASH: fingerprintOf(texts.join()),
   });
   const values = parts.map((part, index) => valuesFunction({ ...part, values: textsIn(part.values) }, index));
@@ -71,7 +71,7 @@ export function commandText(common: KnownValues, parts: KnownPart[]): string {
 const programsIn = (values: KnownValues) =>
   Object.entries(values).filter((entry): entry is [string, Program] => entry[1] instanceof Program);
 
-/** In place of the texts of programs, which of them the host is to read. */
+/** The programs that the host is to read, instead of their texts. */
 function textsIn(values: KnownValues): KnownValues {
   const programs = programsIn(values);
   const others = Object.entries(values).filter(([, value]) => !(value instanceof Program));

@@ -1,10 +1,10 @@
 import { inputError } from "../settings/inputError.ts";
 
 /**
- * Quotes a value for a POSIX shell, so that it arrives as exactly one word whatever is in it.
+ * Quotes a value for a POSIX shell, so that it arrives as exactly one word, whatever its content.
  *
- * In single quotes nothing is special but the single quote itself (POSIX.1-2017, XCU 2.2.2). The npm package
- * `shell-quote` was tried and left: it writes `\!` inside double quotes, which dash passes on with the backslash.
+ * Within single quotes, only the single quote itself is special (POSIX.1-2017, XCU 2.2.2). The npm package
+ * `shell-quote` does not work here: it writes `\!` inside double quotes, and dash keeps the backslash.
  *
  * @example shellQuote("it's") // 'it'\''s'
  */

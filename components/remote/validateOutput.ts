@@ -2,8 +2,8 @@ import { printable } from "./printable.ts";
 import { inputError } from "../settings/inputError.ts";
 
 /**
- * A line that a host printed as the result of a script, and that goes on into files of the other host. A host in
- * somebody else's hands answers what it likes: what is not as expected ends the run.
+ * A line that a host printed as the result of a script, and that is used in files of the other host. A compromised host
+ * can print anything, so unexpected output ends the run.
  *
  * @param fits whether it is as expected
  * @param what what was expected, in words
@@ -18,8 +18,8 @@ export function validateOutput(host: string, line: string, fits: boolean, what: 
 }
 
 /**
- * The last line of what a script printed that begins so; where there is none, the last of all, which is then refused. Before
- * what we print may be what the admin's login shell greets with.
+ * The last line of a script's output that begins with the prefix; without one, the last line, which is then refused. A
+ * greeting of the admin's login shell may come before our output.
  */
 export function printedLine(text: string, start: string): string {
   const lines = text.split("\n");

@@ -5,13 +5,13 @@ import { inputError } from "../settings/inputError.ts";
 
 /** A line of authorized_keys: options, type and key, and the comment by which the line is found again. */
 export function renderAuthorizedKeyLine(options: string[], publicKey: string, marker: string): string {
-  // It comes from the other host, which may not widen its own rights: what stands here is a key and nothing else.
+  // The key comes from the other host, which must not be able to widen its own rights: only a key is accepted here.
   const key = oneLine(publicKey.trim()).split(/ +/).slice(0, 2).join(" ");
   const line = [assertValid("publicKey", key), oneWord(marker)];
   return oneLine([...(options.length > 0 ? [options.map(oneOption).join(",")] : []), ...line].join(" "));
 }
 
-/** An option as sshd reads it: a name, or `name="value"`, where a quote within is written `\"`. */
+/** An option as sshd reads it: a name, or `name="value"`, in which a quote is written `\"`. */
 function oneOption(option: string): string {
   if (!/^[A-Za-z0-9-]+(="(\\"|[^"\\]|\\(?!"))*")?$/.test(option)) {
     throw inputError(
@@ -22,15 +22,16 @@ function oneOption(option: string): string {
 }
 
 /**
- * The options of a tunnel's key on the public host (authorized_keys in sshd(8)), to which its permits come: it may run the
- * forced command that ends its earlier sessions, and forward. `restrict,port-forwarding` alone would still allow `-L` anywhere.
+ * The options of a tunnel's key on the public host (authorized_keys in sshd(8)), to which its permits are added: it may
+ * forward, and run the forced command that ends its earlier sessions. `restrict,port-forwarding` alone would still
+ * allow `-L` to anywhere.
  */
 export function tunnelKeyOptions(evictStale: string): string[] {
   return ["restrict", "port-forwarding", `command="${evictStale}"`];
 }
 
 /**
- * What a tunnel's key permits: to listen on its own ports, and to open them again to test itself.
+ * What a tunnel's key permits: to listen on its own ports, and to connect to them to test itself.
  *
  * @param forwards with the port of each, as a number or as `@forward@`
  */
@@ -42,8 +43,8 @@ export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[])
 }
 
 /**
- * The options of a login's key on the internal host: a terminal and commands, nothing else, and only through the
- * tunnel, whose connections come from the internal host itself.
+ * The options of a login's key on the internal host: only a terminal and commands, and only through the tunnel, whose
+ * connections come from the internal host itself.
  */
 export function loginKeyOptions(targetHost: string): string[] {
   const from = [...new Set(["127.0.0.1", "::1", targetHost])].join(",");

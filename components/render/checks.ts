@@ -1,18 +1,18 @@
 import { inputError } from "../settings/inputError.ts";
 
-/** What names must look like, since accounts, units and files are called after them. */
+/** The valid names, since accounts, units and files are named after them. */
 export const namePatterns = {
   host: /^[a-z][a-z0-9-]{0,62}$/,
   tunnel: /^[a-z][a-z0-9-]{0,23}$/,
   forward: /^[a-z][a-z0-9-]{0,30}$/,
-  /** useradd(8): what every system accepts. */
+  /** useradd(8): accepted by every system. */
   account: /^[a-z_][a-z0-9_-]{0,31}$/,
-  /** Of root's, say /var/lib/prometheus: absolute, and with no step back. */
+  /** Root's, such as /var/lib/prometheus: absolute, and without `..`. */
   folder: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.@+:-]+)+$/,
   alias: /^[a-z0-9][a-z0-9._-]{0,62}$/,
 };
 
-/** The text, which goes into a file of lines. Throws where it would end its line and begin another. */
+/** The text, for a file of lines. Throws if it would end its line and begin a new one. */
 export function oneLine(text: string): string {
   if (/\p{Cc}/u.test(text)) {
     throw inputError(`${JSON.stringify(text)} must be one line, without control characters`);
@@ -20,7 +20,7 @@ export function oneLine(text: string): string {
   return text;
 }
 
-/** The text, which is one of several on a line. Throws where it would be read as more than one, or as a comment. */
+/** The text, for one word of a line. Throws if it would be read as several words or as a comment. */
 export function oneWord(text: string): string {
   if (!/^[^\p{Cc}\s#"'\\=]+$/u.test(text)) {
     throw inputError(
@@ -30,7 +30,7 @@ export function oneWord(text: string): string {
   return text;
 }
 
-/** What else a value must be that goes into a file on a host, or names one. */
+/** The other kinds of values that go into a file on a host, or name one. */
 const kinds = {
   host: [
     namePatterns.host,
@@ -41,18 +41,18 @@ const kinds = {
     "the name of a tunnel: a-z, 0-9 and '-', beginning with a letter, at most 24 characters",
   ],
   account: [namePatterns.account, "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters"],
-  /** Stands for itself wherever ssh, sshd and systemd read it: no pattern, no `%` token, no list. */
+  /** Literal wherever ssh, sshd and systemd read it: not a pattern, a `%` token or a list. */
   plain: [
     /^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$/,
     "one plain word: letters, digits, '.', ':', '_' and '-', which does not begin with '-'",
   ],
-  /** A word of a command line in a unit: systemd.syntax(7) and systemd.service(5) read nothing into it. */
+  /** A word of a command line in a unit, literal for systemd.syntax(7) and systemd.service(5). */
   unitWord: [
     /^[A-Za-z0-9_.,:@/*[\]-]+$/,
     "one word of letters, digits and '_.,:@/*[]-', which systemd takes as it stands",
   ],
   unit: [/^[A-Za-z0-9_][A-Za-z0-9_.@-]*\.(service|timer)$/, "the name of a service or timer"],
-  /** Below a folder of ours; beside it lies a temporary file with a longer name. */
+  /** Below a folder of ours, with room for a temporary file that has a longer name. */
   file: [
     /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$/,
     "the name of a file: letters, digits, '.', '_' and '-', at most 200 characters",
@@ -68,11 +68,11 @@ const kinds = {
   path: [/^\/[^\p{Cc}]*$/u, "an absolute path without control characters"],
   number: [/^[0-9]{1,9}$/, "a whole number"],
   seconds: [/^[0-9]{1,9}(\.[0-9]{1,3})?$/, "a number of seconds, with at most three decimal places"],
-  /** `type base64`, as in known_hosts and behind the options in authorized_keys. */
+  /** `type base64`, as in known_hosts and after the options in authorized_keys. */
   publicKey: [/^[a-z][a-z0-9@.-]* [A-Za-z0-9+/]+={0,3}$/, "a public key, 'ssh-ed25519 AAAA…'"],
 } satisfies Record<string, [RegExp, string]>;
 
-/** The text, which is of that kind. Throws a sentence where it is not. */
+/** The text, if it is of that kind; throws an error otherwise. */
 export function assertValid<T extends string | number>(kind: keyof typeof kinds, text: T): T {
   const [pattern, what] = kinds[kind];
   if (!pattern.test(String(text))) {

@@ -1,7 +1,7 @@
 import { assertValid, oneLine, oneWord } from "./checks.ts";
 import { inputError } from "../settings/inputError.ts";
 
-/** A `Host` entry of ssh_config(5): the patterns, and the options in their order. */
+/** A `Host` entry of ssh_config(5): the patterns and the options, in order. */
 export function renderHostEntry(patterns: string[], options: Record<string, string | number>): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
@@ -17,7 +17,7 @@ function optionName(name: string): string {
   return name;
 }
 
-/** Lines of known_hosts (sshd(8)) that bind each key to one name: no pattern, no marker. */
+/** Lines of known_hosts (sshd(8)) that bind each key to one name, without patterns or markers. */
 export function renderKnownHosts(name: string, keys: string[]): string {
   return keys.map((key) => `${assertValid("plain", name)} ${assertValid("publicKey", key)}`).join("\n");
 }

@@ -1,32 +1,34 @@
 import { assertValid, oneLine, oneWord } from "./checks.ts";
 
-/** What the drop-in of a public host says. */
+/** The values of a public host's drop-in. */
 export interface SshdDropIn {
-  /** Only these accounts, and the tunnels' own, may log in; absent: as the host has it. `AllowUsers` of sshd_config(5). */
+  /**
+   * Only these accounts, and the tunnels' own, may log in; absent: the host's setting. `AllowUsers` of sshd_config(5).
+   */
   allowUsers?: string[];
-  /** Seconds without a word from a client before sshd asks whether it is there. `ClientAliveInterval`. */
+  /** Seconds without data from a client before sshd sends a keep-alive. `ClientAliveInterval`. */
   clientAliveIntervalSec: number;
-  /** Unanswered questions before sshd ends the session. `ClientAliveCountMax`. */
+  /** Unanswered keep-alives before sshd ends the session. `ClientAliveCountMax`. */
   clientAliveCountMax: number;
 }
 
 /** The group of the tunnel accounts. */
 export const tunnelGroup = "ssh-tunnel";
 
-/** Pattern of the tunnel accounts' names: the drop-in does not change when a tunnel is added. */
+/** Pattern of the tunnel accounts' names, so that the drop-in does not change when a tunnel is added. */
 export const tunnelAccounts = "tunnel-*";
 
-/** Where root keeps the keys of tunnel accounts, which they cannot change themselves; `%u` is the account. */
+/** Where root keeps the keys of tunnel accounts, which the accounts cannot change; `%u` is the account. */
 export const tunnelKeysFile = "/etc/ssh/ssh-reverse-tunnel/%u.keys";
 
 /**
  * The text of the sshd drop-in, `/etc/ssh/sshd_config.d/00-<project>-<stack>.conf`.
  *
- * What each tunnel may listen on and open is in the options of its key (`permitlisten`, `permitopen`), in a file that
- * only root writes: sshd then need not be touched when a tunnel is added or removed. And what one stack says here of tunnel
- * accounts, sshd takes for those of all stacks: they all say the same.
+ * What each tunnel may listen on and connect to is in the options of its key (`permitlisten`, `permitopen`), in a file
+ * that only root can write, so sshd does not change when a tunnel is added or removed. sshd applies the settings of one
+ * stack to the tunnel accounts of all stacks, so all stacks have the same settings here.
  *
- * Its Match is about their names, since sshd -T then tells before there is one what an account would get.
+ * Its Match uses their names, so that sshd -T can report the settings of an account before the account exists.
  */
 export function renderSshdDropIn(args: SshdDropIn): string {
   return [
@@ -34,7 +36,7 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     ...(args.allowUsers ? [`AllowUsers ${words([...args.allowUsers, tunnelAccounts])}`] : []),
     `Match User ${tunnelAccounts}`,
     `    AuthorizedKeysFile ${tunnelKeysFile}`,
-    // Whatever the host says of these for everyone else: its keys come from there alone, and they forward.
+    // Whatever the host sets for everyone else, its keys come only from there, and it can forward.
     "    AuthorizedKeysCommand none",
     "    TrustedUserCAKeys none",
     "    PubkeyAuthentication yes",

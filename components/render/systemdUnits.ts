@@ -1,7 +1,7 @@
 import { assertValid, oneLine } from "./checks.ts";
 import { inputError } from "../settings/inputError.ts";
 
-/** Text of a unit file: sections in their order, each with its lines. systemd.unit(5). */
+/** Text of a unit file: sections in order, each with its lines. systemd.unit(5). */
 function renderUnit(sections: Record<string, string[]>, comments: string[] = []): string {
   return [
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
@@ -12,7 +12,7 @@ function renderUnit(sections: Record<string, string[]>, comments: string[] = [])
     .join("\n");
 }
 
-/** A line of a unit file; systemd.syntax(7) joins one that ends with a backslash with the next. */
+/** A line of a unit file; systemd.syntax(7) joins a line that ends with a backslash to the next one. */
 function unitLine(line: string): string {
   if (line.endsWith("\\")) {
     throw inputError(
@@ -22,12 +22,12 @@ function unitLine(line: string): string {
   return oneLine(line);
 }
 
-/** Text of a directive that replaces `%` specifiers, without any. */
+/** Text without specifiers, for a directive that expands `%`. */
 function literal(text: string): string {
   return text.replaceAll("%", "%%");
 }
 
-/** ExecStart: each part of the command is one argument of the program; "-R …" is two. */
+/** ExecStart: each argument of the program is one part of the command; "-R …" is two. */
 function execStart(command: string[]): string {
   assertValid("path", command[0] ?? "");
   return `ExecStart=${command.map((part) => words(part)).join(" ")}`;
@@ -37,7 +37,7 @@ const words = (part: string) => (part.startsWith("-R ") ? `-R ${word(part.slice(
 
 const word = (text: string) => assertValid("unitWord", text);
 
-/** What each service of ours gives up: it only speaks to the network. systemd.exec(5). */
+/** What each of our services gives up: it only uses the network. systemd.exec(5). */
 const sandbox = [
   "NoNewPrivileges=yes",
   "CapabilityBoundingSet=",
@@ -63,23 +63,24 @@ const sandbox = [
   "SystemCallArchitectures=native",
   "SystemCallFilter=@system-service",
   "SystemCallFilter=~@privileged @resources",
-  // busybox, which may be /bin/sh, begins with becoming who it is already; nobody else can it become without capabilities.
+  // busybox, which may be /bin/sh, starts by switching to the user that it already is; without capabilities, it cannot
+  // become any other user.
   "SystemCallFilter=@setuid",
   "UMask=0077",
 ];
 
-/** The tunnel: started at boot, restarted for ever. */
+/** The tunnel: started at boot, and always restarted. */
 export function renderTunnelUnit(args: {
   description: string;
   account: string;
   runtimeDirectory: string;
   command: string[];
   restartSec: number;
-  /** Another text restarts the tunnel, for example since its key or its client configuration changed. */
+  /** A changed value restarts the tunnel, for example because its key or its client configuration changed. */
   fingerprint: string;
   /**
-   * Whether the account is one that others use, too: its home may be under /home or /root, which the sandbox otherwise
-   * hides, and what it can write below /run has a bound. A full /run would keep systemd from reading its units.
+   * Whether others use the account, too. Its home may then be under /home or /root, which the sandbox otherwise hides,
+   * and what it can write below /run is limited: a full /run would keep systemd from reading its units.
    */
   needsHome: boolean;
 }): string {
@@ -91,7 +92,7 @@ export function renderTunnelUnit(args: {
         "Documentation=man:ssh(1)",
         "Wants=network-online.target",
         "After=network-online.target",
-        // systemd's own limit, 5 starts in 10 s, would stop the tunnel for good.
+        // systemd's default limit, 5 starts in 10 s, would stop the tunnel permanently.
         "StartLimitIntervalSec=0",
       ],
       Service: [
@@ -99,9 +100,10 @@ export function renderTunnelUnit(args: {
         `User=${assertValid("account", args.account)}`,
         `RuntimeDirectory=${word(args.runtimeDirectory)}`,
         "RuntimeDirectoryMode=0700",
-        // How long it has been down is remembered from one attempt to the next.
+        // The time since it went down is remembered from one attempt to the next.
         "RuntimeDirectoryPreserve=restart",
-        // systemd gives it to the account. Even this begins in a mount namespace of its own. It stays where the tunnel is stopped; removing the unit takes it away (units.sh).
+        // systemd gives the folder to the account. Even this needs a mount namespace. The folder stays when the tunnel
+        // is stopped; removing the unit removes it (units.sh).
         ...(args.needsHome
           ? [
               `ExecStartPre=+/bin/sh -c 'exec nsenter -t 1 -m sh -c "mountpoint -q ${folder} || exec mount -t tmpfs -o size=1m,nr_inodes=64,mode=0700,nosuid,nodev,noexec tmpfs ${folder}"'`,
@@ -109,18 +111,19 @@ export function renderTunnelUnit(args: {
           : []),
         `WorkingDirectory=${folder}`,
         execStart(args.command),
-        // Somebody who stops it does not want to wait when they start it again; $MAINPID is empty where it ended by itself.
+        // A person who stops the tunnel does not want to wait when they start it again; $MAINPID is empty if it ended
+        // by itself.
         `ExecStop=/bin/sh -c '[ -z "$MAINPID" ] || rm -f down-since'`,
         "Restart=always",
         `RestartSec=${assertValid("seconds", args.restartSec)}`,
         "TimeoutStopSec=5",
-        // A public host in somebody else's hands can have it print lines, a few at each attempt and one for each connection.
+        // A compromised public host can make it print lines: a few at each attempt, and one for each connection.
         "SyslogLevelPrefix=no",
         "LogRateLimitIntervalSec=30",
         "LogRateLimitBurst=200",
         `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
         ...sandbox,
-        // The kernel tells of changes of the network by it; ip(8) begins with giving up all capabilities.
+        // The kernel uses it to report network changes; ip(8) starts by dropping all capabilities.
         "RestrictAddressFamilies=AF_NETLINK",
         "SystemCallFilter=capset",
       ],
@@ -130,14 +133,16 @@ export function renderTunnelUnit(args: {
   );
 }
 
-/** A check that a timer starts. It begins as root, which keeps what others find: see shell/programs/state.sh. */
+/**
+ * A check that a timer starts. It starts as root, which stores the results of other users: see shell/programs/state.sh.
+ */
 export function renderCheckUnit(args: {
   description: string;
   /** Its variables: `NAME=value`. */
   environment: string[];
-  /** A folder below /run that outlives the check, for what it keeps. */
+  /** A folder below /run for what it stores, which outlives the check. */
   runtimeDirectory: string;
-  /** Another folder that it may write in, where it is there. */
+  /** Another folder that it may write to, if that exists. */
   writable?: string;
   command: string[];
   needsHome: boolean;
@@ -145,12 +150,13 @@ export function renderCheckUnit(args: {
   return renderUnit({
     Unit: [
       `Description=${literal(args.description)}`,
-      // Somebody who starts it by hand a few times would end it for good: a timer does not come back after that limit.
+      // A few manual starts would stop the check permanently: a timer does not recover from that limit.
       "StartLimitIntervalSec=0",
     ],
     Service: [
       "Type=oneshot",
-      // Without "User=root", which means the same: with it, systemd 257 starts a sandbox that cannot become the account.
+      // Without "User=root", which is the default: with it, systemd 257 starts a sandbox that cannot switch to the
+      // account.
       `RuntimeDirectory=${word(args.runtimeDirectory)}`,
       "RuntimeDirectoryPreserve=yes",
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
@@ -158,10 +164,10 @@ export function renderCheckUnit(args: {
       execStart(args.command),
       "TimeoutStartSec=70",
       `ProtectHome=${args.needsHome ? "read-only" : "yes"}`,
-      // A start a minute would fill the journal with "Starting" and "Finished"; what the check says stays.
+      // A start every minute would fill the journal with "Starting" and "Finished"; the messages of the check stay.
       "LogLevelMax=notice",
       ...sandbox,
-      // To become who looks, and for nothing else; setpriv(1) ends with setting its capabilities.
+      // Only to become the user who runs the check; setpriv(1) sets its capabilities at the end.
       "CapabilityBoundingSet=CAP_SETUID CAP_SETGID",
       "SystemCallFilter=capset",
     ],
@@ -172,14 +178,15 @@ export function renderCheckUnit(args: {
 export function renderTimer(args: {
   description: string;
   service: string;
-  /** Seconds between two checks. @default as others say: {@link renderPace} */
+  /** Seconds between two checks. @default set by drop-ins: {@link renderPace} */
   intervalSec?: number;
 }): string {
   return renderUnit({
     Unit: [`Description=${literal(args.description)}`],
     Timer: [
       `Unit=${word(args.service)}`,
-      // Soon, so that it does not take an interval to know how a tunnel is; it takes a moment to come up.
+      // Soon, so that the state of a tunnel is known before a whole interval has passed; the tunnel needs a moment to
+      // come up.
       "OnActiveSec=5",
       ...(args.intervalSec === undefined ? [] : [pace(args.intervalSec)]),
       "AccuracySec=1s",
@@ -188,7 +195,10 @@ export function renderTimer(args: {
   });
 }
 
-/** A drop-in of a timer that several need: it runs as often as the most impatient of them wants, systemd.timer(5). */
+/**
+ * A drop-in of a timer that several tunnels share: it runs as often as the shortest interval requires,
+ * systemd.timer(5).
+ */
 export function renderPace(intervalSec: number): string {
   return renderUnit({ Timer: [pace(intervalSec)] });
 }

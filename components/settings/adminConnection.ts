@@ -113,13 +113,13 @@ function readKey(name: string, file: string): string {
   }
 }
 
-/** The key that the runner's known_hosts has for the host; ssh-keygen reads hashed names, and names with a port. */
+/** The key of the host in the runner's known_hosts; ssh-keygen finds hashed names, and names with a port. */
 function knownHostKey(name: string, admin: AdminLogin): string {
   const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
   const host =
     admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
   const keys = existsSync(file) ? lookUp(file, host) : [];
-  // ed25519 where there are several, as OpenSSH itself prefers it. No RSA: see hostKey in schema.ts.
+  // ed25519 if there are several, which OpenSSH itself prefers. No RSA: see hostKey in schema.ts.
   const key = ["ssh-ed25519 ", "ecdsa-"]
     .map((type) => keys.find((each) => each.startsWith(type)))
     .find(Boolean);
@@ -139,9 +139,9 @@ function lookUp(file: string, host: string): string[] {
       stdio: ["ignore", "pipe", "ignore"],
     });
   } catch {
-    return []; // ssh-keygen exits with 1 where the host is not there
+    return []; // ssh-keygen exits with 1 if the host is not in the file
   }
-  // "type base64", behind the names and, on lines of another kind, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
+  // "type base64" after the names and, on some lines, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
   const lines = found.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   const keys = (marked: (line: string) => boolean) =>
     lines.filter(marked).map((line) =>

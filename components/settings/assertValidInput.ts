@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { assertValid } from "../render/checks.ts";
 
-/** {@link assertValid} for an argument of a component: at once where it is a plain text, else when it is known. */
+/** {@link assertValid} for an argument of a component: at once if it is plain text, otherwise when it is known. */
 export function assertValidInput(
   kind: Parameters<typeof assertValid>[0],
   input: pulumi.Input<string>,

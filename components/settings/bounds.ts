@@ -3,18 +3,18 @@ import { bindAddress, defaultPortRange, hostPort, probeAddress } from "./forward
 import { inputError } from "./inputError.ts";
 
 /**
- * Bounds on the forwards of all tunnels of a stack at one public host. They are kept here, and not by sshd: each key names
- * the ports that it may have, in a file that only root writes, while what sshd's configuration says of tunnel accounts
- * is said of those of other stacks, too.
+ * Bounds on the forwards of all tunnels of a stack at one public host. They are enforced here and not by sshd: each key
+ * lists its permitted ports, in a file that only root can write, while sshd's configuration for tunnel accounts also
+ * applies to those of other stacks.
  */
 export interface Bounds {
-  /** Where they may listen, in the words of `PermitListen`. @default no bound */
+  /** Where they may listen, in the format of `PermitListen`. @default no bound */
   permitListen?: string[] | undefined;
-  /** What they may open to test themselves, in the words of `PermitOpen`. @default no bound */
+  /** What they may connect to to test themselves, in the format of `PermitOpen`. @default no bound */
   permitOpen?: string[] | undefined;
 }
 
-/** What a bound does not allow of a forward, "must …"; undefined where nothing. An `auto` may become any port of the range. */
+/** Why a bound does not allow a forward, "must …"; undefined if it does. `auto` may become any port of the range. */
 export function boundsMistake(
   forward: Forward,
   bounds: Bounds,
@@ -38,7 +38,7 @@ export function boundsMistake(
   return undefined;
 }
 
-/** The bounds. Throws a sentence where one of them is not as sshd_config(5) has it. */
+/** The bounds. Throws an error if one of them is not in the format of sshd_config(5). */
 export function assertValidBounds(bounds: Bounds): Bounds {
   for (const [name, permits] of Object.entries(bounds) as [string, string[] | undefined][]) {
     permits?.forEach((text) => {
@@ -54,7 +54,9 @@ export function assertValidBounds(bounds: Bounds): Bounds {
 
 const permit = /^(?:(?:\[([0-9A-Fa-f:.*]+)\]|([A-Za-z0-9_.*-]+)):)?(\*|[0-9]{1,5})$/;
 
-/** As sshd_config(5) has it: `any`, `none`, `host:port`, `[v6]:port` or a port; each of the two may be `*`. */
+/**
+ * In the format of sshd_config(5): `any`, `none`, `host:port`, `[v6]:port` or a port; host and port may each be `*`.
+ */
 function readPermit(text: string): (host: string, port: number) => boolean {
   if (text === "any") return () => true;
   const match = permit.exec(text);

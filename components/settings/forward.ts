@@ -3,7 +3,10 @@ import { networkText, noNetworks, parseNetwork } from "./network.ts";
 import { assertValid, namePatterns } from "../render/checks.ts";
 import { inputError } from "./inputError.ts";
 
-/** One `-R` listener of a tunnel: what arrives at a port of the public host goes to a target beside the internal host. */
+/**
+ * One `-R` listener of a tunnel: connections to a port of the public host are forwarded to a target that the internal
+ * host can reach.
+ */
 export interface Forward {
   /** Its name, unique within the tunnel, for example `ssh`. */
   name: string;
@@ -30,10 +33,10 @@ export interface PortRange {
   last: number;
 }
 
-/** Unless the settings of the public host name a different one. */
+/** Used unless the settings of the public host name a different one. */
 export const defaultPortRange: PortRange = { first: 20000, last: 29999 };
 
-/** What may be left out of a {@link Forward}. */
+/** {@link Forward}, without the values that have a default. */
 export interface ForwardArgs {
   /** @see Forward.remotePort */
   remotePort: number | "auto";
@@ -47,7 +50,7 @@ export interface ForwardArgs {
   protocol?: "ssh" | "tcp";
 }
 
-/** Fills in the defaults of a forward. Throws a sentence where an argument is wrong. */
+/** Fills in the defaults of a forward. Throws an error if an argument is wrong. */
 export function resolveForward(name: string, args: ForwardArgs): Forward {
   const { remotePort, listen = "loopback" } = args;
   if (!namePatterns.forward.test(name)) {
@@ -90,13 +93,13 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   };
 }
 
-/** What is wrong with sources by themselves, "must be …"; undefined where nothing is. */
+/** What is wrong with the sources alone, "must be …"; undefined if they are valid. */
 function networksMistake(sources: string[]): string | undefined {
   if (sources.length === 0) return noNetworks;
   return sources.map(parseNetwork).flatMap((network) => ("mistake" in network ? [network.mistake] : []))[0];
 }
 
-/** What is wrong with sources where a forward listens there, "must be …"; undefined where nothing is. */
+/** What is wrong with the sources of a forward that listens there, "must be …"; undefined if they are valid. */
 export function sourcesMistake(listen: string, sources: string[]): string | undefined {
   if (!isOpen({ listen })) {
     return "must be left out: nobody but the public host itself reaches a forward that listens on its loopback";
@@ -115,7 +118,7 @@ function isRemotePort(port: number | "auto"): boolean {
   return port === "auto" || (Number.isInteger(port) && port >= 1024 && port <= 65535);
 }
 
-/** Whether a forward may listen there. A zone, `%eth0`, is none of an address that `-R` and permitlisten could name. */
+/** Whether a forward may listen there. An address with a zone, `%eth0`, cannot be named in `-R` and permitlisten. */
 export function isListener(listen: string): boolean {
   return ["loopback", "all"].includes(listen) || (isIP(listen) !== 0 && !/%|:.*\./.test(listen));
 }
@@ -125,7 +128,7 @@ export function listensEverywhere({ listen }: Pick<Forward, "listen">): boolean 
   return ["all", "0.0.0.0", "::"].includes(listen);
 }
 
-/** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; undefined where it is none of them. */
+/** Reads `host:port`, `[v6]:port` or a port of 127.0.0.1; returns undefined for anything else. */
 export function parseTarget(target: string | number): { host: string; port: number } | undefined {
   const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):)?([0-9]{1,5})$/.exec(
     String(target),
@@ -138,12 +141,12 @@ export function parseTarget(target: string | number): { host: string; port: numb
   return { host: match[1] ?? match[2] ?? "127.0.0.1", port };
 }
 
-/** The address that the client asks for: always written, since sshd matches permitlisten with what was asked. */
+/** The address that the client requests. It is always explicit, since sshd compares permitlisten with the request. */
 export function bindAddress(forward: Forward): string {
   return { loopback: "127.0.0.1", all: "*" }[forward.listen] ?? forward.listen;
 }
 
-/** An address of the public host on which the forward can be reached there. */
+/** An address of the public host at which the forward can be reached there. */
 export function probeAddress(forward: Forward): string {
   return (
     { loopback: "127.0.0.1", all: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[forward.listen] ??
@@ -152,7 +155,7 @@ export function probeAddress(forward: Forward): string {
 }
 
 /**
- * A forward as all scripts and programs on the hosts are told of it (shell/lib/forwards.sh), one word.
+ * A forward as one word, as it is passed to all scripts and programs on the hosts (shell/lib/forwards.sh).
  *
  * @param port its port, or `auto:START` for one that the host is to choose
  * @example "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"
@@ -165,12 +168,12 @@ export function forwardWord(forward: Forward, port: number | string): string {
   );
 }
 
-/** Whether other machines may reach the port. */
+/** Whether other machines can reach the port. */
 export function isOpen({ listen }: Pick<Forward, "listen">): boolean {
   return !["loopback", "::1"].includes(listen) && !listen.startsWith("127.");
 }
 
-/** `host:port`, with brackets where the host is an IPv6 address. */
+/** `host:port`, with brackets if the host is an IPv6 address. */
 export function hostPort(host: string, port: number | string): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

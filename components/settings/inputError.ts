@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /**
- * An error of somebody's input, for a component to throw. Pulumi shows such a one as its message alone, and beside the
- * resource where there is one; of any other error it shows the stack.
+ * An error in a user's input, for a component to throw. Pulumi shows only its message, next to the resource if there is
+ * one; for any other error it shows the stack.
  *
  * @example throw inputError("the tunnel 'nas' has no forwards; give it at least one", this);
  */
@@ -12,7 +12,7 @@ export function inputError(
   cause?: unknown,
 ): pulumi.ResourceError {
   const error = new pulumi.ResourceError(message, resource, true);
-  // Its stack is not shown, and Node 20 nevertheless takes half a minute to colour it.
+  // Its stack is not shown, but Node 20 still takes half a minute to colour it.
   error.stack = message;
   if (cause !== undefined) error.cause = cause;
   return error;

@@ -16,7 +16,7 @@ export interface KeepAlive {
 }
 
 /**
- * Sets of values that belong together.
+ * Presets.
  *
  * - `fast`: a dead connection is detected within 9 s, and a tunnel that can come back is back within 3 s (measured in
  *   docs/benchmarks.md).

@@ -11,14 +11,14 @@ import { internalHostSchema, publicHostSchema, settingsSchema } from "./schema.t
 
 type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connection: Host["connection"] };
 
-/** The settings as components take them: an admin connection in place of the admin's settings. */
+/** The settings in the form that components need: an admin connection instead of the admin's settings. */
 export interface Config {
   publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
   internalHosts: Record<
     string,
     WithConnection<Settings["internalHosts"][string]> & {
       publicHost: string;
-      /** The public host by whose tunnel the connection goes. */
+      /** The public host whose tunnel the connection uses. */
       throughTunnel: string | undefined;
     }
   >;
@@ -26,8 +26,8 @@ export interface Config {
 }
 
 /**
- * Reads the stack's configuration and checks it as a whole before anything runs. Throws one error that holds every
- * mistake, a line each: where it is, what was found, what is allowed.
+ * Reads the stack's configuration and checks all of it before anything runs. Throws one error that lists every mistake
+ * on its own line: where it is, what was found, what is allowed.
  */
 export function loadConfig(): Config {
   const config = new pulumi.Config();
@@ -36,12 +36,12 @@ export function loadConfig(): Config {
   return parseConfig(Object.fromEntries(raw.filter(([, value]) => value !== undefined)));
 }
 
-/** {@link loadConfig} on plain values. */
+/** {@link loadConfig} for plain values. */
 export function parseConfig(raw: Record<string, unknown>): Config {
   const parsed = settingsSchema.safeParse(raw);
   const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
   errors.push(...findPrototypes(raw).map(noSuchSetting));
-  // What is wrong elsewhere is no reason to be silent about rules between the settings that are right.
+  // Mistakes elsewhere do not prevent checks of the rules between settings that are valid.
   const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
   const found = checkAndConnect(settings, raw);
   errors.push(...found.errors);
@@ -99,7 +99,7 @@ function checkAndConnect(
   return { config, errors };
 }
 
-/** Where something is missing, checkSettings has said so. */
+/** If something is missing, checkSettings has already reported it. */
 function connectThrough(
   inside: Host["connection"],
   outside: Host["connection"] | undefined,
@@ -113,7 +113,7 @@ function connectThrough(
   return throughTunnel(inside, outside, { address: probeAddress(forward), port: forward.remotePort });
 }
 
-/** The settings less the forwards, logins back and hosts with a mistake in them. */
+/** The settings without the forwards, logins back and hosts that have a mistake. */
 function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]): Settings {
   const rest = structuredClone(raw) as Record<
     string,
@@ -126,7 +126,7 @@ function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]
       issue.keys.forEach((unknown) => delete holder[unknown]);
     } else if (entry !== undefined && (key === "forwards" || key === "logins")) {
       delete rest[kind]?.[host]?.[key]?.[entry];
-      // Either may go through a forward that is left out here.
+      // Either may use a forward that is left out here.
       delete rest[kind]?.[host]?.logins;
       delete rest[kind]?.[host]?.admin?.throughTunnel;
     } else {
@@ -155,7 +155,7 @@ export function mapValues<T, U>(
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }
 
-/** A structured setting; `revision` is a text whatever it looks like. */
+/** A structured setting; `revision` is text, whatever it looks like. */
 function readSetting(config: pulumi.Config, key: string): unknown {
   const text = config.get(key);
   if (text === undefined || key === "revision") {
@@ -173,7 +173,7 @@ function settingsError(lines: string[]): pulumi.RunError {
   const error = new pulumi.RunError(
     `the settings have ${count}; nothing was changed:\n${lines.map((line) => `  ${printable(line, 2000)}`).join("\n")}\nEvery setting is described in docs/settings.md.`,
   );
-  // A RunError is shown without its stack, which Node 20 nevertheless takes half a minute to colour.
+  // A RunError is shown without its stack, but Node 20 still takes half a minute to colour it.
   error.stack = error.message;
   return error;
 }
@@ -190,7 +190,7 @@ function noSuchSetting(path: (string | number)[]): string {
   return `${path.join(".")}: there is no such setting; remove it, or correct its name`;
 }
 
-/** Where something is called `__proto__`, which JSON may have and which zod passes over without a word. */
+/** Where something is called `__proto__`, which JSON allows and zod silently ignores. */
 function findPrototypes(value: unknown, path: string[] = []): string[][] {
   return Object.entries(typeof value === "object" ? (value ?? {}) : {}).flatMap(([key, inner]) =>
     key === "__proto__" ? [[...path, key]] : findPrototypes(inner, [...path, key]),
@@ -205,7 +205,7 @@ function describe(path: (string | number)[], found: unknown, message: string): s
   return `${path.join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
 }
 
-/** A value as the user wrote it, less the secrets in it. */
+/** A value as the user wrote it, without its secrets. */
 function show(found: unknown): string {
   const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
   return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;

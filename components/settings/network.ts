@@ -2,24 +2,24 @@ import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { inputError } from "./inputError.ts";
 
-/** What a network may look like, in words. */
+/** The valid forms of a network, in words. */
 export const networkWords = "a network, '203.0.113.0/24' or '2001:db8::/32', or one address";
 
-/** What is wrong with a list of none. */
+/** The error for an empty list. */
 export const noNetworks = "must be a list with at least one network; leave it out where everyone may come";
 
-/** A network as firewalld, ufw and nft print it, by which they find their own rules again. */
+/** A network as firewalld, ufw and nft print it, so that our rules are found again. */
 export interface Network {
   /** @example "203.0.113.0/24"; a network of one address is that address */
   text: string;
   family: "ipv4" | "ipv6";
 }
 
-/** Reads a network, or says what it must be. */
+/** Parses a network, or returns what it must be. */
 export function parseNetwork(text: string): Network | { mistake: string } {
   const [address = "", length, ...more] = text.split("/");
   const version = isIP(address);
-  // A zone is none of a network; an address with an IPv4 address in it comes from nobody.
+  // A network has no zone; nobody comes from an address that contains an IPv4 address.
   if (version === 0 || more.length > 0 || address.includes("%") || (version === 6 && address.includes("."))) {
     return { mistake: `must be ${networkWords}` };
   }
@@ -45,7 +45,7 @@ export function parseNetwork(text: string): Network | { mistake: string } {
   return { text: network, family: version === 4 ? "ipv4" : "ipv6" };
 }
 
-/** {@link Network.text} of a network. Throws a sentence where it is none. */
+/** {@link Network.text} of a network. Throws an error if it is not a network. */
 export function networkText(text: string): string {
   const network = parseNetwork(text);
   if ("mistake" in network) {

@@ -3,7 +3,7 @@ import type { Forward } from "./forward.ts";
 import { bindAddress, resolveForward } from "./forward.ts";
 import type { Settings } from "./schema.ts";
 
-/** Something wrong: where, what was found, what is allowed. */
+/** A mistake: where it is, what was found, what is allowed. */
 export interface SettingsError {
   /** The keys that lead to it. */
   path: (string | number)[];
@@ -18,15 +18,15 @@ interface Tunnel {
   /** Its name, and that of its internal host. */
   name: string;
   settings: Settings["internalHosts"][string];
-  /** The public host that it ends at; undefined where the settings do not say so. */
+  /** The public host that it ends at; undefined if the settings do not name one. */
   publicHost: string | undefined;
   forwards: Forward[];
 }
 
 /**
- * What a schema cannot say: rules between one setting and another.
+ * The rules between settings, which a schema cannot express.
  *
- * @param publicHosts the names of all public hosts, those too that have mistakes of their own
+ * @param publicHosts the names of all public hosts, including those with their own mistakes
  */
 export function checkSettings(settings: Settings, publicHosts: string[]): SettingsError[] {
   const errors: SettingsError[] = [];
@@ -47,12 +47,12 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   return errors;
 }
 
-/** The public host that a tunnel ends at: the one that the settings name, or the only one there is. */
+/** The public host that a tunnel ends at: the one that the settings name, or the only one. */
 export function publicHostOf(named: string | undefined, publicHosts: string[]): string | undefined {
   return named ?? (publicHosts.length === 1 ? publicHosts[0] : undefined);
 }
 
-/** What has this name, which may be "constructor" and then finds nothing that the settings do not have. */
+/** The entry with this name. A name like "constructor" finds only what the settings have. */
 export function lookUp<T>(all: Record<string, T>, name: string): T | undefined {
   return Object.hasOwn(all, name) ? all[name] : undefined;
 }
@@ -139,7 +139,9 @@ function checkLogins(tunnels: Tunnel[], report: Report): void {
   }
 }
 
-/** The connection through a tunnel needs a port that is known before anything runs, and a public host that is near. */
+/**
+ * A connection through a tunnel needs a port that is known before anything runs, and a public host without a bastion.
+ */
 function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): void {
   for (const { name, settings, publicHost, forwards } of tunnels) {
     const { throughTunnel } = settings.admin;
@@ -168,8 +170,9 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
 }
 
 /**
- * Since OpenSSH 9.8, sshd counts a second for each connection that ends without a login, as those of the checks do, and
- * refuses their address, through which everyone comes, where the seconds pile up (PerSourcePenalties).
+ * Since OpenSSH 9.8, sshd counts a penalty of one second for each connection that ends without a login, such as those
+ * of the checks. If the penalties add up, it refuses their address, which is the address of everyone who connects
+ * through the tunnel (PerSourcePenalties).
  */
 function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
   const looks = new Map<string, number>();

@@ -7,8 +7,8 @@ import { networkWords, parseNetwork } from "./network.ts";
 import { namePatterns } from "../render/checks.ts";
 
 /**
-
- * written. What is wrong is said as "must be …", which loadConfig puts behind the path and the value found.
+ * The schema of the settings: `load.ts` checks with it, and docs/settings.md is written from it. Errors are phrased as
+ * "must be …"; loadConfig puts them after the path and the value found.
  */
 
 const must = (what: string) => ({ error: `must be ${what}` });
@@ -54,7 +54,7 @@ const account = text(
 
 const hostName = /^[a-z][a-z0-9-]{0,62}$/;
 
-/** A record whose keys fit a pattern, and which is not empty. */
+/** A non-empty record whose keys match a pattern. */
 function records<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
   const name =
     "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
@@ -83,7 +83,7 @@ const login = {
     .optional()
     .describe("The socket of an ssh-agent. Absent: SSH_AUTH_SOCK, if it is set."),
   hostKey: text(
-    // The provider offers a pinned RSA key with SHA-1 signatures only, which no current sshd gives.
+    // The provider can use a pinned RSA key only with SHA-1 signatures, which no current sshd offers.
     "an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'",
     /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+$/,
   )
@@ -203,7 +203,7 @@ const forward = settings({
     .describe(
       "Where the port listens: `loopback` (only the public host itself can connect), `all` (everyone can), or one address of the public host.",
     ),
-  // ufw takes each by itself, all of them within the minute of the trial.
+  // ufw adds each one separately, and all of them must fit into the minute of the trial.
   sources: list(network, "networks")
     .max(30, must("a list of 30 networks at most"))
     .optional()
@@ -300,7 +300,7 @@ export const internalHostSchema = settings({
   timeoutSec: seconds(5).default(30).describe("How many seconds `pulumi up` waits for the tunnel to work."),
 });
 
-/** The settings, each under its own key of the stack's configuration. */
+/** The settings, each under its own key in the stack's configuration. */
 export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
@@ -317,5 +317,5 @@ export const settingsSchema = settings({
     ),
 });
 
-/** The settings after their check, with every default filled in. */
+/** The checked settings, with all defaults filled in. */
 export type Settings = z.output<typeof settingsSchema>;

@@ -6,16 +6,17 @@ import type { Part } from "../../remote/remoteScript.ts";
 export interface AccountArgs {
   /** Its name, at most 32 characters (useradd(8)). @example "tunnel-nas" */
   account: pulumi.Input<string>;
-  /** Its only group; made where it is not there, and removed with the last account that we made in it. */
+  /** Its only group, created if it does not exist, and removed with the last account that we created in it. */
   group: pulumi.Input<string>;
-  /** Its home, which must not be there yet; `/` for none. */
+  /** Its home, which must not exist yet; `/` for none. */
   home: pulumi.Input<string>;
   /** Its login shell. */
   shell: pulumi.Input<string>;
 }
 
 /**
- * A system account of a tunnel, without a password. An account of that name that is not ours is refused, never touched.
+ * A system account for a tunnel, without a password. An existing account of that name that is not ours is refused and
+ * left alone.
  */
 export function account(args: AccountArgs): Part {
   return {
@@ -29,7 +30,7 @@ export function account(args: AccountArgs): Part {
   };
 }
 
-/** The account that a tunnel has to itself, on both sides. */
+/** The account that a tunnel has to itself, on both hosts. */
 export function tunnelAccount(tunnel: string): string {
   return `tunnel-${tunnel}`;
 }

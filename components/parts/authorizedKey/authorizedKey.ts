@@ -7,7 +7,7 @@ import { renderAuthorizedKeyLine } from "../../render/authorizedKeyLine.ts";
 
 /** Arguments of {@link authorizedKey}. */
 export interface AuthorizedKeyArgs {
-  /** What the line is called, unique in the stack: its comment tells it from other lines. */
+  /** The name of the line, unique in the stack. Its comment contains the name, so the line can be found again. */
   name: string;
   /** The account to log in to. */
   account: pulumi.Input<string>;
@@ -16,8 +16,9 @@ export interface AuthorizedKeyArgs {
   /** Options of the line, for example `restrict`; sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
   options: string[];
   /**
-   * More options, which the key keeps until they are swept: a running tunnel may have to return to its earlier ports. In
-   * place of a port there may be `@forward@`, for the port that {@link remotePorts} finds in the same visit.
+   * More options, which the key keeps until they are swept: a running tunnel may have to return to its earlier ports. A
+   * port may be `@forward@`, for the port that {@link remotePorts} finds in the same visit.
+   *
    * @default none
    */
   permits?: string[];
@@ -28,12 +29,12 @@ export interface AuthorizedKeyArgs {
   file?: string;
 }
 
-/** As `permitListen` and `permitOpen` render them. */
+/** As rendered by `permitListen` and `permitOpen`. */
 const permit = /^permit(listen|open)="[A-Za-z0-9.:*[\]@-]+"$/;
 
 /**
- * One line in an account's authorized_keys. Everything else in the file stays byte for byte, also where its last line
- * has no newline.
+ * One line in an account's authorized_keys. Everything else in the file stays the same byte for byte, even if its last
+ * line has no newline.
  */
 export function authorizedKey(args: AuthorizedKeyArgs): Part {
   const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(args.name)}`;

@@ -5,7 +5,7 @@ import { renderHostEntry } from "../../render/hostEntry.ts";
 
 /** Arguments of {@link clientConfig}. */
 export interface ClientConfigArgs {
-  /** The account that logs in elsewhere. */
+  /** The account that logs in to the other host. */
   account: pulumi.Input<string>;
   /** File name below `~/.ssh/ssh-reverse-tunnel`; must end in `.conf`. @example "nas.conf" */
   file: pulumi.Input<string>;
@@ -15,7 +15,7 @@ export interface ClientConfigArgs {
   options: pulumi.Input<Record<string, string | number>>;
 }
 
-/** A `Host` entry in a file of its own, included from the first line of the account's `~/.ssh/config`. */
+/** A `Host` entry in its own file, included from the first line of the account's `~/.ssh/config`. */
 export function clientConfig(args: ClientConfigArgs): Part {
   return {
     script: "clientConfig",

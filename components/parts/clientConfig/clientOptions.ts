@@ -1,29 +1,29 @@
 import * as pulumi from "@pulumi/pulumi";
 import { assertValid } from "../../render/checks.ts";
 
-/** What the client of a login knows of it. */
+/** What the client of a login needs to know. */
 export interface ClientSide {
-  /** What the files below `~/.ssh/ssh-reverse-tunnel` are called: `<file>.key`, `.conf`, `.known_hosts`. */
+  /** The base name of the files below `~/.ssh/ssh-reverse-tunnel`: `<file>.key`, `.conf`, `.known_hosts`. */
   file: string;
-  /** What is typed after `ssh`. The first of them is the name of the host keys (HostKeyAlias). */
+  /** What is typed after `ssh`. The host keys are listed under the first name (HostKeyAlias). */
   aliases: string[];
   /** HostName and Port of the Host entry. */
   address: pulumi.Input<string>;
   /** @see address */
   port: pulumi.Input<number>;
-  /** The account that is logged in to. */
+  /** The account to log in to. */
   account: pulumi.Input<string>;
-  /** The host keys of the other side, as read at the source. */
+  /** The host keys of the other host, as read there. */
   hostKeys: pulumi.Input<string[]>;
   /** Further options of the Host entry, ssh_config(5). */
   options: Record<string, string | number>;
 }
 
 /**
- * The options of the Host entry: the key and the host keys that are ours, and no others. ssh takes the first value that it
- * finds, and finds ours first: so whatever else the host's own configuration says of every host (`Host *`) and would let
- * somebody else be trusted, run something or end the connection is set here, even where ssh's default is the same. What
- * a host's ssh does not know is left out there (shell/lib/sshFolder.sh, known_to_ssh).
+ * The options of the Host entry. It uses only our key and our host keys. ssh takes the first value that it finds, and
+ * finds ours first. The entry therefore sets every option with which the host's own configuration for all hosts (`Host
+ * *`) could trust someone else, run something or end the connection, even if our value is ssh's default. Options that
+ * the host's ssh does not know are left out on the host (shell/lib/sshFolder.sh, known_to_ssh).
  */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
   const files = `~/.ssh/ssh-reverse-tunnel/${assertValid("file", login.file)}`;
@@ -33,7 +33,7 @@ export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string,
     Port: assertValid("number", port),
     User: assertValid("account", account),
 
-    // Who we are.
+    // Our identity.
     IdentityFile: `${files}.key`,
     IdentitiesOnly: "yes",
     IdentityAgent: "none",
@@ -42,22 +42,22 @@ export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string,
     PubkeyAuthentication: "yes",
     PreferredAuthentications: "publickey",
 
-    // Who the other side is.
+    // The identity of the other host.
     HostKeyAlias: login.aliases[0] ?? login.file,
     UserKnownHostsFile: `${files}.known_hosts`,
     GlobalKnownHostsFile: "/dev/null",
     KnownHostsCommand: "none",
     VerifyHostKeyDNS: "no",
     NoHostAuthenticationForLocalhost: "no",
-    GSSAPIKeyExchange: "no", // Kerberos would vouch for the other side, in place of its host key
+    GSSAPIKeyExchange: "no", // Kerberos would authenticate the other host instead of its host key
     StrictHostKeyChecking: "yes",
     UpdateHostKeys: "no",
     CheckHostIP: "no", // would write into our known_hosts file
     CanonicalizeHostname: "no",
 
-    // What the connection does: nothing but what the command line asks for.
+    // The connection does only what the command line requests.
     ControlMaster: "no",
-    ControlPath: "none", // whoever listens on such a socket would be taken for the other side
+    ControlPath: "none", // whoever listens on such a socket would be trusted as the other host
     ControlPersist: "no",
     ForwardAgent: "no",
     ForwardX11: "no",

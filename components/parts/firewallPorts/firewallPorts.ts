@@ -9,12 +9,12 @@ import { keptBy } from "../../remote/remoteScript.ts";
 import { assertValid } from "../../render/checks.ts";
 import { inputError } from "../../settings/inputError.ts";
 
-/** A TCP port that others may reach. */
+/** A TCP port open to other machines. */
 export interface OpenPort {
   port: pulumi.Input<number>;
-  /** The address of the host that it is reached at. @default each */
+  /** The address of the host at which it can be reached. @default every address */
   address?: string | undefined;
-  /** The networks that may reach it. @default everyone */
+  /** The networks that may reach it. @default every network */
   sources?: string[] | undefined;
 }
 
@@ -22,21 +22,24 @@ export interface OpenPort {
 export interface FirewallPortsArgs {
   /** The public host. */
   host: Host;
-  /** The ports that others may reach. */
+  /** The ports to open. */
   ports: OpenPort[];
   /** @see RemoteScriptArgs.keepsStale */
   keepsStale?: boolean;
 }
 
 /**
- * Opens ports where firewalld (its running and its permanent state, in each zone that such connections arrive in) or ufw is
- * active, and closes on destroy what it opened, not what was open before. Elsewhere does nothing and says so: what to add
- * to an nftables ruleset that refuses by default, for example. Fails there where a port has `sources`, which nothing would
- * see to; firewalld (0.7 and later) and ufw (0.36) keep all others out, whatever other rules they have. On trial: the host
- * closes the ports again by itself unless a new login shows that it can still be reached.
+ * Opens ports in firewalld (in its running and its permanent state, in each zone where such connections arrive) and in
+ * ufw, whichever is active. On destroy, closes what it opened, but not what was open before.
+ *
+ * If neither is active, it does nothing and reports that, with what to add to, for example, an nftables ruleset that
+ * refuses by default. It then fails if a port has `sources`, since nothing would enforce them; firewalld (0.7 and
+ * later) and ufw (0.36) block all others, whatever other rules they have.
+ *
+ * On trial: the host closes the ports again by itself unless a new login shows that it can still be reached.
  */
 export class FirewallPorts extends RemoteComponent {
-  /** What it has kept, with `keepsStale`. */
+  /** What it has kept, if `keepsStale` is set. */
   public readonly kept: Kept;
 
   constructor(name: string, args: FirewallPortsArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -64,8 +67,8 @@ export class FirewallPorts extends RemoteComponent {
 }
 
 /**
- * "8080 to 192.0.2.1", of which the address may be missing; where there are sources, that with " from 203.0.113.0/24" for
- * each, and before them that with " from others", which is refused.
+ * "8080 to 192.0.2.1", where the address is optional. With sources, one line for each, ending in " from
+ * 203.0.113.0/24", after a line that ends in " from others", which is refused.
  */
 function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
   if (address !== undefined && isIP(address) === 0) {

@@ -12,28 +12,28 @@ import { statusValues } from "../statusValues.ts";
 export interface HealthCheckArgs {
   /** The public host. */
   host: Host;
-  /** The tunnel that it looks at. */
+  /** The tunnel to check. */
   tunnel: string;
-  /** The forwards, as {@link forwardWord} has them. */
+  /** The forwards, as rendered by {@link forwardWord}. */
   forwards: pulumi.Input<string>[];
   /** Seconds between two checks. @default 30 */
   intervalSec?: pulumi.Input<number>;
-  /** A folder in which a node_exporter looks for text files. @default none */
+  /** The folder that node_exporter reads text files from. @default none */
   textfileDirectory?: string | undefined;
 }
 
-/** The timer of the check, which is that of all tunnels of the stack on a public host. */
+/** The timer of the check, shared by all tunnels of the stack on a public host. */
 export function healthTimer(): string {
   return assertValid("unit", `${healthUnits()}.timer`);
 }
 
-// No tunnel's unit begins like this.
+// No unit of a tunnel has this prefix.
 const healthUnits = () => `ssh-tunnels-${ownerId()}-health`;
 
 /**
- * A check of a tunnel's forwards from the public host. All tunnels of a stack have one in common there, which a systemd timer
- * starts; each adds a list of its forwards. It keeps what it finds for `ssh-tunnel-status`, which is installed beside it,
- * and reports changes to the journal.
+ * A check of a tunnel's forwards from the public host. All tunnels of a stack share one check there, started by a
+ * systemd timer; each tunnel adds a list of its forwards. The check stores its results for `ssh-tunnel-status`, which
+ * is installed with it, and reports changes to the journal.
  */
 export function healthCheck(args: HealthCheckArgs): Part {
   const tunnel = assertValid("tunnel", args.tunnel);
@@ -59,7 +59,8 @@ export function healthCheck(args: HealthCheckArgs): Part {
       UNITS: units,
       SERVICE_UNIT: renderCheckUnit({
         description,
-        // nobody, in a group of its own: a process of nobody's in another group can neither trace it nor speak in its place.
+        // nobody, in a separate group: a process of nobody in another group can neither trace it nor answer in its
+        // place.
         environment: ["LOOKS_AS=65534:65533"],
         runtimeDirectory: units,
         command: [`${programs}/health`, lists],

@@ -6,21 +6,21 @@ import { rootShells } from "../../remote/rootShell.ts";
 
 /** Arguments of {@link HostFacts}. */
 export interface HostFactsArgs {
-  /** The host to look at. */
+  /** The host to check. */
   host: Host;
-  /** Whether tunnels end here: then sshd must know permitlisten (OpenSSH 7.8). */
+  /** Whether tunnels end here. sshd must then support permitlisten (OpenSSH 7.8). */
   needsServer: boolean;
 }
 
 /** A line with a key. */
 const HOST_KEY = /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}$/;
 
-/** What the line with the way to be root begins with. */
+/** The prefix of the line with the way to become root. */
 const ROOT_SHELL = "root-shell ";
 
 /**
- * Looks, first of all, whether a host can be managed (systemd, sudo, OpenSSH), and reads its public host keys at the
- * source, over the admin connection: the other side then need not trust whatever answers first.
+ * Checks first whether a host can be managed (systemd, sudo, OpenSSH). Reads its public host keys on the host itself,
+ * over the admin connection, so that the other host need not trust whatever answers first.
  *
  * Errors name the host and what to do: no systemd, sudo asks for a password, OpenSSH missing or too old.
  */
@@ -53,8 +53,8 @@ export class HostFacts extends RemoteComponent {
 }
 
 /**
- * The way to be root, where the host printed one, and its keys. Before them may be what the admin's login shell greets
- * with.
+ * The way to become root, if the host printed one, and its keys. A greeting of the admin's login shell may come before
+ * them.
  */
 function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys: string[] } {
   const start = lines.findIndex((line) => line.startsWith(ROOT_SHELL) || HOST_KEY.test(line));
@@ -62,7 +62,7 @@ function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys
   const way = first.startsWith(ROOT_SHELL) ? first.slice(ROOT_SHELL.length) : undefined;
   const known = way === undefined || (rootShells as readonly string[]).includes(way);
   validateOutput(host, first, known, "a way to be root that it was asked about");
-  // No key at all is no answer either.
+  // An answer without keys is invalid.
   const keys = way === undefined ? [first, ...others] : [others[0] ?? "", ...others.slice(1)];
   return {
     rootShell: way ?? rootShells[0],

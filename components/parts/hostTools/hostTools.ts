@@ -21,15 +21,15 @@ export interface HostToolsArgs {
 }
 
 /**
- * The tools of all other scripts on a host: library, parts and programs, once for all of them, in a folder that is named
- * after what is in it. Commands then carry values only. Other versions and stacks have theirs beside them.
+ * The tools of all other scripts on a host: library, parts and programs, installed once, in a folder that is named after
+ * its content. Commands then send only values. Other versions and stacks have their own folders next to it.
  *
  * @example
  * ```ts
  * const facts = new HostFacts("gate-facts", { host, needsServer: true });
  * const known = { ...host, rootShell: facts.rootShell, after: [facts] };
  * const tools = new HostTools("gate-tools", { host: known });
- * const ready = { ...known, after: [facts, tools] }; // for all that follows
+ * const ready = { ...known, after: [facts, tools] }; // for everything that follows
  * ```
  */
 export class HostTools extends RemoteComponent {
@@ -52,7 +52,7 @@ export class HostTools extends RemoteComponent {
         },
       ],
       whole: true,
-      // Nobody can come through a tunnel that is gone: the last record on the host takes the tools with it there.
+      // Nobody can connect through a tunnel that is gone, so the last record on the host removes the tools there.
       removes: host.throughTunnel === undefined,
     });
     this.registerOutputs({});
@@ -80,7 +80,7 @@ interface Tools {
   pack: string;
 }
 
-/** The tools as one text, and the SHA-256 of their content in the order of their paths. */
+/** The tools as one text, and the SHA-256 of their content, sorted by path. */
 function packedTools(): Tools {
   const files = Object.entries(toolFiles());
   const hash = createHash("sha256")

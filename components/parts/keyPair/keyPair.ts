@@ -15,12 +15,12 @@ export interface KeyPairArgs {
   comment: pulumi.Input<string>;
 }
 
-/** As ssh-keygen writes it: no options before it, and nothing behind its comment. */
+/** As ssh-keygen writes it: no options before the key, and nothing after its comment. */
 const publicKey = /^ssh-ed25519 [A-Za-z0-9+/]+={0,2}( \P{Cc}*)?$/u;
 
 /**
- * An ed25519 key pair, made on its host with ssh-keygen(1). The private half is no output and never in the state.
- * A file of that name that is not ours is refused, never overwritten.
+ * An ed25519 key pair, created on its host with ssh-keygen(1). The private half is never an output and never in the
+ * state. An existing file of that name that is not ours is refused, never overwritten.
  */
 export function keyPair(args: KeyPairArgs): Part {
   return {
@@ -33,7 +33,9 @@ export function keyPair(args: KeyPairArgs): Part {
   };
 }
 
-/** The public half, `ssh-ed25519 AAAA… comment`, from what a script with {@link keyPair} among its parts printed. */
+/**
+ * The public half, `ssh-ed25519 AAAA… comment`, from the output of a script that has {@link keyPair} among its parts.
+ */
 export function publicKeyFrom(
   host: Host,
   stdout: pulumi.Output<string>,

@@ -5,17 +5,17 @@ import { renderKnownHosts } from "../../render/hostEntry.ts";
 
 /** Arguments of {@link knownHost}. */
 export interface KnownHostArgs {
-  /** The account that logs in elsewhere. */
+  /** The account that logs in to the other host. */
   account: pulumi.Input<string>;
   /** File name below `~/.ssh/ssh-reverse-tunnel`. @example "nas.known_hosts" */
   file: pulumi.Input<string>;
-  /** The name that the keys are for: the HostKeyAlias of the login. */
+  /** The name under which the keys are listed: the HostKeyAlias of the login. */
   alias: pulumi.Input<string>;
-  /** The other side's public host keys, as {@link HostFacts} read them there. */
+  /** The other host's public host keys, as {@link HostFacts} read them there. */
   hostKeys: pulumi.Input<string[]>;
 }
 
-/** The other side's host keys, pinned in a known_hosts file of their own: nothing is trusted on first use. */
+/** The other host's keys, pinned in their own known_hosts file: nothing is trusted on first use. */
 export function knownHost(args: KnownHostArgs): Part {
   return {
     script: "knownHost",

@@ -12,19 +12,19 @@ import { assertValid } from "../../render/checks.ts";
 
 /** Arguments of {@link remotePorts}. */
 export interface RemotePortsArgs {
-  /** The tunnel's account there, whose own listeners are no obstacle. */
+  /** The tunnel's account there. Its own listeners do not count as a conflict. */
   account: string;
-  /** The forwards whose ports are looked at, or chosen. */
+  /** The forwards whose ports are checked or chosen. */
   forwards: Forward[];
-  /** For each forward with the port `auto`, where in the range to begin. */
+  /** Where in the range to begin, for each forward with the port `auto`. */
   starts: Record<string, pulumi.Input<number>>;
   /** The range of the ports for `auto`. */
   portRange: PortRange;
 }
 
 /**
- * The ports that a tunnel listens on: each free, or held by this tunnel already, and promised to no other tunnel. For
- * `auto`, the host takes the first free port from a start in the range, and keeps it.
+ * The ports that a tunnel listens on. Each must be free, or held by this tunnel already, and not reserved for another
+ * tunnel. For `auto`, the host takes the first free port from a start in the range, and keeps it.
  *
  * Fails with the name and pid of the program that holds a port.
  */
@@ -48,7 +48,7 @@ export function remotePorts(args: RemotePortsArgs): Part {
   };
 }
 
-/** The range, 20000 to 29999 by default. Throws a sentence that begins with the host where it is none. */
+/** The range, 20000 to 29999 by default. Throws an error that begins with the host if the range is invalid. */
 export function resolveRange(host: string, { first, last }: PortRange = defaultPortRange): PortRange {
   [first, last].forEach((port) => assertValid("number", port));
   if (Number(first) > Number(last)) {
@@ -58,7 +58,7 @@ export function resolveRange(host: string, { first, last }: PortRange = defaultP
 }
 
 /**
- * Where in the range each `auto` begins. By chance, so that stacks that know nothing of each other seldom meet.
+ * The start in the range for each `auto` port. It is random, so that independent stacks rarely collide.
  *
  * @param nameOf the name of the resource for a forward
  */
@@ -78,9 +78,10 @@ export function randomStarts(
 }
 
 /**
- * The port of each forward: known at once where the settings name it; for `auto` from what a script with
- * {@link remotePorts} among its parts printed, and one of the range. In a preview in which that script is to run again, it is
- * taken for the start, which it nearly always is: so a preview of another forward's change need not say "[unknown]".
+ * The port of each forward. It is known at once if the settings name it. For `auto`, it comes from the output of a
+ * script that has {@link remotePorts} among its parts, and must be in the range. If that script is to run again, a
+ * preview uses the start instead, which is nearly always right; the preview of a change to another forward then need
+ * not print "[unknown]".
  */
 export function portsFrom(
   host: Host,
@@ -106,7 +107,7 @@ export function portsFrom(
   });
 }
 
-/** A forward's port for a part that runs in the same visit as {@link remotePorts}. */
+/** The port of a forward for a part that runs in the same visit as {@link remotePorts}. */
 export function portInVisit({ name, remotePort }: Forward): string {
   return remotePort === "auto" ? `@${name}@` : String(remotePort);
 }

@@ -9,8 +9,8 @@ export interface SelinuxPortsArgs {
 }
 
 /**
- * Where SELinux is enabled, gives each port the type `ssh_port_t`, which sshd may listen on; the type that it had comes
- * back on destroy. Elsewhere does nothing and says so. See semanage-port(8).
+ * If SELinux is enabled, gives each port the type `ssh_port_t`, on which sshd may listen. Destroy restores its previous
+ * type. Without SELinux, it does nothing and reports that. See semanage-port(8).
  */
 export function selinuxPorts(args: SelinuxPortsArgs): Part {
   return {

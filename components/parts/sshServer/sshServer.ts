@@ -11,24 +11,28 @@ export interface SshServerArgs {
   /** The public host. */
   host: Host;
   /**
-   * Only these accounts, and the tunnels' own, may log in. Must name the admin, or the change is taken back.
-   * @default everyone who may now
+   * Only these accounts, and the tunnels' own, may log in. Must include the admin, or the change is rolled back.
+   *
+   * @default the host's current setting
    * @example ["root", "alice"]
    */
   allowUsers?: string[];
-  /** Seconds; `ClientAliveInterval` for tunnel accounts. Collects sessions that nobody took over. @default 15 */
+  /**
+   * `ClientAliveInterval` for tunnel accounts, in seconds. Ends sessions that no new connection has replaced. @default
+   * 15
+   */
   clientAliveIntervalSec?: number;
   /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
   clientAliveCountMax?: number;
 }
 
 /**
- * sshd on a public host, through a drop-in about the tunnels' accounts, changed as `commit confirmed`: checked with
- * `sshd -t` and `sshd -T -C`, reloaded with a rollback armed on the host, and confirmed by a second script, whose new
- * login is the proof that the admin can still come in.
+ * sshd on a public host, configured through a drop-in for the tunnels' accounts. A change works like `commit
+ * confirmed`: it is checked with `sshd -t` and `sshd -T -C`, then sshd reloads with a rollback armed on the host, and a
+ * second script confirms it. The new login of that script proves that the admin can still log in.
  */
 export class SshServer extends RemoteComponent {
-  /** Path of the one program that tunnel keys may run. */
+  /** Path of the only program that tunnel keys may run. */
   public readonly evictStale: string;
 
   constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -37,7 +41,7 @@ export class SshServer extends RemoteComponent {
     const script = {
       host: args.host,
       what: "sshd's drop-in",
-      // The removal, too, looks whom sshd would lock out.
+      // The removal also checks which accounts sshd would lock out.
       values: { ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root") },
       parts: [
         {

@@ -4,19 +4,19 @@ import { assertValid } from "../../render/checks.ts";
 
 /** Arguments of {@link tunnelCheck}. */
 export interface TunnelCheckArgs {
-  /** The forwards, as {@link forwardWord} has them. */
+  /** The forwards, as rendered by {@link forwardWord}. */
   forwards: pulumi.Input<string>[];
-  /** Seconds that the tunnel has to come up. @default 30 */
+  /** How many seconds the tunnel has to come up. @default 30 */
   timeoutSec?: pulumi.Input<number>;
-  /** What to look at where it fails, in words. */
+  /** Where to look after a failure, in words. */
   lookAt: pulumi.Input<string>;
-  /** The check runs again whenever this is another text. */
+  /** The check runs again whenever this changes. */
   fingerprint: pulumi.Input<string>;
 }
 
 /**
- * Succeeds only when each forward works: the internal host's SSH banner has come back through it, or, for another
- * protocol, its listener accepts. A target that does not answer behind such a listener is a warning.
+ * Succeeds only if each forward works: the internal host's SSH banner has come back through it or, for another
+ * protocol, its listener accepts connections. A target that does not answer after such a listener is a warning.
  *
  * It must be the last part of its script: others may change the host while it waits.
  */

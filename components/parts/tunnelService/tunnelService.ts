@@ -21,11 +21,11 @@ export interface TunnelServiceArgs {
   tunnel: string;
   /** The account that ssh runs as. */
   account: pulumi.Input<string>;
-  /** Where it logs in, and how. One of the aliases must be `ssh-tunnel-<name>`. */
+  /** Where and how it logs in. One of the aliases must be `ssh-tunnel-<name>`. */
   login: ClientSide;
-  /** What each `-R` is followed by. @example ["127.0.0.1:2222:127.0.0.1:22"] */
+  /** The argument of each `-R`. @example ["127.0.0.1:2222:127.0.0.1:22"] */
   remoteForwards: pulumi.Input<string>[];
-  /** The forwards that the watchdog checks, as {@link forwardWord} has them. */
+  /** The forwards that the watchdog checks, as rendered by {@link forwardWord}. */
   forwards: pulumi.Input<string>[];
   /** Seconds before systemd restarts a tunnel that has ended. `RestartSec`. @default 0.1 */
   restartSec?: pulumi.Input<number>;
@@ -33,7 +33,7 @@ export interface TunnelServiceArgs {
   restartMaxDelaySec?: pulumi.Input<number>;
   /** Seconds between two checks of the watchdog. @default 15 */
   watchdogIntervalSec?: pulumi.Input<number>;
-  /** A folder in which a node_exporter on the internal host looks for text files. @default none */
+  /** The folder that node_exporter on the internal host reads text files from. @default none */
   textfileDirectory?: string | undefined;
   /** How many seconds a changed tunnel has to come up before it is rolled back. @default 30 */
   timeoutSec?: number;
@@ -47,11 +47,11 @@ export function tunnelUnits(tunnel: string): [service: string, watchdog: string]
 }
 
 /**
- * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot once the network is online and
- * restarted for ever, with the Host entry and the host keys that it logs in with, and a watchdog.
+ * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot once the network is online
+ * and always restarted, with the Host entry and the host keys for its login, and a watchdog.
  *
- * A tunnel that runs is changed on trial (`trialValues`): the one that worked comes back by itself unless the new one works
- * and, where the admin connection goes through the tunnel itself, a new login over it has shown that.
+ * A running tunnel is changed on trial (`trialValues`): the host restores the previous one unless the new one works. If
+ * the admin connection goes through the tunnel itself, a new login must also confirm the change.
  */
 export function tunnelService(args: TunnelServiceArgs): Part {
   const { host, tunnel, login } = args;
@@ -96,7 +96,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
             `ACCOUNT=${assertValid("account", account)}`,
           ],
           runtimeDirectory: watchdog,
-          writable: `/run/${service}`, // to end the back-off of its restarts
+          writable: `/run/${service}`, // to reset the back-off of its restarts
           command: [`${programs}/watchdog`, "repair", service, `/run/${service}`, ...words],
           needsHome,
         }),
@@ -138,7 +138,7 @@ export const defaultTimeoutSec = 30;
 
 /**
  * Where the programs of a tunnel are installed. A folder called `bin` below /opt has the SELinux type bin_t, from which
- * systemd starts programs; systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
+ * systemd may start programs. systemd may not start /usr/bin/ssh itself there (ssh_exec_t).
  */
 export function programsOf(host: Host, tunnel: string): string {
   return `${toolsDirectoryOf(host)}/ssh-tunnel-${assertValid("tunnel", tunnel)}/bin`;
