@@ -2,8 +2,8 @@ import { readFile, readdir } from "node:fs/promises";
 import { exec } from "./exec.ts";
 
 /**
- * This machine's own Debian mirrors, as source lines for another release of Debian; "" where it has none (it is
- * not a Debian), which leaves the choice to mmdebstrap. sid is the one release without updates beside it.
+ * This machine's own Debian mirrors, as source lines for another release of Debian; "" if it has none (it is not a
+ * Debian), and mmdebstrap then chooses. sid is the only release without separate updates.
  */
 export async function aptSources(release: string): Promise<string> {
   const os = await readFile("/etc/os-release", "utf8").catch(() => "");
@@ -15,7 +15,7 @@ export async function aptSources(release: string): Promise<string> {
     const entries = file.endsWith(".list") ? oneLineEntries(text) : deb822Entries(text);
     for (const { uri, suite, components } of entries) {
       const pocket = suite.slice(codename.length);
-      // Other people's repositories have suites or components of other names.
+      // Third-party repositories have suites or components with other names.
       const pockets = release === "sid" ? [""] : ["", "-updates", "-security"];
       const debians = suite.startsWith(codename) && pockets.includes(pocket);
       if (debians && components.includes("main") && /^https?:/.test(uri)) {
@@ -27,7 +27,9 @@ export async function aptSources(release: string): Promise<string> {
   return usable ? [...new Set(found)].join("\n") + "\n" : "";
 }
 
-/** How this machine's apt reaches its mirrors (a proxy, say), which mmdebstrap does not look up by itself. */
+/**
+ * How this machine's apt reaches its mirrors (through a proxy, for example), which mmdebstrap does not look up itself.
+ */
 export async function aptOptions(): Promise<string[]> {
   const dump = await exec("apt-config", ["dump"], { allowFailure: true });
   return dump.stdout

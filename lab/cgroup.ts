@@ -4,7 +4,7 @@ import { until } from "./exec.ts";
 
 const FOLDER = "/ssh-reverse-tunnel-lab";
 
-/** The control group of one lab, or of one of its hosts: the list of all that runs there. */
+/** The control group of one lab, or of one of its hosts: the list of everything that runs there. */
 export async function cgroupPath(lab: string, host = ""): Promise<string> {
   const [mount] = await mounts("cgroup2");
   if (!mount) throw new Error("The lab needs control groups v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
@@ -18,7 +18,7 @@ export async function cgroupOf(pid: number): Promise<string> {
   return join(mount, /^0::(.*)$/m.exec(groups)?.[1] ?? "");
 }
 
-/** Makes a host's group: `power` for what watches the host, `machine` for the host itself. */
+/** Creates a host's group: `power` for what watches the host, `machine` for the host itself. */
 export async function createCgroup(path: string): Promise<void> {
   await mkdir(join(path, "power"), { recursive: true });
   await mkdir(join(path, "machine"), { recursive: true });
@@ -34,13 +34,13 @@ export async function killCgroup(path: string): Promise<void> {
   await until(`the processes in ${path} to end`, 20, async () => !(await isPopulated(path)), 5);
 }
 
-/** Removes a group, whose processes have ended, and the groups below it. */
+/** Removes a group whose processes have ended, and the groups below it. */
 export async function removeCgroup(path: string): Promise<void> {
   const relative = path.slice(path.indexOf(FOLDER));
-  // Where this machine still has groups v1 as well, systemd-nspawn makes the same folders there.
+  // If this machine also has cgroups v1, systemd-nspawn creates the same folders there.
   for (const mount of [...(await mounts("cgroup2")), ...(await mounts("cgroup"))]) {
     await removeTree(mount + relative);
-    // The group above is every lab's: it goes with the last one.
+    // All labs share the group above, which is removed with the last one.
     await rmdir(mount + FOLDER).catch(() => undefined);
   }
 }
@@ -59,7 +59,7 @@ async function mounts(type: "cgroup" | "cgroup2"): Promise<string[]> {
   return lines.filter((line) => line.includes(` - ${type} `)).map((line) => line.split(" ")[4] ?? "");
 }
 
-/** Whether any process lives in a group or below it. */
+/** Whether any process is in a group or below it. */
 export async function isPopulated(path: string): Promise<boolean> {
   const events = await readFile(join(path, "cgroup.events"), "utf8").catch(() => "");
   return /^populated 1$/m.test(events);

@@ -70,7 +70,7 @@ const ACTIONS: Record<string, (host: Host, lab: Lab, rest: string[]) => Promise<
   },
 };
 
-/** Divides the lab's own arguments from the command that `run` and `ssh` hand on untouched. */
+/** Separates the lab's own arguments from the command that `run` and `ssh` pass on unchanged. */
 function split(argv: string[]): { own: string[]; rest: string[] } {
   const words: string[] = [];
   for (let i = 0; i < argv.length; i++) {

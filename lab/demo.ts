@@ -1,6 +1,6 @@
 /**
- * `make demo`: boots two hosts, runs the program on them as the stack dev, and logs in to the one behind the tunnel.
- * Run again, it uses what is there and shows that nothing changes.
+ * `make demo`: boots two hosts, runs the program on them as the stack dev, and logs in to the internal host through the
+ * tunnel. A second run uses the existing hosts and shows that nothing changes.
  */
 import { printable } from "../components/remote/printable.ts";
 import { findEngine } from "./engine.ts";
@@ -72,7 +72,7 @@ function report({ endpoints, logins, units }: Outputs): void {
   }
 }
 
-/** The proof: the first login back, typed on the public host. */
+/** The first proof: the login back, typed on the public host. */
 async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
   const [login] = Object.values(logins).flat();
   if (!login) throw new Error("the dev stack has no login back to log in by");
@@ -83,7 +83,7 @@ async function logIn(lab: Lab, { logins }: Outputs): Promise<void> {
   for (const line of stdout.split("\n")) say(`   ${printable(line)}`);
 }
 
-/** The other proof: the forward that is open to all, read from this machine. */
+/** The second proof: the forward open to all, read from this machine. */
 async function readPage({ endpoints }: Outputs): Promise<void> {
   const url = `http://${endpoints.nas?.web?.endpoint}/`;
   say(`6. A page through the tunnel: ${url}`);

@@ -12,11 +12,11 @@ export interface Engine {
   path: string;
   version: string;
   origin: Cli["origin"];
-  /** The command and the random provider, official or stand-in. */
+  /** The command provider and the random provider, official or stand-in. */
   providers: Provider[];
   /** The lab's own PULUMI_HOME. */
   home: string;
-  /** What the engine's process needs in its environment, PULUMI_HOME and PATH included. */
+  /** What the engine's process needs in its environment, including PULUMI_HOME and PATH. */
   env: Record<string, string>;
 }
 
@@ -25,9 +25,9 @@ const PROVIDERS = ["command", "random"];
 let found: Promise<Engine> | undefined;
 
 /**
- * Finds a Pulumi engine and its providers, or makes them: a CLI on PATH, one kept from earlier, the
- * official download, a build from the Go module. Asked again, it gives the same answer, so that what
- * could not be downloaded is not tried again in the life of this process.
+ * Finds a Pulumi engine and its providers, or creates them: a CLI on PATH, one from an earlier run, the official
+ * download, or a build from the Go module. Later calls return the same, so a failed download is not tried again by this
+ * process.
  */
 export function findEngine(log: Log = (line) => console.error(`engine: ${line}`)): Promise<Engine> {
   found ??= makeEngine(log);
@@ -41,7 +41,7 @@ async function makeEngine(log: Log): Promise<Engine> {
   for (const name of PROVIDERS) providers.push(await findProvider(name, cli, choice, log));
   const home = pulumiHome();
   await mkdir(home, { recursive: true });
-  // The engine prefers a plugin on PATH, in whatever version: put first, these are the ones.
+  // The engine prefers a plugin on PATH, whatever its version, so these come first.
   const plugins = providers.map((provider) => dirname(provider.path));
   return {
     ...cli,

@@ -10,11 +10,11 @@ export interface RunOptions {
   input?: string;
   /** Return a failed command instead of throwing. */
   allowFailure?: boolean;
-  /** The bound: a command that takes longer is killed and reported. Default 120 s. */
+  /** The limit: a command that takes longer is killed and reported. Default 120 s. */
   timeoutSeconds?: number;
 }
 
-/** The process on this machine that is process 1 of the host with this control group, while the host is on. */
+/** The process on this machine that is PID 1 of the host with this control group, while the host is on. */
 export async function initOf(cgroup: string): Promise<number | undefined> {
   for (const pid of await processesIn(join(cgroup, "machine", "payload"))) {
     const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
@@ -23,7 +23,10 @@ export async function initOf(cgroup: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** Runs a shell command as root in the namespaces of a host's process 1, and in its control group: it dies with it. */
+/**
+ * Runs a shell command as root in the namespaces of a host's PID 1 and in its control group, so that it ends with the
+ * host.
+ */
 export async function runInside(init: number, command: string, options: RunOptions): Promise<Result> {
   const spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"];
   const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

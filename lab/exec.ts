@@ -1,6 +1,6 @@
 import { execa } from "execa";
 
-/** What a finished command left. */
+/** The result of a command. */
 export interface Result {
   /** Standard output without its final newline. */
   stdout: string;
@@ -15,12 +15,12 @@ export interface ExecOptions {
   input?: string;
   /** Return a failed command instead of throwing. */
   allowFailure?: boolean;
-  /** The bound: a command that takes longer is killed and reported. Default 30 s. */
+  /** The limit: a command that takes longer is killed and reported. Default 30 s. */
   timeoutSeconds?: number;
   env?: Record<string, string>;
 }
 
-/** Runs a program on this machine; throws a sentence that carries the program's own last words. */
+/** Runs a program on this machine; throws an error that contains the program's last output. */
 export async function exec(file: string, args: string[], options: ExecOptions = {}): Promise<Result> {
   const seconds = options.timeoutSeconds ?? 30;
   const result = await execa(file, args, {
@@ -44,7 +44,7 @@ export async function exec(file: string, args: string[], options: ExecOptions = 
   return { stdout, stderr, exitCode };
 }
 
-/** Asks until the answer is something other than undefined or false; gives up with a sentence at the bound. */
+/** Polls until the answer is something other than undefined or false; throws an error at the limit. */
 export async function until<T>(
   what: string,
   seconds: number,

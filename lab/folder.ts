@@ -30,7 +30,7 @@ export function checkNames(lab: string, hosts: string[]): void {
     throw new Error(`Two hosts have the same name: ${hosts.join(", ")}.`);
 }
 
-/** Makes the folder of a lab, empty, and keeps it out of version control. */
+/** Creates the folder of a lab, empty, and keeps it out of version control. */
 export async function createFolder(name: string): Promise<void> {
   await mkdir(labFolder(name), { recursive: true, mode: 0o700 });
   await writeFile(join(LABS, ".gitignore"), "*\n");
@@ -46,9 +46,9 @@ export async function removeFolder(name: string): Promise<void> {
 }
 
 /**
- * Declares that the lab of that name is this project folder's. Links and control groups go by the lab's name alone,
- * so two copies of the project must not both have one. What another copy left when its processes were killed is
- * taken over: nothing of it runs any more.
+ * Claims the lab of that name for this project folder. Links and control groups depend only on the lab's name, so two
+ * copies of the project must not both use it. What another copy left when its processes were killed is taken over,
+ * since nothing of it runs any more.
  */
 export async function claim(name: string): Promise<void> {
   const path = claimFile(name);
@@ -59,7 +59,7 @@ export async function claim(name: string): Promise<void> {
         `A lab "${name}" runs from ${dirname(dirname(holder))}: take it down there, or use --name.`,
       );
     }
-    // Else that copy would take ours for its own.
+    // Otherwise that copy would treat ours as its own.
     await rm(holder, { recursive: true, force: true });
   }
   await mkdir(RUNTIME_FOLDER, { recursive: true });
@@ -71,7 +71,7 @@ export async function unclaim(name: string): Promise<void> {
   await rm(claimFile(name), { force: true });
 }
 
-/** The names of the labs that are up, or were when their process died. */
+/** The names of the labs that are up, or were up when their process died. */
 export async function claimedLabs(): Promise<string[]> {
   const files = await readdir(RUNTIME_FOLDER).catch(() => []);
   return files.filter((file) => file.endsWith(CLAIM)).map((file) => file.slice(0, -CLAIM.length));

@@ -13,12 +13,12 @@ import type { Hardware } from "./power.ts";
 import type { Qemu } from "./prepare.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-/** What the lab tells a guest of itself. */
+/** What the lab passes to a guest. */
 export type GuestSetting = HostSetting & Qemu;
 
 /**
- * A host with a kernel of its own, which enforces SELinux, in QEMU. What the lab has it do comes over the network: nothing
- * runs on a guest whose link is cut.
+ * A host with its own kernel, which enforces SELinux, in QEMU. The lab controls it over the network: nothing runs on a
+ * guest whose link is cut.
  */
 export class Guest extends Host {
   protected override readonly bootSeconds: number = 300;
@@ -48,7 +48,7 @@ export class Guest extends Host {
 
   /** As root, over one connection for all, which ends with the host. */
   protected override async execute(_init: number, command: string, options: RunOptions): Promise<Result> {
-    // Its socket has a relative name, since a long one is refused.
+    // Its socket has a relative name, since long names are refused.
     const mux = ["ControlMaster=auto", "ControlPersist=yes", "ControlPath=ssh", "ConnectTimeout=10"];
     const alive = ["ServerAliveInterval=5", "ServerAliveCountMax=6", "LogLevel=ERROR"];
     const settings = [...mux, ...alive].flatMap((setting) => ["-o", setting]);
@@ -70,18 +70,18 @@ export class Guest extends Host {
     };
   }
 
-  /** Another one after each boot; "" while it does not answer. */
+  /** Changes with each boot; "" while it does not answer. */
   private async bootId(): Promise<string> {
     return (await this.run("cat /proc/sys/kernel/random/boot_id", { allowFailure: true })).stdout;
   }
 }
 
-/** The same shell and surroundings as on any host of the lab. */
+/** The same shell and environment as on any host of the lab. */
 function remote(command: string): string {
   return `LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin exec /bin/sh -c ${shellQuote(command)}`;
 }
 
-/** Why this machine cannot have guests, in words; undefined where it can, now that what they need is installed. */
+/** Why this machine cannot have guests, in words; undefined if it can, once what they need is installed. */
 export async function noGuests(): Promise<string | undefined> {
   requireRoot();
   if (process.arch !== "x64") return `QEMU's guests are for x86-64, and this machine is ${process.arch}`;

@@ -14,16 +14,16 @@ const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const GUEST_SCRIPT = path("guestRoot.sh");
 const IDENTITY = path("guestIdentity.sh");
 
-/** What a guest is: its hardware, as a program. */
+/** A guest's hardware, as a program. */
 export const GUEST = path("guest.sh");
 
-/** On top of what every host of the lab has: what it takes to boot, and to enforce SELinux. */
+/** In addition to what every host of the lab has: what is needed to boot, and to enforce SELinux. */
 const GUEST_PACKAGES = ["linux-image-cloud-amd64", "selinux-basics", "auditd", "netbase"];
 
-/** The size of the disk by which a guest is told who it is. */
+/** The size of the disk that gives a guest its identity. */
 export const IDENTITY_BYTES = 1024 * 1024;
 
-/** Labels the tree $0, in a mount namespace of its own: setfiles reaches files by way of /proc. */
+/** Labels the tree $0, in a separate mount namespace: setfiles finds files through /proc. */
 const LABEL = `mount -t proc proc "$0/proc" &&
   exec chroot "$0" setfiles -m -F /etc/selinux/default/contexts/files/file_contexts /`;
 
@@ -58,8 +58,9 @@ export async function guestImage(onProgress: Progress): Promise<string> {
 }
 
 /**
- * A guest that has booted and waits for its identity, as its disk and its memory: every guest wakes up as that one, which
- * takes seconds. It goes with this very QEMU. undefined where that cannot be had, and each guest boots by itself.
+ * A guest that has booted and waits for its identity, as its disk and its memory: every guest resumes from it, which
+ * takes seconds. It works only with this exact QEMU. undefined if that is not possible; each guest then boots by
+ * itself.
  */
 export async function bootedGuest(image: string, onProgress: Progress): Promise<string | undefined> {
   const version = (await exec("qemu-system-x86_64", ["--version"])).stdout;
@@ -80,9 +81,9 @@ async function bootAndSave(image: string, target: string, accel: string): Promis
   await mkdir(target);
   await newDisk(join(target, "identity.img"));
   const log = join(target, "console.log");
-  // The name of a socket may not be long.
+  // The name of a socket must be short.
   const socket = join(tmpdir(), `srt-guest-${process.pid}`);
-  // Tied to this process, and in a network of its own.
+  // Tied to this process, and in a separate network namespace.
   const tied = ["--pdeathsig", "KILL", "unshare", "--net", "sh", GUEST];
   const machine = execa("setpriv", [...tied, "-qmp", `unix:${socket},server=on,wait=off`], {
     env: { HOST: "guest", LAB_FOLDER: target, IMAGE: image, ACCEL: accel, CGROUP: "", BOOTED: "" },
@@ -107,7 +108,7 @@ async function bootAndSave(image: string, target: string, accel: string): Promis
   await rm(join(target, "identity.img"));
 }
 
-/** Makes the disk by which a guest is told who it is, empty. */
+/** Creates the disk that gives a guest its identity, empty. */
 async function newDisk(file: string): Promise<void> {
   await writeFile(file, "");
   await truncate(file, IDENTITY_BYTES);

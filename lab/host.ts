@@ -14,7 +14,7 @@ import type { Snapshot } from "./snapshot.ts";
 
 const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
 
-/** What the lab tells a host of itself. */
+/** What the lab passes to a host. */
 export interface HostSetting {
   name: string;
   /** The last number of its addresses. */
@@ -28,7 +28,7 @@ export interface HostSetting {
   sshConfigFile: string;
 }
 
-/** One host of a lab: systemd as process 1, sshd, journald, a file system and a network of its own. */
+/** One host of a lab: systemd as PID 1, sshd, journald, its own file system and network. */
 export class Host {
   public readonly name: string;
   /** Its IPv4 address, the same for as long as the lab lasts. */
@@ -37,12 +37,12 @@ export class Host {
   public readonly address6: string;
   /** Its ed25519 host key: "ssh-ed25519 AAAA…". */
   public readonly hostKey: string;
-  /** The bound for a boot. */
+  /** The limit for a boot. */
   protected readonly bootSeconds: number = 60;
-  /** How long it is left alone between two looks at whether it has booted. */
+  /** The pause between two checks whether it has booted. */
   protected readonly pauseMs: number = 30;
 
-  /** Made by `Lab`. */
+  /** Created by `Lab`. */
   public constructor(protected readonly setting: HostSetting) {
     this.name = setting.name;
     this.hostKey = setting.hostKey;
@@ -51,8 +51,8 @@ export class Host {
   }
 
   /**
-   * Runs a shell command on the host, as root, in root's home folder, by way of the host's namespaces: it needs no
-   * network. The outputs come without their final newline.
+   * Runs a shell command on the host, as root, in root's home folder, through the host's namespaces: it needs no
+   * network. The outputs have no final newline.
    */
   public async run(command: string, options: RunOptions = {}): Promise<Result> {
     const init = await this.init();
@@ -65,7 +65,7 @@ export class Host {
     return result;
   }
 
-  /** Drops every packet from and to the host, silently, until `restoreLink`: also through a reboot. */
+  /** Silently drops every packet from and to the host until `restoreLink`, even through a reboot. */
   public async cutLink(): Promise<void> {
     await writeFile(this.file("cut"), "");
     if (await this.isOn()) await this.setting.network.setLink(this.name, false);
@@ -78,8 +78,8 @@ export class Host {
   }
 
   /**
-   * Pulls the plug: no packet leaves the host any more, then every process dies at once. Nothing is ever sent for
-   * its sockets, for their network goes with them. What the host had written stays written, synced or not.
+   * Cuts the power: no more packets leave the host, then all processes die at once. Nothing is ever sent for its
+   * sockets, since their network is removed with them. What the host had written stays written, synced or not.
    */
   public async powerCut(): Promise<void> {
     const { network, cgroup } = this.setting;
@@ -90,14 +90,14 @@ export class Host {
     await removeCgroup(cgroup);
   }
 
-  /** Switches the host on and waits until it answers: over the network, or, where the link is cut, inside. */
+  /** Switches the host on and waits until it answers: over the network or, if the link is cut, inside. */
   public async boot(): Promise<void> {
     await this.ready(await this.switchOn());
   }
 
   /**
-   * Switches the host on and does not wait, for whoever measures the boot: the attempts to log in would slow it down.
-   * Returns whether the host has ended.
+   * Switches the host on without waiting, to measure the boot: login attempts would slow it down. Returns whether the
+   * host has ended.
    */
   public async switchOn(): Promise<() => boolean> {
     if (await this.isOn()) throw new Error(`${this.name} is on already: use "reboot ${this.name}".`);
@@ -108,24 +108,24 @@ export class Host {
     return powerOn(this.hardware(), this.file("console.log"));
   }
 
-  /** Boots a new host, and remembers its file system once everything has started. */
+  /** Boots a new host, and takes a snapshot of its file system once everything has started. */
   public async firstBoot(): Promise<void> {
     await this.bootWholly();
     await writeFile(this.file("first-boot.json"), JSON.stringify(await this.snapshot()));
   }
 
-  /** The snapshot that was taken when the first boot had finished. */
+  /** The snapshot from the end of the first boot. */
   public async firstSnapshot(): Promise<Snapshot> {
     return JSON.parse(await readFile(this.file("first-boot.json"), "utf8")) as Snapshot;
   }
 
-  /** Restarts the host in order, as `systemctl reboot` does, and waits until it answers again. */
+  /** Restarts the host cleanly, as `systemctl reboot` does, and waits until it answers again. */
   public async reboot(): Promise<void> {
     await this.shutDown();
     await this.ready(() => false);
   }
 
-  /** The first half of `reboot`: returns once the host is down, when it starts again by itself. */
+  /** The first half of `reboot`: returns once the host is down, before it starts again by itself. */
   public async shutDown(): Promise<void> {
     const before = await this.init();
     await this.run("systemctl reboot", { allowFailure: true });
@@ -145,7 +145,7 @@ export class Host {
     );
   }
 
-  /** Remembers the host's file system as it is now. Works with the host off, too. */
+  /** Takes a snapshot of the host's file system. Also works when the host is off. */
   public async snapshot(): Promise<Snapshot> {
     return readUpper(this.name, this.file("upper"));
   }
@@ -188,7 +188,7 @@ export class Host {
   private async answersOverNetwork(): Promise<boolean> {
     // A packet sent before the host has its network card would be repeated only after a second.
     if (!(await this.init())) return false;
-    // As admin, not root: early in a boot, root is let in while the others are told to wait.
+    // As admin, not root: early in a boot, root can log in while the others still have to wait.
     const args = [
       "-F",
       this.setting.sshConfigFile,
@@ -211,7 +211,7 @@ export class Host {
     return active.exitCode === 0;
   }
 
-  /** The process on this machine by which the host is entered, while it is on. */
+  /** The process on this machine through which the host is entered, while it is on. */
   protected async init(): Promise<number | undefined> {
     return initOf(this.setting.cgroup);
   }
@@ -229,7 +229,7 @@ export class Host {
         ...{ HOST: name, MACHINE: `${network.name}-${name}`, LAB_FOLDER: folder },
         ...{ IMAGE: image, CGROUP: cgroup, SWITCH: network.name, MAC: network.mac(number) },
         ...{ ADDRESS: this.address, ADDRESS6: this.address6 },
-        // The host sees control groups as on any system of today, whatever this machine has; its disk is private.
+        // The host sees control groups as on any current system, whatever this machine has; its disk is private.
         ...{ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1", SYSTEMD_NSPAWN_LOCK: "0" },
       },
     };

@@ -8,18 +8,18 @@ import { exec } from "./exec.ts";
 import { claimedLabs } from "./folder.ts";
 import { takeLock } from "./lock.ts";
 
-/** Receives one line for whatever takes longer than a moment. */
+/** Receives one line for everything that takes longer than a moment. */
 export type Progress = (line: string) => void;
 
 /** What an image is built from. */
 export interface Recipe {
-  /** What the image is of, for the one who waits. */
+  /** What the image is for, for the progress line. */
   what: string;
-  /** How its name in the cache begins. */
+  /** The beginning of its name in the cache. */
   prefix: string;
-  /** All that it depends on: another text makes another image. */
+  /** Everything that it depends on: a changed text means a new image. */
   text: string;
-  /** Makes it, in a folder that is not there yet. */
+  /** Creates it, in a folder that does not exist yet. */
   build: (target: string) => Promise<void>;
 }
 
@@ -31,13 +31,13 @@ export function cacheFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "ssh-reverse-tunnel");
 }
 
-/** A short name for a text: another text has another one. */
+/** A short hash of a text. */
 export function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }
 
 /**
- * The folder of an image, built on first use and never changed again. Its name carries a hash of the recipe, so a
+ * The folder of an image, built on first use and never changed again. Its name contains a hash of the recipe, so a
  * changed recipe builds a new one.
  */
 export async function cachedImage(recipe: Recipe, onProgress: Progress): Promise<string> {
@@ -46,7 +46,7 @@ export async function cachedImage(recipe: Recipe, onProgress: Progress): Promise
   return image;
 }
 
-/** Makes a folder, in one piece, where it is not there yet. */
+/** Creates a folder atomically if it does not exist. */
 export async function buildOnce(
   folder: string,
   { what, build }: Pick<Recipe, "what" | "build">,
@@ -61,7 +61,7 @@ export async function buildOnce(
     onProgress(`Building ${what}, once …`);
     await mkdir(cacheFolder(), { recursive: true, mode: 0o700 });
     const started = Date.now();
-    // A build that was interrupted; the lock says that none is under way.
+    // An interrupted build; the lock proves that none is running.
     for (const name of await readdir(cacheFolder())) if (name.startsWith(UNFINISHED)) await remove(name);
     const target = join(cacheFolder(), UNFINISHED + process.pid);
     try {
@@ -76,12 +76,12 @@ export async function buildOnce(
   }
 }
 
-/** That an image cannot be built: its release cannot be fetched from here, or cannot be installed today. */
+/** An image cannot be built: its release cannot be downloaded from here, or cannot be installed today. */
 export class ImageError extends Error {
   override readonly name = "ImageError";
 }
 
-/** Makes a tree of a Debian release with these packages; each of the scripts runs inside it, in their order, at the end. */
+/** Creates a tree of a Debian release with these packages; the scripts run inside it, in order, at the end. */
 export async function debianTree(
   suite: string,
   target: string,
@@ -89,7 +89,7 @@ export async function debianTree(
   scripts: string[],
 ): Promise<void> {
   const sources = await aptSources(suite);
-  // In namespaces of its own, and tied to this process: were it killed, no mount and no dpkg would stay behind.
+  // In its own namespaces, and tied to this process: if it is killed, no mount and no dpkg stays behind.
   const wrapper = ["--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--pid", "--mount-proc"];
   const mmdebstrap = [
     ...["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", `--include=${packages.join(",")}`],
@@ -106,7 +106,7 @@ export async function debianTree(
   }
 }
 
-/** Deletes every cached image, and no other thing that the project keeps in the same folder. */
+/** Deletes every cached image, and nothing else that the project keeps in the same folder. */
 export async function cleanImages(): Promise<void> {
   const labs = await claimedLabs();
   if (labs.length > 0) throw new Error(`Running hosts need the images: first take down ${labs.join(", ")}.`);

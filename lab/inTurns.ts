@@ -1,6 +1,6 @@
 /**
- * Does something with each of many, a few at a time, and returns what came of each, in their order. One that fails lets
- * the others end; then its error is thrown.
+ * Runs an action on many items, a few at a time, and returns the results in order. If one fails, the others still
+ * finish; then its error is thrown.
  */
 export async function inTurns<T, R>(
   all: readonly T[],

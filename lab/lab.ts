@@ -20,26 +20,26 @@ import { killStrays } from "./strays.ts";
 export interface LabOptions {
   /** Its name; labs of different names run side by side. Default "default". */
   name?: string;
-  /** Its hosts, such as ["gate", { name: "nas", suite: "trixie" }]: they get the addresses .2, .3 and so on. */
+  /** Its hosts, such as ["gate", { name: "nas", suite: "trixie" }]. They get the addresses .2, .3 and so on. */
   hosts: (string | HostChoice)[];
-  /** Receives one line for whatever takes longer than a moment. */
+  /** Receives one line for everything that takes longer than a moment. */
   onProgress?: Progress;
 }
 
-/** A boot has a time limit: of a hundred at once, none would keep it. */
+/** A boot has a time limit, which no host would meet if a hundred booted at once. */
 const BOOTS_AT_ONCE = 10;
 
-/** What a lab notes in its folder for later processes. */
+/** What a lab writes to its folder for later processes. */
 interface Note {
   subnet: number;
   hosts: NotedHost[];
 }
 
-/** A named set of real hosts on a network of their own. They outlive the process that brought them up. */
+/** A named set of real hosts on their own network. They outlive the process that brought them up. */
 export class Lab {
   /** The lab's folder, `.lab/<name>` in the project. */
   public readonly directory: string;
-  /** The private key that opens root, admin and alice on every host. */
+  /** The private key of root, admin and alice on every host. */
   public readonly adminKeyFile: string;
   /** The host keys of all hosts, by name and by address. */
   public readonly knownHostsFile: string;
@@ -54,7 +54,7 @@ export class Lab {
     this.sshConfigFile = join(this.directory, "ssh_config");
   }
 
-  /** Clears what an earlier lab of that name left, boots the hosts, waits until each answers over ssh. */
+  /** Removes what an earlier lab of that name left, boots the hosts, and waits until each answers over ssh. */
   public static async up(options: LabOptions): Promise<Lab> {
     const { name = "default", onProgress = () => undefined } = options;
     const choices = options.hosts.map((host) => (typeof host === "string" ? { name: host } : host));
@@ -91,7 +91,7 @@ export class Lab {
     const lab = new Lab(name);
     const note = await readFile(join(lab.directory, "lab.json"), "utf8").catch(() => undefined);
     const network = await access(`/run/netns/${networkName(name)}`).catch(() => "none");
-    // After a restart of this machine, the note is still there and the network is not.
+    // After a restart of this machine, the file is still there but the network is not.
     if (!note || network === "none") {
       throw new Error(
         `The lab "${name}" is not up: npm run lab -- up${name === "default" ? "" : ` --name ${name}`}`,
@@ -101,7 +101,7 @@ export class Lab {
     return lab;
   }
 
-  /** Ends the lab of that name, or clears what is left of it: for one that cannot be opened. */
+  /** Ends the lab of that name, or removes what is left of it if it cannot be opened. */
   public static async clear(name = "default"): Promise<void> {
     checkNames(name, ["any"]);
     requireRoot();
@@ -112,7 +112,7 @@ export class Lab {
     });
   }
 
-  /** The names of its hosts, in the order of their addresses. */
+  /** The names of its hosts, in order of their addresses. */
   public get hostNames(): string[] {
     return [...this.hosts.keys()];
   }
@@ -143,7 +143,7 @@ export class Lab {
     await this.fill(note);
     const all = [...this.hosts.values()];
     await writeSshFiles(this, all);
-    // Every boot that has begun is awaited even if one fails: what is still starting cannot be cleared.
+    // Waits for every boot that has begun, even if one fails: a host that is still starting cannot be removed.
     await inTurns(all, BOOTS_AT_ONCE, (host) => host.firstBoot());
     await writeFile(join(this.directory, "lab.json"), JSON.stringify(note, undefined, 2) + "\n");
   }
@@ -176,7 +176,7 @@ async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Two labs that start at once must not choose the same addresses. */
+/** Two labs that start at the same time must not choose the same addresses. */
 async function createNetwork(lab: string): Promise<Network> {
   const lock = await takeLock(
     "subnets",
@@ -192,7 +192,7 @@ async function createNetwork(lab: string): Promise<Network> {
   }
 }
 
-/** Removes all there is of a lab, whatever state it is in. */
+/** Removes everything of a lab, whatever state it is in. */
 async function clear(name: string): Promise<void> {
   const cgroup = await cgroupPath(name);
   await killCgroup(cgroup);

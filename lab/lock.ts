@@ -11,10 +11,10 @@ export interface Lock {
 }
 
 /**
- * Takes a lock for the whole machine. The file names its holder's process id and start time, so a lock whose
- * holder was killed is recognised and taken over.
+ * Takes a lock for the whole machine. The file contains its holder's process id and start time, so a lock whose holder
+ * was killed is recognised and taken over.
  *
- * @param busy the sentence to fail with while another live process holds the lock
+ * @param busy the error message while another live process holds the lock
  * @param waitSeconds how long to wait for that process first; by default only as long as a killed one takes to end
  */
 export async function takeLock(name: string, busy: (pid: number) => string, waitSeconds = 1): Promise<Lock> {
@@ -25,7 +25,7 @@ export async function takeLock(name: string, busy: (pid: number) => string, wait
   let holder = 0;
   try {
     await until("a lock", waitSeconds, async () => {
-      // link() is atomic and brings the content with it: nobody ever reads a half-written lock.
+      // link() is atomic and includes the content: nobody ever reads a half-written lock.
       if (await succeeds(link(mine, path))) return true;
       holder = await liveHolder(path, mine);
       return false;
@@ -38,18 +38,18 @@ export async function takeLock(name: string, busy: (pid: number) => string, wait
   return { release: () => rm(path, { force: true }) };
 }
 
-/** The process that holds the lock; 0 where there is none any more, after clearing what it left. */
+/** The process that holds the lock; 0 if there is none any more, after removing what it left. */
 async function liveHolder(path: string, mine: string): Promise<number> {
   const content = await readFile(path, "utf8").catch(() => "");
   const [pid = 0, started = 0] = content.split(" ").map(Number);
   if (pid && (await startTime(pid)) === started) return pid;
-  // Rename before removing: of two processes that find the same dead lock, one only gets hold of it.
+  // Rename before removing: if two processes find the same dead lock, only one gets it.
   await rename(path, `${mine}.stale`).catch(() => undefined);
   await rm(`${mine}.stale`, { force: true });
   return 0;
 }
 
-/** When a process started, in clock ticks since boot; 0 where there is no such process or it has ended. */
+/** When a process started, in clock ticks since boot; 0 if it does not exist or has ended. */
 async function startTime(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   // The command's name, in parentheses, may contain spaces. After it come the state and, 19 fields on, the time.

@@ -3,7 +3,7 @@ import { delimiter, join } from "node:path";
 import { exec } from "./exec.ts";
 import type { Progress } from "./image.ts";
 
-/** The programs that the lab needs, and the Debian package that brings each. */
+/** The programs that the lab needs, and the Debian package of each. */
 const TOOLS: Record<string, string> = {
   mmdebstrap: "mmdebstrap",
   "systemd-nspawn": "systemd-container",
@@ -16,14 +16,14 @@ const TOOLS: Record<string, string> = {
   "ssh-keygen": "openssh-client",
 };
 
-/** And what it needs besides for guests. */
+/** What it also needs for guests. */
 const GUEST_TOOLS: Record<string, string> = {
   "qemu-system-x86_64": "qemu-system-x86",
   "qemu-img": "qemu-utils",
   mke2fs: "e2fsprogs",
 };
 
-/** Throws unless this process may run a lab at all. */
+/** Throws unless this process can run a lab at all. */
 export function requireRoot(): void {
   if (process.platform !== "linux") {
     throw new Error("The lab needs Linux: run it in a virtual machine, or leave it to the CI.");
@@ -34,20 +34,20 @@ export function requireRoot(): void {
 }
 
 /**
- * Every systemd takes a dozen inotify instances, of which the kernel gives all hosts and this machine 128 together: where
- * none is left, a host boots without a bus. What bounds them otherwise is memory.
+ * Every systemd takes a dozen inotify instances, and the kernel allows only 128 for all hosts and this machine
+ * together. If none is left, a host boots without a bus. Otherwise only memory limits them.
  */
 export async function raiseInotifyLimit(): Promise<void> {
   const limit = "/proc/sys/fs/inotify/max_user_instances";
   if (Number(await readFile(limit, "utf8")) < 4096) await writeFile(limit, "4096");
 }
 
-/** Installs what the lab needs and this machine lacks; for one with guests QEMU, too. */
+/** Installs what the lab needs and this machine lacks; QEMU, too, if the lab has guests. */
 export async function requireTools(onProgress: Progress, guests = false): Promise<void> {
   const tools = guests ? { ...TOOLS, ...GUEST_TOOLS } : TOOLS;
   const missing: string[] = [];
   for (const tool of Object.keys(tools)) if (!(await onPath(tool))) missing.push(tool);
-  // Ubuntu's mmdebstrap checks Debian's signatures only with Debian's keys at hand.
+  // Ubuntu's mmdebstrap needs Debian's keys to check Debian's signatures.
   const keyring = await exists("/usr/share/keyrings/debian-archive-keyring.gpg");
   const packages = [...new Set(missing.map((tool) => tools[tool] ?? tool))];
   if (!keyring) packages.push("debian-archive-keyring");

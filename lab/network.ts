@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { exec } from "./exec.ts";
 
 /**
- * The network of one lab: a bridge in a namespace of its own, and one link from there to this machine. In its own
- * namespace, this machine's firewall and network manager have no say in what the hosts send to each other.
+ * The network of one lab: a bridge in its own namespace, and one link from there to this machine. This machine's
+ * firewall and network manager do not affect what the hosts send to each other there.
  */
 export class Network {
   /** The name of the namespace, and of this machine's link into it: at most 15 characters. */
@@ -32,7 +32,7 @@ export class Network {
     return `fd00:198:18:${this.subnet.toString(16)}::${last.toString(16)}`;
   }
 
-  /** The hardware address with this last number: fixed, so that a host keeps its own through a power cut. */
+  /** The hardware address with this last number: fixed, so that a host keeps its address through a power cut. */
   public mac(last: number): string {
     const bytes = [0x02, 0x1a, 0xb0, this.subnet >> 8, this.subnet & 255, last];
     return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
@@ -42,7 +42,7 @@ export class Network {
   public async create(): Promise<void> {
     const { name } = this;
     await exec("ip", ["netns", "add", name]);
-    // A bridge takes the lowest address of its ports, unless it is given one; snooping would send queries.
+    // A bridge takes the lowest address of its ports unless it has a fixed one; snooping would send queries.
     const quiet = ["mcast_snooping", "0", "stp_state", "0", "forward_delay", "0"];
     const bridge = ["link", "add", "bridge", "address", this.mac(254), "type", "bridge", ...quiet];
     await exec("ip", ["-n", name, ...bridge]);
@@ -62,37 +62,37 @@ export class Network {
     await exec("ip", ["-n", name, "link", "set", "uplink", "master", "bridge", "up"]);
     await exec("ip", ["-n", name, "link", "set", "bridge", "up"]);
     await exec("ip", ["addr", "add", `${this.gateway}/24`, "dev", name]);
-    // A machine without IPv6 is still good for a lab.
+    // A machine without IPv6 can still run a lab.
     await exec("ip", ["addr", "add", `${this.address6(1)}/64`, "dev", name, "nodad"], { allowFailure: true });
     await exec("ip", ["link", "set", name, "up"]);
   }
 
-  /** Removes whatever there is of it. */
+  /** Removes everything of it. */
   public async remove(): Promise<void> {
     await exec("ip", ["link", "del", this.name], { allowFailure: true });
     await exec("ip", ["netns", "del", this.name], { allowFailure: true });
   }
 
   /**
-   * Lets a host's packets through, or drops them all. The bridge's port is disabled, not the link: neither end
-   * sees its carrier go, as with a switch that died three rooms further.
+   * Lets a host's packets through, or drops them all. The bridge's port is disabled, not the link: neither end loses
+   * its carrier, as with a dead switch further away.
    */
   public async setLink(host: string, open: boolean): Promise<void> {
     // 3 is forwarding, 0 is disabled.
     const set = ["link", "set", "dev", `to-${host}`, "state", open ? "3" : "0"];
     const result = await exec("bridge", ["-n", this.name, ...set], { allowFailure: true });
-    // A host between two boots has no link to set: machine.sh will make it as it shall be.
+    // A host between two boots has no link to set: machine.sh will create it in the right state.
     if (result.exitCode === 0 || result.stderr.includes("Cannot find device")) return;
     throw new Error(`Cannot ${open ? "restore" : "cut"} the link of ${host}: ${result.stderr}`);
   }
 
-  /** Pulls a host's cable out altogether. */
+  /** Unplugs a host's cable. */
   public async removeLink(host: string): Promise<void> {
     await exec("ip", ["-n", this.name, "link", "del", `to-${host}`], { allowFailure: true });
   }
 }
 
-/** The name of a lab's namespace and link: the lab's own where it fits, else its beginning and a hash. */
+/** The name of a lab's namespace and link: the lab's own if it fits, otherwise its beginning and a hash. */
 export function networkName(lab: string): string {
   const hash = createHash("sha256").update(lab).digest("hex");
   return lab.length <= 11 ? `srt-${lab}` : `srt-${lab.slice(0, 5)}-${hash.slice(0, 5)}`;

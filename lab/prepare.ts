@@ -13,12 +13,12 @@ import type { Suite } from "./root.ts";
 const PREPARE = fileURLToPath(new URL("prepare.sh", import.meta.url));
 const IDENTITY = fileURLToPath(new URL("identity.sh", import.meta.url));
 
-/** A host of a lab to come, and what it is. A name alone is one of bookworm. */
+/** A host of a future lab, and its kind. A plain name means bookworm. */
 export interface HostChoice {
   name: string;
   /** Its Debian release. Default "bookworm"; a guest has no other. */
   suite?: Suite;
-  /** Whether it has a kernel of its own, which enforces SELinux, in QEMU. Default false. */
+  /** Whether it has its own kernel, which enforces SELinux, in QEMU. Default false. */
   guest?: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface HostChoice {
 export interface Qemu {
   /** See kvm.ts. */
   accel: string;
-  /** The folder of a guest that has booted, to wake up as; empty where there is none. */
+  /** The folder of a booted guest to resume from; empty if there is none. */
   booted: string;
 }
 
@@ -34,19 +34,19 @@ export interface Qemu {
 export interface Boots {
   name: string;
   image: string;
-  /** Of a guest. */
+  /** Only for a guest. */
   qemu?: Qemu;
 }
 
-/** A host as it is noted in the lab's folder. */
+/** A host as it is stored in the lab's folder. */
 export interface NotedHost extends Boots {
   hostKey: string;
 }
 
-/** Finds what these hosts boot from, and builds what is not there yet. */
+/** Finds what these hosts boot from, and builds what does not exist yet. */
 export async function findImages(choices: HostChoice[], onProgress: Progress): Promise<Boots[]> {
   const found: Boots[] = [];
-  // One after the other: the second host of a kind finds what the first has built.
+  // One after the other: the second host of a kind uses what the first has built.
   for (const { name, suite = SUITES[0], guest = false } of choices) {
     if (guest) {
       const image = await guestImage(onProgress);
@@ -59,16 +59,16 @@ export async function findImages(choices: HostChoice[], onProgress: Progress): P
   return found;
 }
 
-/** Who is to be prepared, and where. */
+/** The host to prepare, and where. */
 export interface Preparation {
   hosts: Boots[];
   network: Network;
   folderOf: (name: string) => string;
-  /** The line of the public key that opens them. */
+  /** The public key line of its accounts. */
   adminKey: string;
 }
 
-/** Makes what each host needs before its first boot: who it is, and where that is kept. */
+/** Creates what each host needs before its first boot: its identity, and where that is kept. */
 export async function prepareHosts(preparation: Preparation): Promise<NotedHost[]> {
   return inTurns(preparation.hosts, 4, async (host) => {
     const key = await (host.qemu ? tellGuest : prepareDisk)(host, preparation);
@@ -76,7 +76,7 @@ export async function prepareHosts(preparation: Preparation): Promise<NotedHost[
   });
 }
 
-/** Writes it to a host's own disk; returns its public host key. */
+/** Writes the identity to a host's own disk; returns its public host key. */
 async function prepareDisk({ name, image }: Boots, preparation: Preparation): Promise<string> {
   const { folderOf, adminKey } = preparation;
   const folder = folderOf(name);
@@ -88,7 +88,7 @@ async function prepareDisk({ name, image }: Boots, preparation: Preparation): Pr
   return readFile(join(folder, "upper/etc/ssh/ssh_host_ed25519_key.pub"), "utf8");
 }
 
-/** Makes the disk by which a guest is told; returns its public host key. */
+/** Creates the disk with a guest's identity; returns its public host key. */
 async function tellGuest(host: Boots, preparation: Preparation): Promise<string> {
   const { hosts, network, folderOf, adminKey } = preparation;
   const { name } = host;

@@ -16,9 +16,9 @@ export const PROJECT = "ssh-reverse-tunnel";
 export const DEV_STACK = fileURLToPath(new URL("../Pulumi.dev.yaml", import.meta.url));
 
 /**
- * The project's program on a stack of a lab, whose state lives in the lab's folder: gone with the lab.
+ * The project's program on a stack of a lab, whose state is in the lab's folder and is removed with it.
  *
- * The settings of the dev stack name the default lab's files relative to the project, where the program runs.
+ * The settings of the dev stack contain paths of the default lab, relative to the project, where the program runs.
  */
 export async function openProgram(lab: Lab, options: Partial<StackOptions> = {}): Promise<LabStack> {
   return openStack({
@@ -35,7 +35,7 @@ export function labAdmin(lab: Lab, host: Host): { address: string; admin: Record
   return { address: host.address, admin: { privateKeyFile: lab.adminKeyFile, hostKey: host.hostKey } };
 }
 
-/** A host of a lab as components take it. */
+/** A host of a lab in the form that components need. */
 export function labHost(
   lab: Lab,
   host: Host,
@@ -48,8 +48,8 @@ export function labHost(
 }
 
 /**
- * The same within a program, with the tools of our scripts: for components that are tried without PublicHost and InternalHost.
- * No other resource of the program may have their name.
+ * The same within a program, with the tools of our scripts: for components that are tested without PublicHost and
+ * InternalHost. No other resource of the program may have their name.
  */
 export function hostWithTools(lab: Lab, host: Host, name = `${host.name}-tools`): RemoteHost {
   const known = labHost(lab, host);

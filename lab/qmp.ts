@@ -9,14 +9,14 @@ interface Answer {
   error?: { desc: string };
 }
 
-/** Writes the memory of a running machine of QEMU to a file, over its QMP socket, and leaves the machine stopped. */
+/** Writes the memory of a running QEMU machine to a file, over its QMP socket, and leaves the machine stopped. */
 export async function saveMemory(socketPath: string, file: string): Promise<void> {
   const socket = connect(socketPath);
   await once(socket, "connect");
   const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
   const command = async (execute: string, args: object = {}): Promise<unknown> => {
     socket.write(JSON.stringify({ execute, arguments: args }) + "\n");
-    // Before the answer come a greeting, and what happens meanwhile.
+    // A greeting and events come before the answer.
     for (;;) {
       const line = await lines.next();
       if (line.done) throw new Error(`QEMU ended at ${execute}.`);
@@ -27,7 +27,7 @@ export async function saveMemory(socketPath: string, file: string): Promise<void
   };
   try {
     await command("qmp_capabilities");
-    // Not stopped before: it would wake up stopped. 10 GB/s are no limit.
+    // Not stopped before: it would resume stopped. 10 GB/s is no limit in practice.
     await command("migrate-set-parameters", { "max-bandwidth": 10_000_000_000, "downtime-limit": 60_000 });
     await command("migrate", { uri: `exec:cat >${shellQuote(file)}` });
     await until("QEMU to save the guest's memory", 120, async () => {

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { cachedImage, debianTree } from "./image.ts";
 import type { Progress } from "./image.ts";
 
-/** The Debian releases that a host of the lab can have; the first is that of a host of which nothing is said. */
+/** The Debian releases that a host of the lab can have; the first is the default. */
 export const SUITES = ["bookworm", "trixie", "sid"] as const;
 export type Suite = (typeof SUITES)[number];
 
@@ -21,16 +21,16 @@ export const PACKAGES = [
   ],
 ];
 
-/** sid's policy cannot be installed, its server does not bring the client, and its awk is gawk, as RHEL's is. */
+/** sid's policy cannot be installed, its server does not include the client, and its awk is gawk, as on RHEL. */
 function packagesOf(suite: Suite): string[] {
   if (suite !== "sid") return PACKAGES;
   return [...PACKAGES.filter((name) => !/policy/.test(name)), "openssh-client", "gawk"];
 }
 
-/** What makes a host of the lab out of a Debian tree. */
+/** What turns a Debian tree into a host of the lab. */
 export const SCRIPT = fileURLToPath(new URL("root.sh", import.meta.url));
 
-/** The Debian tree under the hosts of one release, read-only. Of sid it is how that was when the image was built. */
+/** The Debian tree below the hosts of one release, read-only. For sid, it is the state when the image was built. */
 export async function rootImage(suite: Suite, onProgress: Progress): Promise<string> {
   const packages = packagesOf(suite);
   const text = JSON.stringify(packages) + (await readFile(SCRIPT, "utf8"));

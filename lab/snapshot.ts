@@ -3,7 +3,7 @@ import { lstat, readFile, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { exec } from "./exec.ts";
 
-/** What a running system changes all the time, and nobody means by "a change". The one list of it. */
+/** What a running system changes all the time, and does not count as a change. This is the only list of it. */
 export const ALWAYS_CHANGING = [
   "/run", // volatile, as are the next five
   "/proc",
@@ -17,7 +17,7 @@ export const ALWAYS_CHANGING = [
   "/var/log/lastlog",
   "/var/lib/systemd/random-seed", // written at every boot
   "/var/lib/systemd/timers", // when a timer last ran
-  "/var/lib/systemd/catalog", // an index, rebuilt by need
+  "/var/lib/systemd/catalog", // an index, rebuilt when needed
   "/var/lib/private", // state of dynamic users
   "/var/cache/private",
   "/var/cache/ldconfig", // caches
@@ -25,26 +25,26 @@ export const ALWAYS_CHANGING = [
   "/var/.updated",
 ];
 
-/** One path as it was. */
+/** One path in a snapshot. */
 interface Entry {
   kind: "file" | "directory" | "symlink" | "absent" | "other";
   mode: number;
   owner: string;
-  /** Of a file its time, in milliseconds. */
+  /** The time of a file, in milliseconds. */
   mtime?: number;
-  /** Of a file a hash of its content, of a symlink its target. */
+  /** The hash of a file's content, or the target of a symlink. */
   content?: string;
-  /** Of a directory: it hides what the image has in its place. */
+  /** For a directory: it hides the content of the image. */
   opaque?: boolean;
 }
 
-/** The state of a host's file system at one moment, as its differences from the image. Can be kept as JSON. */
+/** The state of a host's file system at one moment, as its differences from the image. Can be stored as JSON. */
 export interface Snapshot {
   host: string;
   entries: Record<string, Entry>;
 }
 
-/** Reads a host's differences from the image out of the upper folder of its overlay. */
+/** Reads a host's differences from the image in the upper folder of its overlay. */
 export async function readUpper(host: string, upper: string): Promise<Snapshot> {
   const entries: Record<string, Entry> = {};
   const visit = async (path: string): Promise<void> => {
@@ -55,7 +55,7 @@ export async function readUpper(host: string, upper: string): Promise<Snapshot> 
     for (const name of await readdir(upper + path).catch(() => [])) await visit(join(path, name));
   };
   await visit("/");
-  // Where a directory was removed and made again, only this attribute tells that the old content is gone.
+  // If a directory was removed and created again, only this attribute shows that the old content is gone.
   const attribute = ["-R", "-P", "-h", "--absolute-names", "-m", "^trusted.overlay.opaque$", upper];
   const found = await exec("getfattr", attribute, { allowFailure: true });
   for (const line of found.stdout.split("\n")) {
@@ -97,7 +97,7 @@ function difference(path: string, a: Entry, b: Entry): string | undefined {
   return what.length === 0 ? undefined : `changed ${path} (${what.join(", ")})`;
 }
 
-/** A path as the host saw it: its own difference, or else the image unless a parent of the path hides it. */
+/** A path as the host saw it: its own difference or, unless a parent hides it, the image. */
 async function stateOf(path: string, snapshot: Snapshot, image: string): Promise<Entry> {
   const own = snapshot.entries[path];
   if (own) return own;

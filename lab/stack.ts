@@ -17,32 +17,32 @@ import { projectSettings, takeSettings } from "./engine/settings.ts";
 export interface StackOptions {
   project: string;
   stack: string;
-  /** The program, run inside this process; what it returns are the stack's outputs. */
+  /** The program, run inside this process; it returns the stack's outputs. */
   program: () => Promise<Record<string, unknown> | void>;
   /** Settings by key, without the project's prefix; objects and lists are structured configuration. */
   config?: Record<string, unknown>;
   /**
-   * A Pulumi.<stack>.yaml whose settings are used; `config` goes on top. Its secrets are read with
-   * PULUMI_CONFIG_PASSPHRASE, and its keys must bear the prefix of this very project.
+   * A Pulumi.<stack>.yaml whose settings are used; `config` overrides them. Its secrets are read with
+   * PULUMI_CONFIG_PASSPHRASE, and its keys must have the prefix of this project.
    */
   stackFile?: string;
-  /** The stack's state and settings live under this folder, which is made where it is missing. */
+  /** The folder for the stack's state and settings, which is created if it does not exist. */
   directory: string;
-  /** Variables of the engine's environment, beside the lab's own. */
+  /** Variables of the engine's environment, in addition to the lab's own. */
   env?: Record<string, string>;
   /** How many resources an `up` works on at once, `--parallel`. Default: the engine's own. */
   parallel?: number;
-  /** What the engine prints, as it prints it. */
+  /** The engine's output, as it is printed. */
   onOutput?: (text: string) => void;
   /** Every event of the engine. */
   onEvent?: (event: EngineEvent) => void;
-  /** Each resource that is done, counted. */
+  /** Each finished resource, counted. */
   onStep?: (step: Step) => void;
 }
 
-/** What came of one operation on a stack. */
+/** The result of one operation on a stack. */
 export interface Result {
-  /** How many resources were, or in a preview would be, created, updated, deleted, replaced, left the same. */
+  /** How many resources were created, updated, deleted, replaced or left unchanged, or would be in a preview. */
   changes: Record<string, number>;
   /** The stack's outputs, secrets unwrapped; a preview and a destroy have none. */
   outputs: Record<string, unknown>;
@@ -52,7 +52,7 @@ export interface Result {
   diagnostics: string[];
 }
 
-/** A failed operation: the message holds the error of each resource that failed, and no more. */
+/** A failed operation: the message contains only the error of each resource that failed. */
 export class StackError extends Error {
   override readonly name = "StackError";
   readonly diagnostics: string[];
@@ -65,10 +65,10 @@ export class StackError extends Error {
   }
 }
 
-/** Of every stack whose user gives none: the lab's states hold nothing worth hiding. */
+/** For all stacks without their own: the lab's states contain nothing worth hiding. */
 const PASSPHRASE = "lab";
 
-/** Opens a stack, or makes it, with its state in a folder of its own. */
+/** Opens a stack, or creates it, with its state in its own folder. */
 export async function openStack(options: StackOptions): Promise<LabStack> {
   const engine = await findEngine();
   const { project, stack: stackName, directory } = options;
@@ -84,7 +84,7 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
       secretsProvider: "passphrase",
       envVars: {
         ...engine.env,
-        // Of the two, the environment's backend would win over the project's.
+        // The backend in the environment would override the project's.
         PULUMI_BACKEND_URL: backend,
         PULUMI_CONFIG_PASSPHRASE: process.env.PULUMI_CONFIG_PASSPHRASE ?? PASSPHRASE,
         ...options.env,
@@ -98,9 +98,9 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
   return lab;
 }
 
-/** One open stack. Each operation waits for its end, and throws a {@link StackError} where it fails. */
+/** One open stack. Each operation waits until it has ended, and throws a {@link StackError} if it fails. */
 export class LabStack {
-  /** The Automation API's own stack, for what is not here. */
+  /** The Automation API's own stack, for whatever is missing here. */
   readonly automation: Stack;
   private readonly options: StackOptions;
 
@@ -109,7 +109,7 @@ export class LabStack {
     this.options = options;
   }
 
-  /** The signal, as those below, ends the operation as Ctrl-C does. */
+  /** The signal, like those below, ends the operation as Ctrl-C does. */
   up(signal?: AbortSignal): Promise<Result> {
     return this.run("up", signal, async (callbacks) => {
       const { parallel } = this.options;
@@ -139,7 +139,7 @@ export class LabStack {
     });
   }
 
-  /** The state as the engine keeps it, secrets encrypted (`automation.exportStack` would reveal them). */
+  /** The state as the engine stores it, with secrets encrypted (`automation.exportStack` would reveal them). */
   async export(): Promise<Deployment> {
     const { path } = await findEngine();
     const { workDir, envVars } = this.automation.workspace;
@@ -148,7 +148,7 @@ export class LabStack {
     return JSON.parse(stdout) as Deployment;
   }
 
-  /** Sets these settings, and leaves the others; undefined removes one. Objects are structured configuration. */
+  /** Sets these settings, and keeps the others; undefined removes one. Objects are structured configuration. */
   async setConfig(values: Record<string, unknown>): Promise<void> {
     if (Object.keys(values).length === 0) return;
     const { workspace, name } = this.automation;
@@ -166,7 +166,7 @@ export class LabStack {
     await this.automation.setConfig(`${this.options.project}:${key}`, { value, secret: true }, path);
   }
 
-  /** Forgets the stack and its settings; its resources must have been destroyed before. */
+  /** Deletes the stack and its settings; its resources must have been destroyed before. */
   async remove(): Promise<void> {
     await this.automation.workspace.removeStack(this.automation.name);
   }
@@ -224,7 +224,7 @@ function plainOutputs(outputs: OutputMap): Record<string, unknown> {
   return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
 }
 
-/** What the CLI itself complained of, without its command line, which the Automation API puts around it twice. */
+/** The CLI's own error, without its command line, which the Automation API repeats twice around it. */
 function withoutCommand(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return (/^error: ([^]*?)\n err\?: /m.exec(text)?.[1] ?? text).trim();

@@ -2,8 +2,8 @@ import { readFile, readdir } from "node:fs/promises";
 import { until } from "./exec.ts";
 
 /**
- * Kills what still runs for a lab though its control group does not tell: processes that were started on a folder
- * inside the lab's. No other process is touched.
+ * Kills processes of a lab that are not in its control group: those started on a folder inside the lab's. No other
+ * process is affected.
  */
 export async function killStrays(directory: string): Promise<void> {
   await until(`the strays of ${directory} to end`, 20, async () => {
@@ -14,7 +14,7 @@ export async function killStrays(directory: string): Promise<void> {
       try {
         process.kill(Number(pid), "SIGKILL");
       } catch {
-        // It ended by itself meanwhile.
+        // It ended by itself in the meantime.
       }
     }
     return !found;

@@ -1,6 +1,6 @@
 /**
- * Writes each remote script behind its library and a header of dummy values, and each program as it goes to the hosts, into
- * a folder: for shellcheck, whose directives are comments.
+ * Writes each remote script, after its library and a header of dummy values, and each program as it is sent to the
+ * hosts, into a folder for shellcheck, whose directives are comments.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const [folder] = process.argv.slice(2);
 if (!folder) {
   throw new Error("usage: tsx tools/assembleScripts.ts FOLDER");
 }
-/** A value for each variable that a script reads, and for those that are always there. */
+/** A value for each variable that a script reads, and for those that always exist. */
 function valuesFor(script: string): Record<string, string> {
   const names = new Set([...script.matchAll(/\$\{?([A-Z][A-Z_0-9]+)/g)].map((match) => match[1] ?? ""));
   names.delete("PATH"); // the shell's own
@@ -38,7 +38,7 @@ const loader = loaderText();
 const header = Object.keys(valuesFor(loader)).map((name) => `${name}=x\n`);
 write("loader", header.join("") + loader);
 
-// A part of a program is in each that needs it.
+// A program's parts are in each program that needs them.
 for (const name of programNames) {
   const text = readProgram(name);
   if (text.startsWith("#!")) writeFileSync(join(folder, `program-${name}.sh`), `${text}\n`);

@@ -1,7 +1,10 @@
 import type { Reporter, SerializedError, TestModule } from "vitest/node";
 import { lastLine, tallyOf } from "./tally.ts";
 
-/** Ends a run of vitest with a line for each failed test, and the count. Where only the end of a log is kept, it says what failed. */
+/**
+ * Prints a line for each failed test, and the count, at the end of a vitest run. If only the end of a log is kept, it
+ * shows what failed.
+ */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
     const tally = tallyOf(modules, errors);

@@ -3,7 +3,7 @@ import type { TestSpecification } from "vitest/node";
 import { BaseSequencer } from "vitest/node";
 import { secondsOf } from "./slices.ts";
 
-/** A few files run at a time: a long one that begins last would run for minutes alone. vitest goes by their size. */
+/** A few files run at a time: a long one that starts last would run alone for minutes. vitest sorts by file size. */
 export default class LongestFirst extends BaseSequencer {
   public override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const seconds = ({ project, moduleId }: TestSpecification) =>

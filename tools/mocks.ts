@@ -1,13 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { parseCommand, textsOf } from "./parseCommand.ts";
 
-/** The project and the stack that every test runs in. */
+/** The project and the stack of every test. */
 export const project = "ssh-reverse-tunnel";
 const stack = "dev";
 
 /** A resource as it was registered with the engine. */
 export interface Recorded {
-  /** With the types of all its parents, as the real engine makes it. */
+  /** With the types of all its parents, like the real engine's. */
   urn: string;
   type: string;
   name: string;
@@ -15,7 +15,7 @@ export interface Recorded {
   inputs: Record<string, unknown>;
   /** The inputs that are secret as a whole. */
   secrets: string[];
-  /** URN; empty where it has none. */
+  /** URN; empty if it has no parent. */
   parent: string;
   /** Names of the resources that it waits for: those of dependsOn, and those whose outputs are among its inputs. */
   waitsFor: string[];
@@ -27,11 +27,11 @@ export interface Recorded {
 export interface RecordedPart {
   /** Name of the script. */
   script: string;
-  /** Its variables, with the texts of programs in place of their names. */
+  /** Its variables, with the texts of programs replaced by their names. */
   values: Record<string, string>;
 }
 
-/** A command, with what its standard input says. */
+/** A command, with the content of its standard input. */
 export class RecordedCommand implements Recorded {
   declare urn: string;
   declare type: string;
@@ -43,7 +43,7 @@ export class RecordedCommand implements Recorded {
   declare errorHooks: string[];
   /** The address of the host that it runs on. */
   readonly address: string;
-  /** The header's variables: where all of it travels, those of its part as well. */
+  /** The header's variables; if its whole text is sent, those of its part as well. */
   readonly header: Record<string, string>;
   /** What it applies, in this order. */
   readonly parts: RecordedPart[];
@@ -57,12 +57,12 @@ export class RecordedCommand implements Recorded {
     this.parts = parts;
   }
 
-  /** Name of the script of a command of one part. */
+  /** Name of the script of a command with one part. */
   get script(): string {
     return this.onlyPart().script;
   }
 
-  /** All variables of a command of one part. */
+  /** All variables of a command with one part. */
   get values(): Record<string, string> {
     return { ...this.header, ...this.onlyPart().values };
   }
@@ -98,7 +98,7 @@ function textsIn(stdin: string): { header: Record<string, string>; parts: Record
   };
 }
 
-/** What a program registered, in the order in which it did. */
+/** What a program registered, in order. */
 export class Recording {
   readonly resources: Recorded[] = [];
   /** URNs, one for each call of registerOutputs. */
@@ -117,7 +117,7 @@ export class Recording {
     );
   }
 
-  /** The component of that class and name. */
+  /** The component with that class and name. */
   component(type: string, name: string): Recorded {
     return this.only((resource) => resource.name === name && resource.type === componentType(type));
   }
@@ -156,11 +156,11 @@ export function componentType(name: string): string {
 }
 
 /**
- * Runs a program on mocks, waits until all of it is registered, and returns what it registered, with what it returned.
+ * Runs a program on mocks, waits until everything is registered, and returns what it registered and what it returned.
  * In a preview, no command has an output, as in the preview of a first deployment.
  *
- * @param answers what the parts of a command print, by the names of their scripts, in place of what a host in good health
- * would have printed
+ * @param answers what the parts of a command print, by the names of their scripts, instead of the output of a healthy
+ * host
  */
 export async function record<T>(
   program: () => T,
@@ -189,7 +189,7 @@ export async function record<T>(
   }
 }
 
-/** What a part prints, from what it is given. */
+/** What a part prints, given its values. */
 export type Answers = Record<string, (values: Record<string, string>) => string | undefined>;
 
 /** Public host keys of a host, as the mock of hostFacts.sh prints them. */
@@ -197,7 +197,7 @@ export function hostKeysOf(host: string): string[] {
   return [`ssh-ed25519 ED25519${base64(host)}`, `ssh-rsa RSA${base64(host)}`];
 }
 
-/** What the mock of hostFacts.sh prints where the host is called strict: there, only the last way to be root works. */
+/** What the mock of hostFacts.sh prints for a host called strict: only the last way to become root works there. */
 function rootShellOf(host: string, ways: string): string[] {
   return host.startsWith("strict ") ? [`root-shell ${ways.split("\n").pop()}`] : [];
 }
@@ -209,7 +209,7 @@ export function publicKeyOf(file: string, comment: string): string {
 
 type Inputs = Record<string, unknown>;
 
-/** What the host would have answered. */
+/** What the host would have printed. */
 function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
   if (type === "random:index/randomInteger:RandomInteger") {
     return { result: Number(inputs.min) + 345 };
@@ -219,7 +219,7 @@ function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
   }
   if (type !== "command:remote:Command") return {};
   const stdin = inputs.stdin as string;
-  // On a host called chatty, the admin's login shell begins with words of its own.
+  // On a host called chatty, the admin's login shell prints a greeting first.
   const greeting = stdin.startsWith("HOST='chatty ") ? "Welcome to this host!\n\n" : "";
   return { stdout: greeting + stdoutOf(stdin, answers), stderr: "" };
 }
@@ -256,7 +256,7 @@ function base64(text: string): string {
   return Buffer.from(text).toString("base64").replaceAll("=", "");
 }
 
-/** What is used here of Pulumi's mock monitor, which hands parents and dependencies to nobody. */
+/** The part of Pulumi's mock monitor that is used here; it does not report parents and dependencies. */
 interface Monitor {
   newUrn(parent: string, type: string, name: string): string;
   registerResource(request: Request, callback: Callback): Promise<void>;
@@ -317,7 +317,7 @@ function recorded(request: Request, urn: string, urns: Map<string, string>): Rec
   };
 }
 
-/** The mock's own has the type of the next parent only, which would make different resources look the same. */
+/** The mock's own has only the type of the next parent, which would make different resources look the same. */
 function fullUrn(parent: string, type: string, name: string): string {
   const parents = parent ? `${parent.split("::")[2]}$` : "";
   const types = parents === "pulumi:pulumi:Stack$" ? type : parents + type;

@@ -2,24 +2,24 @@ import { loaderText, readProgram, withoutComments } from "../components/remote/s
 import { Program, commandText, scriptText } from "../components/remote/scriptText.ts";
 import type { KnownPart, KnownValues } from "../components/remote/scriptText.ts";
 
-/** What is in the header for the loader and the library alone. */
+/** What is in the header only for the loader and the library. */
 const forLibrary = ["PARTS", "PARTS_HASH", "TEXTS"];
 
-/** Their names by all that stands behind the header where all of it travels. */
+/** Their names by everything after the header, for scripts whose whole text is sent. */
 const whole = new Map(
   ["hostFacts", "installTools"].map((name) => [scriptText({}, [{ script: name, values: {} }]), name]),
 );
 
-/** What travels on standard input, taken apart. */
+/** The parsed standard input of a command. */
 export interface Parsed {
-  /** The variables of the library; where all of it travels, those of its part as well. */
+  /** The variables of the library; if the whole text is sent, those of its part as well. */
   common: KnownValues;
   parts: KnownPart[];
 }
 
 /**
- * Takes apart what travels on standard input. Throws where it is not a header of quoted values and one of the scripts with
- * its library, or the header and the loader.
+ * Parses the standard input of a command. Throws if it is neither a header of quoted values and one of the scripts with
+ * its library, nor the header and the loader.
  */
 export function parseCommand(text: string): Parsed {
   const { values, rest } = headerOf(text);
@@ -38,7 +38,7 @@ export function parseCommand(text: string): Parsed {
   return { common, parts };
 }
 
-/** The values, with the texts of programs in place of their names. */
+/** The values, with the texts of programs replaced by their names. */
 export function textsOf(values: KnownValues): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
@@ -48,12 +48,12 @@ export function textsOf(values: KnownValues): Record<string, string> {
   );
 }
 
-/** A script as a host reads it, with the library, behind a header of these values. */
+/** A script as a host reads it, with the library, after a header of these values. */
 export function partText(script: string, values: Record<string, string>): string {
   return scriptText(values, [{ script, values: {} }]);
 }
 
-/** Without what is for the loader, and with the programs that it is to read. */
+/** Without the loader's values, and with the programs that it is to read. */
 function withPrograms(values: Record<string, string>): KnownValues {
   const own = Object.entries(values).filter(([name]) => !forLibrary.includes(name));
   const texts = (values.TEXTS ?? "").split(" ").filter(Boolean);
@@ -62,7 +62,7 @@ function withPrograms(values: Record<string, string>): KnownValues {
   return Object.fromEntries<string | Program>([...own, ...read]);
 }
 
-/** The functions `values_1`, `values_2`, … by what they set, and all that stands behind them. */
+/** The functions `values_1`, `values_2`, … by what they set, and everything after them. */
 export function functionsOf(text: string): { functions: Record<string, string>[]; rest: string } {
   const functions: Record<string, string>[] = [];
   let rest = text;
@@ -76,7 +76,7 @@ export function functionsOf(text: string): { functions: Record<string, string>[]
 
 const start = /^values_\d+\(\) \{\n:\n/;
 
-/** The header of what travels, by its variables, and all that stands behind it. */
+/** The variables of the header, and everything after it. */
 export function headerOf(text: string): { values: Record<string, string>; rest: string } {
   const line = /([A-Z][A-Z0-9_]*)='((?:[^']|'\\'')*)'\n/y;
   const values: Record<string, string> = {};

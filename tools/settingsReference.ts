@@ -45,13 +45,13 @@ const examples: Record<string, unknown> = {
   revision: "2026-01-31",
 };
 
-/** Settings that belong together: the places where they can be, and the table. */
+/** Settings that belong together: the places where they may be, and the table. */
 interface Section {
   paths: string[];
   table: string;
 }
 
-/** The text of the page, as prettier leaves it. */
+/** The text of the page, formatted by prettier. */
 export async function settingsReference(): Promise<string> {
   const sections: Section[] = [];
   const unused = new Set(Object.keys(examples));
@@ -95,7 +95,7 @@ function row(key: string, path: string, schema: z.ZodType, hasSection: boolean):
   return `| \`${key}\` | ${allowed(schema, hasSection)} | ${defaultOf(schema)} | ${schema.description ?? ""}${example} |`;
 }
 
-/** The words of the error that a wrong value gets: "must be a port from 1 to 65535". */
+/** The text of the error for a wrong value: "must be a port from 1 to 65535". */
 function allowed(schema: z.ZodType, hasSection: boolean): string {
   const message = schema.safeParse(null).error?.issues[0]?.message ?? "";
   const words = /^must be (.*)$/.exec(message)?.[1];
@@ -113,7 +113,7 @@ function defaultOf(schema: z.ZodType): string {
   return data === undefined ? "none" : schema instanceof z.ZodPrefault ? inner(schema) : literal(data);
 }
 
-/** What an object has where it is left out: nothing but the defaults of its own settings, or values of its own. */
+/** The value of an object that is left out: either only the defaults of its settings, or its own values. */
 function inner(schema: z.ZodPrefault): string {
   const value = schema.def.defaultValue as object;
   return Object.keys(value).length === 0 ? "those of its table" : literal(value);
@@ -124,7 +124,7 @@ function exampleOf(path: string, schema: z.ZodType): string {
   return literal(examples[path]);
 }
 
-/** A value as YAML takes it on one line. */
+/** A value in YAML on one line. */
 function literal(value: unknown): string {
   const text = JSON.stringify(value)
     .replaceAll(/"(\w+)":/g, "$1: ")
@@ -132,7 +132,7 @@ function literal(value: unknown): string {
   return `\`${text}\``;
 }
 
-/** The object that a schema is about, behind what is optional, a list or a map; undefined where it is a plain value. */
+/** The object that a schema describes, inside an optional, a list or a map; undefined for a plain value. */
 function objectIn(schema: z.ZodType, path: string): { path: string; object: z.ZodObject } | undefined {
   if (schema instanceof z.ZodObject) {
     return { path, object: schema };
@@ -149,7 +149,7 @@ function objectIn(schema: z.ZodType, path: string): { path: string; object: z.Zo
   return undefined;
 }
 
-/** A bastion has the same settings wherever it is; an example in one place makes no difference. */
+/** A bastion has the same settings everywhere, so an example in one place makes no difference. */
 function sameTable(one: string, other: string): boolean {
   const bare = (table: string) => table.replaceAll(/ Example: `.*?` \|/g, " |");
   return bare(one) === bare(other);

@@ -1,18 +1,19 @@
 import { readFileSync } from "node:fs";
 
 /**
- * How many seconds each file takes that boots hosts, as one of three at a time on two cores, with a sample. Measured:
- * `make durations`. What is not in it is taken for long. By it the longest begin first, and slices are cut.
+ * How many seconds each file that boots hosts takes, as one of three at a time on two cores, with a sample. Measured by
+ * `make durations`. A file that is not listed counts as long. The longest files start first, and the slices are cut by
+ * it.
  */
 export const FILE = "tools/durations.json";
 const durations = JSON.parse(readFileSync(FILE, "utf8")) as Record<string, number>;
 
 export const secondsOf = (file: string): number => durations[file] ?? 600;
 
-/** Seconds of one slice, on one worker: five minutes or so of three. */
+/** Seconds of one slice on one worker: about five minutes with three workers. */
 const SLICE = 900;
 
-/** Cuts files into slices of about equal time. Each is in one of them, whatever it is called and however long it takes. */
+/** Cuts files into slices of about equal time. Each file is in exactly one of them, whatever its name and duration. */
 export function slicesOf(files: readonly string[]): string[][] {
   const sorted = [...files].sort((a, b) => secondsOf(b) - secondsOf(a) || (a < b ? -1 : 1));
   const slices: string[][] = Array.from({ length: Math.ceil(sumOf(sorted) / SLICE) }, () => []);

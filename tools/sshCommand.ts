@@ -1,4 +1,4 @@
-/** The system's own ssh for an admin connection: the pinned host key and no other, and that login's key alone. */
+/** The system's own ssh for an admin connection: it trusts only the pinned host key, and uses only that login's key. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -6,7 +6,7 @@ import { hostPort } from "../components/settings/forward.ts";
 import type { Host } from "../components/remote/host.ts";
 import { shellQuote } from "../components/remote/shellQuote.ts";
 
-/** A command line that a remote command is added to. */
+/** A command line to which a remote command is added. */
 export interface SshCommand {
   /** Where the host is, for messages. */
   address: string;
@@ -16,12 +16,12 @@ export interface SshCommand {
 }
 
 /**
- * @param connection as the command provider takes it, with a host on the way or without
- * @param folder where keys and passwords lie while the command runs, for nobody else to read; the caller removes it
+ * @param connection as the command provider takes it, with or without a bastion
+ * @param folder where keys and passwords are while the command runs, readable only by the user; the caller removes it
  */
 export async function sshCommand(connection: Host["connection"], folder: string): Promise<SshCommand> {
   const [login, proxy] = await Promise.all([known(connection), known(connection.proxy ?? {})]);
-  // What ssh asks for, its answer is in a file; never on a command line or in the environment.
+  // ssh's questions are answered from a file, never on a command line or in the environment.
   const askpass = join(folder, "askpass");
   writeFileSync(
     askpass,
@@ -68,7 +68,7 @@ function valueOf(input: pulumi.Input<Value>): Promise<Value> {
   return new Promise((resolve) => pulumi.output(input).apply(resolve));
 }
 
-/** Options of ssh for one login, whose secrets are written into files that begin with `file`. */
+/** Options of ssh for one login, whose secrets are written to files that begin with `file`. */
 function options(login: Login, file: string): string[] {
   const write = (what: string, content: Value) =>
     writeFileSync(`${file}.${what}`, content === undefined ? "" : `${String(content).trimEnd()}\n`, {
@@ -85,7 +85,7 @@ function options(login: Login, file: string): string[] {
     HostKeyAlias: "host",
     UserKnownHostsFile: `"${file}.known_hosts"`,
     GlobalKnownHostsFile: "/dev/null",
-    // There is none only where the settings say that any will do.
+    // There is none only if the settings accept any host key.
     StrictHostKeyChecking: login.hostKey === undefined ? "no" : "yes",
     IdentityFile: login.privateKey === undefined ? "none" : `"${file}.key"`,
     IdentitiesOnly: login.privateKey === undefined ? "no" : "yes",

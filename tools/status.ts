@@ -1,4 +1,4 @@
-/** How every tunnel of a stack is, as each of its hosts tells: `npm run status`. */
+/** The state of every tunnel of a stack, as its hosts report it: `npm run status`. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,14 +20,14 @@ Asks each host of the stack, over its admin connection, how its tunnels are.
 
 Exit status: 0 all are up, 1 one is not, or a host did not answer, 2 wrong usage or settings.`;
 
-/** A host of the stack, and those of its tunnels that are the stack's. */
+/** A host of the stack, and its tunnels that belong to the stack. */
 export interface AskedHost {
   name: string;
   connection: Host["connection"];
   tunnels: string[];
 }
 
-/** What is printed on a host goes to a terminal: nothing but plain text. */
+/** The output of a host goes to a terminal, so only plain text is allowed. */
 const plain = z.string().refine((text) => text === printable(text));
 const time = z.iso.datetime().nullable();
 const state = z.enum(["up", "down", "unknown"]);
@@ -50,19 +50,19 @@ const tunnel = z.object({
   service: z.object({ state: plain, pid: z.number().nullable(), connectedSince: time }).nullable(),
   forwards: z.array(forward),
 });
-/** What ssh-tunnel-status --json prints. */
+/** The output of ssh-tunnel-status --json. */
 const answer = z.object({ host: plain, time, tunnels: z.array(tunnel) });
 
-/** What came of asking one host. */
+/** The result for one host. */
 export interface HostStatus {
   host: string;
   address: string;
-  /** Why there is nothing, or not all; null where all is there. */
+  /** Why the result is missing or incomplete; null if it is complete. */
   error: string | null;
   tunnels: z.infer<typeof tunnel>[];
 }
 
-/** The hosts of the settings that a tunnel begins or ends on. */
+/** The hosts in the settings at which a tunnel begins or ends. */
 export function hostsOf({ publicHosts, internalHosts }: Config): AskedHost[] {
   const inside = Object.entries(internalHosts);
   const outside = Object.entries(publicHosts).map(([name, { connection }]) => ({
@@ -76,16 +76,16 @@ export function hostsOf({ publicHosts, internalHosts }: Config): AskedHost[] {
   ];
 }
 
-/** What a host's program printed, and how it and ssh ended. */
+/** The output of a host's program, and how the program and ssh ended. */
 export interface Ending {
   code: number | null;
   stdout: string;
   stderr: string;
 }
 
-/** Reads a host's answer. */
+/** Parses a host's answer. */
 export function statusOf(host: AskedHost, address: string, { code, stdout, stderr }: Ending): HostStatus {
-  // A login shell may have greeted before.
+  // A login shell may have printed a greeting first.
   const line = stdout.split("\n").findLast((each) => each.startsWith('{"host":')) ?? "";
   const found = answer.safeParse(code === 0 || code === 1 || code === 2 ? json(line) : undefined);
   const said = printable(stderr.trim().split("\n").at(-1) ?? "");
@@ -109,7 +109,7 @@ function json(text: string): unknown {
   }
 }
 
-/** The table, and a sentence for each host that could not be asked. */
+/** The table, and a sentence for each host that did not answer. */
 export function tableOf(hosts: HostStatus[], now = Date.now()): string {
   const date = (text: string | null) => text?.replace("T", " ") ?? "-";
   const rows = hosts.flatMap(({ host, tunnels }) =>
@@ -161,7 +161,7 @@ function age(text: string | null, now: number): string {
   return `${Math.floor(seconds / size)} ${unit} ago`;
 }
 
-/** 0 where all is up, else 1. */
+/** 0 if everything is up, otherwise 1. */
 export function exitStatusOf(hosts: HostStatus[]): number {
   const isUp = ({ error, tunnels }: HostStatus) => !error && tunnels.every((each) => each.state === "up");
   return hosts.every(isUp) ? 0 : 1;
@@ -192,7 +192,7 @@ async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   return statusOf(host, address, ending);
 }
 
-/** The stack's settings, as the program gets them, from the Pulumi CLI. */
+/** The stack's settings from the Pulumi CLI, as the program gets them. */
 async function settingsOf(stack: string | undefined): Promise<Config> {
   const which = stack === undefined ? [] : ["--stack", stack];
   const { stdout } = await run("pulumi", ["config", "--json", "--show-secrets", ...which]).catch(

@@ -2,7 +2,7 @@ import { relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import type { SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
 
-/** What came of a run of tests. */
+/** The result of a test run. */
 export interface Tally {
   passed: number;
   failed: number;
@@ -13,7 +13,9 @@ export interface Tally {
 
 type Task = TestModule | TestSuite | TestCase;
 
-/** Counts files' tests. A file that could not be loaded and a hook that failed have no test to count, and are one each. */
+/**
+ * Counts the tests of files. A file that could not be loaded and a failed hook have no tests, and count as one each.
+ */
 export function tallyOf(modules: readonly TestModule[], errors: readonly SerializedError[] = []): Tally {
   const tests = modules.flatMap((module) => [...module.children.allTests()]);
   const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
@@ -30,7 +32,7 @@ export function tallyOf(modules: readonly TestModule[], errors: readonly Seriali
   };
 }
 
-/** "test/lab/x.test.ts > the title: the message", for each error of it. */
+/** "test/lab/x.test.ts > the title: the message", for each of its errors. */
 function linesOf(task: Task): string[] {
   const errors = task.type === "test" ? (task.result().errors ?? []) : task.errors();
   const name = task.type === "module" ? "" : ` > ${task.fullName}`;
@@ -41,6 +43,6 @@ function linesOf(task: Task): string[] {
 const shortened = (message: string) =>
   stripVTControlCharacters(message).replaceAll(/\s+/g, " ").slice(0, 1000);
 
-/** The line "N passed, N failed", which other programs read. */
+/** The line "N passed, N failed", which other programs parse. */
 export const lastLine = ({ passed, failed, skipped }: Omit<Tally, "failures">): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;

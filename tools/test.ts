@@ -1,8 +1,8 @@
-// `make test`, `make test-slice` and `make test-all`: runs the tests, and each file of test/lab and test/matrix that fails
-// once more, alone. Such a file boots hosts, and a machine that is busy with other work can make it fail. If it passes
-// then, it is called flaky, with both results; one flaky file is let pass, two are not.
+// `make test`, `make test-slice` and `make test-all`: runs the tests, and runs each file of test/lab and test/matrix that
+// fails once more, alone. Such a file boots hosts, and can fail because the machine is busy with other work. If it then
+// passes, it is reported as flaky, with both results. One flaky file is tolerated, two are not.
 //   tsx tools/test.ts PROJECT[,PROJECT…] [FILE…]
-// SAMPLE=7 takes another sample of what has many cases; SLICE=2 runs that slice of test/matrix as well, SLICE=commit the
+// SAMPLE=7 takes a different sample of what has many cases; SLICE=2 also runs that slice of test/matrix, SLICE=commit the
 // commit's; DURATIONS=keep writes to tools/durations.json how long each file took.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -14,12 +14,12 @@ import { lastLine, tallyOf } from "./tally.ts";
 
 /** So many files do not fail by chance: nothing is run again. */
 const MOST_FAILED = 3;
-/** So many flaky files fail the run. */
+/** This many flaky files fail the run. */
 const TOO_FLAKY = 2;
-/** The projects whose files boot hosts on this machine's kernel, some at a time. */
+/** The projects whose files boot hosts on this machine's kernel, a few at a time. */
 const ON_HOSTS = ["lab", "matrix"];
 
-/** The sample of a matrix is the commit's: the same on every machine. See test/lab/support/sample.ts. */
+/** The sample of a matrix depends on the commit: it is the same on every machine. See test/lab/support/sample.ts. */
 function sampleOfCommit(): string {
   const { stdout } = spawnSync("git", ["rev-parse", "--short=6", "HEAD"], { encoding: "utf8" });
   return String(parseInt(stdout.trim(), 16) || 1);
@@ -73,12 +73,12 @@ setTimeout(() => process.exit(status), 30_000).unref(); // whatever is not torn 
 await vitest.close();
 process.exit(status);
 
-/** Of test/matrix, the files of one slice; of all else, everything. */
+/** The files of one slice of test/matrix, and all other files. */
 function withSlice(slice: string, all: TestSpecification[]): TestSpecification[] {
   const name = ({ moduleId }: TestSpecification) => relative(".", moduleId);
   const isMatrix = ({ project }: TestSpecification) => project.name === "matrix";
   const slices = slicesOf(all.filter(isMatrix).map(name));
-  // The commit's is by the same number as its sample.
+  // The commit's slice depends on the same number as its sample.
   const number = slice === "commit" ? 1 + (Number(process.env["SAMPLE"]) % slices.length) : Number(slice);
   const those = slices[number - 1];
   if (those === undefined)
@@ -87,7 +87,7 @@ function withSlice(slice: string, all: TestSpecification[]): TestSpecification[]
   return all.filter((each) => !isMatrix(each) || those.includes(name(each)));
 }
 
-/** Writes how long these files took, and forgets those that are no more. */
+/** Writes how long these files took, and removes files that no longer exist. */
 function keepDurations(modules: readonly TestModule[]): void {
   const durations = JSON.parse(readFileSync(FILE, "utf8")) as Record<string, number>;
   for (const module of modules) {

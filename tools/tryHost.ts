@@ -1,6 +1,6 @@
 /**
- * Writes one POSIX sh script that does on a single host what `pulumi up` and `pulumi destroy` do with a tunnel from it to
- * itself: the very scripts, in the order of the program, without Pulumi. See docs/try-host.md.
+ * Writes one POSIX sh script that does on a single host what `pulumi up` and `pulumi destroy` do with a tunnel from it
+ * to itself: exactly the same scripts, in the order of the program, without Pulumi. See docs/try-host.md.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,7 +13,7 @@ if (!file) {
   throw new Error("usage: tsx tools/tryHost.ts FILE");
 }
 
-/** Stands for a key that a script prints, by what it is called there: the host puts the real one in its place. */
+/** Placeholder for a key that a script prints, by its name there; the host replaces it with the real one. */
 const keyOf = (name: string) => `ssh-ed25519 AAAA${Buffer.from(name).toString("hex")}`;
 
 const answers: Answers = {
@@ -27,7 +27,7 @@ const program = () => {
   new ReverseTunnel("try", {
     publicHost: gate,
     internalHost: new InternalHost("nas", { connection }),
-    // Both ends are on one host, which can have one account of the tunnel's name.
+    // Both ends are on one host, which can have only one account with the tunnel's name.
     account: "root",
     forwards: {
       ssh: { remotePort: 20022, target: 22 },
@@ -35,7 +35,7 @@ const program = () => {
     },
     logins: [{ from: "root", to: "root", alias: "try-host" }],
   });
-  // Refused, as it should be, where there is no firewall.
+  // Refused, as it should be, if there is no firewall.
   new FirewallPorts("sources", {
     host: gate.host,
     ports: [{ port: 20024, sources: ["203.0.113.0/24", "2001:db8::/32"] }],

@@ -1,15 +1,15 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** The version of the Pulumi CLI that the lab fetches or builds where none is installed. */
+/** The version of the Pulumi CLI that the lab downloads or builds if none is installed. */
 export const PULUMI_VERSION = "3.259.0";
 
 /**
- * Where this version's CLI, plugins and PULUMI_HOME are kept between runs. Nothing of the user's own
- * `~/.pulumi` is written to.
+ * Where this version's CLI, plugins and PULUMI_HOME are kept between runs. Nothing is written to the user's own
+ * `~/.pulumi`.
  */
 export function cacheDirectory(): string {
-  // The XDG specification has an empty or relative value ignored.
+  // The XDG specification says to ignore an empty or relative value.
   const xdg = process.env.XDG_CACHE_HOME;
   const base = xdg?.startsWith("/") ? xdg : join(homedir(), ".cache");
   return join(base, "ssh-reverse-tunnel", `pulumi-${PULUMI_VERSION}`);

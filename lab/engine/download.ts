@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { execa } from "execa";
 
 /**
- * Downloads an archive (.tar.gz), and unpacks its files into the folder, without the archive's own top folder. Nothing is
- * unpacked whose SHA-256 is another, and what is there already stays where anything fails.
+ * Downloads an archive (.tar.gz), and unpacks its files into the folder, without the archive's own top folder. Nothing
+ * is unpacked if the SHA-256 differs, and existing files stay if anything fails.
  */
 export async function downloadVerified(
   url: string,

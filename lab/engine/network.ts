@@ -1,4 +1,4 @@
-/** A line of progress for whoever waits. */
+/** A line of progress for the user. */
 export type Log = (line: string) => void;
 
 const PROBE_MILLISECONDS = 5_000;
@@ -6,8 +6,8 @@ const PROBE_MILLISECONDS = 5_000;
 let probe: Promise<string | undefined> | undefined;
 
 /**
- * Why Pulumi's download site cannot be reached, or undefined where it can. Asked once for the life of
- * the process: without this, each download would wait for its own, much longer, time limit.
+ * Why Pulumi's download site cannot be reached, or undefined if it can. Checked once per process: otherwise each
+ * download would wait for its own, much longer, time limit.
  */
 export function whyNoDownloads(): Promise<string | undefined> {
   probe ??= tryDownloadSite();

@@ -10,7 +10,7 @@ export async function whichOnPath(name: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Whether there is a file here that may be executed. */
+/** Whether this is an executable file. */
 export async function isExecutable(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(
     () => true,

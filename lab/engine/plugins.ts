@@ -11,7 +11,7 @@ import type { Cli } from "./pulumi.ts";
 /** Which providers may be used: see `npm run engine -- --help`. */
 export type ProviderChoice = "auto" | "official" | "stand-in";
 
-/** A provider plugin, and how it was come by. */
+/** A provider plugin, and where it comes from. */
 export interface Provider {
   name: string;
   version: string;
@@ -27,14 +27,14 @@ export function pulumiHome(): string {
   return join(cacheDirectory(), "home");
 }
 
-/** What LAB_PROVIDERS asks for. */
+/** The value of LAB_PROVIDERS. */
 export function providerChoice(): ProviderChoice {
   const choice = process.env.LAB_PROVIDERS ?? "auto";
   if (choice === "auto" || choice === "official" || choice === "stand-in") return choice;
   throw new Error(`LAB_PROVIDERS is "${choice}": it must be auto, official or stand-in`);
 }
 
-/** Finds one provider in the version that its npm package asks for: the official one, or else the stand-in. */
+/** Finds one provider in the version that its npm package requires: the official one, or else the stand-in. */
 export async function findProvider(
   name: string,
   cli: Cli,
@@ -58,7 +58,7 @@ export async function findProvider(
 /** Like the engine itself, prefers a plugin on PATH, whatever its version. */
 async function onPath(name: string, version: string): Promise<Provider | undefined> {
   const path = await whichOnPath(`pulumi-resource-${name}`);
-  // A process that was started with an engine's environment has the stand-ins on its PATH.
+  // A process started with an engine's environment has the stand-ins on its PATH.
   if (path === undefined || path.startsWith(STAND_INS)) return undefined;
   return { name, version, path, origin: "on PATH" };
 }
@@ -67,7 +67,7 @@ async function alreadyInstalled(name: string, version: string): Promise<Provider
   for (const home of [pulumiHome(), userPulumiHome()]) {
     const directory = join(home, "plugins", `resource-${name}-v${version}`);
     const path = join(directory, `pulumi-resource-${name}`);
-    // Pulumi marks an installation under way, or broken off, with a file of this name beside it.
+    // Pulumi marks an unfinished installation with a file of this name next to it.
     const partial = await access(`${directory}.partial`).then(
       () => true,
       () => false,
@@ -79,7 +79,7 @@ async function alreadyInstalled(name: string, version: string): Promise<Provider
   return undefined;
 }
 
-/** Lets the CLI download the plugin; returns why that failed, or undefined where it worked. */
+/** Lets the CLI download the plugin; returns why that failed, or undefined if it worked. */
 async function install(name: string, version: string, cli: Cli, log: Log): Promise<string | undefined> {
   const unreachable = await whyNoDownloads();
   if (unreachable !== undefined) return unreachable;

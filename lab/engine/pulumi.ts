@@ -9,17 +9,17 @@ import { downloadVerified } from "./download.ts";
 import { type Log, rootCause, whyNoDownloads } from "./network.ts";
 import { whichOnPath } from "./path.ts";
 
-/** The oldest Pulumi CLI on PATH that the lab takes: older ones were never tried with this SDK. */
+/** The oldest Pulumi CLI on PATH that the lab accepts: older ones were never tested with this SDK. */
 const OLDEST_ON_PATH = "3.200.0";
 
 const DOWNLOAD_SECONDS = 300;
 const RELEASES = "https://get.pulumi.com/releases/sdk";
-/** Whoever sets it has it from the release's own list of checksums. */
+/** The user copies it from the release's own list of checksums. */
 const CHECKSUM_VARIABLE = "LAB_PULUMI_SHA256";
 const GO_MODULE = fileURLToPath(new URL(".", import.meta.url));
 const VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version";
 
-/** A Pulumi CLI, and how it was come by. */
+/** A Pulumi CLI, and where it comes from. */
 export interface Cli {
   command: PulumiCommand;
   path: string;
@@ -27,7 +27,7 @@ export interface Cli {
   origin: "on PATH" | "kept from earlier" | "downloaded" | "built from the Go module";
 }
 
-/** The first Pulumi CLI to be had: on PATH, kept from earlier, downloaded, built from the Go module. */
+/** The first Pulumi CLI that is available: on PATH, from an earlier run, downloaded, or built from the Go module. */
 export async function findCli(log: Log): Promise<Cli> {
   const root = cacheDirectory();
   const onPath = await whichOnPath("pulumi");
@@ -58,9 +58,7 @@ function installed(root: string): Promise<PulumiCommand> {
   return PulumiCommand.get({ root, version: new SemVer(PULUMI_VERSION) });
 }
 
-/**
- * Downloads the official CLI into `root`, where its checksum is given; returns why not, or undefined where it worked.
- */
+/** Downloads the official CLI into `root` if its checksum is given; returns why not, or undefined if it worked. */
 async function download(root: string, log: Log): Promise<string | undefined> {
   const archive = `pulumi-v${PULUMI_VERSION}-linux-${process.arch}.tar.gz`;
   const sha256 = process.env[CHECKSUM_VARIABLE] ?? "";
@@ -79,7 +77,7 @@ async function download(root: string, log: Log): Promise<string | undefined> {
   }
 }
 
-/** Builds the CLI from the Go module beside this file, under a temporary name first. */
+/** Builds the CLI from the Go module in this folder, under a temporary name first. */
 async function build(root: string, whyNoDownload: string, log: Log): Promise<void> {
   const wanted = await goVersionWanted();
   const go = await execa({ reject: false })`go version`;
@@ -97,7 +95,7 @@ async function build(root: string, whyNoDownload: string, log: Log): Promise<voi
   const temporary = join(root, "bin", `pulumi.${process.pid}.new`);
   await mkdir(join(root, "bin"), { recursive: true });
   try {
-    // -s -w leave out the debugging tables: half the size, and the linking is faster.
+    // -s -w leave out the debugging tables: half the size, and faster linking.
     const flags = `-s -w -X ${VERSION_VARIABLE}=v${PULUMI_VERSION}`;
     const target = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi";
     await execa("go", ["build", "-ldflags", flags, "-o", temporary, target], { cwd: GO_MODULE });

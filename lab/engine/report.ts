@@ -1,8 +1,8 @@
 import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
 
-/** One finished step of a deployment, for whoever shows progress. */
+/** One finished step of a deployment, for a display of progress. */
 export interface Step {
-  /** How many steps have finished so far, this one included. */
+  /** How many steps have finished so far, including this one. */
   done: number;
   /** What was done: create, update, delete, same, … */
   op: string;
@@ -10,11 +10,11 @@ export interface Step {
   name: string;
 }
 
-/** What the engine has said during one operation, gathered from its events. */
+/** The engine's messages during one operation, collected from its events. */
 export class Report {
-  /** Warnings and errors, and what the program logged: "warning: …", with the resource's name where there is one. */
+  /** Warnings and errors, and what the program logged: "warning: …", with the resource's name if there is one. */
   readonly diagnostics: string[] = [];
-  /** The error texts alone: one for each resource that failed, or for the program. */
+  /** Only the error texts: one for each resource that failed, or for the program. */
   readonly errors: string[] = [];
   private done = 0;
   private readonly onStep: ((step: Step) => void) | undefined;
@@ -23,14 +23,14 @@ export class Report {
     this.onStep = onStep;
   }
 
-  /** Takes one event of the engine. */
+  /** Adds one event of the engine. */
   add(event: EngineEvent): void {
     if (event.diagnosticEvent && !event.diagnosticEvent.ephemeral) {
       const { severity, urn = "", message } = event.diagnosticEvent;
       this.addDiagnostic(severity, isStack(urn) ? "" : nameOf(urn), plain(message));
     }
     const finished = event.resOutputsEvent?.metadata;
-    // The engine reports the stack and the providers too, some of them twice.
+    // The engine also reports the stack and the providers, some of them twice.
     if (finished && !finished.type.startsWith("pulumi:")) {
       this.done += 1;
       const { op, type, urn } = finished;
@@ -43,7 +43,7 @@ export class Report {
     const line = name === "" ? text : `${name}: ${text}`;
     // "info#err" is what a process wrote to standard error.
     this.diagnostics.push(`${severity.replace("#err", "")}: ${line}`);
-    // "update failed" on the stack itself repeats that one of its resources failed.
+    // "update failed" on the stack itself only repeats that one of its resources failed.
     if (severity === "error" && !/^(update|preview|destroy|refresh|resource .*) failed$/.test(text)) {
       this.errors.push(line);
     }
@@ -55,7 +55,7 @@ function nameOf(urn: string): string {
   return urn.split("::").slice(3).join("::");
 }
 
-/** The stack itself has an URN too, but its name says nothing in a diagnostic. */
+/** The stack itself has a URN too, but its name is no help in a diagnostic. */
 function isStack(urn: string): boolean {
   return urn.includes("::pulumi:pulumi:Stack::");
 }

@@ -4,8 +4,8 @@ import type { ProjectSettings, Stack } from "@pulumi/pulumi/automation/index.js"
 import type { Engine } from "../engine.ts";
 
 /**
- * The project's settings. The plugins are named there too: the engine would find them on PATH as well,
- * but would warn of that in every operation.
+ * The project's settings. They also name the plugins: the engine would find them on PATH anyway, but would print a
+ * warning in every operation.
  */
 export function projectSettings(name: string, engine: Engine, url: string): ProjectSettings {
   const providers = engine.providers.map(({ name, version, path }) => ({
@@ -22,7 +22,7 @@ export function projectSettings(name: string, engine: Engine, url: string): Proj
   return settings;
 }
 
-/** Puts a settings file in place of the stack's own, which keeps its salt where the file brings none. */
+/** Replaces the stack's settings file with this one, keeping the stack's salt if the new file has none. */
 export async function takeSettings({ workspace, name }: Stack, file: string): Promise<void> {
   const { encryptionSalt } = await workspace.stackSettings(name);
   await copyFile(file, join(workspace.workDir, `Pulumi.${name}.yaml`));

@@ -1,4 +1,4 @@
-// The lab's stand-in for the command provider: remote.Command, which is all that this project uses.
+// The lab's stand-in for the command provider: only remote.Command, which is all that this project uses.
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { type Context, type Failure, type ResourceKind, serve } from "./protocol.ts";
@@ -29,7 +29,7 @@ const INPUTS = new Set([
   "update",
 ]);
 
-/** A command's state, without its secret marks. */
+/** A command's state, without its secret markers. */
 interface State {
   connection: Connection;
   create?: string;
@@ -52,8 +52,8 @@ const command: ResourceKind = {
     return { inputs: { ...inputs, connection: checkConnection(inputs.connection, failures) }, failures };
   },
 
-  // Added or removed triggers ask for a replacement. For changed ones the engine does, on the word of the
-  // resource's own option replaceOnChanges.
+  // Added or removed triggers require a replacement. For changed ones, the engine decides, because of the resource's
+  // own option replaceOnChanges.
   diff(oldInputs, inputs) {
     const changes = diff(oldInputs, inputs);
     return { changes, replaces: changes.has("triggers") ? ["triggers"] : [] };
@@ -72,7 +72,7 @@ const command: ResourceKind = {
       const output = await execute({ ...inputs, stdout, stderr }, (now) => now.update ?? now.create, context);
       return { ...inputs, ...(output ?? { stdout, stderr }) };
     }
-    // The outputs of an update are unknown as soon as one input is, or differs from what the state has of it.
+    // The outputs of an update are unknown as soon as one input is unknown or differs from the state.
     const differs = Object.keys({ ...state, ...inputs })
       .filter((key) => INPUTS.has(key))
       .some((key) => isUnknown(inputs[key]) || (key in state && !equal(inputs[key], state[key])));
@@ -84,7 +84,7 @@ const command: ResourceKind = {
   },
 };
 
-/** Fills in what is not given, and marks what is secret. */
+/** Fills in the defaults, and marks what is secret. */
 function checkConnection(given: unknown, failures: Failure[]): unknown {
   const connection = isSecret(given) ? given.value : given;
   if (isUnknown(connection)) return secret(connection);
@@ -117,7 +117,7 @@ function fillIn(given: Properties): Properties {
   return hop;
 }
 
-/** Runs the chosen command of a resource, or nothing where it has none. */
+/** Runs the chosen command of a resource, or nothing if it has none. */
 async function execute(
   properties: Properties,
   choose: (state: State) => string | undefined,

@@ -10,24 +10,24 @@ import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
 import type { Properties } from "./values.ts";
 import { type Difference, diffResponse, nameOf, properties, struct, typeOf } from "./wire.ts";
 
-/** What a provider is told beside the properties. */
+/** What a provider gets besides the properties. */
 export interface Context {
   /** The resource's own name. */
   name: string;
   preview: boolean;
-  /** Shows a line while the resource is worked on. */
+  /** Shows a line during the operation on the resource. */
   status: (text: string) => void;
   /** Aborted when the user interrupts the deployment. */
   signal: AbortSignal;
 }
 
-/** What is wrong with one input. */
+/** A mistake in one input. */
 export interface Failure {
   property: string;
   reason: string;
 }
 
-/** One kind of resource. Properties come with their secret marks, and keep them in what is returned. */
+/** One kind of resource. Properties have their secret markers, and keep them in the result. */
 export interface ResourceKind {
   check(inputs: Properties): { inputs: Properties; failures?: Failure[] };
   diff(oldInputs: Properties, inputs: Properties): Difference;
@@ -36,14 +36,14 @@ export interface ResourceKind {
   delete(state: Properties, context: Context): Promise<void>;
 }
 
-/** A provider: its name, the official provider's version that it stands in for, its resources by type. */
+/** A provider: its name, the version of the official provider that it replaces, and its resources by type. */
 export interface Provider {
   name: string;
   version: string;
   resources: Record<string, ResourceKind>;
 }
 
-/** Serves until the engine ends the process. The engine passes its own address as the first argument. */
+/** Serves until the engine ends the process. The engine passes its address as the first argument. */
 export async function serve(provider: Provider, engineAddress = process.argv[2]): Promise<void> {
   const engine =
     engineAddress === undefined
@@ -64,7 +64,7 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
     request.setSeverity(engineMessages.LogSeverity.INFO).setUrn(urn).setMessage(text).setEphemeral(true);
     logged = logged.then(() => new Promise((done) => engine.log(request, () => done())));
   };
-  /** Answers only when the engine has all that was logged: it takes no more for a resource that is done. */
+  /** Answers only when the engine has received all log messages: it accepts none for a finished resource. */
   const work = async <T>(doing: Promise<T>): Promise<T> => doing.finally(() => logged);
   const contextOf = (urn: string, preview: boolean): Context => ({
     name: nameOf(urn),
@@ -135,7 +135,7 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
   process.stdout.write(`${port}\n`);
 }
 
-/** One method of the protocol; what it throws becomes the resource's error, word for word. */
+/** One method of the protocol; an error that it throws becomes the resource's error, word for word. */
 function answer<Request, Response>(
   handle: (request: Request) => Response | Promise<Response>,
 ): grpc.handleUnaryCall<Request, Response> {

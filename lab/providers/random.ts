@@ -1,14 +1,14 @@
-// The lab's stand-in for the random provider: RandomInteger and RandomId, which are all that this project uses.
+// The lab's stand-in for the random provider: only RandomInteger and RandomId, which are all that this project uses.
 import { randomBytes, randomInt } from "node:crypto";
 import { createRequire } from "node:module";
 import { type ResourceKind, serve } from "./protocol.ts";
 import { diff, isUnknown, type Properties, reveal, unknown } from "./values.ts";
 
-/** What is drawn once, and anew whenever an input changes. */
+/** A value that is drawn once, and again whenever an input changes. */
 interface Lot {
   required: string[];
   optional: string[];
-  /** Names of what `draw` gives beside the id. */
+  /** Names of what `draw` returns besides the id. */
   outputs: string[];
   draw: (inputs: Properties) => { id: string } & Properties;
 }
@@ -25,7 +25,7 @@ function kindOf({ required, optional, outputs, draw }: Lot): ResourceKind {
       return { inputs, failures };
     },
 
-    // Every input asks for a new lot.
+    // Every changed input requires a new value.
     diff(oldInputs, inputs) {
       const changes = diff(oldInputs, inputs);
       return { changes, replaces: [...changes.keys()], terse: true };
@@ -62,7 +62,7 @@ const randomInteger = kindOf({
         "Create Random Integer Error: The minimum (minVal) value needs to be smaller than or equal to maximum (maxVal) value.",
       );
     }
-    // The official provider's sequence for a seed is Go's own: numbers drawn here would differ from it.
+    // The official provider uses Go's own sequence for a seed: numbers drawn here would differ from it.
     if (seed !== undefined && seed !== "")
       throw new Error("the lab's stand-in for RandomInteger knows no seed");
     const result = randomInt(min, max + 1);

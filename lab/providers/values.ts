@@ -1,5 +1,5 @@
-// Property values as they travel between the engine and a provider: plain JSON, with secrets wrapped in
-// marked objects, and unknown values in place of what only a deployment will tell.
+// Property values in the format between the engine and a provider: plain JSON, with secrets in marked objects, and
+// placeholders for values that are known only in a deployment.
 
 /** A resource's properties. */
 export type Properties = Record<string, unknown>;
@@ -8,7 +8,7 @@ const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
-/** One mark for each type that an unknown value may stand for: any, bool, number, array, asset, archive, object. */
+/** One placeholder for each type of unknown value: any, bool, number, array, asset, archive, object. */
 const UNKNOWNS = new Set([
   UNKNOWN,
   "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
@@ -19,7 +19,7 @@ const UNKNOWNS = new Set([
   "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
 ]);
 
-/** What stands for a value that the preview cannot know. */
+/** The placeholder for a value that the preview cannot know. */
 export const unknown: unknown = UNKNOWN;
 
 export function isUnknown(value: unknown): boolean {
@@ -34,12 +34,12 @@ export function isSecret(value: unknown): value is { value: unknown } {
   return isRecord(value) && value[SIGNATURE] === SECRET;
 }
 
-/** Marks a value secret, unless it is already. */
+/** Marks a value as secret, unless it already is. */
 export function secret(value: unknown): unknown {
   return isSecret(value) ? value : { [SIGNATURE]: SECRET, value };
 }
 
-/** The value without its secret marks, at any depth. */
+/** The value without its secret markers, at any depth. */
 export function reveal(value: unknown): unknown {
   if (isSecret(value)) return reveal(value.value);
   if (Array.isArray(value)) return value.map(reveal);
@@ -47,12 +47,12 @@ export function reveal(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reveal(inner)]));
 }
 
-/** Whether two values are the same, their secret marks included. */
+/** Whether two values are the same, including their secret markers. */
 export function equal(a: unknown, b: unknown): boolean {
   return diffValues("", a, b).size === 0;
 }
 
-/** What became of one property, by its path. */
+/** How one property changed, by its path. */
 type Change = "add" | "delete" | "update";
 
 /** The changed properties, by path: `stdin`, `environment.LANG`, `triggers[0]`. */
@@ -75,7 +75,7 @@ function diffValues(path: string, a: unknown, b: unknown): Changes {
   if (a === undefined || b === undefined) {
     return a === b ? SAME : changed(path, a === undefined ? "add" : "delete");
   }
-  // A secret is compared as a whole: its inside must not show in a path.
+  // A secret is compared as a whole: its content must not appear in a path.
   if (isSecret(a) && isSecret(b)) return equal(a.value, b.value) ? SAME : changed(path, "update");
   if (isSecret(a) || isSecret(b)) return changed(path, "update");
   if (Array.isArray(a) && Array.isArray(b)) {
@@ -98,7 +98,7 @@ function merge(into: Changes, from: Changes): void {
   for (const [path, change] of from) into.set(path, change);
 }
 
-/** A path in the engine's own notation, where an unusual key stands in brackets. */
+/** A path in the engine's own notation, in which an unusual key has brackets. */
 function join(path: string, key: string): string {
   if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
   return path === "" ? key : `${path}.${key}`;

@@ -4,11 +4,11 @@ import type { Changes, Properties } from "./values.ts";
 
 type Struct = structMessages.Struct;
 
-/** The changed properties by path, and which of those paths ask for a replacement. */
+/** The changed properties by path, and which of these paths require a replacement. */
 export interface Difference {
   changes: Changes;
   replaces: string[];
-  /** Leave out the paths, and tell the engine no more than the names of the properties. */
+  /** Leave out the paths, and pass only the names of the properties to the engine. */
   terse?: boolean;
 }
 
@@ -35,7 +35,7 @@ export function diffResponse(difference: Difference): messages.DiffResponse {
     .setReplacesList(heads(difference.replaces));
 }
 
-/** Properties out of a message. */
+/** Properties from a message. */
 export function properties(from: Struct | undefined): Properties {
   return from?.toJavaScript() ?? {};
 }

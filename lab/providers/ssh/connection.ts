@@ -1,4 +1,4 @@
-/** One hop of a connection, with the official provider's names and its defaults filled in. */
+/** One hop of a connection, with the official provider's property names and defaults. */
 export interface Hop {
   host: string;
   port: number;
@@ -7,7 +7,7 @@ export interface Hop {
   privateKey?: string;
   privateKeyPassword?: string;
   agentSocketPath?: string;
-  /** How many failed dials are forgiven; -1 for any number. */
+  /** How many failed dials are retried; -1 for any number. */
   dialErrorLimit: number;
   /** Seconds for the TCP connection of one dial; 0 for no limit. */
   perDialTimeout: number;
@@ -15,15 +15,15 @@ export interface Hop {
   hostKey?: string;
 }
 
-/** How to reach a host, by way of a proxy or not. */
+/** How to reach a host, with or without a proxy. */
 export interface Connection extends Hop {
   proxy?: Hop;
 }
 
-/** What the official provider fills in. */
+/** The official provider's defaults. */
 export const HOP_DEFAULTS = { user: "root", port: 22, dialErrorLimit: 10, perDialTimeout: 15 };
 
-/** Every property that a hop may have. */
+/** Every property of a hop. */
 export const HOP_PROPERTIES = new Set([
   "agentSocketPath",
   "dialErrorLimit",
@@ -37,5 +37,5 @@ export const HOP_PROPERTIES = new Set([
   "user",
 ]);
 
-/** Those that are secret wherever they stand. */
+/** Those that are always secret. */
 export const HOP_SECRETS = ["password", "privateKey", "privateKeyPassword"];

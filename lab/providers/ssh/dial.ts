@@ -7,14 +7,14 @@ import { dialError, dialTimeout, rejectionError } from "./errors.ts";
 import { handshake } from "./handshake.ts";
 import { readKeys } from "./keys.ts";
 
-/** Tells whoever waits that a dial failed and will be tried again. */
+/** Reports that a dial failed and will be tried again. */
 export type Status = (text: string) => void;
 
 const FIRST_DELAY = 100;
 const BACK_OFF = 1.5;
 const LONGEST_DELAY = 5_000;
 
-/** Connects and logs in, with the official provider's patience. */
+/** Connects and logs in, with as many retries as the official provider. */
 export async function dial(connection: Connection, status: Status, signal: AbortSignal): Promise<Client> {
   const keys = await readKeys(connection);
   const retry = <T>(what: string, limit: number, attempt: () => Promise<T>) =>
@@ -48,7 +48,7 @@ async function withRetry<T>(
       return await attempt();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      // The limit counts the failures that are forgiven: the one after them is the last.
+      // The limit counts the failures that are retried: the next one is the last.
       if (limit > -1 && failed >= limit)
         throw new Error(`after ${failed} failed attempts: ${reason}`, { cause: error });
       status(`${what} ${failed + 1}/${limit === -1 ? "inf" : limit} failed: retrying`);
@@ -60,11 +60,11 @@ async function withRetry<T>(
   }
 }
 
-/** The time limit is for this part alone: the official provider sets none to the handshake. */
+/** The time limit applies only to this part: the official provider has none for the handshake. */
 function tcp({ host, port, perDialTimeout }: Hop): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port: Math.trunc(port) });
-    // As Go does: a host that has lost its power, and forgotten the connection, is noticed.
+    // As in Go: this detects a host that has lost power and forgotten the connection.
     socket.setKeepAlive(true, 15_000);
     socket.setTimeout(perDialTimeout * 1_000, () => {
       socket.destroy();

@@ -1,5 +1,5 @@
-// The official provider is a Go program: these are the sentences that its libraries put an error in, so that
-// whoever reads or matches an error meets the same text with the stand-in.
+// The official provider is a Go program. These are the error messages of its libraries, so that users and tests see the
+// same text with the stand-in.
 import { getServers } from "node:dns";
 
 const CONNECT: Record<string, string> = {
@@ -11,7 +11,7 @@ const CONNECT: Record<string, string> = {
   ETIMEDOUT: "connect: connection timed out",
 };
 
-/** The signals that an SSH server may name; the status is 128 and theirs, and 128 alone for any other. */
+/** The signals that an SSH server may name; the status is 128 plus their number, and 128 alone for any other. */
 const SIGNALS: Record<string, number> = {
   ABRT: 6,
   ALRM: 14,
@@ -40,9 +40,9 @@ interface NetworkError extends Error {
   errors?: NetworkError[];
 }
 
-/** A TCP connection that did not come about. */
+/** A TCP connection that failed. */
 export function dialError(host: string, port: number, error: Error): Error {
-  // Node tries every address of a name, and gathers what went wrong with each.
+  // Node tries every address of a name, and collects the error of each.
   const outer: NetworkError = error;
   const { code = "", address = host, port: tried = port, message } = outer.errors?.[0] ?? outer;
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
@@ -63,12 +63,12 @@ export function dialTimeout(host: string, port: number): Error {
   return new Error(`dial tcp ${hostPort(host, port)}: i/o timeout`);
 }
 
-/** An SSH connection that did not come about on a TCP connection that did. */
+/** An SSH connection that failed on an open TCP connection. */
 export function handshakeError(reason: string): Error {
   return new Error(`ssh: handshake failed: ${reason}`);
 }
 
-/** The last word on a login. */
+/** The final error of a login. */
 export function loginError(attempted: readonly string[]): Error {
   const methods = attempted.join(" ");
   return handshakeError(
@@ -76,7 +76,7 @@ export function loginError(attempted: readonly string[]): Error {
   );
 }
 
-/** A channel that the server would not open. */
+/** A channel that the server refused to open. */
 export function rejectionError(error: Error & { reason?: number }): Error {
   const text = error.message.replace(/^\(SSH\) Channel open failure: /, "");
   if (error.reason === undefined) return new Error("EOF");
@@ -85,7 +85,7 @@ export function rejectionError(error: Error & { reason?: number }): Error {
   );
 }
 
-/** A command that ended with an error or by a signal. */
+/** A command that ended with an error or because of a signal. */
 export function exitProblem(code: number | null, signal = "", reason = ""): string {
   if (code !== null) return `Process exited with status ${code}`;
   const name = signal.replace(/^SIG/, "");
@@ -93,7 +93,7 @@ export function exitProblem(code: number | null, signal = "", reason = ""): stri
   return `Process exited with status ${128 + (SIGNALS[name] ?? 0)} from signal ${name}${because}`;
 }
 
-/** An IPv6 address stands in brackets before its port. */
+/** An IPv6 address has brackets before its port. */
 export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -110,7 +110,7 @@ const ESCAPES: Record<string, string> = {
   '"': '\\"',
 };
 
-/** A text in double quotes, as Go's `%q` writes it. */
+/** Text in double quotes, as Go's `%q` writes it. */
 export function quote(text: string): string {
   const escaped = text.replace(/[\\"\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
     const known = ESCAPES[character];

@@ -10,7 +10,7 @@ import type { Hop } from "./connection.ts";
 import { handshakeError, hostPort, loginError } from "./errors.ts";
 import type { Keys } from "./keys.ts";
 
-/** Makes an SSH connection of a stream, checks the host's key and logs in. */
+/** Opens an SSH connection on a stream, checks the host's key and logs in. */
 export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client> {
   return new Promise((resolve, reject) => {
     const client = new ssh2.Client();
@@ -19,7 +19,7 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
     let offered = "";
     const ends = addresses(stream);
     client.once("ready", () => resolve(client));
-    // Some failures are told twice, and a connection that breaks off later is the command's to notice.
+    // Some failures are reported twice, and a connection that breaks later is reported by the command.
     client.on("error", (error) => {
       if (mismatch) reject(handshakeError("ssh: host key mismatch"));
       else if (error.level === "client-authentication") reject(loginError(attempted));
@@ -30,7 +30,7 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
     client.connect({
       sock: stream,
       username: hop.user,
-      // The official provider waits for ever.
+      // The official provider waits forever.
       readyTimeout: 0,
       authHandler: methods(hop, keys, attempted),
       hostVerifier: (key: Buffer) => {
@@ -42,9 +42,9 @@ export function handshake(stream: Duplex, hop: Hop, keys: Keys): Promise<Client>
         offered = /^Handshake: \(remote\) Host key format: (.*)/.exec(line)?.[1] ?? offered;
       },
     });
-    // A channel of a proxy that the other side has ended stays half open, and the client would wait for ever.
+    // A channel of a proxy that the other side has closed stays half open, and the client would wait forever.
     stream.once("end", () => stream.destroy());
-    // A stream that has ended already, as after a failed handshake by way of a proxy, says nothing more.
+    // A stream that has already ended, as after a failed handshake through a proxy, emits no more events.
     if (stream.destroyed || stream.readableEnded) reject(handshakeError("EOF"));
   });
 }
@@ -63,14 +63,14 @@ function problem(
   return /lost before handshake|closed|ended/i.test(error.message) ? "EOF" : error.message;
 }
 
-/** Both ends of a TCP connection: they are not to be had any more once it is reset. */
+/** Both ends of a TCP connection; they are not available any more after a reset. */
 function addresses(stream: Duplex): string {
   if (!(stream instanceof Socket)) return "";
   const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = stream;
   return `${hostPort(localAddress, localPort)}->${hostPort(remoteAddress, remotePort)}`;
 }
 
-/** Offers, in this order, no proof at all, the key (or else the agent's keys), the password. */
+/** Offers, in this order, no authentication, the key (or else the agent's keys), the password. */
 function methods(hop: Hop, { login, agent }: Keys, attempted: string[]): AuthHandlerMiddleware {
   const username = hop.user;
   const queue: AnyAuthMethod[] = [{ type: "none", username }];
@@ -85,7 +85,7 @@ function methods(hop: Hop, { login, agent }: Keys, attempted: string[]): AuthHan
     });
   }
   if (!login && agent !== undefined) queue.push({ type: "agent", username, agent });
-  // The first call has no list yet, and false ends the attempts: the types know neither.
+  // The first call has no list yet, and false ends the attempts: the types include neither.
   return (left: string[] | null, _partial: boolean, next: NextAuthHandler) => {
     for (;;) {
       const method = queue.shift();

@@ -4,7 +4,7 @@ import ssh2, { type ParsedKey } from "ssh2";
 import type { Hop } from "./connection.ts";
 import { agentError } from "./errors.ts";
 
-/** What a hop's settings hold in the way of keys. */
+/** The keys in a hop's settings. */
 export interface Keys {
   host?: ParsedKey;
   login?: ParsedKey;
@@ -12,7 +12,7 @@ export interface Keys {
   agent?: string;
 }
 
-/** Reads the keys before anything is dialled: what is wrong with them is no matter of trying again. */
+/** Reads the keys before anything is dialled: a mistake in them is not a reason to retry. */
 export async function readKeys(hop: Hop): Promise<Keys> {
   const { hostKey, privateKey, privateKeyPassword, agentSocketPath = process.env.SSH_AUTH_SOCK } = hop;
   const keys: Keys = {};
@@ -45,7 +45,7 @@ function readPrivateKey(text: string, password: string | undefined): ParsedKey {
   return opened;
 }
 
-/** Makes sure that somebody listens on the agent's socket. */
+/** Checks that something listens on the agent's socket. */
 async function knock(path: string): Promise<void> {
   const socket = connect(path);
   try {

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import type { Client, ClientChannel } from "ssh2";
 import { exitProblem, quote, rejectionError } from "./errors.ts";
 
-/** What to run, and what becomes of its output. */
+/** What to run, and where its output goes. */
 export interface Job {
   command: string;
   stdin: string;
@@ -13,13 +13,13 @@ export interface Job {
   log: (line: string) => void;
 }
 
-/** What a command that succeeded has written. */
+/** The output of a successful command. */
 export interface Output {
   stdout: string;
   stderr: string;
 }
 
-/** Runs one command to its end; what it wrote is in the error where it fails. */
+/** Runs one command until it ends; its output is in the error if it fails. */
 export async function run(client: Client, job: Job): Promise<Output> {
   let ended: string | undefined = "wait: remote command exited without exit status or exit signal";
   const channel = await open(client, job, (problem) => (ended = problem));
@@ -47,7 +47,7 @@ export async function run(client: Client, job: Job): Promise<Output> {
   return { stdout: text(stdout).replace(/\n$/, ""), stderr: text(stderr).replace(/\n$/, "") };
 }
 
-/** `onExit` gets what is wrong with how the command ended, or undefined. */
+/** `onExit` gets the error with which the command ended, or undefined. */
 function open(
   client: Client,
   { command, environment }: Job,
@@ -59,7 +59,7 @@ function open(
         reject(rejectionError(error));
         return;
       }
-      // At once: the exit status of a short command is in the very packet that opens the channel.
+      // At once: the exit status of a short command is in the same packet that opens the channel.
       channel.once("exit", (code: number | null, signal?: string, _core?: boolean, reason?: string) => {
         onExit(code === 0 ? undefined : exitProblem(code, signal, reason));
       });
