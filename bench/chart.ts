@@ -1,36 +1,36 @@
 /**
- * Charts as SVG: panels of horizontal bars. Written here, since what the plots need are rectangles and texts: libraries
- * that draw without a browser bring dozens of packages, and none of them the colours for a dark page.
+ * Charts as SVG: panels of horizontal bars. Written here, since the plots need only rectangles and text: libraries that
+ * draw without a browser bring dozens of packages, and none has colours for a dark page.
  */
 
-/** What one bar says. */
+/** The label of one bar. */
 export interface Bar {
-  /** How long it is; Infinity is "never": it goes to the edge, hatched. */
+  /** How long it is; Infinity is "never": the bar reaches the edge, hatched. */
   value: number;
-  /** A thin line goes on to here. */
+  /** A thin line continues to here. */
   upTo?: number;
-  /** Behind the bar. */
+  /** The text after the bar. */
   text: string;
 }
 
 /** The bars of one tool, one for each entry of the legend. */
 export interface Row {
   label: string;
-  /** The one that the chart is about. */
+  /** The tool that the chart is about. */
   highlighted: boolean;
   bars: (Bar | undefined)[];
 }
 
-/** A part of a chart, with an axis of its own. */
+/** A part of a chart, with its own axis. */
 export interface Panel {
   title: string;
   rows: Row[];
   axis: Axis;
-  /** The room for the labels, where some are long. */
+  /** The space for the labels, if some are long. */
   labelWidth?: number;
 }
 
-/** From which value to which, and where there is a line; `log`: each step is a factor. */
+/** The first and the last value, and where there are lines; `log`: each step is a factor. */
 export interface Axis {
   from: number;
   to: number;
@@ -41,7 +41,7 @@ export interface Axis {
 /** A whole chart. */
 export interface Chart {
   title: string;
-  /** What the bars of a row are, the first one first; absent where each row has one. */
+  /** What the bars of a row are, in order; absent if each row has one. */
   legend?: string[];
   columns: number;
   panels: Panel[];
@@ -74,7 +74,7 @@ const STYLE = `
     .hatch { stroke: #9198a1; }
   }`;
 
-/** The chart as the text of an SVG file, on a transparent ground, in colours for light and dark pages. */
+/** The chart as the text of an SVG file, on a transparent background, in colours for light and dark pages. */
 export function drawChart({ title, legend = [], columns, panels }: Chart): string {
   const panelWidth = (WIDTH - MARGIN * (columns + 1)) / columns;
   const lines: string[] = [];
@@ -102,7 +102,7 @@ export function drawChart({ title, legend = [], columns, panels }: Chart): strin
   ].join("\n");
 }
 
-/** How far along an axis a value is: 0 to 1. */
+/** The position of a value on an axis: 0 to 1. */
 export function along({ from, to, log }: Axis, value: number): number {
   const scaled = log ? Math.log : (x: number) => x;
   const share = (scaled(value) - scaled(from)) / (scaled(to) - scaled(from));

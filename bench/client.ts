@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 
-/** Connects and asks for one line; resolves with the answer, rejects where there is none or the signal comes first. */
+/** Connects and requests one line; resolves with the answer, rejects if there is none or the signal comes first. */
 export function ask(host: string, port: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true });

@@ -9,18 +9,18 @@ export function documentPath(name: string): string {
   return fileURLToPath(new URL(name, DOCS));
 }
 
-/** Lines of Markdown as the project writes it. */
+/** Lines of Markdown in the project's format. */
 export async function markdown(lines: string[]): Promise<string> {
   return format(lines.join("\n"), { parser: "markdown", printWidth: 110 });
 }
 
-/** A table in Markdown, one line after the other. */
+/** A table in Markdown, as lines. */
 export function table(head: string[], rows: string[][]): string[] {
   const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)];
 }
 
-/** Keeps numbers in a file, with four digits behind the point, as the project's JSON is written. */
+/** Stores numbers in a file, with four digits after the point, in the project's JSON format. */
 export async function writeNumbers(path: string, value: unknown): Promise<void> {
   const rounded = JSON.stringify(value, (_, part: unknown) =>
     typeof part === "number" ? Math.round(part * 1e4) / 1e4 : part,
@@ -28,7 +28,7 @@ export async function writeNumbers(path: string, value: unknown): Promise<void> 
   writeFileSync(path, await format(rounded, { parser: "json", printWidth: 110 }));
 }
 
-/** Puts a text between the markers that a command has in docs/benchmarks.md. */
+/** Writes a text between the markers of a command in docs/benchmarks.md. */
 export function keep(command: string, text: string): void {
   const path = documentPath("benchmarks.md");
   writeFileSync(path, between(readFileSync(path, "utf8"), command, text));

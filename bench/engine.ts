@@ -1,6 +1,6 @@
 /**
  * `make bench`: how long the engine takes for one tunnel with two forwards and a login back on two lab hosts, and how
- * many SSH connections it opens to each. Prints a table; with --write also keeps it in docs/benchmarks.md.
+ * many SSH connections it opens to each. Prints a table; with --write it also updates docs/benchmarks.md.
  */
 import { findEngine } from "../lab/engine.ts";
 import { exec } from "../lab/exec.ts";
@@ -85,7 +85,7 @@ function settings(lab: Lab): Record<string, unknown> {
   };
 }
 
-/** Logins that Pulumi made so far: the tunnel's own are by another account, or from the other host. */
+/** Pulumi's logins so far: the tunnel's own are for another account, or come from the other host. */
 async function adminLogins(host: Host): Promise<number> {
   const runner = host.address.replace(/[0-9]+$/, "1");
   const { stdout } = await host.run(
@@ -94,7 +94,7 @@ async function adminLogins(host: Host): Promise<number> {
   return Number(stdout);
 }
 
-/** Seconds of one login with nothing to do, the median of ten. */
+/** Seconds for one login that does nothing, the median of ten. */
 async function bareLogin(lab: Lab): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 10; i++) {

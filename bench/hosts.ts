@@ -3,7 +3,7 @@ import { describeMachine, hasAes, today } from "./machine.ts";
 import { Pair } from "./pair.ts";
 import type { Installed } from "./tools/all.ts";
 
-/** Boots that many pairs of hosts, puts every tool on them, calls the action, and takes all down. */
+/** Boots this many pairs of hosts, installs every tool on them, calls the action, and takes everything down. */
 export async function withPairs(
   lab: string,
   pairs: number,

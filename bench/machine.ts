@@ -7,12 +7,12 @@ export function describeMachine(): string {
   return `${cpu}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}`;
 }
 
-/** Whether the CPU has instructions for AES, by which aes-gcm is much faster than without. */
+/** Whether the CPU has AES instructions, which make aes-gcm much faster. */
 export function hasAes(): boolean {
   return / (aes|pmull) /.test(readFileSync("/proc/cpuinfo", "utf8").replaceAll("\n", " "));
 }
 
-/** Clock ticks of all CPUs so far: those in which they had nothing to do, and all. */
+/** Clock ticks of all CPUs so far: the idle ones, and all. */
 export function cpuTicks(): { idle: number; total: number } {
   const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n");
   const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);

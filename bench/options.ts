@@ -1,4 +1,4 @@
-/** Those of all whose ids are named in an option such as "--tools project,frp"; all where it is not given. */
+/** The items whose ids are named in an option such as "--tools project,frp"; all if the option is missing. */
 export function chosen<T extends { id: string }>(option: string, names: string | undefined, all: T[]): T[] {
   if (names === undefined) return all;
   const ids = all.map(({ id }) => id);
@@ -16,7 +16,7 @@ export function count(option: string, text: string): number {
   throw new Error(`${option} takes a whole number, 1 or more; not "${text}"`);
 }
 
-/** The numbers of an option such as "--hosts 1,10", the smallest first. */
+/** The numbers of an option such as "--hosts 1,10", in ascending order. */
 export function counts(option: string, text: string): number[] {
   const numbers = text.split(",").map((part) => count(option, part));
   return [...new Set(numbers)].toSorted((a, b) => a - b);

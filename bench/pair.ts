@@ -8,7 +8,7 @@ import { ask } from "./client.ts";
 
 const ANSWER = fileURLToPath(new URL("answer.py", import.meta.url));
 
-/** Where the program of answer.py listens on the internal host. */
+/** Where answer.py listens on the internal host. */
 export const ANSWER_PORT = 7000;
 
 /** A public host and an internal host, with every tool between them. */
@@ -36,7 +36,7 @@ export class Pair {
     return this.nas.address.replace(/(\d+)$/, (last) => `${Number(last) + 100}`);
   }
 
-  /** What all tools need: the program behind them, and an account with a plain key. */
+  /** What all tools need: the target program, and an account with a plain key. */
   public async prepare(): Promise<void> {
     const { gate, nas } = this;
     await this.put(nas, "/usr/local/lib/bench/answer.py", await readFile(ANSWER, "utf8"), "755");
@@ -80,9 +80,10 @@ export class Pair {
   }
 
   /**
-   * Makes the two hosts, and this machine, know each other's hardware addresses for good. On a real way, the next router
-   * is there also while the other end is not: a cut shows as silence. Here, with both on one cable, the kernel would ask
-   * for the other's hardware address in vain, and tell every connection "no route to host".
+   * Gives the two hosts, and this machine, permanent entries for each other's hardware addresses. On a real network,
+   * the next router is reachable even if the other end is not, so a cut shows as silence. Here, both are on one cable,
+   * and the kernel would ask in vain for the other's hardware address and report "no route to host" to every
+   * connection.
    */
   public async pinNeighbours(): Promise<void> {
     const [gate, nas] = await Promise.all([hardwareAddress(this.gate), hardwareAddress(this.nas)]);
@@ -96,7 +97,7 @@ export class Pair {
     await exec("ip", own);
   }
 
-  /** Waits until what is behind a port of the public host answers. */
+  /** Waits until the target of a port on the public host answers. */
   public async answers(port: number, seconds: number): Promise<void> {
     await until(`an answer at port ${port} of ${this.gate.name}`, seconds, () =>
       ask(this.gate.address, port, AbortSignal.timeout(2000)).then(

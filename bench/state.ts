@@ -1,10 +1,10 @@
 import type { LabStack } from "../lab/stack.ts";
 
-/** The size of what Pulumi keeps about what it has made. */
+/** The size of Pulumi's state. */
 export interface State {
-  /** As `pulumi stack export` has it, without white space. */
+  /** In the format of `pulumi stack export`, without white space. */
   bytes: number;
-  /** The stack itself, providers and components among them. */
+  /** Including the stack itself, providers and components. */
   resources: number;
 }
 

@@ -8,26 +8,26 @@ import { exec } from "../../lab/exec.ts";
 import type { Contender } from "./contender.ts";
 import type { Fleet, Tunnel } from "./fleet.ts";
 
-/** What install.sh gets. */
+/** The arguments for install.sh. */
 export const ANSIBLE = "ansible@2.19.14";
 
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
-/** Ansible with playbook.yml, for so many hosts at once; `program` is its ansible-playbook. */
+/** Ansible with playbook.yml, for this many hosts at a time; `program` is its ansible-playbook. */
 export function ansible(fleet: Fleet, program: string, forks: number): Contender {
   const { lab, gate } = fleet;
   const inventory = join(lab.directory, `inventory-${forks}.ini`);
   let task = "";
 
   const play = async (book: string, limitSeconds: number, only?: Tunnel): Promise<number> => {
-    // Sockets of ssh have short paths, and connections of an earlier operation are not used again.
+    // ssh needs short socket paths, and connections of an earlier operation are not reused.
     const sockets = await mkdtemp(join(tmpdir(), "fleet-"));
     const args = ["-i", inventory, "-f", `${forks}`, ...(only ? ["--limit", `gate,${only.name}`] : [])];
     const command = [program, ...args, join(FOLDER, book)];
     const lines: string[] = [];
     task = "";
     try {
-      // `timeout` ends all the processes that Ansible starts.
+      // `timeout` ends all processes that Ansible starts.
       const running = execa("timeout", ["--kill-after=10", `${limitSeconds}`, ...command], {
         env: {
           ANSIBLE_CONFIG: join(FOLDER, "ansible.cfg"),
@@ -70,7 +70,7 @@ export function ansible(fleet: Fleet, program: string, forks: number): Contender
   };
 }
 
-/** The inventory of the playbook. */
+/** The inventory for the playbook. */
 export function inventoryOf(gate: string, tunnels: Omit<Tunnel, "host">[]): string {
   const hosts = tunnels.map(
     ({ name, sshPort, webPort }) => `${name} ssh_port=${sshPort} web_port=${webPort}`,
@@ -78,7 +78,7 @@ export function inventoryOf(gate: string, tunnels: Omit<Tunnel, "host">[]): stri
   return ["gate", "[internal]", ...hosts, "[all:vars]", `gate_address=${gate}`, ""].join("\n");
 }
 
-/** How much the recap of a play says was changed. */
+/** The number of changes in a play's recap. */
 export function changesIn(lines: string[]): number {
   const changed = lines.map((line) => Number(/ ok=\d+ +changed=(\d+) /.exec(line)?.[1] ?? 0));
   return changed.reduce((sum, count) => sum + count, 0);

@@ -1,24 +1,24 @@
 import type { State } from "../state.ts";
 import type { Tunnel } from "./fleet.ts";
 
-/** What makes the tunnels of a fleet. Each operation throws where it fails, or does not end within its seconds. */
+/** A tool that creates the tunnels of a fleet. Each operation throws if it fails or exceeds its limit. */
 export interface Contender {
   /** For results. */
   id: string;
   /** In tables and plots. */
   title: string;
-  /** Takes note of what there shall be. */
+  /** Sets the desired state. */
   prepare: (tunnels: Tunnel[]) => Promise<void>;
-  /** Makes it so. Returns how much it has changed, as the next ones do. */
+  /** Applies it. Returns the number of changes, like the next operations. */
   apply: (limitSeconds: number) => Promise<number>;
-  /** Makes it so on one internal host and on the public host alone. */
+  /** Applies it only to one internal host and the public host. */
   applyTo?: (only: Tunnel, limitSeconds: number) => Promise<number>;
-  /** Looks what it would do. */
+  /** Checks what it would do. */
   preview?: (limitSeconds: number) => Promise<number>;
-  /** Takes all of it away. */
+  /** Removes everything. */
   remove: (limitSeconds: number) => Promise<number>;
-  /** What it keeps about what it has made. */
+  /** The size of its state. */
   state?: () => Promise<State>;
-  /** How far it is, in a few words. */
+  /** Its progress, in a few words. */
   doing: () => string;
 }

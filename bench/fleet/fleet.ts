@@ -2,9 +2,11 @@ import type { Host } from "../../lab/host.ts";
 import { inTurns } from "../../lab/inTurns.ts";
 import { Lab } from "../../lab/lab.ts";
 
-/** One tunnel of the fleet: two forwards, to the internal host's sshd and to its web page, and a login of root's back. */
+/**
+ * One tunnel of the fleet: two forwards, to the internal host's sshd and to its web page, and a login back for root.
+ */
 export interface Tunnel {
-  /** The internal host's name, and what is typed on the public host to log in to it. */
+  /** The internal host's name, which is also the alias of the login on the public host. */
   name: string;
   host: Host;
   /** Where the forwards listen on the public host. */
@@ -12,14 +14,14 @@ export interface Tunnel {
   webPort: number;
 }
 
-/** Hosts that may still be added while a fleet of some number is measured. */
+/** Hosts that can still be added while a fleet of a given size is measured. */
 const SPARE = 2;
 
 /** Serves the host's own name. */
 const PAGE = `mkdir -p /srv/page && hostname >/srv/page/index.html
   systemd-run --quiet --unit bench-page busybox httpd -f -p 127.0.0.1:80 -h /srv/page`;
 
-/** Prints the name of each host, of those in the input, at which a login or the other forward does not arrive. */
+/** Prints the names of the hosts from the input at which a login or the other forward does not arrive. */
 const FIND_LOST = `xargs -r -P 8 -n 2 sh -c '
   login=$(timeout 30 ssh -o BatchMode=yes -o ConnectTimeout=10 "$0" hostname </dev/null 2>/dev/null)
   page=$(timeout 30 busybox wget -qO- "http://127.0.0.1:$1/" 2>/dev/null)
@@ -53,7 +55,7 @@ export class Fleet {
     return new Fleet(lab, size);
   }
 
-  /** The tunnels of that many hosts, of all but the spare ones by default. */
+  /** The tunnels of this many hosts; by default of all but the spare ones. */
   public tunnels(count = this.size): Tunnel[] {
     return Array.from({ length: count }, (_, index) => {
       const name = nameOf(index);
@@ -61,10 +63,12 @@ export class Fleet {
     });
   }
 
-  /** The names of the tunnels through which nothing arrives: neither a login back, nor a page by the other forward. */
+  /**
+   * The names of the tunnels through which nothing arrives: neither a login back nor a page through the other forward.
+   */
   public async lost(tunnels: Tunnel[]): Promise<string[]> {
     const input = tunnels.map(({ name, webPort }) => `${name} ${webPort}\n`).join("");
-    // A command that says that one has failed would fail itself.
+    // A command that reports a failure would itself fail.
     const { stdout } = await this.gate.run(`${FIND_LOST}; :`, {
       input,
       timeoutSeconds: 60 + 10 * tunnels.length,

@@ -1,13 +1,15 @@
 import type { Host } from "../../lab/host.ts";
 
-/** A login of root's from the machine that runs the benchmark; in seconds since 1970. */
+/** A root login from the machine that runs the benchmark; in seconds since 1970. */
 export interface Login {
   from: number;
-  /** Infinity where it has not ended. */
+  /** Infinity if it has not ended. */
   to: number;
 }
 
-/** The logins to a host since then. The tunnels' own are by other accounts, and those back come from elsewhere. */
+/**
+ * The logins to a host since then. The tunnels' own are for other accounts, and logins back come from other addresses.
+ */
 export async function readLogins(host: Host, since: number): Promise<Login[]> {
   const runner = host.address.replace(/[0-9]+$/, "1");
   const { stdout } = await host.run(
@@ -37,12 +39,12 @@ export function loginsIn(journal: string, runner: string): Login[] {
   return logins;
 }
 
-/** Those that began in a span of time. */
+/** Those that began in a period. */
 export function begunIn(logins: Login[], from: number, to: number): Login[] {
   return logins.filter((login) => login.from >= from && login.from <= to);
 }
 
-/** How many there were at the same time, at most. */
+/** The maximum number at the same time. */
 export function mostAtOnce(logins: Login[]): number {
   const events = logins.flatMap(({ from, to }) => [
     { at: from, step: 1 },

@@ -1,6 +1,6 @@
 /**
- * `make bench-fleet`: what the program costs with many internal hosts, beside Ansible on the same hosts. Prints tables;
- * with --write also keeps them, their numbers and their plot in docs/.
+ * `make bench-fleet`: the cost of the program with many internal hosts, compared with Ansible on the same hosts. Prints
+ * tables; with --write it also stores them, their numbers and their plot in docs/.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   const folder = await install([ANSIBLE], progress);
   const playbook = join(folder, "ansible/bin/ansible-playbook");
   if (!existsSync(playbook)) throw new Error("there is no Ansible to compare with");
-  // What a user of many hosts sets: one that is down does not keep the others from their turn.
+  // What a user of many hosts sets: a host that is down does not prevent the others.
   process.env.PULUMI_CONTINUE_ON_ERROR = "true";
 
   const results: Results = { measured: await measuredWith(idleSeconds), fleets: {} };

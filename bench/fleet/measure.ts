@@ -6,24 +6,24 @@ import { begunIn, mostAtOnce, readLogins } from "./logins.ts";
 import type { Operation } from "./operations.ts";
 import { type Attempt, type Run, succeeded } from "./results.ts";
 
-/** How it is measured. */
+/** How to measure. */
 export interface Measure {
-  /** The bound for an operation. */
+  /** The limit for an operation. */
   limitSeconds: number;
-  /** How long the public host is watched while there is nothing to do. */
+  /** How long the public host is observed while idle. */
   idleSeconds: number;
   onProgress: (line: string) => void;
 }
 
-/** An operation is repeated, as its user would, until no host is lost; but not more often than this. */
+/** An operation is repeated, as a user would do, until no host is lost; but at most this many times. */
 const ATTEMPTS = 3;
 
-/** That a contender does not get an operation done. */
+/** A contender does not complete an operation. */
 class GivenUp extends Error {}
 
 /**
- * Lets a contender make the tunnels of a fleet, change them, and take them away. What it takes is noted in `run`, also
- * where it does not get to the end.
+ * Lets a contender create the tunnels of a fleet, change them, and remove them. The results are stored in `run`, even
+ * if it does not finish.
  */
 export async function measure(fleet: Fleet, contender: Contender, how: Measure, run: Run): Promise<void> {
   await new Measurement(fleet, contender, how, run).all();
@@ -54,7 +54,7 @@ class Measurement {
       this.how.onProgress(`${error.message}: what would come after it is left out`);
     }
     const { contender, fleet, how } = this;
-    // One that cannot take its tunnels away leaves no place for the next.
+    // If one cannot remove its tunnels, the next cannot run.
     await this.take(
       "removal",
       () => contender.remove(how.limitSeconds),
@@ -101,7 +101,7 @@ class Measurement {
     );
   }
 
-  /** Takes the time of an operation, and looks which hosts it has lost. */
+  /** Measures an operation, and finds the hosts that it has lost. */
   private async take(
     id: Operation["id"],
     act: () => Promise<number>,
@@ -154,7 +154,7 @@ class Measurement {
     this.run.idle = { cpu, megabytesPerTunnel: megabytes / fleet.size };
   }
 
-  /** After all is measured, for to read so many journals takes a while. */
+  /** After all measurements, since reading so many journals takes a while. */
   private async countLogins(): Promise<void> {
     const { fleet, began, spans, run } = this;
     this.say("logins", "reading the journals …");
@@ -176,7 +176,7 @@ class Measurement {
   }
 }
 
-/** As the journals have it. */
+/** From the journals. */
 function now(): number {
   return Date.now() / 1000;
 }

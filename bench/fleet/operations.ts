@@ -1,8 +1,8 @@
-/** What is measured, in the order of the tables. */
+/** The measured operations, in the order of the tables. */
 export interface Operation {
   id: "first" | "again" | "preview" | "more" | "moreOnly" | "port" | "portOnly" | "removal";
   title: string;
-  /** The operation whose figures stand here for whom has none of its own. */
+  /** The operation whose figures are used for a contender that has none for this one. */
   like?: Operation["id"];
 }
 

@@ -4,10 +4,10 @@ import { stateOf } from "../state.ts";
 import type { Contender } from "./contender.ts";
 import type { Fleet, Tunnel } from "./fleet.ts";
 
-/** Seconds after its limit in which an operation ends what it has begun. */
+/** Seconds after its limit in which an operation can finish what it has begun. */
 const GRACE_SECONDS = 60;
 
-/** This project, as `pulumi up` makes it with its default settings. */
+/** This project, as `pulumi up` sets it up with its default settings. */
 export async function project(fleet: Fleet): Promise<Contender> {
   let done = 0;
   const stack = await openProgram(fleet.lab, { stack: "fleet", onStep: (step) => (done = step.done) });
@@ -43,7 +43,7 @@ function settings({ lab, gate }: Fleet, tunnels: Tunnel[]): Record<string, unkno
   };
 }
 
-/** What an operation returns; one that goes on after its limit is told to end, and given up where it does not. */
+/** The result of an operation; one that continues after its limit is cancelled, and abandoned if it does not stop. */
 async function within<T>(limitSeconds: number, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const signal = AbortSignal.timeout(limitSeconds * 1000);
   const late = () => new Error(`did not end within ${limitSeconds} s`);

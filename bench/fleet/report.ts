@@ -3,7 +3,7 @@ import { table } from "../document.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { type Results, type Run, type Sample, isClean } from "./results.ts";
 
-/** What is compared, the one that it is about first. */
+/** The contenders, with the one that the report is about first. */
 export interface Named {
   id: string;
   title: string;
@@ -52,7 +52,7 @@ export function fleetTables(results: Results, contenders: Named[]): string[] {
   ];
 }
 
-/** The plot of docs/: for each operation a panel, in it the seconds of each contender for each number of hosts. */
+/** The plot for docs/: a panel for each operation, with the seconds of each contender for each number of hosts. */
 export function fleetPlot(results: Results, contenders: Named[]): string {
   const panels = OPERATIONS.flatMap((operation): Panel[] => {
     const rows = fleetsOf(results).flatMap(([hosts, runs]) =>
@@ -70,12 +70,12 @@ export function fleetPlot(results: Results, contenders: Named[]): string {
   return drawChart({ title: "Seconds by the number of internal hosts", columns: 2, panels });
 }
 
-/** By the number of hosts, the smallest first. */
+/** By the number of hosts, in ascending order. */
 function fleetsOf({ fleets }: Results): [string, Record<string, Run>][] {
   return Object.entries(fleets).toSorted(([a], [b]) => Number(a) - Number(b));
 }
 
-/** What stands for an operation; undefined where there is nothing. */
+/** The value to show for an operation; undefined if there is none. */
 function sampleOf(run: Run | undefined, { id, like }: Operation): Sample | undefined {
   return run?.samples[id] ?? (like && run?.samples[like]);
 }

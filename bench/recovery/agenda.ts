@@ -1,13 +1,13 @@
 /**
- * Lets several pairs of hosts work at the same time, and yet measures none while another loads the CPU: whatever does,
- * such as the end of a fault, has an interval of its own. Times are seconds of one clock.
+ * Lets several pairs of hosts work at the same time, without measuring one while another loads the CPU: whatever loads
+ * it, such as the end of a fault, has its own interval. Times are seconds of one clock.
  */
 export class Agenda {
   private readonly taken: { from: number; to: number }[] = [];
 
   /**
-   * When, from now on, something may begin that needs the interval from `after` to `after + length` seconds later for
-   * itself; the interval is taken then.
+   * The earliest time from now at which something may begin that needs the interval from `after` to `after + length`
+   * seconds later for itself; the interval is then reserved.
    */
   public reserve(now: number, after: number, length: number): number {
     let begin = now;

@@ -5,29 +5,32 @@ import type { Host } from "../../lab/host.ts";
 import type { Pair } from "../pair.ts";
 import type { Tool } from "../tools/tool.ts";
 
-/** What goes wrong between two hosts. */
+/** A fault between two hosts. */
 export interface Fault {
   /** For options and results. */
   id: string;
   /** In tables and plots. */
   title: string;
-  /** The moment that times are counted from. */
+  /** The moment from which times are counted. */
   from: string;
-  /** About how many seconds pass from the beginning to that moment. */
+  /** About how many seconds it takes from the beginning to that moment. */
   seconds: number;
-  /** About how many seconds, from that moment, the hosts are busy with it. */
+  /** About how many seconds the hosts are busy with it after that moment. */
   busySeconds: number;
-  /** Makes it, and tells when it has ended. */
+  /** Causes it, and reports when it has ended. */
   make: (pair: Pair, tools: Tool[], ended: Ended) => Promise<void>;
-  /** Puts everything back. */
+  /** Restores everything. */
   undo?: (pair: Pair) => Promise<void>;
 }
 
-/** Called when a fault has ended, for every tool or for one; the moment, on the clock of `performance`, where it is past. */
+/**
+ * Called when a fault has ended, for every tool or for one; with the moment, on the clock of `performance`, if that is
+ * past.
+ */
 export type Ended = (tool?: Tool, since?: number) => void;
 
 const OFF_SECONDS = 5;
-/** Between two tools whose processes are killed: what each starts again must not slow down the next. */
+/** Between two tools whose processes are killed: the restart of one must not slow down the next. */
 const APART_SECONDS = 1.5;
 
 /** Every fault, in the order of the tables. */
@@ -94,7 +97,7 @@ export const allFaults: Fault[] = [
     seconds: 0,
     busySeconds: 7 * APART_SECONDS,
     async make(pair, tools, ended) {
-      // Those with a server of their own one by one; sshd is the same for all others.
+      // Tools with their own server one by one; sshd is the same for all others.
       const shared = tools.filter((tool) => !tool.server);
       for (const tool of tools.filter(({ server }) => server)) {
         const kill = `systemctl kill --kill-whom=all --signal=KILL ${tool.server}`;
@@ -141,8 +144,8 @@ function silentCut(seconds: number): Fault {
 }
 
 /**
- * From now on, the way between the hosts drops the packets of every connection that there is, both ways and without a
- * word, as a NAT does that has forgotten them; new connections pass.
+ * From now on, drops the packets of every existing connection between the hosts, silently and in both directions, like
+ * a NAT that has lost its state; new connections pass.
  */
 async function forgetFlows(pair: Pair): Promise<void> {
   const { gate, nas } = pair;
@@ -173,7 +176,7 @@ const inNetwork = (pair: Pair, ...command: string[]) => [
   ...command,
 ];
 
-/** The process that holds the connection, and no other of its unit. */
+/** Only the process that holds the connection, and no other of its unit. */
 async function killClient(pair: Pair, tool: Tool): Promise<number> {
   const { process, unit } = tool.client;
   return momentOf(
@@ -187,14 +190,16 @@ async function killClient(pair: Pair, tool: Tool): Promise<number> {
 }
 
 /**
- * The new address comes before the old one goes, so that the route stays all the time. It has a mask of its own: with the
- * same, it would be the other's secondary address, and go with it.
+ * The new address is added before the old one is removed, so that the route stays. It has a different mask: with the
+ * same one, it would be a secondary address and be removed with the other.
  */
 async function changeAddress({ nas }: Pair, from: string, to: string): Promise<number> {
   return momentOf(nas, `ip addr add ${to} dev eth0 && ip addr del ${from} dev eth0`);
 }
 
-/** Runs a command on a host; when it began there, which on a busy machine is well before this knows of its end. */
+/**
+ * Runs a command on a host; returns when it began there, which on a busy machine is well before its end is known here.
+ */
 async function momentOf(host: Host, command: string): Promise<number> {
   const { stdout } = await host.run(`date +%s.%N\n${command}`);
   return performance.now() - (Date.now() - Number(stdout) * 1000);

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pair } from "../pair.ts";
 
-/** Writes what both hosts noted since a minute before the end of a fault into a folder. */
+/** Writes the journals of both hosts since a minute before the end of a fault into a folder. */
 export async function keepJournals(pair: Pair, folder: string, name: string, at: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const since = Date.parse(at) / 1000 - 60;

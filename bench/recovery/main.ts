@@ -1,6 +1,6 @@
 /**
- * `make bench-recovery`: how long each tool's tunnel is gone after each fault. Prints a table; with --write also keeps
- * it, its numbers and its plot in docs/.
+ * `make bench-recovery`: how long each tool's tunnel is down after each fault. Prints a table; with --write it also
+ * stores it, its numbers and its plot in docs/.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -78,7 +78,7 @@ interface Job {
   number: number;
 }
 
-/** What is still to be done, the longest first: a short one fits beside another's end. */
+/** The remaining jobs, longest first: a short one fits next to another's end. */
 function missing(faults: Fault[], trials: number, { trials: done }: Results): Job[] {
   const all = Array.from({ length: trials }, (_, index) =>
     faults.flatMap((fault) =>
@@ -96,7 +96,7 @@ function missing(faults: Fault[], trials: number, { trials: done }: Results): Jo
     .toSorted((a, b) => (b.fault.seconds > 60 ? 1 : 0) - (a.fault.seconds > 60 ? 1 : 0));
 }
 
-/** Each pair takes the next job when it has ended its own. */
+/** Each pair takes the next job when it has finished its own. */
 async function runJobs(
   pairs: Pair[],
   jobs: Job[],
@@ -119,14 +119,14 @@ async function runJobs(
         progress(`${++done} of ${jobs.length}: ${name}, pair ${pair.number}: ${inOneLine(trial)}`);
         if (journals) await keepJournals(pair, journals, name, trial.at);
       } catch (error) {
-        // A machine that is too busy, for example: the trial is made again, perhaps by another pair.
+        // For example because the machine is too busy: the trial is repeated, perhaps by another pair.
         if (++job.failures === 3) throw error;
         progress(`${name}, pair ${pair.number}, is made again: ${String(error)}`);
         waiting.push(job);
       }
     }
   };
-  // One that fails lets the others end: what they measure is kept.
+  // If one fails, the others still finish: their measurements are kept.
   const ends = await Promise.allSettled(pairs.map(work));
   for (const end of ends) if (end.status === "rejected") throw end.reason;
 }

@@ -7,7 +7,7 @@ import { type Results, secondsOf } from "./results.ts";
 
 const AXIS: Axis = { from: 0.1, to: 100, ticks: [0.1, 1, 10, 100], log: true };
 
-/** The plot of docs/: for each fault a panel, in it for each tool the median and the worst. */
+/** The plot for docs/: a panel for each fault, with the median and the worst time of each tool. */
 export function recoveryPlot(results: Results, faults: Fault[], tools: Tool[]): string {
   const chart: Chart = {
     title: "Seconds until a connection gets an answer again, median and worst (log scale)",

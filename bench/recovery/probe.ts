@@ -1,11 +1,11 @@
 import { setMaxListeners } from "node:events";
 import { ask } from "../client.ts";
 
-/** After a refusal, the next attempt is this much later. */
+/** The delay of the next attempt after a refusal. */
 const PAUSE_MS = 50;
-/** Beside an attempt that hangs, the next one begins this much later. */
+/** The delay of the next attempt next to one that hangs. */
 const HANGING_MS = 250;
-/** What a client does that keeps trying: an attempt every 2 s, given up when the next is due. */
+/** A client that keeps trying: an attempt every 2 s, given up when the next is due. */
 const RETRY_MS = 2000;
 
 /** Where a tool listens. */
@@ -15,11 +15,11 @@ export interface Target {
 }
 
 /**
- * Seconds from a moment, by default now, until an answer comes through the port; undefined where none comes within the
+ * Seconds from a moment, by default now, until an answer comes through the port; undefined if none comes within the
  * limit.
  *
- * A port that refuses is tried every 50 ms. An attempt that hangs is left to hang, for its answer may come as soon as
- * packets pass again, and others are made beside it. Loads the CPU by about 0.1 ms for each attempt.
+ * A port that refuses is tried every 50 ms. An attempt that hangs is kept, since its answer may come as soon as packets
+ * pass again, and others are started next to it. Loads the CPU by about 0.1 ms for each attempt.
  */
 export async function secondsToAnswer(
   { host, port }: Target,

@@ -17,20 +17,20 @@ export function recoveryTable(results: Results, faults: Fault[], tools: Tool[]):
   return table(["fault", "client", ...tools.map(({ title }) => title)], rows);
 }
 
-/** "1.2 (3.4)": the median and the worst; "never" where no answer came. "" where nothing was measured. */
+/** "1.2 (3.4)": the median and the worst; "never" if no answer came. "" if nothing was measured. */
 export function cell(seconds: number[]): string {
   if (seconds.length === 0) return "";
   const [middle, most] = [inWords(median(seconds)), inWords(worst(seconds))];
   return middle === "never" ? middle : `${middle} (${most})`;
 }
 
-/** Seconds as in the table. */
+/** Seconds in the format of the table. */
 function inWords(seconds: number): string {
   if (seconds === Infinity) return "never";
   return seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0);
 }
 
-/** How many trials there are of each cell. */
+/** The number of trials in each cell. */
 export function trialsInWords({ trials }: Results): string {
   const cells = new Map<string, number>();
   for (const { fault, client, seconds } of trials) {

@@ -1,21 +1,21 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { Trial } from "./trial.ts";
 
-/** Everything that a table and a plot are made of. */
+/** All data for a table and a plot. */
 export interface Results {
   /** The first line above the table: day, machine, versions. */
   measured: string;
   trials: Trial[];
 }
 
-/** The results in a file; none where it is not there. */
+/** The results in a file; none if it does not exist. */
 export function readResults(path: string): Results {
   return existsSync(path)
     ? (JSON.parse(readFileSync(path, "utf8")) as Results)
     : { measured: "", trials: [] };
 }
 
-/** Old results with those of a new run: for each fault and tool that it tried, its trials in place of the old ones. */
+/** Old results, in which a new run replaces the trials of each fault and tool that it tried. */
 export function merge(old: Results, fresh: Results): Results {
   const key = (trial: Trial, tool: string) => `${trial.fault} ${trial.client} ${tool}`;
   const tried = new Set(
@@ -30,7 +30,7 @@ export function merge(old: Results, fresh: Results): Results {
   return { measured: fresh.measured, trials: [...kept, ...fresh.trials] };
 }
 
-/** Seconds of every trial of one cell of the table; Infinity where no answer came. */
+/** Seconds of every trial in one cell of the table; Infinity if no answer came. */
 export function secondsOf(results: Results, fault: string, client: string, tool: string): number[] {
   return results.trials
     .filter((trial) => trial.fault === fault && trial.client === client)

@@ -10,22 +10,22 @@ import { keepTrying, secondsToAnswer } from "./probe.ts";
 /** Who connects during a fault: a client that tries every 2 s, or nobody until it has ended. */
 export type Client = "retrying" | "nobody";
 
-/** What came of one fault. */
+/** The result of one fault. */
 export interface Trial {
   fault: string;
   client: Client;
   /** Counted from 1. */
   number: number;
-  /** By tool: seconds until an answer came, or null where none came within the limit. */
+  /** By tool: seconds until an answer came, or null if none came within the limit. */
   seconds: Record<string, number | null>;
   limitSeconds: number;
-  /** Share of the CPUs' time without work, while the hosts were busy with the fault's end. */
+  /** The idle share of the CPUs while the hosts were busy with the fault's end. */
   idleCpu: number;
   /** When the fault had ended. */
   at: string;
 }
 
-/** What a trial needs. */
+/** The arguments of a trial. */
 export interface Setting {
   pair: Pair;
   tools: Tool[];
@@ -36,12 +36,15 @@ export interface Setting {
   agenda: Agenda;
 }
 
-/** Seconds that all seven tools take to start again, one after the other. */
+/** Seconds that all seven tools take to restart, one after the other. */
 const CLEAN_SECONDS = 7;
-/** autossh gives up for good where its first connection ends within 30 s of its start; in a cut, it does not end yet. */
+/**
+ * autossh exits permanently if its first connection ends within 30 s of its start; in a cut, it does not end that
+ * early.
+ */
 const SETTLED_SECONDS = 36;
 
-/** Brings every tool to a clean working state, makes the fault, and waits until each answers or the limit is over. */
+/** Brings every tool to a clean working state, causes the fault, and waits until each answers or the limit is over. */
 export async function runTrial(setting: Setting): Promise<Trial> {
   const { pair, tools, fault, client, number, limitSeconds, agenda } = setting;
   await turn(agenda, 0, CLEAN_SECONDS);
@@ -50,7 +53,7 @@ export async function runTrial(setting: Setting): Promise<Trial> {
   await sleep(settled * 1000);
   await pair.pinNeighbours();
   await assertAllAnswer(pair, tools);
-  // What these questions have left to be sent must be over: a tunnel with nobody in it sends nothing.
+  // The rest of these requests must have been sent: an unused tunnel sends nothing.
   await sleep(1000);
   await turn(agenda, fault.seconds - 0.5, fault.busySeconds + 0.5);
 
@@ -78,13 +81,13 @@ export async function runTrial(setting: Setting): Promise<Trial> {
   }
 }
 
-/** Waits for an interval that no other pair has. */
+/** Waits for an interval that no other pair uses. */
 async function turn(agenda: Agenda, after: number, length: number): Promise<void> {
   const now = performance.now() / 1000;
   await sleep((agenda.reserve(now, after, length) - now) * 1000);
 }
 
-/** Ends every tool's connection and starts it again, one tool after the other. */
+/** Ends every tool's connection and restarts it, one tool after the other. */
 async function clean(pair: Pair, tools: Tool[]): Promise<void> {
   const { gate, nas } = pair;
   const clients = tools.map((tool) => tool.client.unit(pair));

@@ -1,6 +1,6 @@
 /**
- * `make bench-throughput`: what each tool lets through, beside a direct connection. Prints tables; with --write also
- * keeps them, their numbers and their plot in docs/.
+ * `make bench-throughput`: the throughput of each tool, compared with a direct connection. Prints tables; with --write
+ * it also stores them, their numbers and their plot in docs/.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";

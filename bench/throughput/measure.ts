@@ -3,24 +3,24 @@ import { once } from "node:events";
 import { type Socket, connect } from "node:net";
 import { percentile } from "../statistics.ts";
 
-/** Where something is measured. */
+/** Where to measure. */
 export interface Place {
   host: string;
   port: number;
 }
 
-/** What one round found. */
+/** The results of one round. */
 export interface Sample {
-  /** From the internal host, and to it, on one connection. */
+  /** From the internal host and to it, on one connection. */
   megabytesPerSecondDown: number;
   megabytesPerSecondUp: number;
-  /** Of requests of a line on one open connection, one after the other. */
+  /** For requests of one line on an open connection, one after the other. */
   millisecondsMedian: number;
   milliseconds99: number;
-  /** Requests a second, on one connection and on 16 at once. */
+  /** Requests per second, on one connection and on 16 at the same time. */
   requestsBy1: number;
   requestsBy16: number;
-  /** Seconds of CPU time that each host takes for a gigabyte, the mean of both directions. */
+  /** CPU seconds of each host per gigabyte, the mean of both directions. */
   cpuSecondsOnGate: number;
   cpuSecondsOnNas: number;
 }
@@ -28,7 +28,7 @@ export interface Sample {
 /** CPU time of each host so far, in seconds. */
 export type CpuTimes = () => Promise<{ gate: number; nas: number }>;
 
-/** Random, and longer than what a compressor looks back on. */
+/** Random, and longer than a compressor's window. */
 const BLOCK = randomBytes(1 << 18);
 
 /** Measures all, one after the other. */
@@ -56,7 +56,7 @@ export async function measure(
   };
 }
 
-/** From the first byte asked for to the last one received. */
+/** From the first byte requested to the last one received. */
 async function secondsDown({ host, port }: Place, bytes: number): Promise<number> {
   let left = bytes;
   let done = (_seconds: number): void => undefined;
@@ -84,7 +84,7 @@ async function secondsDown({ host, port }: Place, bytes: number): Promise<number
   }
 }
 
-/** From the first byte sent until the other end says that it has the last one. */
+/** From the first byte sent until the other end reports that it has the last one. */
 async function secondsUp(place: Place, bytes: number): Promise<number> {
   const socket = await open(place);
   try {
@@ -103,7 +103,7 @@ async function secondsUp(place: Place, bytes: number): Promise<number> {
   }
 }
 
-/** Milliseconds of each request that some connections make, each one after the other, in that many seconds. */
+/** Milliseconds of each request that some connections make, one after the other, in that many seconds. */
 async function requests(place: Place, connections: number, seconds: number): Promise<number[]> {
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(place)));
   const times: number[] = [];

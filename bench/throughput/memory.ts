@@ -2,15 +2,15 @@ import type { Host } from "../../lab/host.ts";
 import type { Pair } from "../pair.ts";
 import type { Tool } from "../tools/tool.ts";
 
-/** Memory in MB that a tool's processes have for themselves, and their share of what they have with others: PSS. */
+/** Memory in MB of a tool's processes, with their part of shared memory: PSS. */
 export interface Memory {
-  /** On the public host: its server, or all processes of the account that logs in; sshd itself is there anyway. */
+  /** On the public host: its server, or all processes of the account that logs in; sshd itself runs anyway. */
   gate: number;
   /** On the internal host: all processes of its unit. */
   nas: number;
 }
 
-/** What a tool that runs takes on each side. */
+/** The memory of a running tool on each side. */
 export async function memoryOf(pair: Pair, tool: Tool): Promise<Memory> {
   return {
     gate: await sum(pair.gate, tool.server ? unitProcesses(tool.server) : sessionProcesses(tool.port)),
@@ -18,7 +18,7 @@ export async function memoryOf(pair: Pair, tool: Tool): Promise<Memory> {
   };
 }
 
-/** All that there is of the account whose session listens: sshd's processes, and the manager that systemd starts for it. */
+/** All processes of the account whose session listens: sshd's, and the manager that systemd starts for it. */
 function sessionProcesses(port: number): string {
   return `group=$(ss -Hltnp 'sport = :${port}' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1 | xargs -I@ sed -n 's/^0:://p' /proc/@/cgroup)
     case $group in

@@ -49,7 +49,7 @@ export function throughputTables(results: Results, tools: Tool[], variants: Vari
   ];
 }
 
-/** The plot of docs/: ratios to the direct connection, and what both hosts spend on it. */
+/** The plot for docs/: ratios to the direct connection, and the CPU time of both hosts. */
 export function throughputPlot(results: Results, tools: Tool[]): string {
   const direct = results.tools["direct"] ?? [];
   const samples = (tool: Tool) => results.tools[tool.id] ?? [];
@@ -86,7 +86,7 @@ export function throughputPlot(results: Results, tools: Tool[]): string {
 
 function cell(samples: Sample[], direct: Sample[], figure: (typeof FIGURES)[number]): string {
   if (samples.length === 0) return "";
-  // A direct connection does not touch the public host: there is nothing to compare with.
+  // A direct connection does not use the public host: there is nothing to compare with.
   if (figure.figure.startsWith("cpu")) return plain(samples, figure);
   return `${plain(samples, figure)} (${ofDirect(ratio(samples, direct, figure.figure))})`;
 }

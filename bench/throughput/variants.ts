@@ -12,7 +12,7 @@ export const VARIANT_PORT = 8100;
 
 const UNIT = "bench-variant";
 
-/** Ciphers first, then what else is said to matter. */
+/** Ciphers first, then other options that are said to matter. */
 export const allVariants: Variant[] = [
   { id: "default", title: "OpenSSH's defaults", options: [] },
   cipher("aes128-gcm@openssh.com"),
@@ -42,7 +42,7 @@ export async function startVariant(pair: Pair, { options }: Variant): Promise<vo
   await pair.answers(VARIANT_PORT, 20);
 }
 
-/** Ends the variant that runs. */
+/** Ends the running variant. */
 export async function stopVariant(pair: Pair): Promise<void> {
   await pair.nas.run(`systemctl stop ${UNIT} 2>/dev/null || :`);
 }

@@ -14,13 +14,13 @@ const INSTALL = fileURLToPath(new URL("install.sh", import.meta.url));
 /** Every tool, in the order of the tables. */
 export const allTools: Tool[] = [project, guide, autossh, autosshTuned, frp, chisel, rathole];
 
-/** The tools that can be had here, and the folder of their programs. */
+/** The tools that are available here, and the folder of their programs. */
 export interface Installed {
   tools: Tool[];
   programs: string;
 }
 
-/** The lines of a table of what each tool is, and how it is set. */
+/** The lines of a table that describes each tool and its configuration. */
 export function toolTable(tools: Tool[]): string[] {
   return table(
     ["tool", "version", "settings"],
@@ -28,7 +28,7 @@ export function toolTable(tools: Tool[]): string[] {
   );
 }
 
-/** Builds what is not there yet; a tool that cannot be built is left out, and named. */
+/** Builds what does not exist yet; a tool that cannot be built is left out, and named. */
 export async function buildTools(tools: Tool[], onProgress: (line: string) => void): Promise<Installed> {
   onProgress("Looking for the programs to compare with, which are built once, in some minutes …");
   const sources = [...new Set(tools.flatMap((tool) => tool.source ?? []))];
@@ -42,7 +42,7 @@ export async function buildTools(tools: Tool[], onProgress: (line: string) => vo
   return { tools: there, programs: join(folder, "bin") };
 }
 
-/** Gets what is not there yet of these, each as name@version; returns the folder of all. */
+/** Builds what does not exist yet of these, each as name@version; returns the folder of all. */
 export async function install(sources: string[], onProgress: (line: string) => void): Promise<string> {
   const folder = join(cacheFolder(), "bench");
   const options = { allowFailure: true, timeoutSeconds: 3600 };

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Pair } from "../pair.ts";
 import type { Tool } from "./tool.ts";
 
-/** The units that frp and rathole bring; chisel, which brings none, is given the same. */
+/** The units that frp and rathole provide; chisel provides none and gets the same. */
 const RESTART = ["Restart=on-failure", "RestartSec=5s"];
 const SECRET = "9f2c4a71d05e8b36";
 
@@ -50,7 +50,7 @@ export const chisel: Tool = {
   },
 };
 
-/** rathole: the noise protocol, which is its way to encrypt without certificates. */
+/** rathole: the noise protocol, its encryption without certificates. */
 export const rathole: Tool = {
   id: "rathole",
   title: "rathole",

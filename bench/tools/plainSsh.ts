@@ -5,7 +5,7 @@ import { remoteForward } from "./tool.ts";
 
 const AUTOSSH = "autossh@1.4g-1+b1";
 
-/** ssh alone, as guides on the subject have it. */
+/** ssh alone, as in guides on the subject. */
 export const guide: Tool = {
   id: "guide",
   title: "ssh + systemd",
@@ -22,7 +22,7 @@ export const guide: Tool = {
   },
 };
 
-/** autossh as Debian installs it: it chooses a monitoring port, and nothing starts it again. */
+/** autossh as Debian installs it: it chooses a monitoring port, and nothing restarts it. */
 export const autossh: Tool = {
   id: "autossh",
   title: "autossh",
@@ -39,7 +39,7 @@ export const autossh: Tool = {
   },
 };
 
-/** autossh as its users recommend it: ssh's own keep-alives in place of the monitoring port. */
+/** autossh as its users recommend it: ssh's own keep-alives instead of the monitoring port. */
 export const autosshTuned: Tool = {
   id: "autossh-tuned",
   title: "autossh -M 0",

@@ -3,7 +3,7 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import { ANSWER_PORT } from "../pair.ts";
 import type { Tool } from "./tool.ts";
 
-/** This project, as `pulumi up` makes it with its default settings. */
+/** This project, as `pulumi up` sets it up with its default settings. */
 export const project: Tool = {
   id: "project",
   title: "this project",

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import type { Recording } from "../../tools/mocks.ts";
 
-/** What differs from one script to another. */
+/** The differences between scripts. */
 export interface ExpectedScript {
   /** Class and name of the component that runs it. */
   component: [type: string, name: string];
@@ -10,9 +10,9 @@ export interface ExpectedScript {
   script: string;
   /** HOST: the host as messages name it. */
   host: string;
-  /** WHAT: what the script takes care of, for messages. */
+  /** WHAT: what the script manages, for messages. */
   what: string;
-  /** Its own variables. */
+  /** The script's own variables. */
   values: Record<string, string>;
   /** Whether it has something to undo. @default true */
   removes?: boolean;
@@ -26,8 +26,8 @@ export function expectOneScript(recording: Recording, expected: ExpectedScript):
 }
 
 /**
- * Expects a component that is one script, which runs twice: the second time over a new connection, to confirm what the
- * first has changed. Both have one record, which the first removes.
+ * Expects a component that is one script, which runs twice: the second time over a new connection, to confirm the
+ * change. Both use one record, which the first removes.
  */
 export function expectTrial(
   recording: Recording,
@@ -74,7 +74,7 @@ function expectScript(
   expect("delete" in command.inputs).toBe(removes);
 }
 
-/** The text of a program of shell/programs, as it travels. */
+/** The text of a program of shell/programs, as it is sent. */
 export function installed(program: string): string {
   return readProgram(program);
 }

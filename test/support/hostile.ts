@@ -3,7 +3,7 @@ import type { Answers, RecordedPart, Recording } from "../../tools/mocks.ts";
 import { record } from "../../tools/mocks.ts";
 import { anyText } from "./shells.ts";
 
-/** What means something to a shell, to ssh, to systemd, to a file of lines, or to whoever looks at it. */
+/** Text that is special to a shell, to ssh, to systemd, to a file of lines, or to a reader. */
 const odd = [
   ...[
     "\n",
@@ -43,7 +43,7 @@ const odd = [
   ...["'", '"', " ", "  ", ";", "|", "&", "<", ">", "(", ")", "{", "}", "@", "/", "../", "-", "--", ":", "."],
 ];
 
-/** Whole texts that have led somebody astray. */
+/** Whole texts that have caused errors elsewhere. */
 const notorious = [
   ...[
     "",
@@ -81,7 +81,7 @@ const notorious = [
   ...["a".repeat(300), "ä".repeat(20_000), "root@gate", "!root", "|1|a|b", "x\\", "$x\nExecStartPre=id"],
 ];
 
-/** A text that was right, with something odd in it; or something odd altogether. */
+/** A valid text with something unusual in it, or an unusual text. */
 export const hostile = (right: string): fc.Arbitrary<string> =>
   fc.oneof(
     {
@@ -92,22 +92,23 @@ export const hostile = (right: string): fc.Arbitrary<string> =>
     },
     { weight: 2, arbitrary: fc.constantFrom(...notorious) },
     { weight: 1, arbitrary: anyText },
-    // What a pattern may let pass.
+    // What a pattern may accept.
     { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom(..."az09._-:*/@,[]"), maxLength: 70 }) },
   );
 
-/** {@link record}, or the error that ended the program, also where a value that was waited for is the reason. */
+/** {@link record}, or the error that ended the program, including a rejected value that something waits for. */
 export async function recordOrError(
   program: () => unknown,
   answers: Answers = {},
 ): Promise<Recording | Error> {
   let fail: (error: Error) => void = () => undefined;
-  // Where an input never becomes known, the program's end does not come either: Pulumi ends its process instead.
+  // If an input never becomes known, the program does not end either: Pulumi ends its process instead.
   const failed = new Promise<Error>((resolve) => (fail = resolve));
   const others = process.listeners("unhandledRejection");
   process.removeAllListeners("unhandledRejection");
   process.on("unhandledRejection", fail);
-  // Node tells of rejections after all that was due; and what an ended program had begun must not reach the next one.
+  // Node reports rejections after everything that was due; and what an ended program had begun must not affect the next
+  // one.
   const settled = async () => {
     for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
   };
@@ -127,8 +128,8 @@ export async function recordOrError(
 }
 
 /**
- * What the texts that end up in files look like with the words themselves left out: a value that adds a line, a word or
- * an option makes it another.
+ * The form of the texts that end up in files, without the words themselves: a value that adds a line, a word or an
+ * option changes it.
  */
 export function shapeOf({ commands }: Recording): string[] {
   return commands
@@ -157,7 +158,7 @@ const lines = (text: string) => text.split("\n");
 const words = (text: string) =>
   lines(text).map((line) => (/^(Description=|#)/.test(line) ? 1 : line.split(/\s/).length));
 
-/** A line of authorized_keys as sshd takes it apart: how many options, and how much behind them. */
+/** A line of authorized_keys as sshd parses it: how many options, and how many words after them. */
 function optionsAndKey(line: string): unknown {
   const unquoted = line.replaceAll(/"(\\"|[^"])*"/g, '""');
   const [options = "", ...rest] = unquoted.split(" ");
@@ -179,7 +180,7 @@ export function leavesOf(value: unknown, path: (string | number)[] = []): Leaf[]
   return Object.entries(value).flatMap(([key, each]) => leavesOf(each, [...path, key]));
 }
 
-/** The structure with another value at one place. */
+/** The structure with one value replaced. */
 export function withLeaf<T>(value: T, [key, ...rest]: (string | number)[], leaf: unknown): T {
   if (key === undefined) return leaf as T;
   if (Array.isArray(value)) {

@@ -3,7 +3,7 @@ import type { Host } from "../../components/index.ts";
 import type { Part, RemoteScriptArgs } from "../../components/remote/remoteScript.ts";
 import { remoteScript } from "../../components/remote/remoteScript.ts";
 
-/** A command on a host that applies one part and nothing else, for tests of that part. */
+/** A command on a host that applies only one part, for tests of that part. */
 export function onePart(
   name: string,
   host: Host,

@@ -15,14 +15,14 @@ import { tunnelService } from "../../components/parts/tunnelService/tunnelServic
 import { bothEnds, gate, gateKeys, nas } from "./hosts.ts";
 import { onePart } from "./onePart.ts";
 
-/** A component, or a part, with arguments that make all of it. */
+/** A component, or a part, with arguments for all of its features. */
 export interface Sample {
-  /** Every argument that there is. Made anew each time, and only while a program is recorded. */
+  /** Every argument. Created each time, and only while a program is recorded. */
   args: () => object;
   make: (name: string, args: object) => unknown;
 }
 
-/** The compiler sees to it that no argument is missing here, not one that may be left out either. */
+/** The compiler checks that no argument is missing here, not even an optional one. */
 function sample<A extends object>(
   component: new (name: string, args: A) => unknown,
   args: () => Required<A>,
@@ -106,7 +106,7 @@ export const samples: Record<string, Sample> = {
   })),
 };
 
-/** The parts that take texts, by their scripts. Those of ports take what a tunnel's plan has checked. */
+/** The parts that take text, by their scripts. The parts for ports get what a tunnel's plan has checked. */
 export const partSamples: Record<string, Sample> = {
   account: samplePart(account, () => ({
     ...at,

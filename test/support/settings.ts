@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { hostKey } from "./hosts.ts";
 import { project } from "../../tools/mocks.ts";
 
-/** Settings of one public and one internal host, with nothing in them that has a default. */
+/** Settings of one public and one internal host, without anything that has a default. */
 export function smallest() {
   return {
     publicHosts: { gate: { address: "198.18.0.2", admin: { hostKey } } },
@@ -16,7 +16,7 @@ export function smallest() {
   };
 }
 
-/** Two forwards that only the public host itself may reach, and a login back. */
+/** Two forwards that only the public host itself can reach, and a login back. */
 export function usual() {
   const settings = smallest();
   return {
@@ -34,7 +34,7 @@ export function usual() {
   };
 }
 
-/** Sets the stack's configuration as the engine hands it to a program: structured values as JSON. */
+/** Sets the stack's configuration as the engine passes it to a program: structured values as JSON. */
 export function setConfig(settings: Record<string, unknown>, secretKeys: string[] = []): void {
   const entries = Object.entries(settings).map(([key, value]) => [
     `${project}:${key}`,

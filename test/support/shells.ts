@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { shellQuote } from "../../components/remote/shellQuote.ts";
 import { partText } from "../../tools/parseCommand.ts";
 
-/** The shells of this machine that a host may have as its sh, each with what begins its command line. */
+/** The shells of this machine that a host may have as its sh, each with the beginning of its command line. */
 export const shells = (
   [
     ["sh", ["sh"]],
@@ -12,7 +12,7 @@ export const shells = (
   ] as [string, string[]][]
 ).filter(([, [program]]) => spawnSync(program!, ["--help"], { stdio: "ignore" }).error === undefined);
 
-/** What a script that travels on standard input printed, and how it ended. */
+/** The output of a script sent on standard input, and how it ended. */
 export function runScript(
   shell: string[],
   text: string,
@@ -24,14 +24,14 @@ export function runScript(
 }
 
 /**
- * A script of test/support/scripts as it travels: behind the header and the very library that ours have, but with its
- * records in a folder of the test's own, and its lock beside that.
+ * A script of test/support/scripts as it is sent: after the header and the library of our scripts, but with its records
+ * in a folder of the test, and its lock next to that.
  */
 export function testScript(script: string, state: string, values: Record<string, string>): string {
   return withState(`../test/support/scripts/${script}`, state, values);
 }
 
-/** The same for a script of ours; what it does as another account, it does as whoever runs the test. */
+/** The same for a script of ours; what it does as another account is done as the user who runs the test. */
 export function ourScript(script: string, state: string, values: Record<string, string>): string {
   const asMyself = 'as() { shift && "$@"; }\nchown() { :; }\n';
   return replaceOnce(withState(script, state, values), '\nmain "$@"\n', `\n${asMyself}main "$@"\n`);
@@ -76,7 +76,7 @@ const special = [
   "&",
 ];
 
-/** Any text without NUL; half of them of characters that mean something to a shell. */
+/** Any text without NUL; half of its characters are special to a shell. */
 export const anyText = fc.oneof(
   fc.string({ unit: "binary", maxLength: 40 }).map((text) => text.replaceAll("\0", "")),
   fc.string({ unit: fc.constantFrom(...special, "a", "ä", "\x01", "\x7f", "\x81"), maxLength: 40 }),

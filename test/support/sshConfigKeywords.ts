@@ -1,18 +1,18 @@
 /**
- * Every keyword of ssh_config(5), OpenSSH 10.6 with those that distributions add, and what becomes of it where the
- * administrator, or a package, gives it to every host (`Host *`).
+ * Every keyword of ssh_config(5), from OpenSSH 10.6 and the distributions' additions, and what happens if the
+ * administrator or a package sets it for all hosts (`Host *`).
  */
 export interface Keyword {
   /**
-   * - `fixed`: our Host entries, of tunnels and of logins back, say it, and ssh takes the first value;
-   * - `fixed for tunnels`, `fixed for logins back`: one of the two does, and `why` tells of the other;
-   * - `left`: to the administrator, for a reason;
-   * - `harmless`: whatever it says, nothing of ours follows it;
-   * - `block`: decides what the keywords after it are about.
+   * - `fixed`: our Host entries for tunnels and logins back set it, and ssh takes the first value;
+   * - `fixed for tunnels`, `fixed for logins back`: only one of them sets it, and `why` explains the other;
+   * - `left`: the administrator's value applies, for a reason;
+   * - `harmless`: no value affects our connections;
+   * - `block`: determines to which hosts the keywords after it apply.
    */
   what: "fixed" | "fixed for tunnels" | "fixed for logins back" | "left" | "harmless" | "block";
   why: string;
-  /** What somebody may have said of every host, as bad as can be. */
+  /** The worst possible values that somebody may have set for all hosts. */
   bad?: string;
 }
 
@@ -39,7 +39,7 @@ export const keywords: Record<string, Keyword> = {
   Match: block("evaluated by ssh wherever it is, `exec` too: no entry can keep ssh from that"),
   Include: block("what it names is read after ours"),
 
-  // Who the other side is.
+  // The identity of the other host.
   HostKeyAlias: fixed("known_hosts has the key under it", "elsewhere"),
   UserKnownHostsFile: fixed("the pinned host keys and no others", `${STRANGER}.known_hosts`),
   GlobalKnownHostsFile: fixed("the pinned host keys and no others", `${STRANGER}.known_hosts`),
@@ -66,7 +66,7 @@ export const keywords: Record<string, Keyword> = {
   FingerprintHash: harmless("how a fingerprint is shown", "md5"),
   VisualHostKey: harmless("how a fingerprint is shown", "yes"),
 
-  // Where it is.
+  // Its location.
   HostName: fixed(ours, "192.0.2.1"),
   Port: fixed(ours, "9"),
   User: fixed(ours, "nobody"),
@@ -80,7 +80,7 @@ export const keywords: Record<string, Keyword> = {
   ProxyJump: forLogins("as ProxyCommand, which shuts it out", "elsewhere.example.org"),
   ProxyUseFdpass: harmless("about ProxyCommand", "yes"),
 
-  // Who we are.
+  // Our identity.
   IdentityFile: harmless(
     "adds up: others are offered after ours, and open nothing, since a tunnel's account on the public host takes one key and a person's own keys open what they open anyway",
     STRANGER,
@@ -115,7 +115,7 @@ export const keywords: Record<string, Keyword> = {
   GSSAPIClientIdentity: harmless(kerberos, "x@EXAMPLE.ORG"),
   GSSAPIServerIdentity: harmless(kerberos, "x.example.org"),
 
-  // What it runs and hands over.
+  // What it runs and passes on.
   PermitLocalCommand: fixed("with yes, LocalCommand runs", "yes"),
   LocalCommand: harmless("PermitLocalCommand is no", "echo local >>/tmp/ran"),
   RemoteCommand: fixed("it would take the place of what was typed, and ends a tunnel", "echo remote"),
@@ -144,7 +144,7 @@ export const keywords: Record<string, Keyword> = {
   StreamLocalBindMask: harmless(noSockets, "0000"),
   StreamLocalBindUnlink: harmless(noSockets, "yes"),
 
-  // How it goes.
+  // How it connects.
   ControlMaster: fixed("the tunnel's program asks for its own on its command line", "auto"),
   ControlPath: fixed("whoever listens on such a socket would be taken for the other side", "/tmp/control-%r"),
   ControlPersist: fixed("would send the tunnel to the background, where systemd takes it for ended", "yes"),
@@ -186,7 +186,7 @@ export const keywordOf = (name: string): Keyword | undefined => byLowerCase.get(
 
 const byLowerCase = new Map(Object.entries(keywords).map(([name, keyword]) => [name.toLowerCase(), keyword]));
 
-/** The bad value of each keyword for which that is wanted, as lines for every host. */
+/** The bad value of each keyword that meets the condition, as lines for all hosts. */
 export function badConfiguration(wanted: (name: string, keyword: Keyword) => boolean): string {
   const bad = Object.entries(keywords).filter(
     ([name, keyword]) => keyword.bad !== undefined && wanted(name, keyword),

@@ -9,7 +9,7 @@ export interface SshKey {
   publicLine: string;
 }
 
-/** A new key pair, made with ssh-keygen(1), without a password. */
+/** A new key pair, created with ssh-keygen(1), without a passphrase. */
 export function newSshKey(type: "ed25519" | "ecdsa" | "rsa" = "ed25519"): SshKey {
   const folder = mkdtempSync(join(tmpdir(), "ssh-key-"));
   const file = join(folder, "key");

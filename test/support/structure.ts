@@ -3,7 +3,7 @@ import type { Recorded, RecordedCommand, Recording } from "../../tools/mocks.ts"
 
 const stackType = "pulumi:pulumi:Stack";
 
-/** What is true of every program of ours. `roots` are the resources that may be without a parent. */
+/** What is true of each of our programs. `roots` are the resources that may have no parent. */
 export function expectStructure(recording: Recording, roots: string[]): void {
   const { resources, commands } = recording;
   const byUrn = new Map(resources.map((resource) => [resource.urn, resource]));
@@ -25,7 +25,7 @@ export function expectStructure(recording: Recording, roots: string[]): void {
 const known =
   /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/random(Id|Integer):Random(Id|Integer)|pulumi:pulumi:Stack)$/;
 
-/** Short command lines without anything of ours in them, and nothing that replaces or needs the server's AcceptEnv. */
+/** Short command lines without our values, and nothing that replaces or needs AcceptEnv on the server. */
 function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): void {
   const { delete: remove = "none", ...others } = inputs;
   expect(Object.keys(others).sort()).toEqual(
@@ -38,18 +38,21 @@ function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): vo
   expect(inputs.logging).toBe("stderr");
   expect(secrets).toContain("connection");
   expect(errorHooks).toEqual([`${name}-advice`]);
-  // What an Output prints as where it ends up in a string.
+  // What an Output prints if it ends up in a string.
   expect(JSON.stringify(inputs)).not.toMatch(
     /Calling \[toString\]|Calling \[toJSON\]|\[object Object\]|undefined/,
   );
 }
 
-/** These have nothing to undo: a look, and the tools where nobody could come for them, which the last record takes away. */
+/**
+ * These have nothing to undo: a check, and the tools if nobody could connect to remove them, which the last record
+ * removes.
+ */
 function hasNothingToUndo({ header, parts }: RecordedCommand): boolean {
   return parts.every(({ script }) => script === "hostFacts") || header.UNTIL_LAST === "yes";
 }
 
-/** Whatever a host has on record is undone once, by one of the scripts there. */
+/** Whatever a host has on record is undone once, by one of its scripts. */
 function expectRemovals(commands: RecordedCommand[]): void {
   const at = ({ address }: RecordedCommand, record: string | undefined) => `${record} on ${address}`;
   const records = commands
