@@ -6,16 +6,16 @@ import type { RemoteScript } from "./remoteScripts.ts";
 
 type Verb = "apply" | "remove";
 
-/** Seconds that a step of the account may take, in place of the minute that the scripts give it. */
+/** Seconds that a step of the account may take, instead of the minute that the scripts allow. */
 const LIMIT = 4;
 
-/** A script that has not ended by then hangs. It has some thirty steps that may each be held up for as long as the limit. */
+/** A script that has not ended by then hangs. It has about thirty steps that can each be delayed up to the limit. */
 const MOST_SECONDS = 300;
 
 const RECORDS = "/var/lib/ssh-reverse-tunnel";
 
 /**
- * Puts secrets on a host where `alice` may not read, and returns words by which to know them: a file of root's and one
+ * Puts secrets on a host where `alice` may not read, and returns words to recognise them by: a file of root's and one
  * of bob's, one in a closed folder, a password's hash, a line of a private key.
  */
 export async function plantSecrets(host: Host): Promise<string[]> {
@@ -43,21 +43,21 @@ export async function plantSecrets(host: Host): Promise<string[]> {
 }
 
 /**
- * A host on which `alice` attacks, and what came of it. Each finding begins with the claim that does not hold:
+ * A host on which `alice` attacks, and the findings. Each finding begins with the violated claim:
  *
  * - "readable": a secret of root's or of bob's is in a file that alice can read, or in what a script printed.
- * - "changed": something outside alice's home is not as in one of the undisturbed states, without and with what the
- *   scripts do; or what root keeps there is not root's alone.
+ * - "changed": something outside alice's home differs from both undisturbed states, without and with what the
+ *   scripts do; or others can access what only root should.
  * - "record": an entry that no undisturbed run has made.
  * - "open": a process of alice's had a file of root's open.
- * - "status", "hang": a script ended in another way than with 0 or with its own sentence, or not at all.
+ * - "status", "hang": a script ended neither with 0 nor with its own error message, or did not end.
  */
 export class Attacked {
   readonly findings: string[] = [];
-  /** How often each script ended with each status, and what it said last where it failed. */
+  /** How often each script ended with each status, and its last message if it failed. */
   private readonly ends = new Map<string, number>();
   private readonly random: () => number;
-  /** Undisturbed states, the one without anything first. */
+  /** Undisturbed states, first the one without anything. */
   private readonly states: Snapshot[] = [];
   private readonly records = new Set<string>();
   private seed: number;
@@ -73,7 +73,7 @@ export class Attacked {
     this.random = mulberry32(seed);
   }
 
-  /** Ends on a host that has nothing of these scripts. */
+  /** Ends on a host without anything from these scripts. */
   async prepare(): Promise<void> {
     await this.host.run("cat >/run/attacker.py", { input: this.attacker });
     const states: Snapshot[] = [];
@@ -88,7 +88,7 @@ export class Attacked {
     await this.keepRecords();
   }
 
-  /** Runs each script in turn, there and back again, with alice at work. */
+  /** Runs each script in turn, apply and remove, with alice at work. */
   async attack(runs: number, runsBetweenLooks: number, withTrials: boolean): Promise<void> {
     await this.begin("swap swap swap stop");
     let run = 0;
@@ -104,7 +104,10 @@ export class Attacked {
     }
   }
 
-  /** Runs each script once, there and back, while alice keeps open whatever its steps write to; those that hang. */
+  /**
+   * Runs each script once, apply and remove, while alice keeps open whatever its steps write to; returns those that
+   * hang.
+   */
   async holdOpen(): Promise<string[]> {
     const before = this.findings.length;
     await this.begin("hold");
@@ -117,7 +120,7 @@ export class Attacked {
     return this.findings.slice(before);
   }
 
-  /** With alice gone and the home as it was at first: what is wrong with one apply and one remove of all. */
+  /** With alice gone and the home in its first state: what is wrong with one apply and one remove of everything. */
   async goOnInPeace(): Promise<string[]> {
     await this.end();
     await this.host.run(
@@ -150,7 +153,7 @@ export class Attacked {
     }
   }
 
-  /** A change to a tunnel that runs, and what may become of it. */
+  /** A change to a running tunnel, and its possible outcomes. */
   private *trial(change: RemoteScript): Generator<() => Promise<void>> {
     const [first, confirm] = ["no", "yes"].map((value) => ({
       ...change,
@@ -195,7 +198,7 @@ export class Attacked {
     const running = run({ allowFailure: true, timeoutSeconds: MOST_SECONDS }).catch((error: unknown) => {
       this.findings.push(`hang: ${name}: ${String(error).slice(-600)}`);
     });
-    // A script that is killed has not ended for whoever waits for the last of its output to be closed.
+    // A killed script has not ended for a reader that waits until all its outputs are closed.
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
       timer = setTimeout(() => resolve("late"), (MOST_SECONDS + 5) * 1000);
@@ -219,7 +222,7 @@ export class Attacked {
     return result;
   }
 
-  /** All scripts, undisturbed; those that fail. */
+  /** Runs all scripts undisturbed; returns those that fail. */
   private async each(verb: Verb, changed: boolean): Promise<string[]> {
     const failed: string[] = [];
     for (const script of verb === "apply" ? this.scripts : [...this.scripts].reverse()) {
@@ -230,7 +233,7 @@ export class Attacked {
     return failed;
   }
 
-  /** The script, or the same with other settings, for which a tunnel that runs is changed on trial. */
+  /** The script, or the same one with changed settings, for which a running tunnel is changed on trial. */
   private text({ name, stdin }: RemoteScript, changed: boolean): string {
     const text = replaced(stdin, "timeout -s KILL 60", `timeout -s KILL ${LIMIT}`);
     if (!isOnTrial({ name })) return text;
@@ -238,7 +241,9 @@ export class Attacked {
     return changed ? replaced(quick, "    ServerAliveInterval ", "    ServerAliveInterval 1") : quick;
   }
 
-  /** Not as a service: systemd-nspawn's filter of system calls, which no real host has, would take calls from it. */
+  /**
+   * Not as a service: systemd-nspawn's filter of system calls, which no real host has, would deny some of its calls.
+   */
   private async begin(modes: string): Promise<void> {
     await this.host.run(
       `cd /home/alice && setsid setpriv --reuid alice --regid alice --init-groups env HOME=/home/alice \
@@ -277,7 +282,7 @@ export class Attacked {
     for (const line of await this.strange()) found("changed", line);
   }
 
-  /** What is in none of the undisturbed states as it is now, outside of alice's home and of what is root's own to keep. */
+  /** What is in none of the undisturbed states, outside of alice's home and of what only root stores. */
   private async strange(): Promise<string[]> {
     const now = await this.host.snapshot();
     const lines = new Map<string, string[]>();
@@ -292,7 +297,7 @@ export class Attacked {
       .map(([, all]) => all.join(", or "));
   }
 
-  /** Without what differs from run to run, and what is there only while something is done. */
+  /** Without what differs from run to run, and what exists only while something is done. */
   private async recordLines(): Promise<string[]> {
     const { stdout } = await this.host.run(
       `find ${RECORDS} -type f ! -name .stack-id ! -name .tools -exec cat {} +`,
@@ -318,10 +323,10 @@ export class Attacked {
   }
 }
 
-/** The statuses of a script that has said why it ends. */
+/** The statuses of a script that has given a reason for its end. */
 const OWN_ENDS = [3, ...Object.values(exitStatus)];
 
-/** There only in the middle of an apply, or while a change is on trial. */
+/** Exists only in the middle of an apply, or while a change is on trial. */
 const TRANSIENT =
   /^restart\tssh-tunnel-nas[a-z-]*\.(service|timer)$|^file\t~alice\/\.ssh\/ssh-reverse-tunnel\/nas\.key\.new(\.pub)?$/;
 
@@ -329,7 +334,7 @@ const RUNNING = new RegExp(
   `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-(at-boot|again).service$`,
 );
 
-/** Whether a tunnel that runs is changed on trial by it. */
+/** Whether it changes a running tunnel on trial. */
 const isOnTrial = ({ name }: Pick<RemoteScript, "name">) => name.includes("-start");
 
 function replaced(text: string, what: string, by: string): string {
@@ -337,7 +342,7 @@ function replaced(text: string, what: string, by: string): string {
   return text.replaceAll(what, by);
 }
 
-/** Numbers from 0 to 1, the same for the same seed. */
+/** Numbers from 0 to 1, which depend only on the seed. */
 function mulberry32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -6,10 +6,10 @@ import { cutAt, listCuts } from "./cuts.ts";
 import type { RemoteScript } from "./remoteScripts.ts";
 import { oneIn } from "./sample.ts";
 
-/** What must hold at, or after, every cut. */
+/** What must be true at, or after, every cut. */
 export type Claim = "login" | "whole files" | "next up" | "removal";
 
-/** A claim that did not hold: at which step of which script, and what was there instead. */
+/** A violation: at which step of which script, and what was found instead. */
 export interface Finding {
   claim: Claim;
   text: string;
@@ -17,10 +17,10 @@ export interface Finding {
 
 type Verb = "apply" | "remove";
 
-/** The host as it is without, and with, what the scripts take care of. */
+/** The host without and with what the scripts manage. */
 interface State {
   files: Snapshot;
-  /** What systemd runs of ours, and what is on record. */
+  /** Our units in systemd, and the records. */
   rest: string;
 }
 
@@ -31,30 +31,30 @@ interface Lists {
   remove?: Cut[];
 }
 
-/** One of so many cuts is tried where not everything is: see sample.ts. */
+/** One of this many cuts is tried, unless everything is: see sample.ts. */
 const SHARE = 12;
 
-/** A trial that has found so many is ended: what follows may follow from them. */
+/** A trial with this many violations is ended: later ones may be consequences. */
 const ENOUGH = 10;
 
 /**
- * Cuts scripts at every step, or at a sample of them, of `apply` and of `remove`. They are those of one component, in their order. The trial
- * begins on a host that has nothing of them, and ends with all of it in place.
+ * Cuts scripts at every step, or at a sample of them, of `apply` and of `remove`. The scripts are those of one
+ * component, in order. The trial begins on a host without anything from them, and ends with everything in place.
  *
- * At each cut it looks at what is there. Then, from there, it goes both ways: to an undisturbed apply, which must reach
- * what one from nothing reaches, and, from the same cut once more, to a remove, which must reach nothing.
+ * At each cut it checks the host. Then it continues in both ways: with an undisturbed apply, which must reach the same
+ * state as one from nothing, and, from the same cut again, with a remove, which must leave nothing.
  */
 export class CrashTrial {
   readonly findings: Finding[] = [];
   /** How many cuts a script has, by verb. */
   readonly cuts: Record<string, number> = {};
-  /** How many of them it was given. */
+  /** How many of them were tried. */
   tried = 0;
-  /** What the last apply of a script printed. */
+  /** The output of a script's last apply. */
   readonly results: Record<string, string> = {};
   private without!: State;
   private complete!: State;
-  /** What of this bears on logins was like at the last login: the paths that differ, in words. */
+  /** The state of everything that affects logins at the last login: the paths that differ, in words. */
   private lastLogin: string | undefined;
 
   constructor(
@@ -64,7 +64,7 @@ export class CrashTrial {
   ) {}
 
   async run(): Promise<void> {
-    // What a first time leaves for good, backups of the account files, is there from here on.
+    // What a first run leaves permanently, backups of the account files, exists from here on.
     await this.each(this.scripts, "apply", "at first");
     await this.each(this.scripts, "remove", "at first");
     this.without = await this.state();
@@ -99,7 +99,9 @@ export class CrashTrial {
     }
   }
 
-  /** An apply is cut on a host without, and ends with all in place; a remove the other way round. */
+  /**
+   * An apply is cut on a host without the scripts' changes, and ends with all of them; a remove the other way round.
+   */
   private async cut(script: RemoteScript, verb: Verb, cut: Cut): Promise<void> {
     const where = `${verb} of ${script.name}, killed ${cut.moment}`;
     this.tried++;
@@ -121,7 +123,7 @@ export class CrashTrial {
     else await this.expect("removal", this.without, where);
   }
 
-  /** Looks at the host as a cut has left it: whether each file is as before or as at the end, and logins work. */
+  /** Checks the host as a cut has left it: whether each file is as before or as at the end, and logins work. */
   private async look(where: string, seen: string): Promise<void> {
     if (seen) this.found("whole files", where, seen);
     const now = await this.host.snapshot();
@@ -131,12 +133,12 @@ export class CrashTrial {
       const other = sinceComplete.get(path);
       const entry = now.entries[path];
       if (!other || entry?.kind === "directory" || path.startsWith(RECORDS)) continue;
-      // A name that is neither there before nor at the end is a temporary one.
+      // A name that exists neither before nor at the end is a temporary one.
       if (line.startsWith("added") && (other.startsWith("added") || entry?.content === EMPTY)) continue;
       if (await this.hasOnlyANewlineMore(path)) continue;
       this.found("whole files", where, `${line} (since before), ${other} (since the whole)`);
     }
-    // A login is the dearest of all this: once for each state of what it depends on.
+    // A login takes the most time here: it is done once for each state of what it depends on.
     const bearing =
       [...sinceComplete.values()].filter((line) => LOGINS.test(line)).join() + systemdStep(where);
     if (bearing !== this.lastLogin && !(await this.mayLogIn())) {
@@ -145,7 +147,7 @@ export class CrashTrial {
     this.lastLogin = bearing;
   }
 
-  /** A final newline that we had to add goes after our line does, in a step of its own. */
+  /** A final newline that we had to add is removed after our line, in a separate step. */
   private async hasOnlyANewlineMore(path: string): Promise<boolean> {
     const { stdout } = await this.host.run(`cat -- '${path}'`, { allowFailure: true });
     return createHash("sha256").update(stdout).digest("hex") === this.without.files.entries[path]?.content;
@@ -164,7 +166,7 @@ export class CrashTrial {
     return { files, rest: (await this.host.run(ofUnits ? records + units : records)).stdout };
   }
 
-  /** Runs scripts as they are, in their order or in the reverse one. Each must succeed. */
+  /** Runs scripts as they are, in order or in reverse. Each must succeed. */
   private async each(scripts: RemoteScript[], verb: Verb, where: string): Promise<void> {
     for (const { name, stdin } of verb === "apply" ? scripts : [...scripts].reverse()) {
       const result = await this.host.run(`sh -s -- ${verb}`, { input: stdin, allowFailure: true });
@@ -178,7 +180,7 @@ export class CrashTrial {
     this.findings.push({ claim, text: `${where}: ${what}` });
   }
 
-  /** Changes, but for times, backups of the account files, and keys, which are others each time. */
+  /** Changes, except for times, backups of the account files, and keys, which differ each time. */
   private async changes(since: Snapshot, until: Snapshot): Promise<string[]> {
     return (await this.host.changesSince(since, until)).filter((line) => !ofNoAccount.test(line));
   }
@@ -191,13 +193,13 @@ const systemdStep = (where: string) => (/ (systemctl|systemd-run|sh) /.test(wher
 
 const RECORDS = "/var/lib/ssh-reverse-tunnel/";
 
-/** The hash of no bytes: a file that we had made, and that our line has gone from. */
+/** The hash of no bytes: a file that we had created, and whose line of ours is gone. */
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 const ofNoAccount =
   /\(mtime\)$|^changed \/var\/lib\/ssh-reverse-tunnel\/\S+ \(content\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$/;
 
-/** Says what is wrong in files that may differ from before and from the end: records and keys. */
+/** Reports mistakes in files that may differ from before and from the end: records and keys. */
 const look = `
   sshd -t 2>&1
   find ${RECORDS} -type f ! -name '*.new' ! -name .stack-id ! -name .tools 2>/dev/null | while read -r record; do
@@ -208,14 +210,14 @@ const look = `
   done
 `;
 
-/** What is on record, in any order; the times that files had are others in each round. */
+/** The records, in any order; the times of files differ in each round. */
 const records = `
   find ${RECORDS} -type f ! -name '*.new' 2>/dev/null | sort | while read -r record; do
     echo "$record"; grep -v '^time' "$record" | sort
   done
 `;
 
-/** What systemd runs of ours, and whether it runs what is on the disk. What a timer starts comes and goes. */
+/** Our units in systemd, and whether they match the disk. What a timer starts is not included. */
 const units = `
   systemctl show --property Id,ActiveState,UnitFileState,NeedDaemonReload '*ssh-tunnel*' '*-sshd-rollback*' |
     sed 's/=activating$/=active/' | awk -v RS= -v OFS=' ' '{ $1 = $1 } !/UnitFileState=static/' | sort

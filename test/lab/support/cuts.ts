@@ -3,9 +3,9 @@ import type { Host } from "../../../lab/host.ts";
 /**
  * A moment right before or right after a step of a script; a step is the run of any program that may change the host.
  *
- * The script's text is the real one. Its steps are counted by a program that stands before all others in PATH: at the
- * cut it kills the script with SIGKILL, and all that the script has started. What the shell itself writes, by a
- * redirection, shows as a difference between the moment after one step and that before the next.
+ * The script's text is the real one. A program that comes before all others in PATH counts its steps: at the cut it
+ * kills the script with SIGKILL, and everything that the script has started. What the shell itself writes, by a
+ * redirection, appears as a difference between the moment after one step and the moment before the next.
  */
 export interface Cut {
   /** Counted from 1: before the first step, after it, before the second, … */
@@ -14,7 +14,7 @@ export interface Cut {
   moment: string;
 }
 
-/** Programs that only look. All others are steps: one that is missing here costs time and hides nothing. */
+/** Programs that only read. All others are steps: a program that is missing here costs time but hides nothing. */
 const readers =
   "awk base64 basename bash busybox cat cmp cut date df dirname env find flock getent grep groups gzip head hostname id ls md5sum mktemp namei od paste pgrep ps readlink selinuxenabled seq setsid sh sha256sum sleep sort ss ssh sshd stat su sync tail test timeout tr true uname wc xargs";
 
@@ -56,7 +56,7 @@ cut after "$name" "$@"
 exit "$status"
 `;
 
-/** Lets a host's scripts be cut, until its next boot. */
+/** Prepares a host for cuts of its scripts, until its next boot. */
 export async function prepareCuts(host: Host): Promise<void> {
   await host.run(
     `set -e
@@ -74,7 +74,9 @@ export async function prepareCuts(host: Host): Promise<void> {
   );
 }
 
-/** Runs a script to its end, and lists its cuts, without those that find the host as the cut before left it. */
+/**
+ * Runs a script until it ends, and lists its cuts, without those at which the host is the same as at the cut before.
+ */
 export async function listCuts(host: Host, stdin: string, verb: string): Promise<Cut[]> {
   const { stdout } = await host.run(
     `rm -f ${folder}/list; echo 0 >${folder}/passed
@@ -92,13 +94,13 @@ export async function listCuts(host: Host, stdin: string, verb: string): Promise
   );
 }
 
-/** Tools are unpacked into a folder that has the number of the process in its name. */
+/** Tools are unpacked into a folder that has the process id in its name. */
 const withoutPid = (moment: string) => moment.replaceAll(/(\/\.[0-9a-f]{64})\.\d+/g, "$1.PID");
 
-/** Steps that leave no other trace than on the disk. */
+/** Steps that leave a trace only on the disk. */
 const onlyFiles = /^after (chmod|chown|cp|mkdir|mv|rm|rmdir|setpriv) /;
 
-/** Runs a script, kills it at this cut, then runs these commands and gives their output. */
+/** Runs a script, kills it at this cut, then runs these commands and returns their output. */
 export async function cutAt(host: Host, stdin: string, verb: string, cut: Cut, then = ""): Promise<string> {
   const { stdout } = await host.run(
     `echo 0 >${folder}/passed; : >${folder}/moment

@@ -8,7 +8,7 @@ import { SUITES, rootImage } from "../../../lab/root.ts";
 
 const SCRIPT = fileURLToPath(new URL("disk.sh", import.meta.url));
 
-/** What a host keeps, on a disk that forgets in a power cut what was not written to it: see disk.sh. No systemd runs there. */
+/** A host's files on a disk that loses unsynced writes in a power cut: see disk.sh. No systemd runs there. */
 export class Disk {
   private constructor(
     private readonly folder: string,
@@ -32,17 +32,17 @@ export class Disk {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Runs a shell command there to its end, and switches off in order. */
+  /** Runs a shell command there until it ends, and shuts down cleanly. */
   public async run(command: string, input?: string): Promise<Result> {
     return this.script(["run"], ["", "sh", "-c", command], input);
   }
 
-  /** Runs a shell command, and cuts the power after so many seconds, whether it has ended or not. */
+  /** Runs a shell command, and cuts the power after this many seconds, whether it has ended or not. */
   public async cut(seconds: number, command: string, input?: string): Promise<void> {
     await this.script(["run"], [seconds.toFixed(3), "sh", "-c", command], input);
   }
 
-  /** What the next boot does before anything else: the rollback, where systemd would start it. */
+  /** What the next boot does before anything else: the rollback, as systemd would start it. */
   public async boot(): Promise<Result> {
     return this.run(`cd /etc/systemd/system && for link in sysinit.target.wants/*-rollback-at-boot.service; do
       [ -e "$link" ] || continue

@@ -1,10 +1,10 @@
 import { vi } from "vitest";
 import { type LabStack, StackError } from "../../../lab/stack.ts";
 
-/** What came by way of the console: where a program runs inside this process, part of what it says does. */
+/** Output on the console: a program that runs inside this process prints some of its messages there. */
 const said: string[] = [];
 
-/** Runs an `up` that must fail, and gives all that its user is shown: the errors, and what was said beside them. */
+/** Runs an `up` that must fail, and returns everything that its user sees: the errors, and the other messages. */
 export async function failedUp(stack: LabStack): Promise<string> {
   const start = listen();
   const outcome = await stack.up().catch((error: unknown) => error);
@@ -16,7 +16,7 @@ export async function failedUp(stack: LabStack): Promise<string> {
   return [outcome.message, ...outcome.diagnostics, ...said.slice(start)].join("\n");
 }
 
-/** Listens from the first call on, for good: several of these may run at the same time. */
+/** Listens from the first call on, permanently: several of these may run at the same time. */
 function listen(): number {
   if (!vi.isMockFunction(console.error)) {
     for (const method of ["error", "log"] as const) {

@@ -3,10 +3,10 @@ import type { Host } from "../../../lab/host.ts";
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
 /**
- * Gives a host a life of its own, awkward wherever a file of it may be edited: no final newline, CRLF, odd modes and
- * owners, old times, extended attributes, ACLs, links, and things of the very names that ours have.
+ * Configures a host so that every file that may be edited is difficult: no final newline, CRLF, unusual modes and
+ * owners, old times, extended attributes, ACLs, links, and things with the same names as ours.
  *
- * Its accounts: root, admin and alice of every host; bob with an empty ~/.ssh; carol with none.
+ * Its accounts: root, admin and alice of every host; bob with an empty ~/.ssh; carol without one.
  */
 export async function fillHost(host: Host): Promise<void> {
   await host.run(FILL);

@@ -3,7 +3,7 @@ import type { Host } from "../../../lab/host.ts";
 import type { Snapshot } from "../../../lab/snapshot.ts";
 import { leftovers } from "./leftovers.ts";
 
-/** Everything of a host that a component might change: what is on its disk, and what its running system knows. */
+/** Everything on a host that a component might change: what is on its disk, and the state of its running system. */
 export interface HostState {
   disk: Snapshot;
   running: Record<string, string>;
@@ -13,7 +13,9 @@ export async function hostState(host: Host): Promise<HostState> {
   return { disk: await host.snapshot(), running: await runningState(host) };
 }
 
-/** Expects that a host is as it was, on its disk and in its running system, but for the answers to these questions. */
+/**
+ * Expects that a host is as it was, on its disk and in its running system, except for the answers to these questions.
+ */
 export async function expectAsBefore(host: Host, before: HostState, except: string[] = []): Promise<void> {
   const changes = async () => {
     const now = await runningState(host);
@@ -48,27 +50,28 @@ function changedLines(before = "", after = ""): string[] {
   return changes.length === 0 && before !== after ? ["the order of the lines"] : changes;
 }
 
-/** What each is called, and how a host tells it. */
+/** The name of each question, and the command that answers it. */
 export const QUESTIONS: Record<string, string> = {
   accounts: "getent passwd; getent group; cat /etc/shadow /etc/gshadow /etc/subuid /etc/subgid",
-  // Logins and credentials come and go, and so do names that systemd has heard of and has no file for.
-  // network-online.target is pulled in by the first service that waits for it.
+  // Logins and credentials come and go, and so do names that systemd has heard of without a file. network-online.target
+  // is started by the first service that waits for it.
   units: `systemctl list-units --all --plain --no-legend | awk '{ print $1, $2, $3, $4 }' |
     grep -vE '^(session-|user-|user@|run-user-|run-credentials-|user-runtime-dir@|network-online.target|systemd-(networkd|hostnamed|initctl))|not-found inactive' | sort`,
   unitFiles: "systemctl list-unit-files --no-legend | grep -vE '^session-'",
   timers: "systemctl list-timers --all --no-legend | awk '{ print $(NF - 1), $NF }' | sort",
   listeners: "ss -Hltunp | awk '{ print $1, $5, $7 }' | sort",
-  // A login, what it starts, and this very question are not the host's own. A tunnel's account, "tunnel-x", starts nothing.
+  // A login, what it starts, and this command itself are not part of the host. A tunnel's account, "tunnel-x", starts
+  // nothing.
   processes: `all=$(ps -eo user:32,pid,args --no-headers)
     printf '%s\\n' "$all" |
     grep -vE ' (ps -eo|/bin/sh -c|sshd: [a-z]|sshd: \\[accepted\\]|/usr/sbin/sshd -D -R)|^[a-z]+ +[0-9]+ (/lib/systemd/systemd --user|\\(sd-pam\\))' |
     sed 's/listener\\] .*/listener]/' | sort`,
-  // systemd's own notes of units and logins are named after both, and told above; /run/private is its, too, and ufw.lock
-  // is ufw's, which keeps it. motd.dynamic is of the first login by way of PAM. systemd leaves an empty
-  // /tmp/namespace-dev-* where a unit is stopped while its PrivateDevices are made.
+  // systemd's own files for units and logins are named after these, which are listed above. /run/private belongs to
+  // systemd, too, and ufw.lock to ufw, which keeps it. motd.dynamic is from the first login through PAM. systemd leaves
+  // an empty /tmp/namespace-dev-* if a unit is stopped while its PrivateDevices are created.
   volatile: `find /run /tmp /var/tmp /dev/shm -not -path '/run/user*' -not -path '/run/systemd/*/*' |
     grep -vE '^/(var/)?tmp/systemd-private-|^/tmp/namespace-dev-|^/run/(systemd|host)|^/run/(private|ufw.lock|motd.dynamic)$' | sort`,
-  // xattrs and ACLs, which the overlay's list does not have.
+  // xattrs and ACLs, which the overlay's list does not include.
   attributes: `python3 - <<'END'
 import os
 for top in "/etc/ssh", "/root", "/home", "/etc/firewalld", "/etc/ufw":
@@ -82,12 +85,12 @@ END`,
   firewalld:
     "! systemctl is-active --quiet firewalld || { firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones; }",
   selinux: "! command -v selinuxenabled >/dev/null || semanage port -l -n",
-  // What sshd has not loaded since it was written, or taken away.
+  // What sshd has not loaded since it was written or removed.
   sshdUnloaded: `find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -newermt "$(systemctl show --timestamp=us+utc -P StateChangeTimestamp ssh)"`,
   sshd: "sshd -T; sshd -T -C user=tunnel-x,host=127.0.0.1,addr=127.0.0.1",
 };
 
-/** What the running system of a host knows. */
+/** The state of a host's running system. */
 export async function runningState(host: Host): Promise<Record<string, string>> {
   const script = Object.entries(QUESTIONS).map(([name, command]) => `echo "== ${name}"\n${command}\n`);
   const { stdout } = await host.run(script.join(""), { allowFailure: true });

@@ -1,9 +1,9 @@
 import type { Suite } from "../../../lab/root.ts";
 
-/** A host as another distribution, or its administrator, would have made it. */
+/** A host as another distribution, or its administrator, would have set it up. */
 export interface Kind {
   suite: Suite;
-  /** What a fresh host is told first. */
+  /** The commands that a fresh host runs first. */
   setUp: string;
 }
 
@@ -14,16 +14,16 @@ export const RELEASES: Record<string, Kind> = {
   sid: { suite: "sid", setUp: "" },
 };
 
-/** As Ubuntu has it since 22.10: systemd listens, and starts sshd for the first who comes. */
+/** As in Ubuntu since 22.10: systemd listens, and starts sshd for the first connection. */
 const SOCKET = "systemctl disable --quiet --now ssh.service && systemctl enable --quiet --now ssh.socket";
 
-/** What else a host may be like, by name. */
+/** Other variants of a host, by name. */
 export const KINDS: Record<string, Kind> = {
-  // Where systemd listens, sshd's own Port is for nothing; and nobody must take it for a lock-out.
+  // If systemd listens, sshd's own Port has no effect; nothing must treat it as a lock-out.
   socket: { suite: "bookworm", setUp: `echo 'Port 2200' >/etc/ssh/sshd_config.d/50-port.conf && ${SOCKET}` },
   socket13: { suite: "trixie", setUp: SOCKET },
-  // As on RHEL 8: no Include in sshd_config and no folder for drop-ins, the unit is sshd.service, and its reload is a
-  // bare signal.
+  // As on RHEL 8: no Include in sshd_config and no folder for drop-ins, the unit is sshd.service, and its reload is
+  // only a signal.
   rhel8: {
     suite: "bookworm",
     setUp: `
@@ -61,7 +61,7 @@ AuthenticationMethods publickey,password publickey
 EOT
       sshd -t && systemctl restart ssh`,
   },
-  // The least that a host may have of these three; and where PAM does not look at accounts, sshd does.
+  // The minimum of these three; and if PAM does not check accounts, sshd does.
   small: {
     suite: "bookworm",
     setUp: `

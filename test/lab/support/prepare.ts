@@ -3,8 +3,9 @@ import { requireRoot, requireTools } from "../../../lab/machine.ts";
 import { SUITES, rootImage } from "../../../lab/root.ts";
 
 /**
- * What every file needs on a machine that has none of it: tools, an image, an engine. Before the first file, since each
- * worker would build an engine of its own, beside the others, and the limits of the tests are not made for that.
+ * What every file needs on a machine that has none of it: tools, an image, an engine. It runs before the first file:
+ * otherwise each worker would build its own engine at the same time, and the time limits of the tests are too short for
+ * that.
  */
 export default async function prepare(): Promise<void> {
   try {
@@ -13,6 +14,6 @@ export default async function prepare(): Promise<void> {
     await rootImage(SUITES[0], console.error);
     await findEngine();
   } catch (error) {
-    console.error(String(error)); // each test says it, too, and fails
+    console.error(String(error)); // each test reports it, too, and fails
   }
 }

@@ -9,7 +9,7 @@ export interface RemoteScript {
   /** The name of its host. */
   host: string;
   stdin: string;
-  /** What it printed: its result. */
+  /** Its output: its result. */
   stdout: string;
   /** The names of the scripts that come before it. */
   after: string[];
@@ -23,10 +23,10 @@ interface Resource {
   dependencies?: string[];
 }
 
-/** Leaves out what the other host is needed for: whether the tunnel works. */
+/** Leaves out what needs the other host: whether the tunnel works. */
 export const onOneHost = (part: string): boolean => part !== "tunnelCheck";
 
-/** Every script of the stack, each after those that it depends on; of its parts, those that are wanted. */
+/** Every script of the stack, each after its dependencies; only the wanted parts of each. */
 export async function remoteScripts(
   stack: LabStack,
   wanted: (part: string) => boolean = () => true,

@@ -5,15 +5,15 @@ import { labAdmin } from "../../../lab/program.ts";
 import type { HostStatus } from "../../../tools/status.ts";
 import type { Part } from "./settings.ts";
 
-/** One of a ring's tunnels: the internal host, and the public host that it leads to. */
+/** One of a ring's tunnels: the internal host, and its public host. */
 export interface RingTunnel {
   from: string;
   to: string;
 }
 
 /**
- * Hosts in a ring, each of which is the public host of one tunnel and the internal host of the next: few of them have
- * every kind of host on either side, and on the other side another.
+ * Hosts in a ring, each of which is the public host of one tunnel and the internal host of the next. A few hosts thus
+ * test every kind of host on either side, with a different kind on the other side.
  */
 export class Ring {
   public constructor(
@@ -26,12 +26,12 @@ export class Ring {
     return this.names.map((from) => ({ from, to: this.publicHostOf(from) }));
   }
 
-  /** The two tunnels of a host: first the one that leads to it. */
+  /** The two tunnels of a host: first the one that ends there. */
   public tunnelsOf(name: string): RingTunnel[] {
     return [this.neighbour(name, -1), name].map((from) => ({ from, to: this.publicHostOf(from) }));
   }
 
-  /** The host that the tunnel from this one leads to. */
+  /** The host at which the tunnel from this one ends. */
   public publicHostOf(name: string): string {
     return this.neighbour(name, 1);
   }
@@ -43,7 +43,7 @@ export class Ring {
       ...labAdmin(this.lab, host),
       publicHost: this.publicHostOf(host.name),
       forwards: { ssh: { remotePort: 2222, target: 22 } },
-      // Not root, whom another way may lead in.
+      // Not root, which could log in another way.
       logins: [{ from: "alice", to: "alice" }],
     });
     return {
@@ -52,14 +52,14 @@ export class Ring {
     };
   }
 
-  /** Logs in through the tunnel from this host, as another account than root, and runs this; "" where it is cut. */
+  /** Logs in through the tunnel from this host, as an account other than root, and runs this; "" if it is cut. */
   public async through(from: string, command: string): Promise<string> {
     const login = `timeout 30 ssh -o ConnectTimeout=2 from-${from} ${shellQuote(command)}`;
     const publicHost = this.lab.host(this.publicHostOf(from));
     return (await publicHost.run(`su - alice -c ${shellQuote(login)}`, { allowFailure: true })).stdout;
   }
 
-  /** What the checks have found of the tunnel from this host, on the side of that one. */
+  /** What the checks have found about the tunnel from this host, on that side. */
   public async state(from: string, side: string): Promise<string | undefined> {
     const { stdout } = await this.lab
       .host(side)

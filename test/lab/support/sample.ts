@@ -3,25 +3,24 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, it } from "vitest";
 
-/** Whether a matrix is tried as a whole: `make test-all` says so. */
+/** Whether all cases run, as in `make test-all`. */
 export const everything = process.env["EVERYTHING"] === "yes";
 
-/** What chooses the sample otherwise; `make test` has one for each commit. */
+/** What selects the sample otherwise; `make test` has one for each commit. */
 export const sample = Number(process.env["SAMPLE"] || 1);
 
-/** For a test's title, so that whoever reads of a failure can have the same sample again. */
+/** For a test's title, so that a reader of a failure can run the same sample again. */
 export const chosen = everything ? "EVERYTHING=yes" : `SAMPLE=${sample}`;
 
-/** What is chosen elsewhere at the same time changes nothing here. */
+/** Other samples in the same run do not affect this one. */
 const chanceOf = (what: string) =>
   xoroshiro128plus(createHash("sha256").update(`${sample} ${what}`).digest().readInt32BE());
 
 /**
- * One of so many of these, by chance, in their order, and one at least; all of them where everything is tried. `of` names
+ * A random one in this many of the items, in order, and at least one; all of them if everything is tried. `of` names
  * them.
  *
- * @example
- * oneIn(5, cuts, "apply of gate-key"); // 20 of 100
+ * @example oneIn(5, cuts, "apply of gate-key"); // 20 of 100
  */
 export function oneIn<T>(number: number, all: readonly T[], of: string): T[] {
   const random = chanceOf(of);
@@ -31,13 +30,13 @@ export function oneIn<T>(number: number, all: readonly T[], of: string): T[] {
   return left.map((index) => all[index]!);
 }
 
-/** A test that is `sometimes` there is in one sample of so many. */
+/** A `sometimes` test is in one of this many samples. */
 const SELDOM = 20;
 const isInSample = (title: string) => everything || uniformInt(chanceOf(title), 1, SELDOM) === 1;
 
 /**
- * A test, or a group of them, on which no promise of docs/safety.md rests alone, and no other test: in one sample of twenty.
- * test/safety.test.ts sees to the promises.
+ * A test, or a group of tests, that is in one of twenty samples. It is never the only proof of a promise in
+ * docs/safety.md, and no other test depends on it. test/safety.test.ts checks the promises.
  */
 export const sometimes = {
   it: (title: string, test: () => unknown) => (isInSample(title) ? it : it.skip)(title, test),

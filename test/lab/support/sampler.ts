@@ -3,12 +3,12 @@ import { exec } from "../../../lab/exec.ts";
 import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
 
-/** Something that a sampler was told to look for. */
+/** Something that a sampler looks for. */
 interface Hit {
   text: string;
   /** "/proc/17/environ", or a file. */
   path: string;
-  /** The name of the process; of a file "file". */
+  /** The name of the process; for a file "file". */
   what: string;
 }
 
@@ -18,12 +18,12 @@ export interface Found {
   rounds: number;
 }
 
-/** Looks, as fast as it can, until it is stopped, or its lab is gone. */
+/** Looks as often as it can, until it is stopped or its lab is gone. */
 export interface Sampler {
   stop(): Promise<Found>;
 }
 
-/** Where a host's sampler looks for the sign to stop. */
+/** The file that tells a host's sampler to stop. */
 export const STOP_ON_HOST = "/dev/shm/sampler-stop";
 
 /**
@@ -63,7 +63,9 @@ export function sampleHost(host: Host, needles: string[]): Sampler {
   };
 }
 
-/** On this machine: every process there is, those of the hosts as well. So many that the work itself goes first. */
+/**
+ * On this machine: every process, including those of the hosts. There are so many that the actual work gets priority.
+ */
 export function sampleMachine(lab: Lab, name: string, needles: string[]): Sampler {
   const stop = join(lab.directory, `${name}-stop`);
   const running = exec("nice", ["sh", "-c", script(stop, "")], {

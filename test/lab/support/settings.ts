@@ -2,23 +2,23 @@ import type { Host } from "../../../lab/host.ts";
 import type { Lab } from "../../../lab/lab.ts";
 import { PROJECT, labAdmin } from "../../../lab/program.ts";
 
-/** Settings, or part of them, that a test puts in place of the plain ones. */
+/** Settings, or part of them, that a test uses instead of the plain ones. */
 export type Part = Record<string, unknown>;
 
-/** The name of the units of the health check that all tunnels of a stack have on a public host. */
+/** The name of the units of the health check that all tunnels of a stack share on a public host. */
 export const healthCheckOf = (stack = "dev"): string => `ssh-tunnels-${PROJECT}-${stack}-health`;
 
 /** What a test may change in {@link tunnelSettings}. */
 export interface Changes {
-  /** The tunnel's name, and that of its internal host. Default "nas". */
+  /** The name of the tunnel and of its internal host. Default "nas". */
   tunnel?: string;
-  /** On top of the public host's settings. */
+  /** In addition to the public host's settings. */
   gate?: Part;
-  /** On top of the internal host's settings. */
+  /** In addition to the internal host's settings. */
   nas?: Part;
-  /** In place of the one forward, 2222 to sshd. */
+  /** Instead of the one forward, 2222 to sshd. */
   forwards?: Part;
-  /** In place of the one login back, root to root; undefined for none. */
+  /** Instead of the one login back, root to root; undefined for none. */
   logins?: Part[] | undefined;
 }
 

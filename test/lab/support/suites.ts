@@ -2,7 +2,7 @@ import { requireTools } from "../../../lab/machine.ts";
 import { ImageError } from "../../../lab/image.ts";
 import { SUITES, type Suite, rootImage } from "../../../lab/root.ts";
 
-/** Why hosts cannot have one of the releases of Debian here, by release; nothing of those that they can have. */
+/** Why some Debian releases are not available to hosts here, by release; nothing for those that are. */
 export async function missingSuites(suites: readonly Suite[] = SUITES): Promise<Map<Suite, string>> {
   const missing = new Map<Suite, string>();
   await requireTools(console.error);

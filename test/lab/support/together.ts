@@ -1,4 +1,4 @@
-/** Does the same for each of these at once, and waits for all; what fails says for which. */
+/** Does the same for each item at the same time, and waits for all; an error names its item. */
 export async function together<T>(
   each: readonly T[],
   nameOf: (one: T) => string,
@@ -8,7 +8,7 @@ export async function together<T>(
   const failures = outcomes.flatMap((outcome, index) => {
     if (outcome.status === "fulfilled") return [];
     const failure = outcome.reason instanceof Error ? outcome.reason : new Error(String(outcome.reason));
-    // With it goes the difference that an assertion has found.
+    // It includes the difference that an assertion has found.
     failure.message = `${nameOf(each[index]!)}: ${failure.message}`;
     return [failure];
   });

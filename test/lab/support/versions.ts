@@ -2,12 +2,12 @@ import { readProgram } from "../../../components/remote/scriptFiles.ts";
 import { renderSshdDropIn } from "../../../components/render/sshdDropIn.ts";
 import { partText } from "../../../tools/parseCommand.ts";
 
-/** A trial of which some files can be told apart by the version that is in them. */
+/** A trial in which the version of some files can be read from their content. */
 export interface Trial {
   name: string;
   script: string;
   values: (version: string) => Record<string, string>;
-  /** Prints the version that each file of the change has, and says what is torn. */
+  /** Prints the version of each file of the change, and reports incomplete ones. */
   look: string;
 }
 
@@ -55,7 +55,7 @@ export const tunnel: Trial = {
     [ "$(stat -c '%U %a' ~alice/.ssh/ssh-reverse-tunnel/nas.conf)" = 'alice 600' ] || echo "not alice's"`,
 };
 
-/** No trial, but a file that is everybody's: what others have in it must come through as well. */
+/** Not a trial, but a shared file: what others have in it must survive as well. */
 export const key: Trial = {
   name: "key",
   script: "authorizedKey",
@@ -79,6 +79,6 @@ export const scriptOf = ({ name, script, values }: Trial, version: string, confi
     ...values(version),
   });
 
-/** What is left of a trial; and records that are torn. */
+/** What is left of a trial, and incomplete records. */
 export const rest = `ls -d /var/lib/*rollback* ${units}/*rollback* ${units}/*/*rollback* 2>/dev/null
   find /var/lib/ssh-reverse-tunnel -type f ! -name '*.new' -exec sh -c '[ -s "$1" ] || echo "torn $1"' sh {} \\;`;

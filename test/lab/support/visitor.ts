@@ -1,20 +1,20 @@
 import type { Host } from "../../../lab/host.ts";
 
-/** Fetches a page from one address to another; prints it, or nothing where the way is barred. */
+/** Fetches a page from one address to another; prints it, or nothing if the way is blocked. */
 const FETCH = `import http.client, sys
 source, target, port = sys.argv[1:]
 connection = http.client.HTTPConnection(target, int(port), timeout=1, source_address=(source, 0))
 connection.request("GET", "/")
 print(connection.getresponse().read().decode().strip())`;
 
-/** A host that comes to another from four addresses: of IPv4 and of IPv6, each in a network "in" and in one "out". */
+/** A host that connects to another from four addresses: IPv4 and IPv6, each in a network "in" and in one "out". */
 export class Visitor {
   private constructor(
     private readonly from: Host,
     private readonly to: Host,
   ) {}
 
-  /** Gives the host the addresses that it comes from: until its next boot. */
+  /** Gives the host its source addresses, until its next boot. */
   static async on(from: Host, to: Host): Promise<Visitor> {
     const visitor = new Visitor(from, to);
     for (const { source, length } of visitor.ways()) {
@@ -23,13 +23,13 @@ export class Visitor {
     return visitor;
   }
 
-  /** The networks of two of the addresses, IPv4 and IPv6, in which the others are not. */
+  /** The networks of two of the addresses, IPv4 and IPv6, which do not contain the others. */
   networks(which: "in" | "out"): [string, string] {
     const number = which === "in" ? 64 : 128;
     return [this.four(number) + "/26", this.six(number) + "/120"];
   }
 
-  /** What answers at a port of the other host, by the way there; "" where nothing does. */
+  /** The answer at a port of the other host, by the way there; "" if there is none. */
   async reaches(port: number): Promise<Record<string, string>> {
     const answers = this.ways().map(async ({ name, source, target }) => {
       const fetched = await this.from.run(`python3 -c '${FETCH}' ${source} ${target} ${port}`, {

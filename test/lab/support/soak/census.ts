@@ -1,18 +1,20 @@
 import type { Host } from "../../../../lab/host.ts";
 import { QUESTIONS } from "../hostState.ts";
 
-/** What a host has, by what it is: lines in order. */
+/** The state of a host by category: lines in order. */
 export type Census = Record<string, string[]>;
 
-/** What must be there exactly, at every quiet point: the ssh clients, sshd's sessions, their sockets and listeners. */
+/**
+ * What must be exactly the same at every quiet point: the ssh clients, sshd's sessions, their sockets and listeners.
+ */
 const EXACT = ["clients", "sessions", "connections", "listeners"];
 
-/** What may not be more than at first. */
+/** What may not exceed the first count. */
 const NO_MORE = ["processes", "logins", "failed units", "volatile"];
 
 /**
- * How a host tells it. What asks, the shell and its children, does not count; nor does what systemd starts for a while
- * by itself when somebody logs in.
+ * How a host reports it. The querying shell and its children do not count, nor does what systemd starts for a while
+ * when somebody logs in.
  */
 const COMMANDS: Record<string, string> = {
   clients: "ps -o user:32=,args= -C ssh",
@@ -50,15 +52,15 @@ export async function census(host: Host): Promise<Census> {
 }
 
 /**
- * Whether that is one ssh client with its connection, or, on a public host, for each of so many tunnels one session of
- * sshd, which is two processes, with its connection.
+ * Whether that is one ssh client with its connection or, on a public host, one session of sshd for each tunnel, which
+ * is two processes, with its connection.
  */
 export function isWhole(now: Census, tunnels: number): boolean {
   const counts = ["clients", "sessions", "connections"].map((what) => now[what]?.length);
   return counts.join() === (tunnels > 0 ? [0, 2 * tunnels, tunnels] : [1, 0, 1]).join();
 }
 
-/** What of a host's tunnels is not as it was at first, or more than it was, in sentences. */
+/** What is different from, or more than, the first state of a host's tunnels, in sentences. */
 export function leaks(first: Census, now: Census): string[] {
   const more = (what: string) =>
     without(now[what], first[what]).map((line) => `${what}: ${line} is too many`);
@@ -70,7 +72,7 @@ export function leaks(first: Census, now: Census): string[] {
   ];
 }
 
-/** Lines without others, each as often as it is there. */
+/** Lines without others, each as often as it occurs. */
 function without(lines: string[] = [], others: string[] = []): string[] {
   const left = [...others];
   return lines.filter((line) => {
@@ -80,7 +82,7 @@ function without(lines: string[] = [], others: string[] = []): string[] {
   });
 }
 
-/** The processes that have more open files than any of their like had at first. */
+/** The processes that have more open files than any of the same kind had at first. */
 function moreDescriptors(first: string[], now: string[]): string[] {
   const allowed = new Map<string, number>();
   const read = (line: string): [string, number] => [line.replace(/^\d+ /, ""), parseInt(line, 10)];

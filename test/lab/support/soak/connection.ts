@@ -1,18 +1,18 @@
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { type Socket, connect } from "node:net";
 
-/** Bytes came back that are not those that were sent: never the fault of a fault. */
+/** The received bytes differ from the sent ones: no fault can excuse that. */
 export class FalseByte extends Error {}
 
-/** What a target says first, for the watchdog to take it for an SSH server. */
+/** The first line of a target, so that the watchdog treats it as an SSH server. */
 export const BANNER = "SSH-2.0-soak\r\n";
 
 const HEAD = 8;
 const DIGEST = 32;
 
 /**
- * A connection through a forward, to a target of `targets.ts`. A request is its number, its length and random bytes; the
- * answer has all of it again, and the SHA-256 of what arrived there.
+ * A connection through a forward, to a target of `targets.ts`. A request is its number, its length and random bytes;
+ * the answer repeats all of it, with the SHA-256 of what arrived there.
  */
 export class Connection {
   private received = Buffer.alloc(0);
@@ -33,7 +33,7 @@ export class Connection {
     socket.on("close", () => fail(new Error("closed by the other end")));
   }
 
-  /** Connects, and reads the banner where there shall be one. */
+  /** Connects, and reads the banner if there should be one. */
   static async open(address: string, port: number, banner: boolean, seconds: number): Promise<Connection> {
     const connection = new Connection(connect({ host: address, port, noDelay: true }));
     try {
@@ -88,5 +88,5 @@ export class Connection {
   }
 }
 
-/** A length of a request: mostly small, at times more than a window of a channel's packets. */
+/** The length of a request: mostly small, sometimes more than a channel's window. */
 export const someSize = (): number => (randomInt(10) === 0 ? randomInt(100_000) : randomInt(4_000));

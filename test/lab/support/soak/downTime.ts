@@ -2,13 +2,13 @@
 export interface Try {
   started: number;
   ended: number;
-  /** What went wrong; undefined: nothing. */
+  /** The error; undefined if there was none. */
   error?: string;
 }
 
 /**
- * Seconds from a fault's end until a forward works, and does so from then on: until the end of the first try that was
- * begun after the last one that failed. 0 where none failed any more, undefined where it has not come back.
+ * Seconds from a fault's end until a forward works permanently: until the end of the first attempt that began after the
+ * last failed one. 0 if none failed any more, undefined if it has not come back.
  */
 export function downTime(tries: Try[], faultEnd: number): number | undefined {
   const lastFailure = Math.max(
@@ -20,14 +20,16 @@ export function downTime(tries: Try[], faultEnd: number): number | undefined {
   return after.length === 0 ? undefined : Math.max(0, Math.min(...after) - faultEnd);
 }
 
-/** What came of one fault: of each forward that it disturbed the seconds that it was down, undefined: for good. */
+/** The result of one fault: for each forward that it affected, the seconds that it was down; undefined: permanently. */
 export interface Outcome {
   says: string;
   backWithin: number;
   down: (number | undefined)[];
 }
 
-/** The table at the end of a soak: each kind of fault, how often it was, median and worst down time after its end. */
+/**
+ * The table at the end of a soak: each kind of fault, how often it occurred, median and worst down time after its end.
+ */
 export function summary(outcomes: Outcome[]): string[] {
   const kinds = [...new Set(outcomes.map(({ says }) => says))].sort();
   const rows = kinds.map((says) => {
@@ -51,5 +53,5 @@ export function summary(outcomes: Outcome[]): string[] {
 export const inSeconds = (seconds: number | undefined): string =>
   seconds === undefined || seconds === Infinity ? "for good" : `${seconds.toFixed(1)} s`;
 
-/** The middle one, of an even number the upper one of the two. */
+/** The middle value; for an even number, the upper of the two. */
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;

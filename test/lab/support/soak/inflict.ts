@@ -6,17 +6,17 @@ import type { Fault } from "./plan.ts";
 import { TARGETS, type TargetName, targetUnit } from "./targets.ts";
 import { now } from "./traffic.ts";
 
-/** Does a fault, and gives the time when it was over. */
+/** Causes a fault, and returns the time when it was over. */
 export async function inflict(fault: Fault, gate: Host, host: Host): Promise<number> {
   return (await ACTS[fault.kind](host, fault, gate)) ?? now();
 }
 
-/** The process of a tunnel's ssh client; "0" where there is none. */
+/** The process of a tunnel's ssh client; "0" if there is none. */
 export async function tunnelPid(host: Host): Promise<string> {
   return (await host.run(`systemctl show -P MainPID ssh-tunnel-${host.name}`)).stdout;
 }
 
-/** Gives an internal host back the address that the lab knows it by. */
+/** Restores the address of an internal host that the lab knows. */
 export async function giveOldAddress(host: Host): Promise<void> {
   if ((await address(host)) !== host.address) await setAddress(host, host.address);
 }
@@ -30,7 +30,7 @@ const ACTS: Record<KindName, Act> = {
     await host.restoreLink();
   },
 
-  // A NAT that has forgotten a flow drops what comes of it, from either side. The connections of later are other flows.
+  // A NAT that has forgotten a flow drops its packets from both sides. Later connections are new flows.
   "forgotten flow": async (host, { seconds }, gate) => {
     const { stdout: port } = await host.run(
       `ss -Htn state established dst ${gate.address} dport = :22 | awk '{ sub(/.*:/, "", $3); print $3 }'`,
@@ -56,7 +56,7 @@ const ACTS: Record<KindName, Act> = {
 
   "killed client": (host) => kill(host, `systemctl show -P MainPID ssh-tunnel-${host.name}`),
 
-  // Both of its processes, the privileged one and the account's own.
+  // Both of its processes, the privileged one and the account's.
   "killed session": (host, _fault, gate) =>
     kill(gate, `pgrep -f '^sshd(-session)?: tunnel-${host.name}([ @]|$)'`),
 
@@ -93,7 +93,7 @@ async function kill(host: Host, pids: string): Promise<void> {
 
 const TABLE = "inet soak";
 
-/** Drops packets that come in, silently, until `dropNothing`. */
+/** Silently drops incoming packets until `dropNothing`. */
 async function drop(host: Host, what: string): Promise<void> {
   const input = `table ${TABLE} {\n chain in {\n type filter hook input priority 0;\n ${what} drop\n }\n}\n`;
   await host.run("nft -f -", { input });

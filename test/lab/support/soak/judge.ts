@@ -2,37 +2,37 @@ import { type Try, downTime, inSeconds } from "./downTime.ts";
 import { kindOf } from "./kinds.ts";
 import type { Fault } from "./plan.ts";
 
-/** What must hold. */
+/** What must be true. */
 export type Claim =
-  | "back in time" // what a fault disturbs works again within its bound
-  | "others carry on" // what it does not disturb drops no byte, and no tunnel of it starts anew
-  | "no leak" // at quiet points each host has what it had at first, and no more
-  | "no false byte" // no connection, disturbed or not, ever carries a byte that was not sent
-  | "real fault"; // the fault did what it should, or the rest would prove nothing
+  | "back in time" // what a fault affects works again within its bound
+  | "others carry on" // what it does not affect loses no byte, and none of its tunnels restarts
+  | "no leak" // at quiet points each host has the same as at first, and no more
+  | "no false byte" // no connection, affected or not, ever carries a byte that was not sent
+  | "real fault"; // the fault had its effect; otherwise the rest would prove nothing
 
-/** A claim that did not hold, and how. */
+/** A violation, with its details. */
 export interface Finding {
   claim: Claim;
   text: string;
 }
 
-/** What was seen of one forward from before a fault until after it. */
+/** The observations of one forward from before a fault until after it. */
 export interface Seen {
   tunnel: string;
   /** Its name within the tunnel. */
   forward: string;
   tries: Try[];
-  /** How its long-lived connections ended, those that did. */
+  /** How its long-lived connections ended, if they did. */
   breaks: string[];
 }
 
 /** The process of each tunnel's ssh client, by tunnel. */
 export type Pids = Record<string, string>;
 
-/** What was seen of a fault. */
+/** The observations of a fault. */
 export interface Sight {
   fault: Fault;
-  /** When it was over, in the seconds of the tries. */
+  /** When it was over, in the seconds of the attempts. */
   ended: number;
   forwards: Seen[];
   before: Pids;
@@ -47,7 +47,7 @@ export function disturbs(fault: Fault, { tunnel, forward }: Pick<Seen, "tunnel" 
   return reach === "one tunnel" || forward === fault.forward;
 }
 
-/** What did not hold in the course of a fault. */
+/** The violations during a fault. */
 export function judge({ fault, ended, forwards, before, after }: Sight): Finding[] {
   const findings: Finding[] = [];
   const found = (claim: Claim, text: string) => findings.push({ claim, text });

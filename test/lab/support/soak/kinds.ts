@@ -1,21 +1,21 @@
-/** One kind of fault: how far it reaches, how long it lasts, and how soon all must be well again. */
+/** One kind of fault: how far it reaches, how long it lasts, and how soon everything must work again. */
 export interface FaultKind {
   /** In words, for the progress lines and the table at the end. */
   says: string;
-  /** What may fail meanwhile. All else must carry on, without an error and without a byte lost. */
+  /** What may fail in the meantime. Everything else must continue, without an error or a lost byte. */
   disturbs: "nothing" | "one forward" | "one tunnel" | "every tunnel";
-  /** Whether the tunnels that it disturbs start anew. */
+  /** Whether the tunnels that it affects restart. */
   restarts: "always" | "maybe" | "never";
-  /** Seconds that it lasts, from and to; none: it is over at once. */
+  /** Its duration in seconds, from and to; none: it is over at once. */
   lasts?: [number, number];
-  /** Seconds that a host takes on top, to boot. */
+  /** Seconds that a host needs in addition, to boot. */
   boots?: number;
   /**
-   * The bound: seconds from the fault's end until each forward that it disturbs works again. What ssh or sshd notices
-   * by itself, or is told: 10. Where that takes longer by design, the reason is beside it.
+   * The bound: seconds from the fault's end until each forward that it affects works again. 10 if ssh or sshd notices
+   * by itself or is notified. If it takes longer by design, the reason is next to it.
    */
   backWithin: number;
-  /** In every how many rounds it is, where not in each. */
+  /** How many rounds it takes for it to occur once, if not in each. */
   rounds?: number;
 }
 
@@ -33,7 +33,7 @@ const KINDS = {
     disturbs: "one tunnel",
     restarts: "always",
     lasts: [5, 40],
-    // At worst ssh has all of its 9 s of keep-alives still before it.
+    // In the worst case, all 9 s of ssh's keep-alives are still to come.
     backWithin: 15,
   },
   "power cut": {
@@ -74,14 +74,14 @@ const KINDS = {
     says: "address change of an internal host",
     disturbs: "one tunnel",
     restarts: "always",
-    // The kernel tells; keep-alives alone would take 9 s and more.
+    // The kernel reports it; keep-alives alone would take 9 s or more.
     backWithin: 5,
   },
   "target down": {
     says: "target of a forward down and up again",
     disturbs: "one forward",
     restarts: "never",
-    // In most of them the watchdog comes by, which must leave the tunnel alone.
+    // In most of them the watchdog runs, and must leave the tunnel alone.
     lasts: [5, 20],
     backWithin: 3,
   },
@@ -89,7 +89,7 @@ const KINDS = {
     says: "ssh -O cancel of a forward, whose listener goes",
     disturbs: "one tunnel",
     restarts: "always",
-    // The watchdog looks every 15 s, and its timer is exact to one; then a check, a start, a login: 18 at worst on an
+    // The watchdog runs every 15 s, and its timer is accurate to one; then a check, a start, a login: at most 18 on an
     // idle machine.
     backWithin: 22,
   },

@@ -7,29 +7,29 @@ export interface Fault {
   /** Seconds after the soak's start. */
   at: number;
   kind: KindName;
-  /** The internal host; that of a fault which is not of one is of no account. */
+  /** The internal host; ignored for a fault without one. */
   host: string;
-  /** Which of its forwards; of no account where the kind disturbs more than one. */
+  /** Which of its forwards; ignored if the kind affects more than one. */
   forward: string;
   /** How long it lasts. */
   seconds: number;
 }
 
-/** Seconds in which the hosts are looked at, at the end of each fault, before the next one. */
+/** Seconds for checking the hosts at the end of each fault, before the next one. */
 const LOOK_SECONDS = 4;
 
-/** Seconds of a soak that are not planned: for the last faults, of which it must complain. */
+/** Seconds of a soak that are not planned: for the last faults, which it must report. */
 export const PROOF_SECONDS = 25;
 
-/** Seconds from one fault to the next: it lasts, has its time to heal, and is looked at. */
+/** Seconds from one fault to the next: its duration, its time to heal, and the check. */
 export function slotOf({ kind, seconds }: Pick<Fault, "kind" | "seconds">): number {
   const { boots = 0, backWithin } = kindOf(kind);
   return seconds + boots + backWithin + LOOK_SECONDS;
 }
 
 /**
- * The faults of so many seconds. The same seed gives the same faults at the same times; a longer soak begins as a
- * shorter one does. They follow each other, so that whatever fails has one cause.
+ * The faults for this many seconds. The same seed gives the same faults at the same times; a longer soak begins like a
+ * shorter one. They never overlap, so every failure has one cause.
  */
 export function planOf(seed: number, seconds: number, hosts: string[], forwards: string[]): Fault[] {
   const random = xoroshiro128plus(seed);

@@ -11,28 +11,28 @@ import { type Fault, slotOf } from "./plan.ts";
 import { usedForwards } from "./targets.ts";
 import { Traffic, now } from "./traffic.ts";
 
-/** Seconds in which a host must have cleared up what a fault has left: the watchdog, which does it, has run twice. */
+/** Seconds in which a host must have cleaned up after a fault: the watchdog, which does it, has run twice. */
 const CLEAR_UP_SECONDS = 30;
 
 /** Seconds in which every client must have noticed, once the bound of a fault is over. */
 const NOTICE_SECONDS = 10;
 
-/** Seconds that a forward which is not back in time is waited for: for the report, and for the faults that follow. */
+/** Seconds to wait for a forward that is not back in time: for the report, and for the next faults. */
 const AT_LONGEST_SECONDS = 120;
 
-/** What happens besides a fault, of which the soak knows nothing. */
+/** What happens in addition to a fault, without the soak's knowledge. */
 interface More {
   meanwhile?: () => Promise<unknown>;
-  /** Once it has been seen whether the forwards work in time. */
+  /** Called once it is known whether the forwards work in time. */
   afterwards?: () => Promise<unknown>;
 }
 
-/** Faults, one after the other, on tunnels that are used all the time, and what did not hold meanwhile. */
+/** Runs faults, one after the other, on tunnels in constant use, and collects the violations. */
 export class Soak {
   readonly outcomes: Outcome[] = [];
-  /** What each host has when all is well. */
+  /** The state of each host when everything works. */
   private readonly first = new Map<Host, Census>();
-  /** The clients when the last fault was over. */
+  /** The clients at the end of the last fault. */
   private last: Pids = {};
 
   private constructor(
@@ -42,7 +42,7 @@ export class Soak {
     private readonly say: (line: string) => void,
   ) {}
 
-  /** Begins to use the tunnels, and remembers what each host has when all is well. */
+  /** Starts to use the tunnels, and records the state of each host when everything works. */
   static async begin(gate: Host, hosts: Host[], say: (line: string) => void): Promise<Soak> {
     const soak = new Soak(gate, hosts, new Traffic(gate.address, usedForwards(hosts)), say);
     try {
@@ -59,7 +59,7 @@ export class Soak {
     return this.traffic.answered;
   }
 
-  /** Does the faults at their times; gives what did not hold. */
+  /** Causes the faults at their times; returns the violations. */
   async run(plan: Fault[]): Promise<Finding[]> {
     const findings: Finding[] = [];
     const start = now();
@@ -79,14 +79,14 @@ export class Soak {
     return findings;
   }
 
-  /** Does one fault, and looks at what comes of it for as long as its bound is; gives what did not hold. */
+  /** Causes one fault, and observes its effects until its bound; returns the violations. */
   async once(fault: Fault, more: More = {}): Promise<Finding[]> {
     const before = await this.pids();
     const findings = this.sinceLast(before);
     this.traffic.resume();
     const host = this.hosts.find(({ name }) => name === fault.host)!;
     const [ended] = await Promise.all([inflict(fault, this.gate, host), more.meanwhile?.()]);
-    // Whatever fails within the bound, or after it, is part of what is seen.
+    // Everything that fails within the bound, or after it, is observed.
     await sleep(Math.max(0, ended + kindOf(fault.kind).backWithin - now()) * 1000);
     await this.traffic.pause();
     const forwards = this.traffic.take();
@@ -123,7 +123,7 @@ export class Soak {
     for (const host of this.hosts) await giveOldAddress(host);
   }
 
-  /** Waits until every long-lived connection is there again; one that hangs is given up by its client after a while. */
+  /** Waits until every long-lived connection is open again; its client gives up one that hangs after a while. */
   private async untilAllIsBack(faultEnd: number): Promise<Finding[]> {
     const back = (seconds: number) =>
       until("every forward", seconds, () => this.traffic.isSteady()).then(
@@ -136,11 +136,11 @@ export class Soak {
     return [{ claim: "back in time", text }];
   }
 
-  /** Waits until all is used and each tunnel has one client and one session, and remembers what there is. */
+  /** Waits until everything is in use and each tunnel has one client and one session, and records the state. */
   private async remember(): Promise<void> {
     await this.traffic.pause();
     await until("every forward to be used", 30, () => this.traffic.isSteady());
-    // What a health check remembers in /run is there from its first run on.
+    // What a health check stores in /run exists from its first run on.
     await this.gate.run(`systemctl start ${healthCheckOf()}`);
     for (const host of this.all) {
       const tunnels = host === this.gate ? this.hosts.length : 0;
@@ -154,7 +154,7 @@ export class Soak {
     this.traffic.take();
   }
 
-  /** What a host has too many of, or too few, once it has had time to clear up. */
+  /** What a host has too much or too little of, after it had time to clean up. */
   private async leaks(): Promise<Finding[]> {
     const look = async (host: Host): Promise<Finding[]> => {
       let found: string[] = [];
@@ -168,7 +168,7 @@ export class Soak {
     return (await Promise.all(this.all.map(look))).flat();
   }
 
-  /** Shows what either host has said in the time of a fault that went wrong. */
+  /** Shows the messages of both hosts during a fault with violations. */
   private async tellJournals({ host, ...fault }: Fault): Promise<void> {
     const since = Math.ceil(slotOf(fault)) + CLEAR_UP_SECONDS;
     const internal = this.hosts.filter(({ name }) => name === host);

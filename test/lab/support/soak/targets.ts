@@ -39,7 +39,7 @@ async def main():
 asyncio.run(main())
 `;
 
-/** Gives an internal host its targets, from this boot on. */
+/** Starts the targets of an internal host, until its next boot. */
 export async function installTargets(host: Host): Promise<void> {
   await host.run("cat >/usr/local/lib/soak-target.py", { input: PROGRAM });
   for (const name of targetNames) {
@@ -59,7 +59,7 @@ export async function installTargets(host: Host): Promise<void> {
   });
 }
 
-/** What the traffic uses: every forward of every internal host. */
+/** Everything that the traffic uses: every forward of every internal host. */
 export function usedForwards(hosts: Host[]): UsedForward[] {
   return hosts.flatMap(({ name }, index) =>
     targetNames.map((forward) => ({
@@ -71,7 +71,7 @@ export function usedForwards(hosts: Host[]): UsedForward[] {
   );
 }
 
-/** Settings of a tunnel from each internal host, which this machine can reach. */
+/** Settings for a tunnel from each internal host, which this machine can reach. */
 export function soakSettings(lab: Lab, gate: Host, hosts: Host[]): Part {
   const internalHosts = hosts.map((host) => {
     const forwards = usedForwards(hosts)

@@ -3,7 +3,7 @@ import { Connection, FalseByte, someSize } from "./connection.ts";
 import type { Try } from "./downTime.ts";
 import type { Seen } from "./judge.ts";
 
-/** A forward that is used. */
+/** A forward in use. */
 export interface UsedForward {
   tunnel: string;
   /** Its name within the tunnel. */
@@ -16,29 +16,29 @@ export interface UsedForward {
 
 /** Milliseconds from one short connection of a forward to its next. */
 const SHORT_EVERY = 250;
-/** Seconds that a short one may take. */
+/** The time limit of a short one in seconds. */
 const SHORT_SECONDS = 3;
 /** Milliseconds from one request of a long-lived connection to its next. */
 const LONG_EVERY = 400;
-/** Seconds that a request of a long-lived one may take. */
+/** The time limit in seconds for a request of a long-lived one. */
 const LONG_SECONDS = 5;
 
-/** The time, in seconds, by a clock that nobody sets. */
+/** The time, in seconds, by a clock that is never set. */
 export const now = (): number => performance.now() / 1000;
 
 interface State extends UsedForward {
   tries: Try[];
   breaks: string[];
-  /** Whether the long-lived connection is there, and has had an answer. */
+  /** Whether the long-lived connection is open, and has had an answer. */
   steady: boolean;
 }
 
 /**
- * Uses each forward all the time, from outside the hosts: every quarter of a second a short connection with one request,
- * and one long-lived connection with a request after the other, which is opened again when it breaks.
+ * Uses each forward all the time, from outside the hosts: every quarter of a second a short connection with one
+ * request, and one long-lived connection with continuous requests, which is opened again when it breaks.
  */
 export class Traffic {
-  /** What came back and was not what was sent. */
+  /** Received data that differs from what was sent. */
   readonly falseBytes: string[] = [];
   /** Requests that were answered. */
   answered = 0;
@@ -64,7 +64,7 @@ export class Traffic {
     }, SHORT_EVERY);
   }
 
-  /** Begins no short connections until `resume`, and waits for those under way. */
+  /** Starts no short connections until `resume`, and waits for those in progress. */
   async pause(): Promise<void> {
     this.paused = true;
     await Promise.all(this.underWay);
@@ -74,12 +74,12 @@ export class Traffic {
     this.paused = false;
   }
 
-  /** Whether every long-lived connection is there. */
+  /** Whether every long-lived connection is open. */
   isSteady(): boolean {
     return this.states.every(({ steady }) => steady);
   }
 
-  /** What was seen since this was last asked. */
+  /** The observations since the last call. */
   take(): Seen[] {
     return this.states.map((state) => {
       const { tunnel, forward, tries, breaks } = state;
@@ -120,7 +120,7 @@ export class Traffic {
     }
   }
 
-  /** Opens a connection, uses and closes it; gives what went wrong. */
+  /** Opens a connection, uses and closes it; returns the error. */
   private async use(
     { tunnel, forward, port, banner }: State,
     seconds: number,
