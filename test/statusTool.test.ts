@@ -51,15 +51,15 @@ describe("the answer of a host", () => {
     ["is older", 127, "", "not found", "does not have ssh-tunnel-status yet: run 'pulumi up'"],
     ["is silent", null, "", "", "did not answer in 30 s"],
     ["lacks a tunnel", 2, printed([]), "", "does not have nas: run 'pulumi up'"],
-    ["prints something else", 0, "hello\u001b[31m", "", "did not answer as it should: hello\\u001b[31m"],
+    ["prints something else", 0, "hello\u001b[31m", "", "gave an unexpected answer: hello\\u001b[31m"],
     [
       "prints what a terminal would interpret",
       0,
       printed([{ ...tunnel, tunnel: "\u001b[31m" }]),
       "",
-      "did not answer",
+      "gave an unexpected answer",
     ],
-    ["prints an unknown state", 0, printed([{ ...tunnel, state: "fine" }]), "", "did not answer as it"],
+    ["prints an unknown state", 0, printed([{ ...tunnel, state: "fine" }]), "", "gave an unexpected answer"],
   ])("is reported with a sentence if it %s", (_what, code, stdout, stderr, sentence) => {
     const status = ended(code, stdout, stderr);
     expect(status.error).toContain(sentence);

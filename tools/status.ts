@@ -98,7 +98,7 @@ export function statusOf(host: AskedHost, address: string, { code, stdout, stder
   if (code === null) return nothing("did not answer in 30 s");
   if (code === 255) return nothing(`cannot be reached: ${said}`);
   if (code === 127) return nothing("does not have ssh-tunnel-status yet: run 'pulumi up'");
-  return nothing(`did not answer as it should: ${said || printable(stdout.slice(0, 80))}`);
+  return nothing(`gave an unexpected answer: ${said || printable(stdout.slice(0, 80))}`);
 }
 
 function json(text: string): unknown {

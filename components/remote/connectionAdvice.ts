@@ -94,7 +94,7 @@ export function adviceFor(
   address: string,
 ): string | undefined {
   if (/host key mismatch/.test(error)) {
-    return `${host} answers with another host key than the settings or known_hosts say; if the host was not reinstalled, somebody may be in between: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`;
+    return `${host} answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`;
   }
   if (/unable to authenticate/.test(error)) {
     return `${host} refuses the login of '${user}'; check the key or password of admin, and that '${user}' may log in there: 'ssh -p ${port} ${user}@${address}'`;

@@ -71,5 +71,5 @@ export const defaultTrialSec = 60;
 export function takenBack({ trialSec = defaultTrialSec }: Host, what: string): string {
   const minutes = Math.ceil(trialSec / 60);
   const time = minutes === 1 ? "a minute" : `${minutes} minutes`;
-  return `if it is the change to ${what} that prevents it, the host takes that back by itself within ${time}`;
+  return `if the change to ${what} prevents it, the host rolls it back by itself within ${time}`;
 }

@@ -11,7 +11,7 @@ import { inputError } from "../settings/inputError.ts";
 export function validateOutput(host: string, line: string, fits: boolean, what: string): string {
   if (!fits) {
     throw inputError(
-      `${host} answered '${printable(line, 200)}' where ${what} was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision, so that the host is asked again, and run 'pulumi up'`,
+      `${host} answered '${printable(line, 200)}' instead of ${what}; if that comes from the admin's login shell, stop its start-up files from printing anything; then change the revision, so that the host is checked again, and run 'pulumi up'`,
     );
   }
   return line;

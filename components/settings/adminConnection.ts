@@ -73,7 +73,7 @@ export function throughTunnel(
 ): Connection {
   if (outside.proxy) {
     throw inputError(
-      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider supports only one host on the way",
     );
   }
   const { host, port, user, password, privateKey, privateKeyPassword, agentSocketPath, hostKey } = outside;

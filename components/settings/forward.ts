@@ -102,7 +102,7 @@ function networksMistake(sources: string[]): string | undefined {
 /** What is wrong with the sources of a forward that listens there, "must be …"; undefined if they are valid. */
 export function sourcesMistake(listen: string, sources: string[]): string | undefined {
   if (!isOpen({ listen })) {
-    return "must be left out: nobody but the public host itself reaches a forward that listens on its loopback";
+    return "must be left out: only the public host itself can reach a forward that listens on its loopback address";
   }
   const family = { 4: "ipv4", 6: "ipv6" }[isIP(listen)];
   const others = sources

@@ -6,7 +6,7 @@ import { inputError } from "./inputError.ts";
 export const networkWords = "a network, '203.0.113.0/24' or '2001:db8::/32', or one address";
 
 /** The error for an empty list. */
-export const noNetworks = "must be a list with at least one network; leave it out where everyone may come";
+export const noNetworks = "must be a list with at least one network; leave it out to admit everyone";
 
 /** A network as firewalld, ufw and nft print it, so that our rules are found again. */
 export interface Network {
@@ -39,7 +39,7 @@ export function parseNetwork(text: string): Network | { mistake: string } {
   }
   if (network.startsWith("::")) {
     return {
-      mistake: "must be a network that somebody can come from: addresses that begin with '::' are not sent",
+      mistake: "must be a network that packets can come from: addresses that begin with '::' are not sent",
     };
   }
   return { text: network, family: version === 4 ? "ipv4" : "ipv6" };

@@ -87,7 +87,7 @@ function checkPorts(tunnels: Tunnel[], report: Report): void {
       if (other) {
         report(
           [...path, "remotePort"],
-          `must be a port of its own: ${other.path} has the same on the same address`,
+          `must be a different port: ${other.path} has the same one on the same address`,
         );
       }
       taken.push({ path: path.join("."), publicHost, forward });
@@ -131,7 +131,7 @@ function checkLogins(tunnels: Tunnel[], report: Report): void {
       if (other) {
         report(
           [...at, "alias"],
-          `must be an alias of its own: ${other} is 'ssh ${alias}' for '${path.from}' already`,
+          `must be a different alias: ${other} is already 'ssh ${alias}' for '${path.from}'`,
         );
       }
       aliases.set(key, at.join("."));
@@ -163,7 +163,7 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
     if (lookUp(all.publicHosts, publicHost ?? "")?.admin.bastion) {
       report(
         path,
-        "must be left out where the public host is behind a bastion: there can be one host on the way only",
+        "must be left out if the public host is behind a bastion: only one host on the way is supported",
       );
     }
   }

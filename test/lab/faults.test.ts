@@ -204,7 +204,7 @@ describe("when something fails", () => {
         `mv /root/pam /etc/pam.d/sshd; rm ${deny}`,
         async () => {
           const shown = await failedUp(stack);
-          expect(shown).toContain("the host takes that back by itself within a minute");
+          expect(shown).toContain("the host rolls it back by itself within a minute");
           expect(await loginCode()).toBe(255);
           await gate.run(`systemctl start ${rollback}.service`); // as its timer does a minute after the change
           await until("the rollback", 20, async () => !(await there(gate, dropIn)));

@@ -255,9 +255,7 @@ describe("with hostile values on hostile hosts", () => {
 
     it("cannot add host keys for other names to the other host's known_hosts", async () => {
       await instead(nas, "cut", '"$real" "$@" && echo "@cert-authority * ssh-ed25519 AAAA"', () =>
-        upUntil(
-          `${tunnel} answered '@cert-authority * ssh-ed25519 AAAA' where a public host key was expected`,
-        ),
+        upUntil(`${tunnel} answered '@cert-authority * ssh-ed25519 AAAA' instead of a public host key`),
       );
       expect(await knownOnGate()).toBe("");
     });
@@ -279,7 +277,7 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
       await stack.setConfig({ revision: "asked again" });
       await gate.run("cp -a /root/.bashrc /run/bashrc && sed -i '1i printf Welcome,' /root/.bashrc");
       await upUntil(
-        `gate answered 'Welcome,${forward}=2222' where the port of the forward '${forward}' was expected; if that comes from the admin's own shell, keep its start-up files from printing anything; then set another revision`,
+        `gate answered 'Welcome,${forward}=2222' instead of the port of the forward '${forward}'; if that comes from the admin's login shell, stop its start-up files from printing anything; then change the revision`,
       );
       await gate.run("cp -a /run/bashrc /root/.bashrc");
       expect([await knownOnGate(), await keysOnGate()]).toEqual(["", ""]);

@@ -68,7 +68,7 @@ EOF
 
     for (const { shown, seconds } of [sshd, ports]) {
       expect(shown).toMatch(
-        /cannot be reached on port 22; .* the host takes that back by itself within a minute/,
+        /cannot be reached on port 22; .* the host rolls it back by itself within a minute/,
       );
       expect(seconds).toBeLessThanOrEqual(63);
     }

@@ -9,7 +9,7 @@ import { record } from "../../tools/mocks.ts";
 const advice = (error: string) => adviceFor(error, "gate (198.18.0.2)", 2200, "admin", "198.18.0.2");
 
 const otherKey =
-  "gate (198.18.0.2) answers with another host key than the settings or known_hosts say; if the host was not reinstalled, somebody may be in between: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey";
+  "gate (198.18.0.2) answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey";
 const refused =
   "gate (198.18.0.2) refuses the login of 'admin'; check the key or password of admin, and that 'admin' may log in there: 'ssh -p 2200 admin@198.18.0.2'";
 const unreachable =

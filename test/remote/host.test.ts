@@ -9,6 +9,6 @@ test.each([
   [180, "3 minutes"],
 ])("a host whose trials take %s seconds rolls back a change within %s", (trialSec, time) => {
   expect(takenBack({ ...gate, trialSec }, "sshd")).toBe(
-    `if it is the change to sshd that prevents it, the host takes that back by itself within ${time}`,
+    `if the change to sshd prevents it, the host rolls it back by itself within ${time}`,
   );
 });

@@ -111,7 +111,7 @@ describe("a host's answer is refused if it contains,", () => {
       const outcome = await recordOrError(asked[script]!, { [script]: () => answer });
       expect(outcome, JSON.stringify(answer)).toBeInstanceOf(Error);
       expect((outcome as Error).message, JSON.stringify(answer)).toMatch(
-        /(gate|nas) answered .* where .* was expected; if that comes from the admin's own shell, /s,
+        /(gate|nas) answered .* instead of .*; if that comes from the admin's login shell, /s,
       );
     }
   });

@@ -160,7 +160,7 @@ describe("a connection through a tunnel", () => {
   test("is refused if the public host is behind a bastion, as the provider supports one host on the way", () => {
     const bastion = { host: "bastion.example.org", hostKey };
     expect(() => throughTunnel(inside, { ...outside, proxy: bastion }, listener)).toThrow(
-      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider knows one host on the way only",
+      "a connection through the tunnel starts on the public host, which is itself behind a bastion; the command provider supports only one host on the way",
     );
   });
 });

@@ -98,12 +98,12 @@ describe("a forward", () => {
   });
 
   test.each([
-    ["all", [], "must be a list with at least one network; leave it out where everyone may come"],
+    ["all", [], "must be a list with at least one network; leave it out to admit everyone"],
     ["all", ["10.0.0.1/8"], "must be a network without host bits: 10.0.0.0/8"],
     [
       "127.0.0.5",
       ["10.0.0.0/8"],
-      "must be left out: nobody but the public host itself reaches a forward that listens on its loopback",
+      "must be left out: only the public host itself can reach a forward that listens on its loopback address",
     ],
     ["::", ["10.0.0.0/8"], "must be networks of IPv6: nothing else reaches '::'"],
     ["198.18.0.2", ["10.0.0.0/8", "fd00::/8"], "must be networks of IPv4: nothing else reaches '198.18.0.2'"],

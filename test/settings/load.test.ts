@@ -194,7 +194,7 @@ describe("one mistake is reported with its path, what was found and what is allo
     [
       "sources of a forward that nobody else reaches",
       forwardWith({ sources: ["203.0.113.0/24"] }),
-      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: nobody but the public host itself reaches a forward that listens on its loopback',
+      'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: only the public host itself can reach a forward that listens on its loopback address',
     ],
     [
       "sources of a different family than the listener",
@@ -430,7 +430,7 @@ describe("two forwards on one port", () => {
       },
     });
   const collision = [
-    "internalHosts.nas.forwards.b.remotePort: found 2222; must be a port of its own: internalHosts.nas.forwards.a has the same on the same address",
+    "internalHosts.nas.forwards.b.remotePort: found 2222; must be a different port: internalHosts.nas.forwards.a has the same one on the same address",
   ];
 
   test.each<[string, Changes, Changes]>([
@@ -453,7 +453,7 @@ describe("two forwards on one port", () => {
 
   test("collide across two internal hosts of the same public host", () => {
     expect(mistakes(hosts({ nas: {}, till: {} }))).toEqual([
-      "internalHosts.till.forwards.ssh.remotePort: found 2222; must be a port of its own: internalHosts.nas.forwards.ssh has the same on the same address",
+      "internalHosts.till.forwards.ssh.remotePort: found 2222; must be a different port: internalHosts.nas.forwards.ssh has the same one on the same address",
     ]);
   });
 
@@ -492,7 +492,7 @@ describe("a login back", () => {
 
   test("has a unique alias for each account of the public host", () => {
     expect(mistakes(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
-      "internalHosts.nas.logins.1.alias: found nothing; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already",
+      "internalHosts.nas.logins.1.alias: found nothing; must be a different alias: internalHosts.nas.logins.0 is already 'ssh nas' for 'alice'",
     ]);
     expect(mistakes(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
   });
@@ -503,7 +503,7 @@ describe("a login back", () => {
       logins: [{ ...path, alias: "nas" }],
     };
     expect(mistakes(hosts({ nas: { logins: [path] }, till }))).toEqual([
-      `internalHosts.till.logins.0.alias: found "nas"; must be an alias of its own: internalHosts.nas.logins.0 is 'ssh nas' for 'alice' already`,
+      `internalHosts.till.logins.0.alias: found "nas"; must be a different alias: internalHosts.nas.logins.0 is already 'ssh nas' for 'alice'`,
     ]);
   });
 
@@ -596,7 +596,7 @@ describe("an admin connection through the tunnel", () => {
   test("is a mistake if the public host is behind a bastion", () => {
     const bastion = { address: "bastion.example.org", hostKey };
     expect(mistakes({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
-      `${at} must be left out where the public host is behind a bastion: there can be one host on the way only`,
+      `${at} must be left out if the public host is behind a bastion: only one host on the way is supported`,
     ]);
   });
 

@@ -46,7 +46,7 @@ describe("a network", () => {
 
   test.each(["::1", "::ffff:0:0/96", "::/3"])("cannot be one that no packet comes from: %s", (text) => {
     expect(parseNetwork(text)).toEqual({
-      mistake: "must be a network that somebody can come from: addresses that begin with '::' are not sent",
+      mistake: "must be a network that packets can come from: addresses that begin with '::' are not sent",
     });
   });
 });

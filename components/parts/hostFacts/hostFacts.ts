@@ -61,7 +61,7 @@ function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys
   const [first = "", ...others] = lines.slice(Math.max(start, 0));
   const way = first.startsWith(ROOT_SHELL) ? first.slice(ROOT_SHELL.length) : undefined;
   const known = way === undefined || (rootShells as readonly string[]).includes(way);
-  validateOutput(host, first, known, "a way to be root that it was asked about");
+  validateOutput(host, first, known, "one of the offered ways to become root");
   // An answer without keys is invalid.
   const keys = way === undefined ? [first, ...others] : [others[0] ?? "", ...others.slice(1)];
   return {
