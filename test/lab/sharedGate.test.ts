@@ -49,19 +49,19 @@ describe("on a public host shared with others,", () => {
 
     const strangers: [string, string, string, string][] = [
       [
-        "members of a group of that name",
+        "a group of that name with members",
         "groupadd ssh-tunnel && usermod -aG ssh-tunnel alice",
         "gpasswd --delete alice ssh-tunnel && groupdel ssh-tunnel",
         "the group 'ssh-tunnel' is for the tunnels' accounts, and it has other members: alice; take them out of it",
       ],
       [
-        "somebody whose first group it is",
+        "a user whose primary group it is",
         "groupadd ssh-tunnel && usermod -g ssh-tunnel alice",
         "usermod -g alice alice && groupdel ssh-tunnel",
         "the group 'ssh-tunnel' is for the tunnels' accounts, and it has other members: alice; take them out of it",
       ],
       [
-        "an account of such a name",
+        "an account with such a name",
         "useradd tunnel-bob",
         "userdel tunnel-bob",
         "sshd takes every account 'tunnel-*' for a tunnel's, which AllowUsers allows and whose own keys do not count, but there are others: tunnel-bob; give them other names",
@@ -124,7 +124,7 @@ describe("on a public host shared with others,", () => {
     for (const [what, include] of [
       ["below a Match", "Match User alice\n    Include /etc/ssh/sshd_config.d/*.conf"],
       ["of another folder", "Include /etc/elsewhere/sshd_config.d/*.conf"],
-      ["of what is switched off", "Include /etc/ssh/sshd_config.d/*.conf.off"],
+      ["of disabled files", "Include /etc/ssh/sshd_config.d/*.conf.off"],
     ]) {
       sometimes.it(`an Include ${what} is not treated as an Include of our drop-in`, async () => {
         await gate.run("cp -a /etc/ssh/sshd_config /root/kept && sed -i '/^Include/d' /etc/ssh/sshd_config");

@@ -19,8 +19,8 @@ const LAB = "distros";
  * each goes on from the one before.
  */
 describe.each([
-  ["the releases of Debian", RELEASES],
-  ["what their distribution or administrator has made of them", KINDS],
+  ["their release of Debian", RELEASES],
+  ["the configuration by their distribution or administrator", KINDS],
 ])("a lab of hosts that differ in %s", (_, kinds) => {
   let lab: Lab;
   let ring: Ring;

@@ -34,9 +34,9 @@ describe("the check of the administrator's sshd drop-ins", () => {
   it.each([
     ["a space in its name", "60 my own.conf", "AllowUsers root admin"],
     ["a newline in its name", "60\nown.conf", "AllowUsers root admin"],
-    ["a pattern for a name", "60-[a]*.conf", "AllowUsers root admin"],
+    ["a pattern as a name", "60-[a]*.conf", "AllowUsers root admin"],
     ["an equals sign", "60.conf", "AllowUsers=root admin"],
-    ["an equals sign with tabs about it", "60.conf", "\tallowusers\t=\troot\tadmin"],
+    ["an equals sign with tabs around it", "60.conf", "\tallowusers\t=\troot\tadmin"],
     ["quotes", "60.conf", '"AllowUsers" "root" admin'],
     ["a comment at the end of the line", "60.conf", "AllowUsers root admin # nobody else"],
   ])("finds the accounts that they allow if a drop-in has %s", async (_what, name, text) => {

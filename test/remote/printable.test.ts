@@ -8,7 +8,7 @@ const hostile = {
   escape: "a\u001b[7mb",
   "carriage return": "a\rb",
   "C1 in UTF-8": "a\u009b7mb",
-  "direction of writing": "a\u202eb",
+  "writing direction": "a\u202eb",
   "two lines": "a\nb",
   NUL: "a\0b",
 };

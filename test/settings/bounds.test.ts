@@ -13,8 +13,8 @@ describe("a bound on where forwards listen", () => {
     ["every port at the address", ["127.0.0.1:*"]],
     ["the port at every address", ["*:2222"]],
     ["the port without an address", ["2222"]],
-    ["addresses that begin so", ["127.*:2222"]],
-    ["one of several", ["127.0.0.1:80", "[::1]:2222", "127.0.0.1:2222"]],
+    ["a pattern with its beginning", ["127.*:2222"]],
+    ["one of several entries", ["127.0.0.1:80", "[::1]:2222", "127.0.0.1:2222"]],
   ])("allows 127.0.0.1:2222 if it is %s", (_what, permitListen) => {
     expect(boundsMistake(forward(), { permitListen })).toBeUndefined();
   });
@@ -24,7 +24,7 @@ describe("a bound on where forwards listen", () => {
     ["another port", ["127.0.0.1:222", "127.0.0.1:22222"]],
     ["another address", ["127.0.0.2:2222", "localhost:2222", "0.0.0.0:2222", "[::1]:*"]],
     ["an address in which a dot is any character", ["127x0x0x1:2222"]],
-    ["nothing that sshd would read", ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:22-22", ":2222"]],
+    ["text that sshd cannot parse", ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:22-22", ":2222"]],
   ])("does not allow 127.0.0.1:2222 if it is %s", (_what, permitListen) => {
     expect(boundsMistake(forward(), { permitListen })).toBe(
       `must listen where permitListen allows it: 127.0.0.1:2222 is not in ${JSON.stringify(permitListen)}`,

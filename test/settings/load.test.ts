@@ -167,7 +167,7 @@ describe("one mistake is reported with its path, what was found and what is allo
       `internalHosts.nas.forwards.ssh.protocol: found "http"; must be 'ssh' or 'tcp'`,
     ],
     [
-      "a source that is no network",
+      "a source that is not a network",
       forwardWith({ listen: "all", sources: ["203.0.113.0/24", "office"] }),
       `internalHosts.nas.forwards.ssh.sources.1: found "office"; must be a network, '203.0.113.0/24' or '2001:db8::/32', or one address`,
     ],
@@ -177,22 +177,22 @@ describe("one mistake is reported with its path, what was found and what is allo
       'internalHosts.nas.forwards.ssh.sources.0: found "203.0.113.7/24"; must be a network without host bits: 203.0.113.0/24',
     ],
     [
-      "a source that is everyone",
+      "a source that covers everyone",
       forwardWith({ listen: "all", sources: ["0.0.0.0/0"] }),
       'internalHosts.nas.forwards.ssh.sources.0: found "0.0.0.0/0"; must not cover every address: leave `sources` out to admit everyone',
     ],
     [
-      "sources with nothing in them",
+      "an empty list of sources",
       forwardWith({ listen: "all", sources: [] }),
       "internalHosts.nas.forwards.ssh.sources: found []; must be a list of networks with at least one entry",
     ],
     [
-      "more sources than a firewall takes within the minute of a trial",
+      "more sources than a firewall can add within the minute of a trial",
       forwardWith({ listen: "all", sources: Array.from({ length: 31 }, (_, i) => `203.0.113.${i}`) }),
       'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0","203.0.113.1","203.0.113.2","203.0.113.3",…; must be a list of 30 networks at most',
     ],
     [
-      "sources of a forward that nobody else reaches",
+      "sources of a forward on loopback",
       forwardWith({ sources: ["203.0.113.0/24"] }),
       'internalHosts.nas.forwards.ssh.sources: found ["203.0.113.0/24"]; must be left out: only the public host itself can reach a forward that listens on its loopback address',
     ],
@@ -217,12 +217,12 @@ describe("one mistake is reported with its path, what was found and what is allo
       "publicHosts: found nothing; must be a map of public hosts by name",
     ],
     [
-      "a list in place of a map",
+      "a list instead of a map",
       { ...smallest(), internalHosts: [] },
       "internalHosts: found []; must be a map of internal hosts by name",
     ],
     [
-      "a text in place of a map",
+      "text instead of a map",
       { ...smallest(), publicHosts: "gate" },
       'publicHosts: found "gate"; must be a map of public hosts by name',
     ],
@@ -252,7 +252,7 @@ describe("one mistake is reported with its path, what was found and what is allo
       `publicHosts.gate.admin.hostKey: found "ssh-rsa AAAA"; must be an ed25519 or ecdsa host key, 'ssh-ed25519 AAAA…'`,
     ],
     [
-      "an admin that is no account",
+      "an admin that is not an account name",
       gateWith({ admin: { hostKey, user: "Root User" } }),
       `publicHosts.gate.admin.user: found "Root User"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
     ],
@@ -282,17 +282,17 @@ describe("one mistake is reported with its path, what was found and what is allo
       `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
     ],
     [
-      "a forward that listens out of bounds",
+      "a forward that listens outside the bounds",
       gateWith({ permitListen: ["127.0.0.1:2223"] }),
       `internalHosts.nas.forwards.ssh: found {"remotePort":2222,"target":22}; must listen where permitListen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:2223"]`,
     ],
     [
-      "an allowUsers with nobody in it",
+      "an empty allowUsers",
       gateWith({ allowUsers: [] }),
       "publicHosts.gate.allowUsers: found []; must be a list of accounts with at least one entry",
     ],
     [
-      "a port range that is upside down",
+      "a reversed port range",
       gateWith({ portRange: { first: 30000, last: 20000 } }),
       'publicHosts.gate.portRange: found {"first":30000,"last":20000}; must be a range whose first port is not above its last',
     ],
@@ -307,33 +307,33 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with at most one decimal place",
     ],
     [
-      "a preset that nobody knows",
+      "an unknown preset",
       nasWith({ keepAlive: { preset: "slow" } }),
       "internalHosts.nas.keepAlive.preset: found \"slow\"; must be 'fast' or 'conservative'",
     ],
     [
-      "a folder that steps back",
+      "a folder with '..' in it",
       nasWith({ textfileDirectory: "/srv/../etc" }),
       'internalHosts.nas.textfileDirectory: found "/srv/../etc"; must be the absolute path of a folder, without a slash at the end',
     ],
     [
-      "a watchdog that looks too often",
+      "a watchdog that runs too often",
       nasWith({ watchdogIntervalSec: 1 }),
       "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
     ],
     [
-      "no login back in a list of them",
+      "an empty list of logins back",
       nasWith({ logins: [] }),
       "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
     ],
     ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be a text"],
     [
-      "a setting that there is not",
+      "an unknown setting",
       { ...smallest(), publicHost: {} },
       "publicHost: there is no such setting; remove it, or correct its name",
     ],
     [
-      "a setting of a host that there is not",
+      "an unknown setting of a host",
       nasWith({ restartSec: 1 }),
       "internalHosts.nas.restartSec: there is no such setting; remove it, or correct its name",
     ],
@@ -413,7 +413,7 @@ describe("checks that connect to one sshd from many places", () => {
     ["two forwards every 5 s", nas(2, 5, 5)],
     ["nine forwards as often as by default", nas(9, 15, 30)],
     [
-      "three every 5 s to something that is no sshd",
+      "three every 5 s to a target that is not sshd",
       nasWith({ forwards: forwards(3, 80), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
     ],
   ])("may run at %s", (_what, settings) => {
@@ -663,12 +663,15 @@ describe("several mistakes", () => {
 describe("a secret is never shown", () => {
   const secret = "hunter2";
   test.each<[string, Changes]>([
-    ["in a setting of its own that is wrong", gateWith({ admin: { hostKey, password: [secret] } })],
-    ["as the password of a key that is wrong", gateWith({ admin: { hostKey, passphrase: [secret] } })],
-    ["in a host with a wrong name", nasWith({ admin: { password: secret, hostKey }, address: "a" }, "Nas")],
+    ["in its own setting, if that is invalid", gateWith({ admin: { hostKey, password: [secret] } })],
+    ["as an invalid passphrase", gateWith({ admin: { hostKey, passphrase: [secret] } })],
+    [
+      "in a host with an invalid name",
+      nasWith({ admin: { password: secret, hostKey }, address: "a" }, "Nas"),
+    ],
     ["in an admin that is a list", gateWith({ admin: [{ password: secret }] })],
     ["in hosts that are a list", { ...smallest(), publicHosts: [{ admin: { password: secret } }] }],
-    ["of a bastion that is a list", gateWith({ admin: { hostKey, bastion: [{ password: secret }] } })],
+    ["in a bastion that is a list", gateWith({ admin: { hostKey, bastion: [{ password: secret }] } })],
   ])("%s", (_what, raw) => {
     const found = mistakes(raw);
     expect(found).not.toEqual([]);

@@ -109,8 +109,8 @@ undo_line() { fail "the second"; }`);
 
   // bash keeps a long text for a command in a file in /tmp, and old versions a short one, too.
   test.runIf(process.getuid!() === 0 && name === "bash").each([
-    ["which folder is whose", 0, "find_keeper /srv", "cannot store what namei(1) says about the way to /srv"],
-    ["whether a file is there", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],
+    ["the owner of a folder", 0, "find_keeper /srv", "cannot store what namei(1) says about the way to /srv"],
+    ["whether a file exists", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],
   ])("if /tmp is full, %s is not guessed", (_what, room, act, sentence) => {
     const elsewhere = mkdtempSync("/var/tmp/files-");
     try {

@@ -93,10 +93,10 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
   });
 
   test.each([
-    ["a port that only begins or ends like it", [listen(222), listen(2222), listen(22222)]],
+    ["a port with the same beginning or end", [listen(222), listen(2222), listen(22222)]],
     ["any address", ['permitlisten="127.0.0.1:2222"', 'permitlisten="*:2222"', 'permitlisten="[::1]:2222"']],
     ["an IPv6 address", ['permitopen="[fd00::2]:8443"', 'permitopen="[fd00::22]:8443"', open(8443)]],
-    ["the other way", [open(2222), listen(2222), 'permitopen="127.0.0.1:*"']],
+    ["a permit of the other kind", [open(2222), listen(2222), 'permitopen="127.0.0.1:*"']],
   ])("loses exactly the stale permit, wherever it is in the line, and not %s", (_what, permits) => {
     for (const stale of permits) {
       rmSync(file, { force: true });
