@@ -11,7 +11,7 @@ export default tseslint.config(
       parserOptions: { projectService: { allowDefaultProject: ["*.config.js", "main.js", "tools/*.js"] } },
     },
     rules: {
-      // An Output in a template string prints as a function's source: this rule finds it.
+      // An Output in a template string prints the source of a function: this rule finds it.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "@typescript-eslint/consistent-type-imports": "error",

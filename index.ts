@@ -5,7 +5,7 @@ import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 /** The program: settings → components → outputs. */
 export default function program() {
   const { revision, ...settings } = loadConfig();
-  // Tells this stack from one of the same name in another state.
+  // Distinguishes this stack from one of the same name in another state.
   const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
   const common = {
     revision,
@@ -27,7 +27,7 @@ export default function program() {
   );
 
   return {
-    /** Where each forward listens, and where it leads. */
+    /** Where each forward listens and leads. */
     endpoints: mapValues(tunnels, (tunnel) => tunnel.endpoints),
     /** What to type on a public host to log in to an internal one. */
     logins: mapValues(tunnels, (tunnel) => tunnel.logins),
@@ -36,7 +36,9 @@ export default function program() {
   };
 }
 
-/** A minute, and one more for every ten hosts: with `--parallel 1`, a confirmation waits for those of all others. */
+/**
+ * A minute, and one more for every ten hosts: with `--parallel 1`, a confirmation waits for those of all other hosts.
+ */
 function trialSecFor(hosts: object): number {
   return 60 * (1 + Math.floor(Object.keys(hosts).length / 10));
 }

@@ -1,13 +1,13 @@
 import { defineConfig } from "vitest/config";
 import LongestFirst from "./tools/longestFirst.ts";
 
-/** What boots real hosts. Each file has labs of its own, and waits for its hosts most of the time. */
+/** The tests that boot real hosts. Each file has its own labs, and mostly waits for its hosts. */
 const onHosts = {
   globalSetup: "test/lab/support/prepare.ts",
   fileParallelism: true,
   maxWorkers: 3,
   sequence: { groupOrder: 1 },
-  // For a machine that is busy with other work: what hangs is ended later, and nothing else takes longer.
+  // For a machine that is busy with other work: a hanging test is ended later, and nothing else takes longer.
   testTimeout: 400_000,
   hookTimeout: 600_000,
 };
@@ -19,7 +19,7 @@ export default defineConfig({
     reporters: ["default", "./tools/countReporter.ts"],
     env: { PULUMI_ERROR_OUTPUT_STRING: "true", PULUMI_SKIP_UPDATE_CHECK: "true" },
     sequence: { sequencer: LongestFirst },
-    // The summary of a run elsewhere may be all that is left of it, and has to say what differed.
+    // Often only the summary of a run is kept, so it must contain the differences.
     chaiConfig: { truncateThreshold: 1000 },
     projects: [
       {
@@ -44,7 +44,7 @@ export default defineConfig({
           name: "selinux",
           globalSetup: "test/lab/support/prepare.ts",
           include: ["test/selinux/**/*.test.ts"],
-          // Emulated processors take all that there is: nothing that is measured runs beside them.
+          // Emulated processors use the whole CPU: nothing that is measured runs next to them.
           fileParallelism: false,
           maxWorkers: 1,
           sequence: { groupOrder: 2 },

@@ -5,14 +5,14 @@ import type { Recording } from "../tools/mocks.ts";
 import { record } from "../tools/mocks.ts";
 import { partSamples, samples } from "./support/samples.ts";
 
-// Whoever uses the components as a library passes by the check of the settings: each text among their arguments is
-// refused, or stands in its place and adds nothing beside it.
+// Users of the library bypass the check of the settings. So each text among their arguments must be refused, or appear
+// in its place and add nothing else.
 
-// SEED and RUNS in the environment are for a longer search by hand.
+// Set SEED and RUNS in the environment for a longer search by hand.
 const seed = Number(process.env.SEED ?? 20260101);
 const runs = Number(process.env.RUNS ?? 6);
 
-/** Text that goes as it is to the provider, or that is a text for its reader alone. */
+/** Text that is passed unchanged to the provider, or that is only for people. */
 const elsewhere = ["connection"];
 
 const all = { ...samples, ...partSamples };
@@ -25,7 +25,7 @@ const build =
   () =>
     all[type]!.make("x", change(all[type]!.args()));
 
-/** Every text that the hosts get, and that names a resource. */
+/** Every text that the hosts get, and every text that names a resource. */
 const said = ({ commands, resources }: Recording) =>
   [
     ...commands
@@ -34,7 +34,7 @@ const said = ({ commands, resources }: Recording) =>
     ...resources.map(({ name }) => name),
   ].join("\0");
 
-/** Our own words, and not those of something that fell over. */
+/** Our own messages, and not those of something that crashed. */
 const refusal =
   /must (be|not)|is not a valid (name|target|protocol|alias|remote port|listen address)|has no forward|no such file|NUL/;
 
@@ -58,7 +58,7 @@ describe("hostile text is refused, or adds nothing but itself, in the arguments 
           continue;
         }
         expect(shapeOf(outcome), where).toEqual(shapeOf(usual));
-        // The comment behind a key is ours.
+        // The comment after a key is ours.
         const text = path.at(-1) === "publicKey" ? value.trim().split(/\s+/, 2).join(" ") : value.trimEnd();
         const isThere = said(outcome).includes(text) || handedOn.test(place);
         expect(isThere, `${where} is there`).toBe(true);
@@ -68,8 +68,8 @@ describe("hostile text is refused, or adds nothing but itself, in the arguments 
   });
 });
 
-/** Those whose only texts are for readers. */
+/** Those whose only texts are for people. */
 const freeTexts = ["HostFacts", "InternalHost"];
-/** What these hold ready for others, or write in another form. */
+/** What these provide for others, or write in another form. */
 const handedOn =
   /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|InternalHost\.trialSec|(healthCheck|tunnelService)\.host\.name|authorizedKey\.name)$/;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { inTurns } from "../lab/inTurns.ts";
 
-/** Something to do that ends when it is told to. */
+/** A task that ends when it is told to. */
 function tasks() {
   const running = new Map<number, { end: () => void; fail: (error: Error) => void }>();
   const action = (one: number) =>
@@ -20,7 +20,7 @@ function tasks() {
   return { running, action };
 }
 
-/** Lets what has ended go on. */
+/** Gives what has ended time to continue. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("tasks with limited concurrency", () => {

@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 import { readFile, readdir } from "node:fs/promises";
 
-/** Bringing a lab up clears an earlier one of its name: two files that run side by side would boot each other's hosts away. */
+/**
+ * Bringing up a lab removes an earlier one of its name: two files that run side by side would remove each other's
+ * hosts.
+ */
 test("no two test files bring up labs of the same name", async () => {
   const files = (await Promise.all(["test/lab", "test/matrix", "test/selinux"].map(testsIn))).flat();
   const used = await Promise.all(

@@ -34,7 +34,7 @@ describe("the program that Pulumi runs", () => {
     for (const file of own) cpSync(join(project, file), join(folder, file));
     symlinkSync(join(project, "node_modules"), join(folder, "node_modules"));
     write("package.json", '{ "type": "module" }');
-    // Both say where they are from.
+    // Both print where they are from.
     write("index.ts", "export default (): string => import.meta.url.split('/').slice(-2).join('/');\n");
     write("components/shell/programs/status.sh", "");
   });

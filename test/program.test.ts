@@ -14,7 +14,7 @@ const deploy = (settings: Record<string, unknown>) => {
 beforeEach(() => setConfig({}));
 afterEach(() => setConfig({}));
 
-/** Two tunnels of three hosts, with everything that can be set. */
+/** Two tunnels between three hosts, with every setting. */
 const everything = () => {
   const { publicHosts, internalHosts } = usual();
   return {

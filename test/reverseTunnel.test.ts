@@ -23,14 +23,14 @@ const tunnel = (changes: Changes = {}, name = "nas", throughTunnel?: string) =>
 const deploy = (changes: Changes = {}, answers: Answers = {}) =>
   record(() => tunnel(changes), false, answers);
 
-/** The same where Pulumi comes through the tunnel itself. */
+/** The same if Pulumi connects through the tunnel itself. */
 const through = (changes: Changes = {}) => record(() => tunnel(changes, "nas", "gate"));
 
 /** The values of the only part with that script in a stage. */
 const partOf = async (stage: string, script: string, changes: Changes = {}) =>
   (await deploy(changes)).command(stage).part(script);
 
-/** Those of the tunnel, and not of the hosts, each with its parts. */
+/** The commands of the tunnel, without those of the hosts, each with its parts. */
 const stagesOf = (recording: Recording) =>
   Object.fromEntries(
     recording.commands
@@ -234,7 +234,7 @@ describe("a tunnel's change on trial", () => {
     const [start, confirm] = ["nas-start", "nas-confirm"].map((name) => recording.command(name));
     expect(confirm!.parts).toEqual(start!.parts);
     expect(confirm!.waitsFor).toContain("nas-start");
-    // A refused login may be the change itself: it is not repeated.
+    // The change itself may be the reason for a refused login, so the login is not retried.
     expect(confirm!.inputs.connection).toMatchObject({ dialErrorLimit: 2 });
   });
 
@@ -265,7 +265,7 @@ describe("names contain the tunnel and the hosts, and no other values:", () => {
     expect(await markerOf("robot")).toBe(`${owner}/nas-on.gate.robot`);
   });
 
-  /** The names on each side. */
+  /** The names on each host. */
   const on = async (outside: string, inside = "nas") => {
     const { commands } = await record(
       () =>
@@ -387,7 +387,7 @@ describe("the order of the stages", () => {
   });
 
   test("runs nothing on the public host for ports that it has refused", async () => {
-    // No port is `auto`, which would be an output of the look at the ports.
+    // No port is `auto`, which would be an output of the check of the ports.
     const recording = await deploy({ forwards: { ssh: forwards.ssh, open }, logins });
     for (const stage of ["nas-on.gate-firewall-ports-change", "nas-on.gate-settle"]) {
       expect(recording.command(stage).waitsFor, stage).toContain("nas-on.gate-admit");

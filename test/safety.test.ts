@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
 
-// These documents give for each promise the tests that prove it, as `lab/crash.test.ts` "name of a test". What stands in
-// double quotes there is the name of a test, of a group of tests, or of a row of a table of tests, and nothing else.
+// These documents list the tests that prove each promise, as `lab/crash.test.ts` "name of a test". Text in double
+// quotes there is always the name of a test, of a group of tests, or of a row in a table of tests.
 
 const QUOTATION = /`([\w/]+\.test\.ts)` "([^"]+)"/g;
 const read = (document: string) => readFileSync(new URL(`../docs/${document}`, import.meta.url), "utf8");
@@ -46,10 +46,10 @@ describe("each promise of docs/safety.md has a proof that `make test` always run
   });
 });
 
-/** Guests of QEMU, which not every machine can run: `make test-selinux`, and each night. */
+/** QEMU guests, which not every machine can run: `make test-selinux`, every night. */
 const ELSEWHERE = "Hosts that enforce SELinux";
 
-/** In the projects unit or lab, and neither the name nor a group that it is in is there only `sometimes`. */
+/** In the projects unit or lab, and neither the test nor its group runs only `sometimes`. */
 function alwaysRuns(file: string, name: string): boolean {
   return !/^(matrix|selinux)\//.test(file) && placesOf(name, file).some((place) => !isSometimes(place));
 }
@@ -58,7 +58,7 @@ function isSometimes(place: ts.Node): boolean {
   const file = place.getSourceFile().text;
   for (let node = place; !ts.isSourceFile(node); node = node.parent) {
     if (ts.isCallExpression(node) && /\b(sometimes|skip|todo|oneIn)\b/.test(calledBy(node))) return true;
-    // A row of a table of which there is a sample.
+    // A row of a table that is sampled.
     if (ts.isVariableDeclaration(node) && new RegExp(`oneIn\\([^;]*\\b${node.name.getText()}\\b`).test(file))
       return true;
   }
@@ -70,7 +70,7 @@ function calledBy({ expression }: ts.CallExpression): string {
   return ts.isCallExpression(expression) ? calledBy(expression) : expression.getText();
 }
 
-/** Where a file has this very text in quotes. */
+/** Where a file has exactly this text in quotes. */
 function placesOf(name: string, file: string): ts.Node[] {
   const found: ts.Node[] = [];
   const look = (node: ts.Node): void => {
@@ -91,7 +91,7 @@ function parsed(file: string): ts.SourceFile {
   return source;
 }
 
-/** The tables of a document, each with the heading that it is under, and the head of its first column. */
+/** The tables of a document, each with its heading and the head of its first column. */
 function tablesOf(text: string): { section: string; head: string; rows: string[] }[] {
   return text.split(/^#+ /m).flatMap((part) => {
     const [section = ""] = part.split("\n");

@@ -9,7 +9,7 @@ import { type Seen, type Sight, judge } from "./lab/support/soak/judge.ts";
 import { type KindName, kindNames, kindOf } from "./lab/support/soak/kinds.ts";
 import { type Fault, PROOF_SECONDS, planOf, slotOf } from "./lab/support/soak/plan.ts";
 
-// What test/lab/soak.test.ts rests on and needs no host: the plan of faults, the down times, what is held against them.
+// The parts of test/lab/soak.test.ts that need no host: the plan of faults, the down times, the verdicts.
 
 const plan = (seed: number, seconds: number) =>
   planOf(seed, seconds, ["nas", "shop", "till"], ["ssh", "web"]);
@@ -108,7 +108,7 @@ describe("the verdict on a fault", () => {
   });
   const down = { tries: [fine(1), failed(2), fine(3)], breaks: ["closed"] };
   const fault = (kind: KindName): Fault => ({ at: 0, kind, host: "nas", forward: "ssh", seconds: 0 });
-  /** A client of nas that was killed, and all as it should be. */
+  /** A client of nas that was killed, and everything else as it should be. */
   const sight = (change: Partial<Sight> = {}): Sight => ({
     fault: fault("killed client"),
     ended: 1.5,
@@ -243,7 +243,7 @@ describe("a connection through a forward", () => {
   let server: Server;
   afterEach(() => void server.close());
 
-  /** Asks a target once; it gets the request and gives the answer to it, which may be false. */
+  /** Queries a target once; it gets the request and returns an answer, which may be wrong. */
   async function ask(answer: (request: Buffer) => Buffer, banner = BANNER): Promise<void> {
     server = createServer((socket) => {
       let request = Buffer.alloc(0);
@@ -260,7 +260,7 @@ describe("a connection through a forward", () => {
   }
   const SIZE = 1000;
   const digest = (bytes: Buffer) => createHash("sha256").update(bytes).digest();
-  /** With another byte in the middle. */
+  /** With one byte in the middle changed. */
   const flipped = (bytes: Buffer) => {
     const copy = Buffer.from(bytes);
     copy[500]! ^= 1;

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { runScript, shells, testScript } from "./support/shells.ts";
 
-// What a stage keeps for a later one to sweep: the very library that travels, run on this machine in a temporary folder.
+// What a stage keeps for a later one to sweep: the library as it is sent, run on this machine in a temporary folder.
 
 let folder: string;
 beforeEach(() => {
@@ -27,7 +27,7 @@ const recordFile = (name: string) => join(folder, "state/owner", name);
 const recordOf = (name: string) =>
   readFileSync(recordFile(name), "utf8").replaceAll(`${folder}/`, "").split("\n").slice(0, -1);
 
-/** Of the file that is called like the record, sorted. */
+/** The content of the file with the record's name, sorted. */
 const linesOf = (name: string) =>
   existsSync(join(folder, name))
     ? readFileSync(join(folder, name), "utf8").split("\n").slice(0, -1).sort().join(" ")
@@ -43,12 +43,12 @@ interface Stage {
   undoes?: string;
   /** What the script does at its end. */
   then?: string;
-  /** Functions in place of the library's. */
+  /** Functions that replace the library's. */
   instead?: string;
 }
 
 describe.each(shells)("in %s, a stage", (_name, shell) => {
-  /** Lines in a file of the stage's own, with one record of that name. */
+  /** Lines in a file of the stage, with one record of that name. */
   const run = (name: string, stage: Stage, verb: "apply" | "remove" = "apply") => {
     const { lines = "", keeps, settles, undoes, then = ":", instead = "" } = stage;
     const values = {
@@ -178,7 +178,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
   test("that settles and fails halfway sweeps the rest the next time", () => {
     keep("one two");
     keep("three");
-    // The latest goes first; the other one cannot go yet.
+    // The latest goes first; the other one cannot be removed yet.
     const instead = 'undo_line() { case $1 in *one) fail "not yet" ;; esac; }';
     expect(settle({ instead })).toMatchObject({ status: 3, stderr: "error: gate: not yet\n" });
     expect(recordOf("a")).toEqual([
@@ -256,7 +256,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
 
   test("that waits for the end of its session to remove several records leaves those that were applied again", async () => {
     for (const name of ["a", "b"]) run(name, { lines: "one" });
-    // Another removal, after which this one goes on.
+    // Another removal, after which this one continues.
     const before = spawn("sleep", ["600"]);
     try {
       writeFileSync(join(folder, "owner.later"), `${before.pid}\n`);

@@ -94,7 +94,7 @@ describe("the ssh that asks", () => {
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "it's a folder "))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** What ssh itself makes of a command line. */
+  /** How ssh itself interprets a command line. */
   const understood = (args: string[]) =>
     Object.fromEntries(
       execFileSync("ssh", ["-G", ...args], { encoding: "utf8" })
@@ -128,7 +128,7 @@ describe("the ssh that asks", () => {
 
   test("goes through the bastion, with the bastion's own login", async () => {
     const { args } = await sshCommand(full, folder);
-    // The shell that ssh starts gives back the very words.
+    // The shell that ssh starts returns the same words.
     const inner = execFileSync(
       "sh",
       ["-c", `for word in ${understood(args)["proxycommand"]!}; do echo "$word"; done`],

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 
-// What runs on GitHub, as text: whoever can change a package that we depend on must not see a secret there.
+// What runs on GitHub, as text: somebody who can change a package that we depend on must not see a secret there.
 
 interface Step {
   name?: string;

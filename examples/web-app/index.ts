@@ -8,7 +8,9 @@ interface Machine {
   hostKey: string;
 }
 
-/** Makes a web application on a machine without a public address public, on a port of one that has one. */
+/**
+ * Makes a web application public: it runs on a machine without a public address, and gets a port of one that has one.
+ */
 export default function program() {
   const config = new pulumi.Config();
   const privateKey = config.requireSecret("adminKey");

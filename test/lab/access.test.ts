@@ -86,7 +86,7 @@ describe("with two tunnels to one public host", () => {
 
     it("gets neither agent nor X11 forwarding, even if it requests them", async () => {
       const keys = "/etc/ssh/ssh-reverse-tunnel/tunnel-shop.keys";
-      // The same key with the same options shows what a session of it would have.
+      // The same key with the same options shows what its session would have.
       await gate.run(`cp -a ${keys} /root/keys && sed -i 's/command="[^"]*"/command="env"/' ${keys}`);
       const asked = await asTunnel(
         "shop",
@@ -113,7 +113,7 @@ describe("with two tunnels to one public host", () => {
     });
 
     it("cannot listen on another port, on another address, on a socket or twice", async () => {
-      await nas.run("systemctl stop ssh-tunnel-shop"); // what it may have is free now
+      await nas.run("systemctl stop ssh-tunnel-shop"); // the port that it may use is free now
       const listenFor = (seconds: number, ...listeners: string[]) =>
         asTunnel(
           "shop",
@@ -135,7 +135,7 @@ describe("with two tunnels to one public host", () => {
         expect(stderr).toMatch(/remote port forwarding failed for listen (port|path)/);
         expect(exitCode).toBe(255);
       }
-      expect((await listenFor(3, "127.0.0.1:2223")).exitCode).toBe(124); // the one that it may have stays until we end it
+      expect((await listenFor(3, "127.0.0.1:2223")).exitCode).toBe(124); // its permitted listener stays until we end it
       await nas.run("systemctl start ssh-tunnel-shop");
       await until("the tunnel shop", 20, async () => (await banner("shop")) === "through");
     });
@@ -237,7 +237,7 @@ sometimes.describe(
   "with an admin who is not root, an agent, an encrypted key, a bastion, IPv6 and another port",
   () => {
     const PASSWORD = "only a test";
-    const ipv6 = existsSync("/proc/net/if_inet6"); // a machine without it is still good for the rest
+    const ipv6 = existsSync("/proc/net/if_inet6"); // a machine without IPv6 can still run the rest
     let stack: LabStack;
     let agent: ReturnType<typeof execa> | undefined;
     let address: string;
@@ -301,7 +301,7 @@ sometimes.describe(
     it("all connections to nas come through gate, its bastion", async () => {
       const logins = (await journal(nas, "-u ssh")).matchAll(/Accepted publickey for admin from (\S*)/g);
       const from = new Set([...logins].map(([, address]) => address));
-      // The lab's own look at the booted host comes from outside.
+      // The lab's own check of the booted host comes from outside.
       from.delete(nas.address.replace(/\d+$/, "1"));
       expect([...from]).toEqual(expect.arrayContaining([gate.address]));
       expect([...from].every((each) => each === gate.address || each === "127.0.0.1")).toBe(true);

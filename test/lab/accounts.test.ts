@@ -7,8 +7,9 @@ import { partText } from "../../tools/parseCommand.ts";
 const FOREIGN = "somebody else than root may have written the records of what was done here";
 
 /**
- * An account that our scripts work for may lay its home out as it likes: folders, links and pipes in any place. Root must
- * not act where such a link leads, whatever verb runs. These are the scripts as they travel, run on a host by hand.
+ * An account that our scripts work for may set up its home as it likes, with folders, links and pipes anywhere. Root
+ * must not act where such a link leads, whatever verb runs. These are the scripts as they are sent, run on a host by
+ * hand.
  */
 describe("an account with a login", () => {
   let lab: Lab;
@@ -56,7 +57,7 @@ describe("an account with a login", () => {
   };
   const asAlice = (command: string) => gate.run(`su alice -c '${command}'`);
 
-  /** All that root's folders hold, but for what its programs keep anew all the time. */
+  /** Everything in root's folders, except for what its programs update all the time. */
   const roots = async (but = "/var/lib/systemd") => {
     const places = `/etc /root /var/lib /opt /usr/local -path /var/lib/systemd -prune -o -path ${but} -prune -o`;
     return (
@@ -196,7 +197,7 @@ describe("an account with a login", () => {
   });
 
   it("that no longer exists has its records removed, with a note", async () => {
-    // usermod renames nobody whose processes run, and those of an earlier su may still end.
+    // usermod does not rename a user with running processes, and those of an earlier su may still be ending.
     const rename = async (one: string, other: string) => {
       await gate.run(`pkill -KILL -u ${one}`, { allowFailure: true });
       await until("the end of the account's processes", 60, async () => {

@@ -11,20 +11,20 @@ import { Attacked, plantSecrets } from "./support/attacked.ts";
 import { type RemoteScript, onOneHost, remoteScripts } from "./support/remoteScripts.ts";
 import { tunnelSettings } from "./support/settings.ts";
 
-// How often a script runs, on both hosts together. ROUNDS and SEED in the environment are for a longer search by hand.
+// How often a script runs, on both hosts together. Set ROUNDS and SEED in the environment for a longer search by hand.
 const rounds = Number(process.env["ROUNDS"] ?? 100);
 const seed = Number(process.env["SEED"] ?? 20260101);
 
-/** Whether what an account has of a change on trial is kept, and put back, as that account. */
+/** Whether an account's part of a change on trial is backed up and restored by that account. */
 const TRIALS = true;
 
-/** Between two looks at what the account has come by. */
+/** Between two checks of what the account has obtained. */
 const RUNS_BETWEEN_LOOKS = 8;
 
 /**
- * The accounts that the scripts work for, as attackers: while root's scripts run, a program of the account exchanges
- * folders, files and links below its home for others, as fast as it can and right after somebody has looked at them.
- * See support/attacker.py for what it does, and support/attacked.ts for what must hold.
+ * The accounts that the scripts work for, as attackers: while root's scripts run, a program of the account swaps
+ * folders, files and links below its home, as fast as it can and right after somebody has looked at them. See
+ * support/attacker.py for what it does, and support/attacked.ts for what must be true.
  */
 describe(`an account that attacks the scripts that work below its home (SEED=${seed} ROUNDS=${rounds})`, () => {
   let lab: Lab;
@@ -103,7 +103,7 @@ describe(`an account that attacks the scripts that work below its home (SEED=${s
 
 const attacker = readFileSync(fileURLToPath(new URL("support/attacker.py", import.meta.url)), "utf8");
 
-/** Lets the host's own key in: that it works below a home on gate is all that matters here. */
+/** Admits the host's own key: all that matters here is that it works below a home on gate. */
 function keyOfAlice(lab: Lab, gate: Host, nas: Host): void {
   onePart(
     "alice-key",

@@ -34,23 +34,23 @@ let before: HostState[];
 let stack: LabStack;
 let program: () => void = () => undefined;
 
-/** A component with what it needs, and a command that tells on the host whether it is there. */
+/** A component with its dependencies, and a command that reports on the host whether it is there. */
 interface Trial {
   make: (name: string, host: RemoteHost, accounts: string[]) => void;
   /** Fails on the host before `up` and after `destroy`, and succeeds in between. */
   there?: string;
-  /** What `up` says, for a component that only looks. */
+  /** The output of `up`, for a component that only checks. */
   says?: RegExp;
   /** Whether it brings the tools of its scripts itself, or needs none. */
   alone?: boolean;
-  /** What both hosts need first, which is then part of how they were before; and what ends it. */
+  /** What both hosts need first, which then belongs to their earlier state; and what ends it. */
   setUp?: [begin: string, end: string];
 }
 
 const ssh = resolveForward("ssh", { remotePort: 2222, target: 22 });
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdhdGU=";
 
-/** By component or part; what is in brackets tells apart several trials of one. */
+/** By component or part; the text in brackets distinguishes several trials of one. */
 const trials: Record<string, Trial> = {
   account: {
     make: (name, host) => {
@@ -196,7 +196,7 @@ const trials: Record<string, Trial> = {
     make: (name, host) => void onePart(name, host, selinuxPorts({ ports: ["2222", "8080"] })),
     there:
       "semanage port -l -C -n | grep -E '^ssh_port_t .*2222' && semanage port -l -C -n | grep -E '^ssh_port_t .*8080'",
-    // The lab's kernel has no SELinux; the policy store is real, and has had an entry of its own.
+    // The lab's kernel has no SELinux; the policy store is real, and has its own entry.
     setUp: [
       `printf '#!/bin/sh\\n' >/usr/local/sbin/selinuxenabled && chmod 755 /usr/local/sbin/selinuxenabled
        semanage port -a -t ssh_port_t -p tcp 2200 && semanage port -d -p tcp 2200`,
@@ -281,7 +281,7 @@ describe("both a bare host and one with much configuration are as before after u
     const { make, there, says, alone, setUp } = trials[type]!;
     const remote = alone ? labHost : hostWithTools;
     onTestFailed(async () => {
-      // One that fails is no reason for the next to fail.
+      // If one fails, the next must still run.
       await stack.destroy();
       if (setUp) await onBoth(setUp[1]);
       before = await states();

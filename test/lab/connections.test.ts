@@ -18,7 +18,7 @@ const ours = partText("knownHost", {
   ...{ FILE: "x.known_hosts", KEYS: "x ssh-ed25519 AAAA" },
 });
 
-// Connections as Pulumi's provider has them: opened for a script, and never closed by who opened them.
+// Connections like those of Pulumi's provider: opened for a script, and never closed by the side that opened them.
 describe("the SSH connection of a script", () => {
   let lab: Lab;
   let gate: Host;
@@ -34,7 +34,7 @@ describe("the SSH connection of a script", () => {
     await Lab.clear("connections");
   });
 
-  /** A connection, which nothing but its own end and the host's closes. */
+  /** A connection that is closed only by its own end and the host's. */
   async function open(...options: string[]) {
     const socket = join(lab.directory, `${++number}.sock`);
     const base = ["-F", lab.sshConfigFile, "-S", socket];
@@ -49,12 +49,12 @@ describe("the SSH connection of a script", () => {
       isOpen: () => master.exitCode === null,
       run: (command: string, input = "", ...more: string[]) =>
         execa("ssh", [...base, ...more, "gate", command], { input, reject: false, timeout: 120_000 }),
-      /** Who has opened it is told by the host. */
+      /** The host reports who has opened it. */
       end: async () => expect((await master).stderr).toContain("closed by remote host"),
     };
   }
 
-  /** Long enough for a connection to end that is to end. */
+  /** Long enough for a connection that should end. */
   const untilAnotherHasEnded = async () => {
     const other = await open();
     await other.run("sh -s -- apply", ours);
@@ -166,7 +166,7 @@ describe("a run", () => {
   });
   afterAll(() => Lab.clear("connections-fleet"));
 
-  // Who comes when the room is full is not answered, and tries again: so this depends on no time.
+  // A connection beyond the limit is not answered and is tried again, so this does not depend on timing.
   it("has no more sessions on a public host than concurrent commands and a few that are ending, however many tunnels it makes", async () => {
     const [gate, nas] = [lab.host("gate"), lab.host("nas")];
     const mayComeIn = `tcp dport 22 ip saddr != ${nas.address} ct state new ct count over ${ROOM} counter drop`;

@@ -57,7 +57,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
   async function tryAll(scripts: RemoteScript[]): Promise<void> {
     const done = new Map<string, Promise<void>>();
     const busy: Record<string, Promise<void>> = {};
-    /** Keys are made anew: who is told of one must be told of the new one. */
+    /** Keys are created again, so whatever depends on one must get the new one. */
     const renewed = new Map<string, string>();
     for (const group of groupsOf(scripts)) {
       const { host = "", after } = { host: group[0]?.host, after: group.flatMap(({ after }) => after) };
@@ -82,7 +82,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
     await Promise.all(done.values());
   }
 
-  /** A login that no earlier connection helps. */
+  /** A login that does not use an earlier connection. */
   const mayLogIn = async (host: string): Promise<boolean> =>
     (await sshAsUser(lab, "-o", "BatchMode=yes", "-o", "ConnectionAttempts=5", host, "true")).exitCode === 0;
 
@@ -117,7 +117,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
 
   sometimes.describe("after all these crashes", () => {
     it("the tunnel is the same as after a first up, and it works", async () => {
-      await stack.setConfig({ revision: "2" }); // the keys are others
+      await stack.setConfig({ revision: "2" }); // the keys differ
       await stack.up();
       expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
       for (const host of [gate, nas]) {
@@ -151,7 +151,7 @@ describe(`a script that is killed before or after any of its steps (${chosen})`,
   });
 });
 
-/** Files without an end or with an awkward beginning, and an sshd_config that includes nothing. */
+/** Files without a final newline or with a difficult beginning, and an sshd_config without Include. */
 const aLifeOfItsOwn = `
   printf '# no newline at the end of this line' >>/root/.ssh/authorized_keys
   printf 'Host *\\n    ForwardAgent no\\n' >/root/.ssh/config
@@ -163,7 +163,7 @@ const aLifeOfItsOwn = `
 function groupsOf(scripts: RemoteScript[]): RemoteScript[][] {
   const groups: Record<string, RemoteScript[]> = {};
   for (const script of scripts) {
-    // One only looks, and the other has nothing of its own.
+    // One only checks, and the other has nothing of its own.
     if (/-facts-script$|-finish$/.test(script.name)) continue;
     (groups[script.name.replace(/-(change|confirm)$/, "")] ??= []).push(script);
   }

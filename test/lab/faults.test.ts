@@ -18,9 +18,9 @@ const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
 const rollback = "ssh-reverse-tunnel-dev-sshd-rollback";
 
 /**
- * What goes wrong on real hosts. The tests are a story: each breaks something, sees `up` fail with a sentence that names
- * the host, what was found and what to do, and repairs it; the next up goes on from there, and at the end there is a
- * tunnel, as if nothing had been.
+ * Failures on real hosts. The tests are a story: each breaks something, sees `up` fail with a sentence that names the
+ * host, what was found and what to do, and repairs it. The next up continues from there, and in the end there is a
+ * tunnel, as if nothing had happened.
  */
 describe("when something fails", () => {
   let lab: Lab;
@@ -33,14 +33,14 @@ describe("when something fails", () => {
 
   const configure = (changes: Changes = {}) => stack.setConfig(tunnelSettings(lab, gate, nas, changes));
 
-  /** The up fails, and the user is shown each of these. */
+  /** The up fails, and each of these is shown to the user. */
   const fails = async (...sentences: string[]) => {
     const shown = await failedUp(stack);
     for (const sentence of sentences) expect(shown).toContain(sentence);
     return shown;
   };
 
-  /** Breaks something on a host, and repairs it whatever comes of it. */
+  /** Breaks something on a host, and repairs it whatever happens. */
   const broken = async (host: Host, breakIt: string, mendIt: string, act: () => Promise<unknown>) => {
     await host.run(breakIt);
     try {
@@ -55,7 +55,7 @@ describe("when something fails", () => {
     (await host.run(`test -e ${path}`, { allowFailure: true })).exitCode === 0;
   const banner = async () =>
     (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
-  /** The exit code of the admin's login to gate: 255 where it is refused. */
+  /** The exit code of the admin's login to gate: 255 if it is refused. */
   const loginCode = async () =>
     (await exec("ssh", ["-F", lab.sshConfigFile, "gate", "true"], { allowFailure: true })).exitCode;
 
@@ -64,7 +64,7 @@ describe("when something fails", () => {
     [gate, nas, far] = [lab.host("gate"), lab.host("nas"), lab.host("far")];
     before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
     stack = await openProgram(lab, { config: tunnelSettings(lab, gate, nas) });
-    // Giving up takes half a minute, in which the other tests go on.
+    // Giving up takes half a minute, during which the other tests continue.
     await far.cutLink();
     const settings = tunnelSettings(lab, far, far, { tunnel: "shop" });
     unreachable = failedUp(await openProgram(lab, { stack: "unreachable", config: settings }));
@@ -195,7 +195,7 @@ describe("when something fails", () => {
     );
 
     it("an admin who is locked out by the new configuration in spite of all checks gets in again after the host's rollback", async () => {
-      // Nothing in sshd's own configuration tells of it.
+      // sshd's own configuration does not show it.
       const deny = "/usr/local/sbin/deny-with-drop-in";
       await broken(
         gate,
@@ -316,7 +316,7 @@ describe("when something fails", () => {
     it("a duplicate tunnel name is reported with the stack that has it, whose tunnel stays", async () => {
       await configureOffice("nas", 2400);
       const shown = await failedUp(office);
-      // Whichever host comes first: the engine ends the other's scripts then.
+      // Whichever host comes first: the engine then ends the other's scripts.
       expect(shown).toMatch(
         /error: (gate|nas) \(.*\): (the account |\/var\/lib\/)tunnel-nas belongs to the stack ssh-reverse-tunnel-dev; choose another name/,
       );

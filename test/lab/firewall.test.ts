@@ -13,7 +13,7 @@ import { oneIn, sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { Visitor } from "./support/visitor.ts";
 
-/** Who reaches a port, seen from a third host with addresses of its own in several networks. */
+/** Who can reach a port, seen from a third host with addresses in several networks. */
 describe("a port open to others", () => {
   let lab: Lab;
   let gate: Host;
@@ -41,7 +41,7 @@ describe("a port open to others", () => {
       directory: `${lab.directory}/stacks/${stack}`,
     });
 
-  /** The whole program, whose tunnel brings the port from nas. */
+  /** The whole program, whose tunnel forwards the port from nas. */
   const tunnel = async (sources: string[]) => {
     const forwards = {
       ssh: { remotePort: 2222, target: 22 },
@@ -73,7 +73,7 @@ describe("a port open to others", () => {
       end: "systemctl disable --quiet --now firewalld",
       reload: "firewall-cmd --quiet --reload",
       restart: `systemctl restart firewalld && ${awaited}`,
-      // A restart puts them in another order.
+      // A restart changes their order.
       rules: "firewall-cmd --list-all-zones | sort; firewall-cmd --permanent --list-all-zones | sort",
       admit: (network: string, noMore = false) => `for state in '' --permanent; do
         firewall-cmd --quiet $state --${noMore ? "remove" : "add"}-rich-rule='rule family=ipv4 source address=${network} port port=8080 protocol=tcp accept'
@@ -422,7 +422,7 @@ counter log prefix "no: " reject with icmpx admin-prohibited
           for (const command of commands(8080)) expect(stdout).toContain(said(8080, command));
           expect(await ruleset()).toBe(before);
           expect(await visitor.reaches(8080)).toEqual(nobody);
-          // One chain's alone open nothing.
+          // The rules of only one chain open nothing.
           await gate.run(commands(8080)[0]!);
           expect(await visitor.reaches(8080)).toEqual(nobody);
           await gate.run(commands(8080).slice(1).join(" && "));
@@ -442,6 +442,6 @@ counter log prefix "no: " reject with icmpx admin-prohibited
   });
 });
 
-/** A ruleset as somebody wrote it: how often a rule was met is no part of it. */
+/** A ruleset as somebody wrote it, without the packet counters. */
 const withoutCounters = (ruleset: string) =>
   ruleset.replaceAll(/packets \d+ bytes \d+/g, "packets 0 bytes 0");

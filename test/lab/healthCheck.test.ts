@@ -11,12 +11,12 @@ import { expectAsBefore, type HostState, hostState } from "./support/hostState.t
 
 const metrics = "/var/lib/metrics";
 
-/** Two tunnels of one stack and one of another. What their forwards lead to is the host's own sshd. The tests are a story. */
+/** Two tunnels of one stack and one of another. Their forwards lead to the host's own sshd. The tests are a story. */
 describe("the health check on a public host", () => {
   let lab: Lab;
   let gate: Host;
   let before: HostState;
-  /** By stack, how often each of its tunnels wants to be looked at. */
+  /** The intervals of each stack's tunnels. */
   const wanted: Record<"one" | "two", Record<string, number>> = {
     one: { nas: 3600, shop: 3600 },
     two: { other: 3600 },
@@ -53,7 +53,7 @@ describe("the health check on a public host", () => {
   const onGate = async (command: string) => (await gate.run(command)).stdout;
   const units = (stack: string) => `ssh-tunnels-p-${stack}-health`;
   const look = (stack: string) => onGate(`systemctl start ${units(stack)}`);
-  /** What everyone may know of each tunnel. */
+  /** The public facts about each tunnel. */
   const status = async () => {
     const { stdout } = await gate.run("su alice -c 'ssh-tunnel-status --json'", { allowFailure: true });
     const { tunnels } = JSON.parse(stdout) as HostStatus;
@@ -101,7 +101,7 @@ describe("the health check on a public host", () => {
         `find /etc/ssh-reverse-tunnel /opt/ssh-reverse-tunnel /run/ssh-tunnels-* ! -user root -o ! -type l -perm /022`,
       ),
     ).toBe("");
-    // It waits for what a listener does not say.
+    // It waits for something that a listener does not report.
     await gate.run(
       `systemd-run --quiet --unit silent python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 2400)); time.sleep(10000)'
       until ss -Hltn 'sport = :2400' | grep -q .; do sleep 0.05; done`,

@@ -43,7 +43,7 @@ describe("the tools of our scripts on a host", () => {
   });
   afterAll(() => Lab.clear("tools"));
 
-  /** A check whose timer begins anew where anything of it has changed, on a host with the tools that it needs. */
+  /** A check whose timer restarts if anything of it has changed, on a host with the tools that it needs. */
   const open = (name: string, version?: () => Components) =>
     openStack({
       project: "tools",
@@ -67,7 +67,7 @@ describe("the tools of our scripts on a host", () => {
       .split("\n")
       .filter(Boolean);
 
-  /** Our components with another library, as a later version would have. */
+  /** Our components with a changed library, as in a later version. */
   const later = async (): Promise<Components> => {
     const folder = join(lab.directory, "later");
     await cp(new URL("../../components", import.meta.url), folder, { recursive: true });

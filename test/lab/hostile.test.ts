@@ -14,8 +14,8 @@ import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
 
 /**
- * Values that are as odd as the settings allow, on hosts that are odd themselves: what sshd, ssh and systemd make of
- * them is exactly what was meant, and no more. And hosts that answer something else than they were asked for.
+ * Values that are as unusual as the settings allow, on unusual hosts: sshd, ssh and systemd interpret them exactly as
+ * intended. And hosts that return something unexpected.
  */
 describe("with hostile values on hostile hosts", () => {
   const account = "_odd-account-name-of-32-letters-";
@@ -79,7 +79,7 @@ describe("with hostile values on hostile hosts", () => {
         `useradd --home-dir ${shellQuote(home)} --create-home --shell /bin/bash --comment ${shellQuote(comment)} -- ${account}`,
       );
     }
-    // Everything that sshd takes for a separator, and a comment that is none of ours.
+    // Everything that sshd treats as a separator, and a comment that is not ours.
     await gate.run(`cat >${ownDropIn}`, {
       input:
         '\tX11Forwarding\t=\tno\nBanner="/etc/issue net"\n  allowusers = root\tadmin alice "_odd*" tunnel-* # tunnel\n',
@@ -104,7 +104,7 @@ describe("with hostile values on hostile hosts", () => {
   });
 
   it("sshd's configuration changes only as intended, and only for the tunnel's account", async () => {
-    // Ours names those whom the administrator allows, too.
+    // Ours includes the accounts that the administrator allows.
     expect(new Set(await effective("root"))).toEqual(new Set(effectiveBefore));
     const now = await effective(`tunnel-${tunnel}`);
     expect(now.filter((line) => !effectiveBefore.includes(line)).sort()).toEqual([
@@ -165,7 +165,7 @@ describe("with hostile values on hostile hosts", () => {
         "cd /etc/systemd/system && systemd-analyze verify --man=no ./ssh-tunnel*.service ./ssh-tunnel*.timer",
         { allowFailure: true },
       );
-      // systemd's own idea of a name ends at 31 letters, and it takes what getpwnam(3) knows.
+      // systemd itself limits a name to 31 characters, but accepts what getpwnam(3) knows.
       const known = `Accepting user/group name '${account}', which does not match strict user/group name rules.`;
       expect(verified.stderr.split("\n").filter((line) => line !== known && line !== "")).toEqual([]);
       expect(verified).toMatchObject({ stdout: "", exitCode: 0 });
@@ -216,7 +216,7 @@ describe("with hostile values on hostile hosts", () => {
 
     afterAll(() => stack.destroy());
 
-    /** Puts a program of that name before the real one, which it may call as "$real". */
+    /** Puts a program of that name before the real one, which it can call as "$real". */
     const instead = async (host: Host, program: string, text: string, act: () => Promise<void>) => {
       await host.run(`cat >/usr/local/bin/${program} && chmod +x /usr/local/bin/${program}`, {
         input: `#!/bin/sh\nreal=/usr/bin/${program}\n${text}\n`,
@@ -227,7 +227,10 @@ describe("with hostile values on hostile hosts", () => {
         await host.run(`rm /usr/local/bin/${program}`);
       }
     };
-    /** An up until it says so. A program that runs inside this process cannot end it, as Pulumi's own does then. */
+    /**
+     * Runs an up until this is printed. A program that runs inside this process cannot end it, as it would with Pulumi
+     * itself.
+     */
     const upUntil = async (sentence: string) => {
       const controller = new AbortController();
       let said = "";
@@ -241,7 +244,7 @@ describe("with hostile values on hostile hosts", () => {
       await until(sentence, 60, () => said.includes(sentence));
       controller.abort();
       expect(await outcome).toBeInstanceOf(Error);
-      // An engine that is ended before it has given up its lock leaves that to the next run.
+      // An engine that is ended before it has released its lock leaves that to the next run.
       await stack.automation.cancel();
     };
     const keysOnGate = async () =>
@@ -263,7 +266,7 @@ describe("with hostile values on hostile hosts", () => {
     it("cannot choose the rights of its key in the other host's authorized_keys", async () => {
       const text = `"$real" "$@" || exit; for last; do :; done
 case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
-      // The run before may have got as far as to keep what it was answered, and to make the key.
+      // The earlier run may have stored the answer and created the key.
       await stack.setConfig({ revision: "asked for the key" });
       await nas.run(`while [ -e /run/ssh-reverse-tunnel.lock ]; do sleep 0.1; done
         find / -xdev -path '*/.ssh/ssh-reverse-tunnel/*.key*' -delete`);
@@ -285,7 +288,7 @@ case $* in *" -f "*.new) sed -i 's/^/command="id",pty /' "$last.pub" ;; esac`;
 
     it("is checked again by an up with a changed revision, and may print greetings on separate lines", async () => {
       await gate.run("sed -i '1i echo Welcome to gate; echo' /root/.bashrc");
-      // None that any of the runs before has had, since each may have ended before it asked.
+      // One that no earlier run has had, since each may have ended before it asked.
       await stack.setConfig({ revision: `${revision}, and again` });
       const again = await openProgram(lab, { stack: "answers" });
       await again.up();

@@ -11,8 +11,8 @@ import { sometimes } from "./support/sample.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 
 /**
- * The life of one tunnel, from the first up to destroy, on hosts that already have a life of their own. The tests are a
- * story: each goes on from the one before.
+ * The life of one tunnel, from the first up to destroy, on hosts that already have their own configuration. The tests
+ * are a story: each continues from the one before.
  */
 describe("one tunnel from the first up to destroy", () => {
   let lab: Lab;
@@ -21,7 +21,7 @@ describe("one tunnel from the first up to destroy", () => {
   let stack: LabStack;
   let before: Record<string, Snapshot>;
 
-  /** Settings of two hosts and a tunnel; what a test changes goes on top. */
+  /** Settings of two hosts and a tunnel, with a test's changes. */
   const settings = (internal: Record<string, unknown> = {}) => ({
     publicHosts: { gate: { ...labAdmin(lab, gate), allowUsers: ["root", "admin", "alice"] } },
     internalHosts: {
@@ -133,7 +133,7 @@ describe("one tunnel from the first up to destroy", () => {
     const pid = await tunnelPid();
     await stack.setConfig(settings({ watchdogIntervalSec: 20 }));
     const { changes } = await stack.up();
-    // The change, the check that follows, and what is left to sweep.
+    // The change, the check after it, and what is left to sweep.
     expect(changes.update).toBe(3);
     expect(changes.create ?? 0).toBe(0);
     expect((await nas.run("systemctl cat ssh-tunnel-nas-watchdog.timer")).stdout).toContain(
@@ -188,7 +188,7 @@ describe("one tunnel from the first up to destroy", () => {
   it("comes back by itself when a cut link is restored", async () => {
     const pid = await tunnelPid();
     await nas.cutLink();
-    await expect.poll(tunnelPid, { timeout: 60_000 }).not.toBe(pid); // ssh has found out
+    await expect.poll(tunnelPid, { timeout: 60_000 }).not.toBe(pid); // ssh has noticed
     await nas.restoreLink();
     await comesBack();
   });
@@ -199,7 +199,7 @@ describe("one tunnel from the first up to destroy", () => {
       return journal(gate, `-u ${healthCheckOf()}`);
     };
     await nas.run("systemctl stop ssh-tunnel-nas");
-    // Where the timer had it look a moment before, it looks once more.
+    // If the timer ran a moment ago, it checks once more.
     await expect.poll(said).toContain("tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down");
     await nas.run("systemctl start ssh-tunnel-nas");
     await comesBack();
@@ -214,12 +214,12 @@ describe("one tunnel from the first up to destroy", () => {
     };
     await expect.poll(state, { timeout: 60_000 }).toBe("up");
     const pid = await tunnelPid();
-    // The listener goes while the session stays: as when a firewall of the public host begins to drop it.
+    // The listener is gone while the session stays, as when a firewall of the public host begins to drop it.
     await gate.run(
       "nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c tcp dport 2222 reject",
     );
     await nas.run("systemctl start ssh-tunnel-nas-watchdog.service");
-    await expect.poll(tunnelPid, { timeout: 120_000 }).not.toBe(pid); // on a busy machine by a later look
+    await expect.poll(tunnelPid, { timeout: 120_000 }).not.toBe(pid); // on a busy machine by a later check
     expect(await journal(nas, "-u ssh-tunnel-nas-watchdog.service")).toMatch(
       /^tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down .*: nothing listens there; restarting the tunnel$/m,
     );
@@ -243,7 +243,7 @@ describe("one tunnel from the first up to destroy", () => {
   });
 });
 
-/** Files that an account and an administrator may have, with an awkward end or beginning each. */
+/** Files that an account and an administrator may have, each with a difficult end or beginning. */
 const aLifeOfItsOwn = `
   set -e
   echo "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl somebody" >>/root/.ssh/authorized_keys

@@ -10,7 +10,7 @@ import { openStack } from "../../lab/stack.ts";
 import { onePart } from "../support/onePart.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 
-/** What must never happen: that a host's admin is kept out by us, or that an account has root write for it. */
+/** What must never happen: that we lock out a host's admin, or that an account makes root write for it. */
 describe("the protection against lock-outs", () => {
   let lab: Lab;
   let gate: Host;
@@ -50,7 +50,7 @@ describe("the protection against lock-outs", () => {
     ).toBe("");
   });
 
-  // A reload closes sshd's listener for a moment: a connection that is refused then says nothing about the login.
+  // A reload closes sshd's listener for a moment: a connection refused then does not prove anything about the login.
   const mayLogIn = async (user: string): Promise<boolean> =>
     (
       await exec(
@@ -89,7 +89,7 @@ describe("the protection against lock-outs", () => {
     await gate.boot();
     expect((await gate.run("sshd -T | grep -c ^allowusers || :")).stdout).toBe("0");
     expect(await mayLogIn("alice")).toBe(true);
-    await stack.up(); // and goes on from here
+    await stack.up(); // and continues from here
     expect((await gate.run("sshd -T | grep -c ^allowusers")).stdout).toBe("3");
   });
 

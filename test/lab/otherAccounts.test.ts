@@ -9,13 +9,13 @@ import type { LabStack } from "../../lab/stack.ts";
 const metrics = "/srv/metrics";
 const lockFile = "/run/ssh-reverse-tunnel.lock";
 
-/** A tunnel that runs as an account of somebody else's, to a host that is in somebody else's hands. The tests are a story. */
+/** A tunnel that runs as somebody's existing account, to a hostile public host. The tests are a story. */
 describe("another user", () => {
   let lab: Lab;
   let gate: Host;
   let nas: Host;
   let stack: LabStack;
-  /** What scripts print while they run. */
+  /** The output of scripts while they run. */
   const said: string[] = [];
 
   const settings = (revision = "1") => ({
@@ -62,7 +62,7 @@ describe("another user", () => {
     async () => {
       await stack.up();
       expect((await gate.run(`ls ${lockFile}`, { allowFailure: true })).exitCode).not.toBe(0);
-      // Another run, that has it for a while and is then done.
+      // Another run, which holds it for a while and then finishes.
       await gate.run(
         `cat >/root/hold <<'EOT'
 umask 077
@@ -82,7 +82,7 @@ EOT
       }
       await stack.setConfig(settings("2"));
       const up = stack.up();
-      up.catch(() => {}); // where it fails, the test says so below
+      up.catch(() => {}); // if it fails, the test reports it below
       await until("a script to have waited for a few seconds", 60, async () => {
         const waited = await gate.run(
           `ps -o etimes= -p "$(ps -o ppid= -p "$(pgrep -f 'flock -w 1 9' | head -n 1)" | tr -d ' ')"`,
@@ -113,7 +113,7 @@ EOT
     const folder = "/run/ssh-tunnel-nas-watchdog";
     const spoil = `cd ${folder} && { rm -f state ssh-tunnel-nas.prom; mkfifo ssh-tunnel-nas.prom; ln -s /proc/kcore state; }`;
     expect((await asAlice(spoil)).exitCode).not.toBe(0);
-    // As an earlier version has left it, whose folder was the account's.
+    // As an earlier version left it, whose folder belonged to the account.
     await nas.run(`chown -R alice ${folder}`);
     expect((await asAlice(`${spoil}; ln -s /etc/shadow state.new`)).exitCode).toBe(0);
     const status = await nas.run("timeout 10 ssh-tunnel-status nas", { allowFailure: true });
@@ -136,7 +136,7 @@ EOT
     const big = await asAlice("cd /run/ssh-tunnel-nas && head -c 5000000 /dev/zero >x-big");
     expect(big.stderr).toContain("No space left on device");
     expect(before - (await free())).toBeLessThan(1000);
-    // dash ends where it cannot open the file.
+    // dash exits if it cannot open the file.
     await asAlice(
       "cd /run/ssh-tunnel-nas && rm x-big && i=0 && while [ $i -lt 500 ]; do : >x-$i; i=$((i + 1)); done",
     );

@@ -5,14 +5,14 @@ import { Disk } from "./support/disk.ts";
 import { key, rest, scriptOf, sshd, tunnel } from "./support/versions.ts";
 import type { Trial } from "./support/versions.ts";
 
-// SEED and CUTS in the environment are for a longer search by hand.
+// Set SEED and CUTS in the environment for a longer search by hand.
 const seed = Number(process.env["SEED"] || 1);
 const cuts = Number(process.env["CUTS"] || 2);
 
-/** A disk on which version 11 is, and the cuts of whatever runs on a copy of it. */
+/** A disk with version 11, and the cuts of whatever runs on a copy of it. */
 class Cuts {
   public before!: Disk;
-  /** That version 12 takes from its first step to its last. */
+  /** The time that version 12 takes from its first step to its last. */
   public seconds!: number;
   /** With version 12 applied. */
   public changed!: Disk;
@@ -41,14 +41,14 @@ class Cuts {
     if (exitCode !== 0) throw new Error(stderr);
   }
 
-  /** Cuts, boots, and returns the version that is then there. Whatever is not as it should be throws. */
+  /** Cuts, boots, and returns the version that is then there. Throws if anything else is wrong. */
   private async round(from: Disk, at: number, command: string, input?: string): Promise<string> {
     const disk = await from.copy();
     try {
       await disk.cut(at, command, input);
       const booted = await disk.boot();
       const { stdout } = await disk.run(`${this.trial.look}; ${rest}`);
-      // One that was cut while it was cleared away is cleared away by the next run.
+      // A trial that was cut while it was removed is removed by the next run.
       const lines = stdout
         .split("\n")
         .filter(
@@ -86,7 +86,7 @@ class Cuts {
     expect(failures).toEqual([]);
   }
 
-  /** The disk has all of version 12 within the time in which the cuts come. */
+  /** The disk has all of version 12 within the period of the cuts. */
   public async expectSoonThere(): Promise<void> {
     const disk = await this.before.copy();
     await disk.cut(this.seconds + 2.5, "sh -s -- apply", scriptOf(this.trial, "12", "no"));

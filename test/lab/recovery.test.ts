@@ -7,7 +7,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { journal } from "./support/journal.ts";
 import { tunnelSettings } from "./support/settings.ts";
 
-/** A tunnel that has been cut by something that its host can know of is there again before keep-alives find out. */
+/** A tunnel that was cut by something that its host can detect is back before the keep-alives notice. */
 describe("a tunnel whose network changes", () => {
   let lab: Lab;
   let gate: Host;
@@ -17,7 +17,7 @@ describe("a tunnel whose network changes", () => {
   beforeAll(async () => {
     lab = await Lab.up({ name: "recovery", hosts: ["gate", "nas"] });
     [gate, nas] = [lab.host("gate"), lab.host("nas")];
-    // Keep-alives that would take minutes: what comes back sooner has not waited for them.
+    // Keep-alives that would take minutes: a tunnel that is back sooner has not waited for them.
     const keepAlive = { serverAliveIntervalSec: 60, serverAliveCountMax: 3 };
     const settings = tunnelSettings(lab, gate, nas, { nas: { keepAlive, watchdogIntervalSec: 600 } });
     stack = await openProgram(lab, { config: settings });
@@ -40,7 +40,7 @@ describe("a tunnel whose network changes", () => {
   };
   const renumber = (from: string, to: string) =>
     nas.run(`ip address del ${from} dev eth0 && ip address add ${to} dev eth0`);
-  /** Nothing of the connection that there is now comes through any more, and nobody is told. */
+  /** Silently drops all packets of the existing connection from now on. */
   const forgetConnection = () =>
     gate.run(`
       nft add table inet forget
@@ -81,7 +81,7 @@ describe("a tunnel whose network changes", () => {
     await forgetConnection();
     const pid = await tunnelPid();
     await nas.run(`ip route add default via ${gate.address}`);
-    await until("another tunnel", 20, async () => (await tunnelPid()) !== pid); // it asks for 10 s
+    await until("another tunnel", 20, async () => (await tunnelPid()) !== pid); // it waits for 10 s
     await until("the tunnel to come back", 20, works);
     expect(await said()).toContain("the network has changed: the tunnel's connection is dead");
     await gate.run("nft delete table inet forget");
@@ -89,7 +89,7 @@ describe("a tunnel whose network changes", () => {
 
   it("keeps a connection that a change of routes does not affect", async () => {
     const pid = await tunnelPid();
-    // That it has looked, and asked, tells the refusal in the public host's journal.
+    // The refusal in the public host's journal proves that it has checked and asked.
     const refusals = async () => (await journal(gate, "-t sshd")).split("127.0.0.1 port 1,").length;
     const earlier = await refusals();
     await nas.run("ip route add 192.0.2.0/24 dev eth0 && ip route del default");
@@ -164,7 +164,7 @@ EOT
     );
     await until("the port to be taken", 20, async () => !(await isFree()));
     await nas.run("systemctl start ssh-tunnel-nas");
-    // As the confirmation of a change looks for it.
+    // As the confirmation of a change finds it.
     const last = () => journal(nas, "-n 1 _SYSTEMD_UNIT=ssh-tunnel-nas.service _COMM=ssh");
     const refused = "remote port forwarding failed for listen port 2222";
     await until("the reason", 20, async () => (await last()).includes(refused));

@@ -30,7 +30,7 @@ const states = () => Promise.all(hosts().map(hostState));
 const expectAllAsBefore = (before: HostState[]) =>
   Promise.all(hosts().map((host, index) => expectAsBefore(host, before[index]!)));
 
-/** Settings of tunnels to gate by name, each with the host that it starts at and its first port. */
+/** Settings of tunnels to gate by name, each with its internal host and its first port. */
 const settings = (tunnels: Record<string, [host: Host, port: number]>) => ({
   publicHosts: { gate: labAdmin(lab, gate) },
   internalHosts: Object.fromEntries(
@@ -56,7 +56,7 @@ sometimes.describe("the whole program on hosts whose sshd admits only named acco
   };
 
   beforeAll(async () => {
-    // One who has a key and is not among the named.
+    // A user who has a key but is not listed.
     await gate.run(`useradd --create-home --password '*' dave && cp -r /home/admin/.ssh /home/dave/.ssh &&
       chown -R dave: /home/dave/.ssh`);
   });
@@ -81,7 +81,7 @@ sometimes.describe("the whole program on hosts whose sshd admits only named acco
 describe("the removal of one tunnel of several to a public host", () => {
   let before: HostState[];
 
-  /** Sends blocks that are never the same twice until it is told to stop, and notes the hash of what it sent. */
+  /** Sends blocks that are never repeated until it is told to stop, and records the hash of what it sent. */
   const sender = `import hashlib, os, socket, time
 s = socket.create_server(("127.0.0.1", 9000))
 while True:
@@ -110,14 +110,14 @@ open("/run/got", "w").write("%d %s" % (n, got.hexdigest()))`;
 
   const received = async () => Number((await gate.run("cat /run/count", { allowFailure: true })).stdout);
 
-  /** What of the tunnel nas must stay the very same. */
+  /** What must stay the same for the tunnel nas. */
   const running = async () => ({
     services: (
       await nas.run("systemctl show -P MainPID -P NRestarts -P ActiveEnterTimestampMonotonic ssh-tunnel-nas")
     ).stdout,
     connection: (
       await nas.run("ss -Htnp 'dport = :22' | grep pid=$(systemctl show -P MainPID ssh-tunnel-nas),")
-    ).stdout.replace(/^ESTAB +\d+ +\d+ +/, ""), // what waits to be sent, on which the columns' width depends
+    ).stdout.replace(/^ESTAB +\d+ +\d+ +/, ""), // the send queue, which changes the width of the columns
     session: (await gate.run("pgrep -u tunnel-nas sshd")).stdout,
     sshd: (await gate.run("systemctl show -P MainPID -P ActiveEnterTimestampMonotonic ssh")).stdout,
     reloads: (await journal(gate, "-u ssh")).split("SIGHUP").length,

@@ -5,7 +5,7 @@ import { Lab } from "../../lab/lab.ts";
 import { journal } from "./support/journal.ts";
 import { scriptOf, sshd } from "./support/versions.ts";
 
-/** What keeps a rollback from its work, and goes away again. The tests are a story: each goes on from the one before. */
+/** What temporarily prevents a rollback. The tests are a story: each continues from the one before. */
 describe("a rollback that fails at first", () => {
   let lab: Lab;
   let gate: Host;
@@ -33,7 +33,7 @@ describe("a rollback that fails at first", () => {
         { allowFailure: true },
       )
     ).stdout;
-  /** Where sshd has the old configuration loaded, it was told so after the file was back. */
+  /** If sshd has loaded the old configuration, it was reloaded after the file was restored. */
   const reloads = async () =>
     (await gate.run("journalctl -q -o cat -u ssh | grep -c '^Reloaded' || :")).stdout;
 
@@ -58,7 +58,7 @@ describe("a rollback that fails at first", () => {
 
   it("tries again during the boot in which it failed, and sshd loads the old configuration then", async () => {
     await apply("12", "no");
-    // As on a disk that is full, the file cannot be written.
+    // As on a full disk, the file cannot be written.
     const inTheWay = "/etc/ssh/sshd_config.d/.00-owner.conf.ssh-reverse-tunnel";
     await gate.run(`mkdir -p ${inTheWay}/x`);
     await gate.powerCut();
@@ -96,7 +96,7 @@ describe("a rollback that fails at first", () => {
     expect(stderr).toContain(
       `this host lost its power during a change that nobody had confirmed, and what it had kept of the configuration before, in /var/lib/${unit}, is not whole`,
     );
-    // What is there, and was asked for, is confirmed by a new login.
+    // What is there, and is wanted, is confirmed by a new login.
     await apply("13", "no");
     await apply("13", "yes");
     expect(await version()).toBe("13");

@@ -11,8 +11,8 @@ import { failedUp } from "./support/failure.ts";
 import { type Found, sampleHost, sampleMachine, type Sampler, STOP_ON_HOST } from "./support/sampler.ts";
 
 /**
- * A whole life of a stack with secrets of every kind, while samplers look on both hosts and on this machine as fast as
- * they can: in command lines, environments, files and journals, in what the engine says and in what it keeps.
+ * The whole life of a stack with secrets of every kind, while samplers look on both hosts and on this machine as fast
+ * as they can: in command lines, environments, files and journals, in the engine's output and in its state.
  */
 describe("while a stack with secrets goes up, goes up again, fails and is destroyed,", () => {
   const secret = (what: string) => `${what}-${randomBytes(12).toString("hex")}`;
@@ -27,12 +27,12 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
   let nas: Host;
   let stack: LabStack;
   let up: Result;
-  /** One line of each secret that somebody gave. */
+  /** One line of each secret from the settings. */
   let given: string[];
-  /** And one line of each key that a host made. */
+  /** And one line of each key that a host generated. */
   let made: string[];
   let shown = "";
-  /** As the engine keeps it, and with the secrets in plain text. */
+  /** As the engine stores it, and with the secrets in plain text. */
   let state: string;
   let plainState: string;
   let files: Record<string, string[]>;
@@ -81,7 +81,7 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
       onOutput: (text) => (shown += text),
       onEvent: (event) => (shown += JSON.stringify(event)),
     });
-    // The stack has it now, and what the lab starts by itself need not.
+    // The stack has it now, and what the lab starts itself does not need it.
     if (passphraseBefore === undefined) delete process.env.PULUMI_CONFIG_PASSPHRASE;
     else process.env.PULUMI_CONFIG_PASSPHRASE = passphraseBefore;
     await stack.setSecret("publicHosts.gate.admin.privateKey", key, true);
@@ -90,7 +90,7 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
     await stack.setSecret("internalHosts.nas.admin.bastion.passphrase", keyPassword, true);
     const texts = [...given, passphrase, canary];
     const samplers: Record<string, Sampler> = {
-      // Every OpenSSH private key begins with the same base64, those that a host makes as well.
+      // Every OpenSSH private key begins with the same base64, including those that a host generates.
       gate: sampleHost(gate, [...texts, "b3BlbnNzaC1rZXktdjE"]),
       nas: sampleHost(nas, [...texts, "b3BlbnNzaC1rZXktdjE"]),
       machine: sampleMachine(lab, "machine", texts),
@@ -123,7 +123,7 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
 
   afterAll(() => Lab.clear("secrets"));
 
-  /** The settings of the internal host as they are, secrets encrypted, with another port. */
+  /** The unchanged settings of the internal host, with secrets encrypted, and another port. */
   const withPort = async (remotePort: number) => {
     const { config = {} } = await stack.automation.workspace.stackSettings(stack.automation.name);
     const hosts = config["ssh-reverse-tunnel:internalHosts"] as unknown as { nas: object };
@@ -151,7 +151,7 @@ rm /tmp/canary`,
     const input = [...given, ...made, passphrase].join("\n");
     return paths((await host.run(`${filesWith} ${everywhere}`, { input, allowFailure: true })).stdout);
   };
-  /** Those written since the beginning; the hosts' own disks are looked at from within. */
+  /** Those written since the beginning; the hosts' own disks are searched from within. */
   const filesHere = async () => {
     const { workDir, pulumiHome = "" } = stack.automation.workspace;
     const folders = ["/tmp", "/var/tmp", "/run", workDir, pulumiHome, lab.directory];
@@ -164,7 +164,7 @@ rm /tmp/canary`,
     );
   };
 
-  /** What the journal says, cut to what is looked for. */
+  /** The content of the journal, cut down to what is searched for. */
   const journalOf = async (host: Host) =>
     (await host.run("journalctl --sync; journalctl -q -o export --no-pager", { allowFailure: true })).stdout;
 

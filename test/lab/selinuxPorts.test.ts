@@ -9,8 +9,8 @@ import { onePart } from "../support/onePart.ts";
 import { sometimes } from "./support/sample.ts";
 
 /**
- * Types of ports in a host's SELinux policy. The lab's kernel has no SELinux: the store and semanage are real, only "is it
- * enabled" is answered for them. What the kernel makes of it is in test/selinux.
+ * Types of ports in a host's SELinux policy. The lab's kernel has no SELinux: the store and semanage are real, and only
+ * "is it enabled" is faked for them. The kernel's behavior is tested in test/selinux.
  */
 describe("the script for SELinux ports", () => {
   let lab: Lab;
@@ -23,7 +23,7 @@ describe("the script for SELinux ports", () => {
 
   afterAll(() => Lab.clear("selinux2"));
 
-  // What each test finds is what the one before has left.
+  // Each test begins with what the one before has left.
   afterEach(async () => {
     expect(await local()).toBe("");
   });
@@ -39,7 +39,7 @@ describe("the script for SELinux ports", () => {
 
   /** The administrator's own entries, and ours. */
   const local = async () => (await gate.run("semanage port -l -C -n")).stdout;
-  /** "TYPE ENTRY" of all that a tcp port is in, the policy's and the administrator's. */
+  /** "TYPE ENTRY" of every entry that includes a tcp port, the policy's and the administrator's. */
   const typesOf = async (port: number) =>
     (await gate.run("semanage port -l -n")).stdout
       .split("\n")
@@ -119,7 +119,7 @@ describe("the script for SELinux ports", () => {
         await expect(stack.up()).rejects.toThrow(
           `error: gate (${gate.address}): port 2235 is in the range 2230-2239 that has the SELinux type http_port_t by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand`,
         );
-        // That is so: semanage itself refuses it.
+        // semanage itself does refuse it.
         const byHand = await gate.run("semanage port -a -t ssh_port_t -p tcp 2235", { allowFailure: true });
         expect(byHand.exitCode).not.toBe(0);
         await stack.destroy();

@@ -14,7 +14,7 @@ import { oneIn, sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
-/** A public host that others use, too: people whose names or groups are like ours, and a second stack. */
+/** A public host that others use, too: people whose names or groups resemble ours, and a second stack. */
 describe("on a public host shared with others,", () => {
   let lab: Lab;
   let gate: Host;
@@ -74,7 +74,7 @@ describe("on a public host shared with others,", () => {
         const [, begin, end, sentence] = row;
         await gate.run(begin);
         expect(await failedUp(stack)).toContain(sentence);
-        // The tools of the scripts come before any of them looks.
+        // The tools of the scripts are installed before any of them checks.
         expect(await onGate(`ls ${dropIns}; find /var/lib/ssh-reverse-tunnel -type f ! -name .tools`)).toBe(
           "",
         );
@@ -192,7 +192,7 @@ describe("on a public host shared with others,", () => {
       });
 
     it("each stack's bound applies only to its own tunnels, whichever name comes first", async () => {
-      // Each connects anew, by what sshd says now.
+      // Each reconnects, with sshd's current configuration.
       await nas.run("systemctl restart ssh-tunnel-alpha ssh-tunnel-beta");
       for (const name of names) await works(name);
       for (const name of names) {

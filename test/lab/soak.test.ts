@@ -16,19 +16,19 @@ import { installTargets, soakSettings, targetNames, usedForwards } from "./suppo
 const INTERNAL = ["nas", "shop", "till"];
 
 /**
- * `make soak MINUTES=60 SEED=7`, by default with another seed each time. `make test` has time for some faults, and its
- * sample is the seed: other ones for each commit.
+ * `make soak MINUTES=60 SEED=7`, by default with a different seed each time. `make test` has time for some faults, and
+ * its sample is the seed: different ones for each commit.
  */
 const minutes = Number(process.env["MINUTES"] || 1.5);
 const seed = Number(process.env["SEED"] || sample);
-/** What one round of every kind of fault takes. */
+/** The time for one round of every kind of fault. */
 const ROUND = 5;
 if (!(minutes >= 1.5)) throw new Error("MINUTES must be 1.5 or more, which one fault may take.");
 const again = `MINUTES=${minutes} SEED=${seed}`;
 
 /**
- * Three tunnels that are used all the time, and faults of every kind. The same seed gives the same faults at the same
- * times. What is asserted at each fault is in judge.ts and census.ts.
+ * Three tunnels in constant use, and faults of every kind. The same seed gives the same faults at the same times. What
+ * is asserted for each fault is in judge.ts and census.ts.
  */
 describe(`tunnels in use during ${minutes} minutes of faults (${again})`, () => {
   const plan = planOf(seed, minutes * 60 - PROOF_SECONDS, INTERNAL, targetNames);
@@ -64,7 +64,7 @@ describe(`tunnels in use during ${minutes} minutes of faults (${again})`, () => 
   );
 
   afterAll(async () => {
-    // A host may be off, where a fault was not brought to its end.
+    // A host may be off if a fault was interrupted.
     await soak?.end().catch(() => undefined);
     await Lab.clear("soak");
   });
@@ -133,7 +133,7 @@ describe(`tunnels in use during ${minutes} minutes of faults (${again})`, () => 
       ]) {
         expect(texts).toContain(`no leak: gate: ${left}`);
       }
-      // The connection that hangs in a forward is an open file at either end of its tunnel.
+      // The connection that hangs in a forward is an open file at both ends of its tunnel.
       expect(texts).toContainEqual(
         expect.stringMatching(/no leak: gate: tunnel-till sshd: .* has \d+ open files/),
       );

@@ -9,7 +9,7 @@ import { badConfiguration, keywordOf, keywords, STRANGER } from "../support/sshC
 import { tunnelSettings } from "./support/settings.ts";
 import { missingSuites } from "./support/suites.ts";
 
-/** What the administrator of a host says to ssh of every host. The tests are a story: each goes on from the one before. */
+/** The administrator's ssh configuration for all hosts. The tests are a story: each continues from the one before. */
 describe("if both hosts have the worst possible ssh configuration for all hosts,", () => {
   let lab: Lab;
   let gate: Host;
@@ -17,7 +17,7 @@ describe("if both hosts have the worst possible ssh configuration for all hosts,
   let stack: LabStack;
 
   const badFile = "/etc/ssh/ssh_config.d/00-bad.conf";
-  /** For the host at one end: what is its administrator's there, such as the way out of it, stays as it is. */
+  /** For the host at one end: what its administrator decides there, such as the way out, stays as it is. */
   const bad = (end: "tunnels" | "logins back") =>
     badConfiguration(
       (name, { what }) =>
@@ -34,7 +34,7 @@ describe("if both hosts have the worst possible ssh configuration for all hosts,
       [nas, "tunnels"],
       [gate, "logins back"],
     ] as const) {
-      // Every account may read that key; the configuration would have the other side's place be its.
+      // Every account may read that key; the configuration would accept it from the other host.
       await host.run(
         `ssh-keygen -q -t ed25519 -N '' -f ${STRANGER} && chmod 644 ${STRANGER} &&
           sed 's/^/stranger /' ${STRANGER}.pub >${STRANGER}.known_hosts && : >/tmp/ran && chmod 666 /tmp/ran &&
@@ -103,7 +103,7 @@ describe("if both hosts have the worst possible ssh configuration for all hosts,
 
   const hostKey = "/etc/ssh/ssh_host_ed25519_key";
 
-  /** Gives a host the very key that the other's configuration vouches for, under any name. */
+  /** Gives a host the key that the other's configuration vouches for, under any name. */
   const swapKey = async (host: Host, other: Host) =>
     host.run(`cp -p ${hostKey} /root/key && cat >${hostKey} && systemctl restart ssh`, {
       input: `${(await other.run(`cat ${STRANGER}`)).stdout}\n`,
@@ -115,7 +115,7 @@ describe("if both hosts have the worst possible ssh configuration for all hosts,
     const refused = await login();
     expect(refused.stdout).toBe("");
     expect(refused.stderr).toContain("Host key verification failed");
-    // What the configuration says of host keys would be enough.
+    // The configuration's own rules for host keys would accept it.
     const trusting = badConfiguration((name) => /KnownHosts|^(NoHost|StrictHost)/.test(name));
     await gate.run("cat >/root/trusting", { input: trusting });
     const taken = await login(

@@ -11,8 +11,9 @@ import { leftovers } from "./support/leftovers.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
 
 /**
- * Changes to a tunnel over direct connections: what is new comes first, and what it replaces goes when the new has been
- * proven. The same through the tunnel is in throughTunnel.test.ts. The tests are a story: each goes on from the one before.
+ * Changes to a tunnel over direct connections: new things are added first, and what they replace is removed once they
+ * are confirmed. The same through the tunnel is in throughTunnel.test.ts. The tests are a story: each continues from
+ * the one before.
  */
 describe("a change to a tunnel", () => {
   let lab: Lab;
@@ -26,7 +27,7 @@ describe("a change to a tunnel", () => {
   const ssh = { remotePort: 2222, target: 22 };
   const next = { remotePort: 2230, target: 22 };
   const logins = [{ from: "root", to: "root" }];
-  /** Nobody listens there, so the tunnel cannot come up. */
+  /** Nothing listens there, so the tunnel cannot come up. */
   const broken = { sshPort: 2299 };
 
   const settings = (
@@ -46,7 +47,7 @@ describe("a change to a tunnel", () => {
     (await host.run(`ssh -o ConnectTimeout=2 ${alias} echo through`, { allowFailure: true })).stdout;
   const keys = async () => (await gate.run("cat /etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys")).stdout;
   const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
-  /** What a host has of ours that contains this text, records too. */
+  /** Everything of ours on a host that contains this text, including records. */
   const tracesOf = async (host: Host, text: string) =>
     (
       await host.run(
@@ -107,7 +108,7 @@ describe("a change to a tunnel", () => {
       const changed = is!.filter((line) => !was!.includes(line));
       expect(changed.length).toBeGreaterThan(0);
       expect(changed.filter((line) => !/2230|^(FINGERPRINT|TOKENS)='[0-9a-f]{16}'$/.test(line))).toEqual([]);
-      // Everything else is at its place, too.
+      // Everything else is in its place, too.
       expect(is!.map((line) => line.replaceAll("2230", "2222").replace(hashes, ""))).toEqual(
         was!.map((line) => line.replace(hashes, "")),
       );
@@ -175,7 +176,7 @@ describe("a change to a tunnel", () => {
     });
 
     it("is rolled back on the internal host, so that a revert finds the old tunnel", async () => {
-      // The new port cannot be seen to work before this is gone.
+      // The new port cannot work before this is gone.
       await gate.run(
         "nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c tcp dport 2230 reject",
       );
@@ -201,7 +202,7 @@ describe("a change to a tunnel", () => {
     await configure({ logins: again, gate: broken });
     await failedUp(stack);
     await expect.poll(() => banner(), { timeout: 20_000 }).toBe("through");
-    // The tunnel is proven, and the public host is not told of the new login.
+    // The tunnel is confirmed, but the public host does not know the new login.
     await configure({ logins: again });
     await gate.run("mkdir /root/.ssh/ssh-reverse-tunnel/again.conf");
     await failedUp(stack);

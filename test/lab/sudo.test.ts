@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => Lab.clear("sudo"));
 
-/** Puts these lines in place of the host's rules for admin, and lets the login shell of admin begin with `shell`. */
+/** Replaces the host's rules for admin with these lines, and makes the login shell of admin begin with `shell`. */
 async function setSudo(host: Host, rules: string[], shell = ""): Promise<void> {
   const rulesFile = "cat >/etc/sudoers.d/admin && chmod 440 /etc/sudoers.d/admin && visudo -qc";
   await host.run(`${rulesFile} && echo ${shellQuote(shell)} >/home/admin/.bashrc`, {
@@ -40,7 +40,7 @@ async function setSudo(host: Host, rules: string[], shell = ""): Promise<void> {
 const asAdmin = (command: string, input: string) =>
   exec("ssh", ["-F", lab.sshConfigFile, "-l", "admin", "gate", command], { input, allowFailure: true });
 
-/** The look at gate, as it travels. */
+/** The check of gate, as it is sent. */
 const look = () =>
   asAdmin(
     "/bin/sh -s -- apply",
@@ -87,7 +87,7 @@ describe("the look at a host finds a way to become root", () => {
     const [way, ...keys] = stdout.split("\n");
     expect(way).toBe(`root-shell ${expected}`);
     expect(keys).toContain(gate.hostKey);
-    // And that way loses and changes nothing: not the script, nor what it says, nor how it ends.
+    // And that way loses and changes nothing: neither the script nor its output and exit status.
     const filler = `# ${"x".repeat(70)}\n`.repeat(3_000);
     const text = "one\ntwo \\r\t\u0004\u001b[31mé\n".repeat(2_000);
     const script = `main() { exec </dev/null; printf %s "$TEXT"; echo "$1 $(/usr/bin/id -u)" >&2; exit 7; }\n${filler}TEXT='${text}'\nmain "$@"\n`;

@@ -13,8 +13,8 @@ import { sometimes } from "./support/sample.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
 
 /**
- * Changes to an internal host that can be reached through its tunnel only, over that very tunnel. The tests are a story:
- * each goes on from the one before.
+ * Changes to an internal host that can be reached only through its tunnel, over that tunnel. The tests are a story:
+ * each continues from the one before.
  */
 describe("an internal host that is reached through its own tunnel", () => {
   let lab: Lab;
@@ -116,7 +116,7 @@ describe("an internal host that is reached through its own tunnel", () => {
     expect((await nas.run("systemctl show -P User ssh-tunnel-nas")).stdout).toBe("alice");
     expect(await banner()).toBe("through");
     expect((await nas.run("getent passwd tunnel-nas", { allowFailure: true })).stdout).toBe("");
-    // Once, and not under the feet of the script that changed it.
+    // Once, and not while the script that changed it still runs.
     expect(await restarts()).toBe(before + 1);
     await configure();
     await stack.up();
@@ -145,7 +145,7 @@ describe("an internal host that is reached through its own tunnel", () => {
       // An address that gate does not have: sshd cannot listen there, and ssh ends.
       await configure({}, { ssh, lost: { remotePort: 2225, target: 22, listen: "203.0.113.9" } });
       const shown = await failedUp(stack);
-      // What it says depends on whether its last login came before or after the old tunnel was back.
+      // The message depends on whether its last login came before or after the old tunnel was back.
       expect(shown).toMatch(
         /nas \(through its tunnel to gate\)(: the tunnel did not come up| cannot be reached on port 2222)/,
       );
@@ -163,12 +163,12 @@ describe("an internal host that is reached through its own tunnel", () => {
 
   it("has its old tunnel back if the runner dies before it could confirm, and the next up goes on", async () => {
     const pid = await tunnelPid();
-    await configure({}, { ssh }, { sshPort: 2299 }); // nobody listens there
+    await configure({}, { ssh }, { sshPort: 2299 }); // nothing listens there
     const run = failedUp(stack);
     await expect.poll(conf, { timeout: 30_000 }).toContain("Port 2299");
     await expect.poll(tunnelPid, { timeout: 30_000 }).not.toBe(pid);
     // As its timer does a minute after the change.
-    await nas.run(`systemctl start ${rollback}.service && { systemctl stop ${rollback}.timer || :; }`); // it may be gone by itself
+    await nas.run(`systemctl start ${rollback}.service && { systemctl stop ${rollback}.timer || :; }`); // it may already be gone
     await expect.poll(banner, { timeout: 20_000 }).toBe("through");
     await run;
     await configure();

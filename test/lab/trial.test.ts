@@ -9,7 +9,7 @@ import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { sshAsUser } from "./support/ssh.ts";
 
-/** The change of a host that nobody can confirm: its link is cut between the change and the login that should follow. */
+/** A change to a host that nobody can confirm: its link is cut between the change and the login that should follow. */
 describe("a change on trial that no new login confirms", () => {
   let lab: Lab;
   let gate: Host;
@@ -31,7 +31,7 @@ describe("a change on trial that no new login confirms", () => {
       directory: `${lab.directory}/stacks/${stack}`,
     });
 
-  /** Runs an up whose host lets nobody in from the moment on that the change is active there. */
+  /** Runs an up on a host that admits nobody from the moment when the change is active. */
   async function upWithCut(host: Host, stack: LabStack) {
     const trials = "/var/lib/trial-*-rollback";
     await host.run(

@@ -7,7 +7,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 import { tunnelSettings } from "../lab/support/settings.ts";
 
-/** Two people, each with a stack of their own, who share both hosts and begin at the same moment. */
+/** Two people, each with their own stack, who share both hosts and start at the same moment. */
 describe("two stacks on the same two hosts at the same time", () => {
   let lab: Lab;
   let gate: Host;
@@ -39,7 +39,7 @@ describe("two stacks on the same two hosts at the same time", () => {
   const both = (act: (stack: LabStack) => Promise<unknown>) => Promise.all(Object.values(stacks).map(act));
   const onGate = async (command: string) => (await gate.run(command)).stdout;
   const onNas = async (command: string) => (await nas.run(command)).stdout;
-  /** The ports that have a type by our hand. */
+  /** The ports to which we gave a type. */
   const typedPorts = async () => (await onGate("semanage port -l -C -n")).match(/\d+/g)?.sort() ?? [];
 
   it("both come up from nothing, and both tunnels work", async () => {
@@ -84,5 +84,5 @@ describe("two stacks on the same two hosts at the same time", () => {
   });
 });
 
-/** semanage builds the whole policy anew for each port. */
+/** semanage rebuilds the whole policy for each port. */
 const ofThePolicy = / \/(etc|var\/lib)\/selinux\//;

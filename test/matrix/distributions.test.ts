@@ -15,8 +15,8 @@ import { together } from "../lab/support/together.ts";
 const LAB = "distros";
 
 /**
- * The whole program on hosts that are not alike, each of them at both ends of a tunnel. The tests of a ring are a story:
- * each goes on from the one before.
+ * The whole program on different hosts, each of them at both ends of a tunnel. The tests of a ring are a story: each
+ * continues from the one before.
  */
 describe.each([
   ["their release of Debian", RELEASES],
@@ -39,12 +39,12 @@ describe.each([
     for (const [name, { suite }] of Object.entries(kinds)) {
       if (why.has(suite)) missing.set(name, why.get(suite)!);
     }
-    if (there().length < 2) return; // one that is alone has nobody to be connected to
+    if (there().length < 2) return; // a single host has nothing to connect to
     const hosts = there().map((name) => ({ name, suite: kinds[name]!.suite }));
     lab = await Lab.up({ name: LAB, hosts });
     await onEach(async (name) => {
       await lab.host(name).run(`set -e\n${kinds[name]!.setUp}`);
-      // Where a socket starts sshd, it has not run yet.
+      // If a socket starts sshd, it has not run yet.
       expect((await sshAsUser(lab, name, "true")).exitCode).toBe(0);
       before.set(name, await hostState(lab.host(name)));
     });
@@ -147,13 +147,13 @@ describe.each([
           (await internal.run(`systemctl show -P MainPID ssh-tunnel-from-${from}`)).stdout;
         const refused = `journalctl -q --since "$(systemctl show --timestamp=us+utc -P ActiveEnterTimestamp ssh)" -u ssh -g '^drop connection .*penalty'`;
         const refusals = async () => (await internal.run(refused, { allowFailure: true })).stdout;
-        await internal.run(`systemctl stop ${names[0]}.timer && systemctl restart ssh`); // it begins to count anew
+        await internal.run(`systemctl stop ${names[0]}.timer && systemctl restart ssh`); // it starts to count again
         await publicHost.run(`systemctl stop ${names[1]}.timer`);
         for (let i = 0; i < 7; i++) await looks();
         expect(await ring.through(from, "hostname")).toBe(from);
         expect(await refusals()).toBe("");
 
-        // More than that is too much for it; then the tunnel is not to blame.
+        // More than that is too much for it; then it is not the tunnel's fault.
         const before = await pid();
         await internal.run(
           `for i in $(seq 20); do bash -c 'read -r -n 4 _ </dev/tcp/127.0.0.1/22'; done 2>&1`,
@@ -188,7 +188,7 @@ describe.each([
     await throughEach(comesBack);
   });
 
-  // One after the other: the public host of one that is cut must stay up, to hold its dead session.
+  // One after the other: the public host of a host whose power is cut must stay up, to hold its dead session.
   it("ends the dead session of each internal host that lost power, and the tunnel comes back", async () => {
     for (const { from, to } of ring.tunnels()) {
       const [internal, publicHost] = [lab.host(from), lab.host(to)];
@@ -204,7 +204,7 @@ describe.each([
   it("has every host as it was after destroy", async () => {
     await stack.destroy();
     await onEach(async (name) => {
-      // They have been started again: processes have other ids, and what a first boot does has not been done again.
+      // They have been restarted: processes have different ids, and what a first boot does has not been done again.
       await expectAsBefore(lab.host(name), before.get(name)!, ["listeners", "processes", "units"]);
       const units = "systemctl list-units --all --plain --no-legend 'ssh-tunnel*' 'ssh-reverse-tunnel*'";
       expect((await lab.host(name).run(units)).stdout).toBe("");

@@ -11,7 +11,7 @@ import { openStack } from "../../lab/stack.ts";
 
 const example = (path: string) => fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
 
-/** Each example as it is written, but for addresses and keys: those of the lab. */
+/** Each example as it is written, except for addresses and keys, which are those of the lab. */
 describe("the examples", () => {
   let lab: Lab;
   let folder: string;
@@ -26,7 +26,7 @@ describe("the examples", () => {
     await lab?.down();
   });
 
-  /** The example's settings with the lab's hosts in place of the documentation's addresses. */
+  /** The example's settings with the lab's hosts instead of the documentation's addresses. */
   async function settingsFor(path: string, addresses: Record<string, string>): Promise<string> {
     let text = await readFile(example(path), "utf8");
     for (const [documented, host] of Object.entries(addresses)) {
@@ -69,7 +69,7 @@ describe("the examples", () => {
     expect((await stack.up()).stdout).toContain("site (through its tunnel to gate)");
     expect(await typed(lab.host("hub"), "alice", "ssh site 'hostname; id -un'")).toBe("files\nalice");
     await stack.destroy();
-    // What the connection went through goes when it has ended.
+    // What the connection used is removed when it has ended.
     const records = async () =>
       (await lab.host("files").run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout;
     await expect.poll(records, { timeout: 30_000 }).toBe("");

@@ -13,7 +13,7 @@ import { sshAsUser } from "../lab/support/ssh.ts";
 const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
 const unit = "/etc/systemd/system/ssh-tunnel-nas.service";
 
-/** A host that breaks down in the middle of an up: what is there then, and what the next up makes of it. A story. */
+/** A host that fails in the middle of an up: its state then, and the next up. A story. */
 describe("if a host fails in the middle of an up,", () => {
   let lab: Lab;
   let gate: Host;
@@ -34,7 +34,7 @@ describe("if a host fails in the middle of an up,", () => {
     await lab?.down();
   });
 
-  /** Pulls a host's plug as soon as an up has made this file there, and switches it on again. */
+  /** Cuts a host's power as soon as an up has created this file there, and switches it on again. */
   const powerCutInUp = async (host: Host, file: string): Promise<string> => {
     const up = failedUp(stack);
     up.catch(() => undefined);
@@ -45,7 +45,7 @@ describe("if a host fails in the middle of an up,", () => {
     return up;
   };
 
-  /** The up fails, says this, and leaves the file and the tunnel; what was broken is repaired whatever comes of it. */
+  /** The up fails, prints this, and leaves the file and the tunnel; what was broken is repaired whatever happens. */
   const failsWhile = async (breakIt: string, mendIt: string, sentence: RegExp, file: string) => {
     const text = (await nas.run(`cat ${file}`)).stdout;
     await nas.run(breakIt);
@@ -65,14 +65,14 @@ describe("if a host fails in the middle of an up,", () => {
   const temporary = async (host: Host) =>
     (await host.changesSince(before[host.name]!)).filter((line) => /\.new$|\/\.[^/]+\.ssh-/.test(line));
 
-  /** The next up ends with a tunnel that works, as if nothing had been. */
+  /** The next up ends with a working tunnel, as if nothing had happened. */
   const converges = async () => {
     await stack.up();
     await works();
     for (const host of [gate, nas]) expect(await temporary(host)).toEqual([]);
   };
 
-  /** Every script, applied once more, finds all as it is to be. */
+  /** Every script, applied once more, finds everything as it should be. */
   const changesNothing = async () => {
     await stack.setConfig({ revision: `${Date.now()}` });
     expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);

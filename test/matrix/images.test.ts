@@ -12,7 +12,7 @@ let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "images-"));
   vi.stubEnv("XDG_CACHE_HOME", folder);
-  // Nobody listens there.
+  // Nothing listens there.
   await writeFile(
     join(folder, "apt.conf"),
     'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9"; Acquire::Retries "0";\n',

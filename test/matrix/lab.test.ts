@@ -28,7 +28,7 @@ beforeAll(up, 1_200_000); // the first time, this builds the image
 afterAll(() => Lab.clear(NAME));
 
 describe("a lab", () => {
-  /** What there is of the lab on this machine. */
+  /** Everything of the lab on this machine. */
   async function traces(): Promise<string[]> {
     const found: string[] = [];
     for (const list of [["netns"], ["-o", "link"], ["-o", "addr"]]) {
@@ -106,7 +106,7 @@ describe("a lab", () => {
   test("leaves nothing when it is taken down", async () => {
     expect(await traces()).not.toEqual([]);
     await lab.down();
-    // The last processes have ended; who inherited them may still have to take note.
+    // The last processes have ended; their new parent may still have to collect them.
     await expect.poll(traces, { timeout: 10_000 }).toEqual([]);
     await expect(Lab.open(NAME)).rejects.toThrow("npm run lab -- up --name labtest");
   });

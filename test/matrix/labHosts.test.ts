@@ -76,13 +76,13 @@ describe("a host", () => {
 });
 
 describe("a connection from nas to gate", () => {
-  /** A stream from gate to nas, for the kernel of gate to have something to repeat. */
+  /** A stream from gate to nas, so that the kernel of gate has something to retransmit. */
   const server = `import socket, time
 s = socket.create_server(("", ${PORT}))
 c, _ = s.accept()
 while True:
     c.send(b"x"); time.sleep(0.02)`;
-  /** Counts on standard output; speaks when it gets SIGUSR1. */
+  /** Counts on standard output; prints when it gets SIGUSR1. */
   const client = (address: string) => `import os, signal, socket
 c = socket.create_connection(("${address}", ${PORT}))
 signal.signal(signal.SIGUSR1, lambda *_: c.send(b"x"))
@@ -99,7 +99,7 @@ while c.recv(1):
     await nas.run("rm -f /run/count; cat >/run/client.py", { input: client(gate.address) });
     await nas.run("systemd-run --quiet --collect --unit=client python3 /run/client.py");
     await moreThan(5);
-    // Whatever could tell nas of the other end's death.
+    // Everything that could inform nas of the other end's death.
     await nas.run(`nft -f -`, {
       input: `table inet watch
 delete table inet watch
@@ -125,7 +125,7 @@ table inet watch {
     const carriers = [await carrier(gate), await carrier(nas)];
     await gate.cutLink();
     const refused = async () => (await ssh("-o", "ConnectTimeout=1", "gate", "true")).exitCode === 255;
-    // What had come through already may take the reader a moment.
+    // The reader may need a moment for what had already arrived.
     const atCut = await until("silence", 20, async () => {
       const counted = await received();
       return (await refused()) && (await received()) === counted && counted;
@@ -198,7 +198,7 @@ describe("a disk", () => {
       [
         "echo new >/etc/new; rm /etc/issue; echo more >>/etc/hosts; chmod 600 /etc/passwd; chown alice /srv/owned",
         "ln -sfn b /srv/link; rm -r /srv/d; touch -d 2001-01-01 /srv/same",
-        // Hidden by a new directory of the same name, which has one file of the old one's.
+        // Hidden by a new directory of the same name, which has one file of the old one.
         "cp -a /etc/pam.d /srv/copy; rm -r /etc/pam.d; mkdir /etc/pam.d; cp -a /srv/copy/sshd /etc/pam.d",
         "rm -r /srv/copy",
         // Undone at once: no changes.

@@ -8,7 +8,9 @@ import { failedUp } from "../lab/support/failure.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 import { tunnelSettings } from "../lab/support/settings.ts";
 
-/** A minimal system need not have each program that ours take for granted; nor an account that sshd lets in. A story. */
+/**
+ * A minimal system may lack programs that our scripts need, and may have accounts that sshd does not admit. A story.
+ */
 describe("a host that lacks what a tunnel needs", () => {
   let lab: Lab;
   let gate: Host;
@@ -19,7 +21,7 @@ describe("a host that lacks what a tunnel needs", () => {
   beforeAll(async () => {
     lab = await Lab.up({ name: "lacking", hosts: ["gate", "nas"] });
     [gate, nas] = [lab.host("gate"), lab.host("nas")];
-    // Else root could not even log in where bash is missing.
+    // Otherwise root could not even log in if bash is missing.
     for (const host of [gate, nas]) await host.run("usermod --shell /bin/sh root");
     await nas.run(`usermod --password '!' alice
       echo 'UsePAM no' >/etc/ssh/sshd_config.d/50-pam.conf && systemctl restart ssh`);

@@ -7,7 +7,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { openStack } from "../../lab/stack.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 
-/** Ports in a host's firewall: what the component opens, and what it closes again. */
+/** Ports in a host's firewall: what the component opens and closes again. */
 describe("ports of a forward in a host's firewall", () => {
   let lab: Lab;
   let gate: Host;
@@ -32,7 +32,7 @@ describe("ports of a forward in a host's firewall", () => {
       directory: `${lab.directory}/stacks/${stack}`,
     });
 
-  // A connection that is kept would pass a firewall that came later.
+  // An existing connection would pass a firewall that was started later.
   const reachable = async () =>
     fetch(`http://${gate.address}:8080/`, {
       headers: { connection: "close" },
@@ -64,7 +64,7 @@ describe("ports of a forward in a host's firewall", () => {
       (await gate.run("firewall-cmd --list-ports; firewall-cmd --permanent --list-ports")).stdout.split("\n");
 
     it("are opened in its running and its permanent state, and closed again on destroy", async () => {
-      // It calls itself started before its rules are all there.
+      // It reports that it has started before all its rules are there.
       await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
       const before = await gate.snapshot();
       const stack = await firewall("firewalld");
@@ -121,7 +121,7 @@ describe("ports of a forward in a host's firewall", () => {
     it("leave a range alone that the administrator has opened around one of them", async () => {
       const stack = await firewall("firewalld-range");
       await stack.up();
-      // firewalld puts both into one.
+      // firewalld merges both into one.
       await gate.run("firewall-cmd --quiet --add-port 8000-8100/tcp");
       expect(await ports()).toEqual(["8000-8100/tcp", "8080/tcp"]);
       await stack.destroy();

@@ -50,7 +50,7 @@ function connection(overrides: Partial<Connection> = {}): Connection {
   return { host: "127.0.0.1", user: "anyone", port, privateKey, hostKey, dialErrorLimit: 1, ...overrides };
 }
 
-/** A command that notes in the log what it is asked to do, and with what on standard input. */
+/** A command that logs its arguments and its standard input. */
 function noting(args: Partial<remote.CommandArgs> = {}, name = "one"): remote.Command {
   return new remote.Command(name, {
     connection: connection(),

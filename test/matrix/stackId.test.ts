@@ -9,7 +9,7 @@ import { failedUp } from "../lab/support/failure.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 import { tunnelSettings } from "../lab/support/settings.ts";
 
-/** Two people who chose the same stack name. The tests are a story: each goes on from the one before. */
+/** Two people who chose the same stack name. The tests are a story: each continues from the one before. */
 describe("two Pulumi states with a stack of the same name, for the same hosts", () => {
   let lab: Lab;
   let gate: Host;

@@ -17,8 +17,8 @@ const tool = fileURLToPath(new URL("../../tools/status.ts", import.meta.url));
 const textfiles = "/var/lib/prometheus/node-exporter";
 
 /**
- * Two tunnels of one machine to one public host, and all who look at them: the watchdog and the health check, which are
- * run by hand here, ssh-tunnel-status on both hosts, and `npm run status`. The tests are a story.
+ * Two tunnels from one machine to one public host, and everything that watches them: the watchdog and the health check,
+ * which are run by hand here, ssh-tunnel-status on both hosts, and `npm run status`. The tests are a story.
  */
 describe("the state of a tunnel", () => {
   let lab: Lab;
@@ -28,7 +28,7 @@ describe("the state of a tunnel", () => {
   let before: HostState[];
   let temporary: string;
 
-  /** Two tunnels; the checks run only when they are told to, but for the second one's watchdog. */
+  /** Two tunnels; the checks run only when they are told to, except for the second one's watchdog. */
   const settings = (others: Record<string, unknown> = {}) => {
     const common = { ...labAdmin(lab, nas), textfileDirectory: "/srv/metrics" };
     const seldom = { watchdogIntervalSec: 86_400, healthIntervalSec: 86_400 };
@@ -66,14 +66,14 @@ describe("the state of a tunnel", () => {
 
   afterAll(() => Lab.clear("status"));
 
-  /** The units of the check that looks at the first tunnel. */
+  /** The units of the check for the first tunnel. */
   const checkOn = (host: Host) => (host === gate ? healthCheckOf() : "ssh-tunnel-nas-watchdog");
   const look = async (...hosts: Host[]) => {
     for (const host of hosts) await host.run(`systemctl start ${checkOn(host)}`);
   };
   const pidOf = async (tunnel: string) =>
     (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
-  /** What the check of a host has said since it was last asked. */
+  /** The messages of a host's check since the last call. */
   const heard: Record<string, number> = {};
   const news = async (host: Host) => {
     const check = host === gate ? "health" : "watchdog";
@@ -96,7 +96,7 @@ describe("the state of a tunnel", () => {
   };
   const statesOn = async (host: Host) =>
     Object.fromEntries((await forwardsOn(host)).map(({ forward, state }) => [forward, state]));
-  /** Waits for the first tunnel to be whole again after a restart. */
+  /** Waits until the first tunnel is complete again after a restart. */
   const comesBack = () =>
     until("the tunnel to be up again", 20, async () => {
       await look(nas);
@@ -169,7 +169,7 @@ describe("the state of a tunnel", () => {
       ] as const) {
         expect(lines).toContain(`ssh_tunnel_${metric}_timestamp_seconds${labels} ${Date.parse(at!) / 1000}`);
       }
-      // Replaced, never written to: who has it open reads the old one to its end.
+      // Replaced, never written to: a reader that has it open reads the old file to its end.
       const inode = async () => (await host.run(`stat -Lc %i ${folder}/ssh-tunnel-nas.prom`)).stdout;
       const old = await inode();
       await host.run(
@@ -245,7 +245,7 @@ describe("the state of a tunnel", () => {
       `{ while [ ! -e /tmp/enough ] && cat /tmp/there; do sleep 0.1; done; } | tee /tmp/sent | ssh nas 'cat >/tmp/arrived'`,
       { timeoutSeconds: 120 },
     );
-    transfer.catch(() => {}); // where it fails, the test says so below
+    transfer.catch(() => {}); // if it fails, the test reports it below
     await until("bytes to arrive", 20, async () => {
       const { stdout } = await nas.run("stat -c %s /tmp/arrived 2>/dev/null || echo 0");
       return Number(stdout) > 1_000_000;
@@ -259,7 +259,8 @@ describe("the state of a tunnel", () => {
     expect(await statesOn(gate)).toEqual({ ssh: "up", web: "down" });
     expect(await statesOn(nas)).toEqual({ ssh: "up", web: "down" });
     expect((await statusOn(nas, "nas")).exitCode).toBe(1);
-    // Stopped, the listener of sshd accepts and says nothing; the session that takes the bytes is another process.
+    // When stopped, the listener of sshd accepts and prints nothing; the session that takes the bytes is a different
+    // process.
     await nas.run("systemctl start www && kill -STOP $(systemctl show -P MainPID ssh)");
     await look(nas);
     await nas.run("kill -CONT $(systemctl show -P MainPID ssh)");
@@ -292,7 +293,7 @@ describe("the state of a tunnel", () => {
     expect(await pidOf("nas")).not.toBe(pid);
   });
 
-  /** `npm run status`, with a folder for temporary files of its own. */
+  /** `npm run status`, with its own folder for temporary files. */
   const run = async (...args: string[]) => {
     const { env, path } = await findEngine();
     const { workDir, envVars } = stack.automation.workspace;
@@ -342,7 +343,7 @@ describe("the state of a tunnel", () => {
     expect(stdout).toMatch(/^nas +nas +ssh +127.0.0.1:2222 +127.0.0.1:22 +up /m);
     expect(stdout).toMatch(/^gate +shop +ssh /m);
     expect(stdout + stderr).not.toMatch(/secret|PRIVATE KEY/);
-    // The key and the password lay in files.
+    // The key and the password were in files.
     expect((await readdir(temporary)).filter((name) => !name.startsWith("tsx"))).toEqual([]);
     await stack.setConfig(settings({ shop: shop() }));
     // usermod would also write the day of the change, which is not that of the image.
@@ -363,7 +364,7 @@ describe("the state of a tunnel", () => {
   });
 
   it("is removed with its tunnel, and stays for the other tunnel, with the program that shows it", async () => {
-    // Also where the last check failed: somebody stopped it while it ran, for example.
+    // Even if the last check failed, for example because somebody stopped it while it ran.
     await gate.run(`
       folder=/run/systemd/system/${healthCheckOf()}.service.d
       mkdir -p $folder && printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >$folder/fails.conf

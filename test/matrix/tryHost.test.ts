@@ -5,7 +5,7 @@ import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 
-/** The file of `make try-host`, on a host that nothing but this file has come to. */
+/** The file of `make try-host`, on a host with nothing else from the project. */
 describe("the trial of a host without Pulumi", () => {
   let lab: Lab;
   let gate: Host;
@@ -61,7 +61,7 @@ describe("the trial of a host without Pulumi", () => {
     });
   });
 
-  // The group has the reader in it, as at a terminal; the log is where the reader has got to.
+  // The group includes the reader, as at a terminal; the log shows how far the reader got.
   const start = () =>
     gate.run(
       `cat >/root/try.sh; cd /; setsid env --default-signal=INT sh -c 'echo $$ >/run/try.pid; sh /root/try.sh 2>&1 | tee /run/try.log >/dev/null' </dev/null >/dev/null 2>&1 &`,

@@ -71,7 +71,7 @@ describe("the check of a tunnel from the public host", () => {
   test("has a name that no unit of a tunnel has, and that fits even with the longest project and stack names", async () => {
     const { UNITS } = await valuesOf();
     expect(UNITS).not.toMatch(/^ssh-tunnel-/);
-    // Pulumi takes names of up to 100 characters; beside a unit lies a temporary file with a longer name.
+    // Pulumi accepts names of up to 100 characters; a temporary file with a longer name is next to a unit.
     const longest = UNITS!.replace("ssh-reverse-tunnel-dev", "x".repeat(201));
     expect(`.${longest}.service.ssh-reverse-tunnel`.length).toBeLessThan(255);
   });

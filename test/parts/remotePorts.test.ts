@@ -23,7 +23,7 @@ const auto = (args: Partial<ForwardArgs> = {}) =>
   resolveForward("web", { remotePort: "auto", target: 80, ...args });
 const portRange = { first: 20000, last: 29999 };
 
-/** Their part, and the ports that come of what it prints, as a tunnel has them. */
+/** Their part, and the ports from its output, as in a tunnel. */
 const look = (forwards: Forward[], range = portRange) => {
   const starts = randomStarts(forwards, range, (forward) => `nas-port-${forward}`, {});
   const part = remotePorts({ account: "tunnel-nas", forwards, starts, portRange: range });
@@ -98,7 +98,7 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
   const state = mkdtempSync(join(tmpdir(), "ports-"));
   afterAll(() => rmSync(state, { recursive: true }));
 
-  /** With a listener as ss tells of it behind its addresses; the tunnel's account has the user id 999. */
+  /** With a listener as ss prints it after its addresses; the tunnel's account has the user id 999. */
   const check = (listener: string) => {
     const values = {
       ACCOUNT: "tunnel-nas",

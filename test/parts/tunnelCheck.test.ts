@@ -31,7 +31,7 @@ describe("the check of a tunnel", () => {
   });
 });
 
-// While the tunnel is down, anybody on the host may be what answers there.
+// While the tunnel is down, any program on the host may be what answers there.
 test.each([
   ["escapes and commands of a CI", "SSH-2.0-x\u001b[2J\u009b1m\r\n::stop-commands::x\n", "SSH-2.0-x?[2J??1m"],
   ["a line without an end", "SSH-2.0-" + "y".repeat(1_000_000), `SSH-2.0-${"y".repeat(192)}`],

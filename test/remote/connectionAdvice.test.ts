@@ -43,13 +43,14 @@ describe("the provider's message about a connection is explained", () => {
 });
 
 describe("the error hook", () => {
-  // Only what the hook itself waits by: Pulumi has timers of its own.
+  // Only the timers of the hook itself: Pulumi has its own.
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "Date"] }));
   afterEach(() => void vi.useRealTimers());
 
   /**
-   * Calls the hook as the engine does, again for as long as it asks to: each try takes some seconds and ends with the next
-   * of the errors, the last of which stays. Returns how often it asked, after how many seconds it gave up, and what it said.
+   * Calls the hook as the engine does, again as long as it asks to: each try takes some seconds and ends with the next
+   * of the errors, the last of which repeats. Returns how often it asked, after how many seconds it gave up, and its
+   * messages.
    */
   const failing = async (host: Host, tries: string[], { seconds = 1, ifRefused = "" } = {}) => {
     const log = vi.spyOn(pulumi.log, "error").mockResolvedValue();

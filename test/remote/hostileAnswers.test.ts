@@ -14,8 +14,8 @@ import type { Answers } from "../../tools/mocks.ts";
 import { hostKeysOf, publicKeyOf, record } from "../../tools/mocks.ts";
 import { setConfig, usual } from "../support/settings.ts";
 
-// A host that is in somebody else's hands answers what it likes. What it answers goes into files of the other host: its
-// host keys into known_hosts, its public key into authorized_keys, its ports into units and options.
+// A compromised host can print anything. Its answers go into files of the other host: its host keys into known_hosts,
+// its public key into authorized_keys, its ports into units and options.
 
 const seed = Number(process.env.SEED ?? 20260101);
 const runs = Number(process.env.RUNS ?? 3);
@@ -136,7 +136,7 @@ test("what the admin's login shell prints before an answer is not part of it", a
   expect(await texts(greeting)).toEqual(await texts(""));
 });
 
-/** A key that does not look like one, before the first that does, is a greeting: fewer of them is no other shape. */
+/** Text before the first valid key is a greeting, so fewer keys are not a different structure. */
 const withFewerKeys = (shapes: string[]) =>
   shapes.map((shape) => shape.replace(/"KEYS":\[(\d+)(?:,\1)*\]/g, '"KEYS":[$1]'));
 

@@ -37,7 +37,7 @@ describe("a remote script", () => {
         host: "198.18.0.2",
         user: "root",
         hostKey,
-        // What @pulumi/command itself fills in.
+        // The defaults of @pulumi/command itself.
         port: 22,
         dialErrorLimit: 10,
         perDialTimeout: 15,

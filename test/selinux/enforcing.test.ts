@@ -18,8 +18,8 @@ const reason = await noGuests();
 const OURS = /^ssh_port_t +tcp +(8080, 10005|10005, 8080)$/;
 
 /**
- * The life of one tunnel between hosts whose kernels enforce SELinux. The tests are a story: each goes on from the one
- * before. Those at the beginning show that what the others do not see would be seen.
+ * The life of one tunnel between hosts whose kernels enforce SELinux. The tests are a story: each continues from the
+ * one before. The first ones prove that violations would be noticed.
  */
 describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reason})` : ""}`, () => {
   let lab: Lab;
@@ -114,7 +114,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     expect((await gate.run("semanage port -l -C -n")).stdout).toMatch(OURS);
   });
 
-  /** What the other host gets at a port of the public host. */
+  /** What the other host receives at a port of the public host. */
   const page = async () =>
     (await pc.run(`busybox wget -q -O - http://${gate.address}:8080/`, { allowFailure: true })).stdout;
 
@@ -161,7 +161,7 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
       ).stdout;
     expect(await domainsOf(nas, "ssh -N -T -M", "ssh-tunnel-nas")).toBe("initrc_t");
     expect(await domainsOf(nas, "bin/network", "ssh-tunnel-nas")).toBe("initrc_t");
-    // Where it may not change its domain, it works all the same: it listens to the kernel.
+    // If it may not change its domain, it works anyway: it listens to the kernel.
     expect(await domainsOf(nas, "ip monitor", "ssh-tunnel-nas")).toBe("initrc_t");
     expect(await domainsOf(nas, "bin/watchdog", "ssh-tunnel-nas-watchdog")).toBe("initrc_t");
     expect(await domainsOf(gate, "bin/health", healthCheckOf())).toBe("initrc_t");
@@ -176,13 +176,13 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     );
   });
 
-  /** Lets a host's check look until it finds the tunnel up, and all may read so. */
+  /** Runs a host's check until it finds the tunnel up, readable by everyone. */
   const isSeenUp = (host: Host) => {
     // On an emulated processor an answer may take longer than a check waits for it.
     const state = async () => {
       await host.run(`systemctl start ${host === gate ? healthCheckOf() : "ssh-tunnel-nas-watchdog"}`);
       const { stdout } = await host.run(
-        "setpriv --reuid 65534 --clear-groups ssh-tunnel-status --json", // a session of PAM makes a keyring, which others may not see
+        "setpriv --reuid 65534 --clear-groups ssh-tunnel-status --json", // a PAM session creates a keyring, which others may not see
         { allowFailure: true },
       );
       return (JSON.parse(stdout) as { tunnels: { state: string }[] }).tunnels[0]?.state;

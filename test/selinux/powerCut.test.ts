@@ -9,17 +9,17 @@ import { sshAsUser } from "../lab/support/ssh.ts";
 
 const reason = await noGuests();
 
-// SEED and CUTS in the environment are for a longer search by hand.
+// Set SEED and CUTS in the environment for a longer search by hand.
 const seed = Number(process.env["SEED"] || 1);
 const cuts = Number(process.env["CUTS"] || 2);
 
-/** A guest has a kernel of its own, which dies with what it has not written to its disk yet. */
+/** A guest has its own kernel, which is lost with everything that it has not written to its disk. */
 describe.skipIf(reason)(`a guest whose power is cut${reason ? ` (skipped: ${reason})` : ""}`, () => {
   let lab: Lab;
   let gate: Host;
   let seconds: number;
 
-  // A guest's processor may be a program.
+  // A guest's processor may be emulated.
   const apply = (version: string, confirm: "yes" | "no") =>
     gate.run("sh -s -- apply", {
       input: scriptOf(sshd, version, confirm).replace("TRIAL_SECONDS='60'", "TRIAL_SECONDS='600'"),

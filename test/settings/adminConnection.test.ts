@@ -19,7 +19,7 @@ const file = (name: string, text: string): string => {
   return join(folder, name);
 };
 
-/** Real keys, since ssh-keygen passes over a line that has none. */
+/** Real keys, since ssh-keygen ignores a line without one. */
 const ed25519 = newSshKey().publicLine;
 const otherEd25519 = newSshKey().publicLine;
 const ecdsa = newSshKey("ecdsa").publicLine;
@@ -71,7 +71,7 @@ describe("an admin connection", () => {
 
   test("prefers a private key to a file with one", async () => {
     const { plain } = await connect({ hostKey, privateKey: "KEY", privateKeyFile: "/nonexistent" });
-    // With one newline at its end wherever it comes from: "pulumi config set" takes it off, and a file has it.
+    // With one newline at its end, whatever its source: "pulumi config set" removes it, and a file has it.
     expect(plain).toMatchObject({ privateKey: "KEY\n" });
   });
 

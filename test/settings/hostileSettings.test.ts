@@ -13,10 +13,10 @@ import { functionsOf, headerOf } from "../../tools/parseCommand.ts";
 import { setConfig } from "../support/settings.ts";
 import { runScript, shells } from "../support/shells.ts";
 
-// Each text of the settings is refused with its path, or carried through as it is; and none adds a line, a word or an
-// option to a file on a host.
+// Each text in the settings is refused with its path, or passed on unchanged; and none adds a line, a word or an option
+// to a file on a host.
 
-// SEED and RUNS in the environment are for a longer search by hand.
+// Set SEED and RUNS in the environment for a longer search by hand.
 const seed = Number(process.env.SEED ?? 20260101);
 const runs = Number(process.env.RUNS ?? 30);
 
@@ -38,7 +38,7 @@ const admin = (address: string) => ({
   acceptAnyHostKey: false,
 });
 
-/** Every setting that there is. */
+/** Every setting. */
 const everything = {
   publicHosts: {
     gate: {
@@ -119,7 +119,7 @@ function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((each, key) => (each as Record<string | number, unknown>)?.[key], value);
 }
 
-/** The mistakes that are found, as lines; none where there is a config. */
+/** The mistakes that are found, as lines; none if there is a config. */
 function parsed(raw: Record<string, unknown>): { config?: ReturnType<typeof parseConfig>; lines: string[] } {
   try {
     return { config: parseConfig(raw), lines: [] };
@@ -136,7 +136,7 @@ const placeOf = (path: Path): Path => {
   return place.includes("connection") && place.at(-1) === "address" ? [...place.slice(0, -1), "host"] : place;
 };
 
-/** What stands there: secrets unwrapped, and a private key with the one newline at its end that it must have. */
+/** The value there: secrets unwrapped, and a private key with the one newline that it must have at its end. */
 async function carried(config: unknown, path: Path): Promise<unknown> {
   const value = valueAt(config, placeOf(path));
   return pulumi.Output.isInstance(value) ? await promiseOf(value) : value;
@@ -144,10 +144,10 @@ async function carried(config: unknown, path: Path): Promise<unknown> {
 
 const same = (path: Path, value: string) => (path.at(-1) === "privateKey" ? `${value.trimEnd()}\n` : value);
 
-/** Not looked at where there is a privateKey or a hostKey; they have tests of their own. */
+/** Ignored if there is a privateKey or a hostKey; they have their own tests. */
 const unused = ["privateKeyFile", "knownHostsFile"];
 
-/** It replaces the address, and goes with no bastion of the public host: it has a test of its own. */
+/** It replaces the address, and does not work with a bastion of the public host: it has its own test. */
 const throughTunnel = "internalHosts.<name>.admin.throughTunnel";
 
 test("every setting is tested with hostile text", () => {
@@ -166,12 +166,12 @@ describe("hostile text is refused with its path, or passed on unchanged, in", ()
         const { config, lines } = parsed(withLeaf(everything, path, value));
         const where = JSON.stringify(value.slice(0, 80));
         if (config) {
-          // An empty secret is none.
+          // An empty secret does not count.
           const expected = value === "" && name.includes(".admin.") ? undefined : same(path, value);
           expect(await carried(config, path), where).toBe(expected);
           continue;
         }
-        // A rule between settings may be what is broken.
+        // A rule between settings may be broken instead.
         const blamed = [name];
         if (/(user|allowUsers\.\d)$/.test(name)) blamed.push("publicHosts.gate.allowUsers");
         if (/\.(listen|remotePort|permit\w+\.\d)$/.test(name)) blamed.push("internalHosts.nas.forwards.ssh");
@@ -273,7 +273,7 @@ test("'__proto__' among other names is refused with its path, which zod alone wo
   );
 });
 
-/** A map with this one name, as JSON makes it: an object literal takes __proto__ for something else. */
+/** A map with this one name, as JSON creates it: an object literal interprets __proto__ differently. */
 function named(name: string, value: unknown): Record<string, unknown> {
   return JSON.parse(`{${JSON.stringify(name)}: ${JSON.stringify(value)}}`) as Record<string, unknown>;
 }
@@ -287,7 +287,7 @@ describe("settings as hostile as they can be", () => {
     return record(() => pulumi.runtime.runInPulumiStack(() => Promise.resolve(program())));
   };
 
-  /** All at once: in place of each text one that is hostile and may be there. */
+  /** All at once: each text is replaced with a hostile one that is allowed there. */
   const worst = (round: number) =>
     leaves.reduce((settings, { path, text }) => {
       const candidates = fc.sample(hostile(text), { seed: seed + round, numRuns: 40 });
@@ -327,7 +327,10 @@ describe("settings as hostile as they can be", () => {
   );
 });
 
-/** What travels, in place of its last piece with commands that print the values of its header and its parts, each ended by NUL. */
+/**
+ * The sent text, with its last part replaced by commands that print the values of its header and its parts, each ended
+ * by NUL.
+ */
 function printValues(command: RecordedCommand): string {
   const stdin = command.inputs.stdin as string;
   const [header, ...parts] = headersIn(command).map((values) => {

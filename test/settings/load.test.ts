@@ -10,7 +10,7 @@ const gateWith = (changes: Changes, name = "gate") => ({
   ...smallest(),
   publicHosts: { [name]: { ...smallest().publicHosts.gate, ...changes } },
 });
-/** The public hosts alone, to put in place of others. */
+/** Only the public hosts, to replace others. */
 const gateOnly = (admin: Changes) => ({ publicHosts: gateWith({ admin }).publicHosts });
 const nasWith = (changes: Changes, name = "nas") => ({
   ...smallest(),
@@ -24,7 +24,7 @@ const hosts = (internal: Record<string, Changes>, publicHosts = ["gate"]) => ({
   internalHosts: mapValues(internal, (changes) => ({ ...smallest().internalHosts.nas, ...changes })),
 });
 
-/** The mistakes that are found, a line each. */
+/** The mistakes that are found, one per line. */
 function mistakes(raw: Changes): string[] {
   try {
     parseConfig(raw);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// The very watchdog that a host runs, with an ssh that answers as it is told to: what it finds, keeps and does about it.
+// The real watchdog of a host, with a fake ssh: what it finds, stores and does.
 
 let folder: string;
 let runtime: string;
@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process called ssh to keep an eye on, and what `ssh -W` does for each port. */
+/** A process called ssh to watch, and what `ssh -W` does for each port. */
 const tunnel = (ports: Record<number, string>) => {
   const cases = Object.entries(ports).map(([port, act]) => `*:${port}*) ${act} ;;`);
   const fake = join(folder, "bin/ssh");
@@ -29,11 +29,11 @@ const banner = "echo SSH-2.0-x";
 const refused = "exit 255";
 const silent = "exit 0";
 
-/** The target is never there: its port is one that nobody may listen on without being root. */
+/** The target is never there: only root may listen on its port. */
 const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,1,loopback";
 const web = "web,::1,8080,tcp,127.0.0.1,1,all";
 
-/** Runs the program beside a process that bears the name of ssh; tells what it said, and whether that process lives. */
+/** Runs the program next to a process called ssh; returns its output, and whether that process lives. */
 const script = `
   mkdir -p "$1/held" && cp "$(command -v sleep)" "$1/held/ssh"
   "$1/held/ssh" 60 & pid=$!
@@ -71,7 +71,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     const lines = stdout.trimEnd().split("\n");
     return { tunnelIs: lines.at(-1), said: lines.slice(0, -1), status };
   };
-  /** What is kept, without the times. */
+  /** The stored state, without the times. */
   const kept = () =>
     readFileSync(join(state, "state"), "utf8")
       .trimEnd()
@@ -110,7 +110,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       "<4>tunnel nas: forward 'web' on *:8080 is down (was unknown): its target 127.0.0.1:1 does not answer",
     ]);
     expect(tunnelIs).toBe("alive");
-    // The listener has been seen: to try it again would fill the journal with ssh's own lines.
+    // The listener has been seen: trying it again would fill the journal with ssh's own lines.
     tunnel({ 2222: refused, 8080: refused });
     expect(watchdog("repair", ssh, web)).toMatchObject({ said: [], tunnelIs: "alive" });
   });

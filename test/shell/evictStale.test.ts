@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// The very program that a host runs, among processes that are called sshd and belong to accounts that nobody has.
+// The real program of a host, among processes called sshd that belong to non-existent accounts.
 
 const [account, other] = [61_001, 61_002];
 const programs = ["awk", "cat", "cut", "find", "grep", "id", "pgrep", "ps", "sed", "stat", "tr", "xargs"];
@@ -60,7 +60,7 @@ const isThere = (pid: number) => !["gone", "Z"].includes(statusOf(pid, "State") 
 
 const ends = (pid: number) => expect.poll(() => isThere(pid)).toBe(false);
 
-/** Waits until what starts now has another start time, which the kernel counts in hundredths of a second. */
+/** Waits until new processes have a different start time, which the kernel counts in hundredths of a second. */
 const nextTick = () => {
   const before = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   return expect
@@ -71,7 +71,7 @@ const nextTick = () => {
 const root = process.getuid?.() === 0; // it starts processes of other accounts
 
 describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
-  /** The folder of a PATH in which each program is counted when it starts. A busybox brings its own. */
+  /** A PATH folder in which each program is counted when it starts. busybox brings its own programs. */
   const countingPath = () => {
     const bin = join(folder, "bin");
     mkdirSync(bin);

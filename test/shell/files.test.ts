@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { runScript, shells, testScript } from "../support/shells.ts";
 
-// What the library does where it cannot look, or cannot clear up: the very library that travels, with a part of it replaced.
+// The library's behavior if it cannot check or clean up: the library as it is sent, with a part of it replaced.
 
 let folder: string;
 let file: string;
@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A script that works on a file, with functions of its own or of the library's replaced. */
+/** A script that works on a file, with its own or the library's functions replaced. */
 const textWith = (instead: string, state: string, FILE: string) =>
   testScript("addLine", state, { RESOURCE: "r", FILE, LINE: "line", KEY: "", MARKER: "" }).replace(
     /\nmain "\$@"\n$/,
@@ -107,7 +107,7 @@ undo_line() { fail "the second"; }`);
     expect(existsSync(join(folder, "state.lock"))).toBe(false);
   });
 
-  // bash keeps a long text for a command in a file in /tmp, and old versions a short one, too.
+  // bash stores a long text for a command in a file in /tmp, and old versions a short one, too.
   test.runIf(process.getuid!() === 0 && name === "bash").each([
     ["the owner of a folder", 0, "find_keeper /srv", "cannot store what namei(1) says about the way to /srv"],
     ["whether a file exists", 4096, 'write_file "$FILE" 644 "$(printf %06000d 0)"', "could not look there"],

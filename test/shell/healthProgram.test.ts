@@ -18,12 +18,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// The very program that a public host runs, with listeners of the test's own: what it finds, keeps and says.
+// The real program of a public host, with listeners of the test: what it finds, stores and prints.
 
 let folder: string;
 let lists: string;
 let state: string;
-/** What the test's listeners take away with them. */
+/** Cleans up the test's listeners. */
 let close: (() => void)[];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "health-"));
@@ -38,7 +38,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Listens, and does something with each connection; tells the port. */
+/** Listens, and does something with each connection; returns the port. */
 const listen = async (act: (socket: Socket) => void) => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -55,7 +55,7 @@ const listen = async (act: (socket: Socket) => void) => {
 const banner = () => listen((socket) => socket.write("SSH-2.0-x\r\n"));
 const silent = () => listen(() => undefined);
 const closes = () => listen((socket) => socket.end());
-/** Nobody may listen there without being root. */
+/** Only root may listen there. */
 const nobody = 1;
 
 const forward = (name: string, port: number, protocol = "ssh") =>
@@ -67,11 +67,11 @@ const states = (tunnel: string) =>
     .trimEnd()
     .split("\n")
     .map((line) => line.split("\t"));
-/** What is kept, without the times. */
+/** The stored state, without the times. */
 const kept = (tunnel: string) =>
   states(tunnel).map((fields) => [...fields.slice(0, 3), ...fields.slice(4, 9), fields[11]].join(" "));
 
-// A target that hangs is waited for, on a busy machine too.
+// A hanging target is waited for, even on a busy machine.
 describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, shell) => {
   const look = (env: Record<string, string> = {}) =>
     new Promise<{ said: string[]; errors: string; status: number | null }>((resolve) => {
@@ -145,7 +145,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     ]);
   });
 
-  /** Makes it look as if a tunnel had last been looked at so many seconds ago. */
+  /** Makes it appear that a tunnel was last checked this many seconds ago. */
   const lookedAt = (tunnel: string, secondsAgo: number) => {
     const then = Math.floor(Date.now() / 1000) - secondsAgo;
     const text = states(tunnel).map((fields) => [...fields.slice(0, 3), then, ...fields.slice(4)].join("\t"));
@@ -165,7 +165,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
     before = [lookedAt("often", 5), lookedAt("seldom", 290)];
     await look();
     expect(checked()[1]).not.toBe(before[1]);
-    // Somebody has put the clock back.
+    // Somebody has set the clock back.
     before = [lookedAt("often", 5), lookedAt("seldom", -3600)];
     await look();
     expect(checked()[1]).not.toBe(before[1]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ourScript, runScript, shells } from "../support/shells.ts";
 
-// A tunnel's key while the tunnel changes: the very script that travels, run on this machine in a temporary folder.
+// A tunnel's key while the tunnel changes: the script as it is sent, run on this machine in a temporary folder.
 
 let folder: string;
 let file: string;
@@ -39,7 +39,7 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     ...(keeps ? { STALE: "keep" } : {}),
   });
 
-  /** Runs the script, and returns what it said. */
+  /** Runs the script, and returns its output. */
   const apply = (...args: Parameters<typeof valuesOf>): string => run("authorizedKey", valuesOf(...args));
 
   /** A later stage, which sweeps what the key has kept. */

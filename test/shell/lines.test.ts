@@ -17,7 +17,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { runScript, testScript } from "../support/shells.ts";
 
-// One line of ours in a file that belongs to somebody else: the very library that travels, run on this machine in a
+// One line of ours in a file that belongs to somebody else: the library as it is sent, run on this machine in a
 // temporary folder.
 
 let folder: string;
@@ -32,7 +32,7 @@ interface Line {
   /** The resource that it belongs to. */
   resource: string;
   text: string;
-  /** Of a line of authorized_keys; empty: the line is found again by being the same. */
+  /** For a line of authorized_keys; empty: the line is found again by its full text. */
   key: string;
   marker: string;
 }
@@ -53,7 +53,7 @@ const include = (resource: string): Line => ({
   marker: "",
 });
 
-/** Runs the script, and returns what it said. Fails the test where it fails. */
+/** Runs the script, and returns its output. Fails the test if it fails. */
 function run(verb: "apply" | "remove", { resource, text, key, marker }: Line): string {
   const values = { RESOURCE: resource, FILE: file, LINE: text, KEY: key, MARKER: marker };
   const script = testScript("addLine", join(folder, "state"), values);
@@ -62,7 +62,7 @@ function run(verb: "apply" | "remove", { resource, text, key, marker }: Line): s
   return stderr;
 }
 
-/** The file's bytes; undefined where there is none. */
+/** The file's bytes; undefined if it does not exist. */
 const bytes = (): string | undefined => (existsSync(file) ? readFileSync(file, "latin1") : undefined);
 
 const put = (content: string | undefined): void => {
@@ -73,13 +73,13 @@ const put = (content: string | undefined): void => {
   }
 };
 
-/** What is there after lines of ours were added at the end. */
+/** The content after our lines were added at the end. */
 const withLines = (old = "", ...lines: Line[]): string =>
   old + (old === "" || old.endsWith("\n") ? "" : "\n") + lines.map(({ text }) => `${text}\n`).join("");
 
 const unchanged = "unchanged: gate: the test\n";
 
-/** Nothing of ours but the file: no temporary file, no record. */
+/** Nothing of ours except the file: no temporary file, no record. */
 const expectNoTrace = (): void => {
   const { stdout } = runScript(["sh"], `cd '${folder}' && ls -A`);
   expect(stdout).toBe(existsSync(file) ? "authorized_keys\n" : "");
@@ -106,7 +106,7 @@ const existing = fc.option(
   { nil: undefined, freq: 8 },
 );
 
-// Each run takes a shell of its own for each step. SEED and RUNS in the environment are for a longer search by hand.
+// Each run starts a shell for each step. Set SEED and RUNS in the environment for a longer search by hand.
 const few = (numRuns: number) => ({
   seed: Number(process.env.SEED ?? 20260101),
   numRuns: Number(process.env.RUNS ?? numRuns),

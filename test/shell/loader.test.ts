@@ -30,7 +30,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a command sends, but for where the tools are named. */
+/** The text that a command sends, except for the location of the tools. */
 const command = () => {
   const header = Object.entries({
     ...{ HOST: "gate (198.18.0.2)", OWNER: "owner", RESOURCE: "key-script", VALUE: "it's" },
@@ -45,7 +45,7 @@ const command = () => {
 const sentence =
   "error: gate (198.18.0.2): the tools of this project are not on this host, or not as they were installed; choose another revision and run 'pulumi up', which installs them\n";
 
-// What root runs must be root's.
+// What root runs must belong to root.
 describe.skipIf(process.getuid?.() !== 0).each(shells)(
   "the text that a command sends, in %s,",
   (_, shell) => {

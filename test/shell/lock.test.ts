@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells, testScript } from "../support/shells.ts";
 
-// Scripts with the very lock that ours have, on a file of the test's own: real processes that wait for each other.
+// Scripts with the lock of our scripts, on a file of the test: real processes that wait for each other.
 
 let folder: string;
 let lockFile: string;
@@ -37,7 +37,7 @@ const soon = { timeout: 20_000, interval: 20 };
 const allows = (name: string) => writeFileSync(join(folder, name), "");
 
 describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
-  /** Starts a script as the resource of that name; patience is how long it waits for one and the same holder. */
+  /** Starts a script as the resource of that name; patience is how long it waits for the same holder. */
   const start = (resource: string, { patience = 600, child = ":", confirm = "no" } = {}) => {
     const text = testScript("holdLock", join(folder, "state"), {
       ...{ RESOURCE: resource, WHAT: `the ${resource}`, FOLDER: folder, CHILD: child },
@@ -92,7 +92,7 @@ describe.each(shells)("the lock in %s", { timeout: 60_000 }, (_name, shell) => {
     expect(waiter.said).toBe(
       `note: gate: the waiter waits for another run (the first, stack owner, pid ${first.pid})\n`,
     );
-    // As a queue would have it: whatever stands there has not stood there for long.
+    // As in a queue: the holder changes often.
     const begin = Date.now();
     for (let next = 1; Date.now() - begin < (patience + 2) * 1000; next++) {
       writeFileSync(lockFile, `${first.pid}\t0\towner\t${next}\tthe ${next}\n`);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// The very program that watches the network beside a tunnel, with a network that changes as it is told to.
+// The real program that watches the network for a tunnel, with a simulated network.
 
 let folder: string;
 beforeEach(() => {
@@ -24,7 +24,10 @@ const program = (name: string, text: string) => {
   chmodSync(join(folder, "bin", name), 0o755);
 };
 
-/** Its routes are others each time; the kernel tells of so many changes after so many looks, one every hundredth of a second. */
+/**
+ * Its routes differ each time; the kernel reports this many changes after this many checks, one every hundredth of a
+ * second.
+ */
 const changes = (many: number, after = 0) =>
   program(
     "ip",
@@ -53,7 +56,7 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
     const started = performance.now();
     watch();
     const seconds = (performance.now() - started) / 1000;
-    // Before the first change, at it, and after all that came while it rested.
+    // Before the first change, at it, and after all that came while it paused.
     expect(lines("looks").length).toBeGreaterThanOrEqual(3);
     expect(lines("looks").length).toBeLessThanOrEqual(2 + seconds);
     expect(lines("asked").length).toBe(lines("looks").length - 1);

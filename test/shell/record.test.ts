@@ -58,7 +58,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
   });
 });
 
-/** Never shorter: a record may be as old as the host. `text` is no entry, but what a rollback does. */
+/** Never remove a kind: a record may be as old as the host. `text` is not an entry, but an action of a rollback. */
 const kinds =
   "auto created dir drop_in file findings firewalld group home key line mask newline pace permit port restart seport settings stale time ufw unit user";
 

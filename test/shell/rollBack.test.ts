@@ -20,9 +20,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { libraryOf, readProgram, readScript } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// What a trial keeps, and the very program that a host runs to put it back, in a temporary folder of this machine.
+// What a trial keeps, and the real program of a host that restores it, in a temporary folder of this machine.
 
-// nobody: whoever acts for an account looks its groups up.
+// nobody: whoever acts for an account looks up its groups.
 const ALICE = 65534;
 
 let folder: string;
@@ -41,7 +41,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Keeps files as they were, of an account or of root; undefined: there was none. */
+/** Keeps earlier files of an account or of root; undefined: the file did not exist. */
 const keep = (files: Record<string, string | undefined>, ids = "0:0:0") => {
   const lines = Object.entries(files).map(([file, text], index) => {
     if (text !== undefined) writeFileSync(join(trial, String(index + 1)), text, { mode: 0o640 });
@@ -50,7 +50,7 @@ const keep = (files: Record<string, string | undefined>, ids = "0:0:0") => {
   writeFileSync(join(trial, "kept"), `${lines.join("")}whole\n`);
 };
 
-/** Replaces something in the program, so that a test has not to wait, or has a host of its own. */
+/** Replaces something in the program, so that a test does not have to wait, or has its own host. */
 const edit = (old: string | RegExp, by: string) => {
   const program = join(trial, "roll-back");
   const text = readFileSync(program, "utf8");
@@ -239,7 +239,10 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     expect(readdirSync(elsewhere)).toEqual([]);
   });
 
-  /** A process that has the lock, as the run that makes the change, and writes the file all the time; says who has it. */
+  /**
+   * A process that holds the lock, like the run that makes the change, and writes the file all the time; prints who
+   * holds it.
+   */
   const lateRun = async (file: string, lockFile: string, says: (pid: number) => number) => {
     edit(/^LOCK_FILE=.*$/m, `LOCK_FILE='${lockFile}'`);
     edit("+ 10))", "+ 1))");
@@ -268,7 +271,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     if (holder.exitCode === null && holder.signalCode === null) await once(holder, "exit");
     expect(holder.signalCode).toBe("SIGKILL");
     expect(readFileSync(file, "utf8")).toBe("old\n");
-    // Nothing of it writes any more.
+    // None of its processes writes any more.
     expect(spawnSync("pgrep", ["-f", file], { encoding: "utf8" }).stdout).toBe("");
   });
 
@@ -294,7 +297,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
     keep({});
     const restarts = () => readFileSync(join(folder, "calls"), "utf8").match(/restart a.service/g)?.length;
     expect([rollBack("timer"), rollBack("timer"), restarts()]).toEqual([1, 1, 1]);
-    // What has been restarted before a power cut is not what runs after it.
+    // A restart before a power cut does not count after it.
     expect(rollBack("boot")).toBe(1);
     writeFileSync(join(folder, "repaired"), "");
     expect([rollBack("timer"), restarts()]).toEqual([0, 2]);
@@ -302,7 +305,7 @@ describe.skipIf(!root).each(shells)("a rollback in %s", (_name, shell) => {
 });
 
 describe.skipIf(!root).each(shells)("the additional work of a rollback, in %s,", (_name, shell) => {
-  /** The undo of a script, as it lies in the trial's folder; programs are what stands for those of the host. */
+  /** The undo part of a script, as in the trial's folder; programs replace those of the host. */
   const prepare = (script: string, call: string, programs: Record<string, string>) => {
     const text = [...libraryOf(script), script]
       .map(readScript)
@@ -383,7 +386,7 @@ esac`;
 });
 
 describe.skipIf(!root).each(shells)("the copy that a trial keeps, in %s,", (_name, shell) => {
-  /** keep_files as it travels, with places that are known here. */
+  /** keep_files as it is sent, with places that are known here. */
   const keepFiles = (...places: string[]) => {
     const library = libraryOf("tunnelService").map(readScript).join("");
     const body = `

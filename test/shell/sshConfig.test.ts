@@ -8,7 +8,7 @@ import { bothEnds } from "../support/hosts.ts";
 import { record } from "../../tools/mocks.ts";
 import { badConfiguration, keywordOf, keywords } from "../support/sshConfigKeywords.ts";
 
-// What a host's own configuration of ssh may do to our logins: nothing that our entries can keep it from.
+// How a host's own ssh configuration can affect our logins: not at all, as far as our entries can prevent it.
 
 const hasSsh = spawnSync("ssh", ["-V"]).status === 0;
 
@@ -33,12 +33,12 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** What ssh makes of a configuration: its values by keyword. */
+/** ssh's effective configuration: its values by keyword. */
 const effective = (kind: (typeof kinds)[number], after: string) => {
   const file = join(folder, "config");
-  // What this ssh does not know yet, or any more, is no matter here.
+  // What this ssh does not know yet, or any more, does not matter here.
   writeFileSync(file, `IgnoreUnknown *\n${entries[kind]}\n${after}`);
-  // It grumbles where its standard input is no terminal and RequestTTY is "force".
+  // It prints a warning if its standard input is not a terminal and RequestTTY is "force".
   const said = execFileSync("ssh", ["-G", "-F", file, alias[kind]], { encoding: "utf8", stdio: "pipe" });
   const values = new Map<string, string[]>();
   for (const line of said.trim().split("\n")) {
@@ -60,7 +60,7 @@ describe.each(kinds)("the Host entries of %s", (kind) => {
   test("set exactly the keywords that the table lists for them", () => {
     const first = ["IdentityFile", "ServerAliveInterval", "ServerAliveCountMax"];
     const fixed = Object.entries(keywords).filter(([, { what }]) => isFixed(what, kind));
-    // ProxyJump goes with ProxyCommand: ssh takes the first of both.
+    // ProxyJump belongs to ProxyCommand: ssh takes the first of both.
     const names = fixed.map(([name]) => name).filter((name) => name !== "ProxyJump");
     expect([...new Set(linesOf(entries[kind]))].sort()).toEqual([...new Set([...names, ...first])].sort());
   });

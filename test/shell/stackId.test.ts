@@ -18,7 +18,7 @@ import { onePart } from "../support/onePart.ts";
 import { promiseOf } from "../support/promiseOf.ts";
 import { runScript, testScript } from "../support/shells.ts";
 
-// Whose records those on a host are: the very library that travels, run on this machine in a temporary folder.
+// The owner of the records on a host: the library as it is sent, run on this machine in a temporary folder.
 
 let folder: string;
 beforeEach(() => {

@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { runScript, shells, testScript } from "../support/shells.ts";
 
-// The very program that the hosts have, with folders of the test's own in place of /run and /etc/systemd/system.
+// The real program of the hosts, with folders of the test instead of /run and /etc/systemd/system.
 
 let folder: string;
 beforeEach(() => {
@@ -44,7 +44,7 @@ interface Line {
   interval?: number;
 }
 
-/** A tunnel that a check of its stack looks at, and what that has kept. */
+/** A tunnel that a check of its stack watches, and the stored state. */
 const check = (name: string, lines: Line[] | string, stack = "p-s") => {
   const units = `ssh-tunnels-${stack}-health`;
   for (const each of ["lists", "run"]) mkdirSync(join(folder, each, units), { recursive: true });
@@ -157,7 +157,7 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
 });
 
 describe("the installed ssh-tunnel-status", () => {
-  /** As a tunnel of a stack; what it said, without the paths. */
+  /** As a tunnel of a stack; its output, without the paths. */
   const run = (verb: "apply" | "remove", tunnel = "nas", owner = "owner", program = "#!/bin/sh") => {
     const values = {
       ...{ OWNER: owner, RESOURCE: tunnel, FOLDER: folder, STATUS_PROGRAM: program },

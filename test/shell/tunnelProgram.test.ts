@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readProgram } from "../../components/remote/scriptFiles.ts";
 import { shells } from "../support/shells.ts";
 
-// The very program that systemd starts as the tunnel, with an ssh and a sleep that only write down what they are called with.
+// The real program that systemd starts as the tunnel, with an ssh and a sleep that only record their arguments.
 
 let folder: string;
 beforeEach(() => {
@@ -62,7 +62,9 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     "-R 2222:x:22",
   ];
 
-  /** Runs it where the tunnel has been down for so long, with its last attempt so long ago; gives what it did. */
+  /**
+   * Runs it for a tunnel that has been down for this long, with its last attempt this long ago; returns what it did.
+   */
   const start = (down?: number, last = 0) => {
     if (down !== undefined) {
       writeFileSync(join(folder, "down-since"), `${uptime() - down * 100} ${uptime() - last * 100}\n`);
@@ -82,7 +84,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
   /** How long it paused before it tried. */
   const pause = (down: number, last?: number) =>
     Number(/^sleep (\d+\.\d\d)$/.exec(start(down, last).said[0] ?? "")?.[1] ?? 0);
-  /** That it paused for so long, less what the program itself took, which counts, too. */
+  /** That it paused for this long, minus the time of the program itself, which counts, too. */
   const expectPause = (seconds: number, down: number, last?: number) => {
     const before = uptime();
     const paused = pause(down, last);
