@@ -18,7 +18,7 @@ export interface AdminLogin {
   privateKey?: string;
   /** A file with a private key on the machine that runs Pulumi; `~/` is the home there. */
   privateKeyFile?: string;
-  /** The password of an encrypted private key, as a secret. */
+  /** The passphrase of an encrypted private key, as a secret. */
   passphrase?: string;
   /** A password, as a secret. */
   password?: string;

@@ -74,9 +74,9 @@ const login = {
     .optional()
     .describe("A file with a private key on the machine that runs Pulumi."),
   passphrase: z
-    .string(must("a password"))
+    .string(must("a passphrase"))
     .optional()
-    .describe("The password of an encrypted private key. Set it as a secret."),
+    .describe("The passphrase of an encrypted private key. Set it as a secret."),
   password: z.string(must("a password")).optional().describe("A password. Set it as a secret."),
   agentSocketPath: z
     .string(must("a path"))
@@ -309,8 +309,8 @@ export const settingsSchema = settings({
     "The hosts that tunnels start from, by name. The name is also the tunnel's, and has at most 24 characters.",
   ),
   revision: z
-    .string(must("a text"))
-    .regex(/^[^\0]*$/, must("a text without NUL"))
+    .string(must("text"))
+    .regex(/^[^\0]*$/, must("text without NUL"))
     .default("")
     .describe(
       "Any text. Change it to any new value to have every script check its host again and repair drift.",

@@ -326,7 +326,7 @@ describe("one mistake is reported with its path, what was found and what is allo
       nasWith({ logins: [] }),
       "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
     ],
-    ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be a text"],
+    ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be text"],
     [
       "an unknown setting",
       { ...smallest(), publicHost: {} },
