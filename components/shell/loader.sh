@@ -2,6 +2,7 @@
 # What every command on a host runs after its header of values: it reads the library from the tools that HostTools has put
 # there, which then reads the parts. No path is among the values, so other tools are no other command.
 #   HOST OWNER RESOURCE RECORDS  see lib.sh
+# It sets tools, the folder of the tools, for the library: a loader of an earlier version reads a later library.
 # shellcheck disable=SC1091  # what it reads is checked as parts of each script
 load() {
   STATE=/var/lib/ssh-reverse-tunnel
@@ -17,6 +18,7 @@ load() {
 }
 
 has_record() {
+  local record
   for record in ${RECORDS-$RESOURCE}; do
     [ ! -e "$STATE/$OWNER/$record" ] || return 0
   done

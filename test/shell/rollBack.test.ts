@@ -368,7 +368,7 @@ esac`;
     const undo = (body: string) =>
       prepare(
         "firewallPorts",
-        `closed="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
+        `CLOSED="\${NL}${firewall} ${opening}$NL"; undo_text ${firewall} '${opening}'`,
         {
           [command]: body,
           systemctl: ":",
@@ -392,8 +392,8 @@ describe.skipIf(!root).each(shells)("the copy that a trial keeps, in %s,", (_nam
     const body = `
 locate() { case $1 in "~alice/"*) AT_PATH='${home}'/\${1#*/} AT_IDS=${alices} ;; *) AT_PATH=$1 AT_IDS=0:0 ;; esac; }
 set -eu
-kf_refusal=
-keep_files '${trial}' "$@" || { echo "refused: $kf_refusal" >&2; exit 1; }
+REFUSAL=
+keep_files '${trial}' "$@" || { echo "refused: $REFUSAL" >&2; exit 1; }
 mv '${trial}/kept.new' '${trial}/kept'
 `;
     const header = "HOST=gate OWNER=owner RESOURCE=r WHAT=w TRIAL=t ROLL_BACK=x SERVICE=s\n";

@@ -2,6 +2,7 @@
 # An account of a tunnel: no password, nothing of its own choice to run.
 #   ACCOUNT GROUP HOME SHELL   HOME is made where it is not "/"
 apply() {
+  local now
   refuse_strangers_in_group
   share group "$GROUP" "$(! getent group "$GROUP" >/dev/null || echo yes)"
   if ! getent group "$GROUP" >/dev/null; then
@@ -29,20 +30,21 @@ apply() {
 # logind(8) takes a masked one as it is; the login is no slower, and nobody complains. The runtime folder stays: without
 # it pam_systemd(8) reports an error at each login, and where its unit is masked, newer ones make no session at all.
 without_manager() {
-  wm_unit=user@$(id -u "$ACCOUNT").service
-  wm_link=/etc/systemd/system/$wm_unit
-  wm_there=
-  if [ -e "$wm_link" ] || [ -L "$wm_link" ]; then wm_there=yes; fi
-  share mask "$wm_unit" "$wm_there"
-  recorded mask "$wm_unit" || return 0 # somebody else's
-  if [ -z "$wm_there" ]; then
-    ln -s /dev/null "$wm_link" || cannot "write $wm_link" "$wm_link"
-    label "$wm_link"
-    changed "masked $wm_unit"
+  local unit link there
+  unit=user@$(id -u "$ACCOUNT").service
+  link=/etc/systemd/system/$unit
+  there=
+  if [ -e "$link" ] || [ -L "$link" ]; then there=yes; fi
+  share mask "$unit" "$there"
+  recorded mask "$unit" || return 0 # somebody else's
+  if [ -z "$there" ]; then
+    ln -s /dev/null "$link" || cannot "write $link" "$link"
+    label "$link"
+    changed "masked $unit"
   fi
   # An earlier version had no mask, and what is loaded or runs already does not see it. The session is no part of that unit.
-  [ "$(load_state "$wm_unit")" = masked ] || systemctl daemon-reload
-  ! systemctl is-active --quiet "$wm_unit" || systemctl stop "$wm_unit" || warn "$wm_unit does not stop"
+  [ "$(load_state "$unit")" = masked ] || systemctl daemon-reload
+  ! systemctl is-active --quiet "$unit" || systemctl stop "$unit" || warn "$unit does not stop"
 }
 
 # The owner is looked at by itself: a run may have been killed between the two.

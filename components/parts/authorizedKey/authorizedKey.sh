@@ -7,6 +7,7 @@
 #            stay in the line until they are swept: what runs may have to come back
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
 apply() {
+  local file
   refuse_locked
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
@@ -37,32 +38,36 @@ refuse_locked() {
 # authorize PLACE — sshd reads a file of root's as the account; one that we make there stays root's, or the account could
 # add keys of its own.
 authorize() {
-  au_key=${LINE%" $MARKER"}
-  au_key=${au_key##* }
-  [ -z "$PERMITS" ] || together own_permits "$1"
+  local key mode
+  key=${LINE%" $MARKER"}
+  key=${key##* }
+  [ -z "$PERMITS" ] || together own_permits "$1" "$key"
   fetch "$1"
-  case "$AT_IDS $1" in 0:*" /"*) au_mode=644 ;; *) au_mode=600 ;; esac
-  add_key "$1" "$au_mode" "$LINE" "$au_key" "$MARKER"
+  case "$AT_IDS $1" in 0:*" /"*) mode=644 ;; *) mode=600 ;; esac
+  add_key "$1" "$mode" "$LINE" "$key" "$MARKER"
 }
 
-# own_permits PLACE — adds them to the options of LINE.
+# own_permits PLACE KEY — adds them to the options of LINE.
 own_permits() {
-  op_options=${LINE%% *}
-  while IFS= read -r op_permit <&4; do
-    own permit "$1$TAB$MARKER$TAB$op_permit"
-    op_options=$op_options,$op_permit
+  local permit
+  OPTIONS=${LINE%% *}
+  while IFS= read -r permit <&4; do
+    own permit "$1$TAB$MARKER$TAB$permit"
+    OPTIONS=$OPTIONS,$permit
   done 4<<EOF
 $(with_ports "$PERMITS")
 EOF
   [ "$STALE" != keep ] || add_stale_permits "$1"
-  LINE="$op_options ${LINE#* }"
-  record_key "$1" "$au_key" "$MARKER"
+  LINE="$OPTIONS ${LINE#* }"
+  record_key "$1" "$2" "$MARKER"
 }
 
+# add_stale_permits PLACE — adds those to OPTIONS that an earlier run has on record.
 add_stale_permits() {
-  while IFS= read -r op_permit <&4; do
-    [ -n "$op_permit" ] || continue
-    case ,$op_options, in *",$op_permit,"*) ;; *) op_options=$op_options,$op_permit ;; esac
+  local permit
+  while IFS= read -r permit <&4; do
+    [ -n "$permit" ] || continue
+    case ,$OPTIONS, in *",$permit,"*) ;; *) OPTIONS=$OPTIONS,$permit ;; esac
   done 4<<EOF
 $(recorded_under "$RECORDED" permit "$1$TAB$MARKER")
 EOF
@@ -70,13 +75,14 @@ EOF
 
 # sshd_config(5), AuthorizedKeysFile: the PLACE of the first of them, with its tokens replaced.
 keys_file_of() {
-  kf_name=$(sshd_effective "$1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
-  case $kf_name in
-    "" | none) fail "sshd reads no authorized_keys file for '$1' (AuthorizedKeysFile is '${kf_name:-unknown}'); set it in sshd_config" ;;
+  local name home
+  name=$(sshd_effective "$1" | sed -n 's/^authorizedkeysfile //p' | cut -d' ' -f1)
+  case $name in
+    "" | none) fail "sshd reads no authorized_keys file for '$1' (AuthorizedKeysFile is '${name:-unknown}'); set it in sshd_config" ;;
   esac
   find_home "$1"
-  kf_home=$FOUND_HOME
-  kf_name=$(printf '%s' "$kf_name" | USER_NAME=$1 USER_HOME=$kf_home USER_ID=${FOUND_IDS%:*} awk '{
+  home=$FOUND_HOME
+  name=$(printf '%s' "$name" | USER_NAME=$1 USER_HOME=$home USER_ID=${FOUND_IDS%:*} awk '{
     out = ""
     while (match($0, /%[%hUu]/)) {
       token = substr($0, RSTART + 1, 1)
@@ -86,9 +92,9 @@ keys_file_of() {
     }
     printf "%s", out $0
   }')
-  case $kf_name in
-    "$kf_home/"*) printf '~%s/%s' "$1" "${kf_name#"$kf_home/"}" ;;
-    /*) printf '%s' "$kf_name" ;;
-    *) printf '~%s/%s' "$1" "$kf_name" ;;
+  case $name in
+    "$home/"*) printf '~%s/%s' "$1" "${name#"$home/"}" ;;
+    /*) printf '%s' "$name" ;;
+    *) printf '~%s/%s' "$1" "$name" ;;
   esac
 }

@@ -4,15 +4,16 @@
 #   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line;
 #          "8080 from others" before the networks of a port, for all others
 apply() {
+  local undo
   if firewalld_active; then read_zones; else keep_recorded firewalld; fi
   ufw_active || keep_recorded ufw
-  openings=$(all_openings)
+  OPENINGS=$(all_openings)
   if ! firewalld_active && ! ufw_active; then
-    say_nft_rules
+    say_nft_rules "$PORTS"
     return 0
   fi
   refuse_conflicts
-  closed=$NL$(each_opening print_closed)$NL
+  CLOSED=$NL$(each_opening print_closed)$NL
   undo=$(each_opening undo_text)
   if [ -n "$undo" ]; then begin_trial "$undo"; fi
   each_opening open_it
@@ -31,8 +32,9 @@ apply() {
 
 # What was opened in a firewall that does not run now is on record for when it does again.
 keep_recorded() {
-  while IFS= read -r kr_entry <&4; do
-    [ -z "$kr_entry" ] || own "${kr_entry%%"$TAB"*}" "${kr_entry#*"$TAB"}"
+  local entry
+  while IFS= read -r entry <&4; do
+    [ -z "$entry" ] || own "${entry%%"$TAB"*}" "${entry#*"$TAB"}"
   done 4<<EOF
 $(printf '%s' "$RECORDED" | grep -e "^$1$TAB" -e "^settings$TAB$1")
 EOF
@@ -41,13 +43,14 @@ EOF
 # "firewalld STATE ZONE PORT…", for its running and its permanent state, and "ufw PORT…": where both are active, what
 # comes in must pass both.
 all_openings() {
+  local port zone
   if firewalld_active; then
-    printf '%s\n' "$PORTS" | while IFS= read -r ao_port; do
+    printf '%s\n' "$PORTS" | while IFS= read -r port; do
       # shellcheck disable=SC2086  # words
-      parse $ao_port
-      for ao_zone in $(zones_of "$to"); do
-        [ -n "$from" ] || [ "$(target_of "$ao_zone")" != accepted ] || continue # it is open
-        printf 'firewalld %s\n' "--permanent $ao_zone $ao_port" "--running $ao_zone $ao_port"
+      parse $port
+      for zone in $(zones_of "$TO"); do
+        [ -n "$FROM" ] || [ "$(target_of "$zone")" != accepted ] || continue # it is open
+        printf 'firewalld %s\n' "--permanent $zone $port" "--running $zone $port"
       done
     done
   fi
@@ -56,27 +59,29 @@ all_openings() {
 
 # each_opening FUNCTION — with the firewall, and what is to be opened in it.
 each_opening() {
+  local firewall opening
   while read -r firewall opening <&4; do [ -z "$firewall" ] || "$1" "$firewall" "$opening"; done 4<<EOF
-$openings
+$OPENINGS
 EOF
 }
 
 # A rule of the administrator's would be gone, or of no use.
 refuse_conflicts() {
-  while read -r firewall rl_opening <&4; do
-    [ "$firewall" = ufw ] && ! recorded ufw "$rl_opening" && ! recorded_elsewhere ufw "$rl_opening" || continue
-    rl_conflict=$(conflict_in_ufw "$rl_opening")
-    [ -z "$rl_conflict" ] ||
-      fail "ufw has the rule '$rl_conflict' already, which ours would replace; remove it, 'ufw delete $rl_conflict', or choose another port"
+  local opening conflict firewall
+  while read -r firewall opening <&4; do
+    [ "$firewall" = ufw ] && ! recorded ufw "$opening" && ! recorded_elsewhere ufw "$opening" || continue
+    conflict=$(conflict_in_ufw "$opening")
+    [ -z "$conflict" ] ||
+      fail "ufw has the rule '$conflict' already, which ours would replace; remove it, 'ufw delete $conflict', or choose another port"
   done 4<<EOF
-$openings
+$OPENINGS
 EOF
 }
 
 print_closed() { "is_open_$1" "$2" || printf '%s %s\n' "$1" "$2"; }
 
 # was_open FIREWALL OPENING — "yes", or nothing where it is closed.
-was_open() { case $closed in *"$NL$1 $2$NL"*) ;; *) echo yes ;; esac }
+was_open() { case $CLOSED in *"$NL$1 $2$NL"*) ;; *) echo yes ;; esac }
 
 # undo_text FIREWALL OPENING — what closes again what is to be opened, for the rollback; nothing where it is open. By
 # then another tunnel may have it on its record.
@@ -88,81 +93,86 @@ undo_text() {
 
 # open_it FIREWALL OPENING — records it, and opens it; or for firewalld notes it down.
 open_it() {
-  oi_open=$(was_open "$1" "$2")
-  ours "$1" "$2" "$oi_open" || return 0
+  local open zone
+  open=$(was_open "$1" "$2")
+  ours "$1" "$2" "$open" || return 0
   case "$1 $2" in
     ufw*) keep_settings ufw ;;
     firewalld\ --permanent*)
-      oi_zone=${2#* }
-      keep_settings "firewalld ${oi_zone%% *}"
+      zone=${2#* }
+      keep_settings "firewalld ${zone%% *}"
       ;;
   esac
   own "$1" "$2"
-  if [ -n "$oi_open" ]; then
+  if [ -n "$open" ]; then
     return 0
   elif [ "$1" = firewalld ]; then
     # shellcheck disable=SC2086  # words
     note_down $2
-    said_later="$said_later$(in_zone_words "$2")$NL"
+    SAID_LATER="$SAID_LATER$(in_zone_words "$2")$NL"
   else
     open_ufw "$2"
     changed "$(in_words "$2") in ufw"
   fi
 }
 
-kept_from_others=
+KEPT_FROM_OTHERS=
 open_ufw() {
+  local verb
   case $1 in
     *" from others "*)
-      ou_verb=prepend
-      kept_from_others="$kept_from_others${1%% from *}$NL"
+      verb=prepend
+      KEPT_FROM_OTHERS="$KEPT_FROM_OTHERS${1%% from *}$NL"
       ;;
-    *" from "*) ou_verb=prepend ;;
-    *) ou_verb= ;;
+    *" from "*) verb=prepend ;;
+    *) verb= ;;
   esac
   # shellcheck disable=SC2046,SC2086  # words
-  ufw $ou_verb $(ufw_rule $1) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
+  ufw $verb $(ufw_rule $1) comment ssh-reverse-tunnel >/dev/null || fail "ufw cannot open port $1"
 }
 
 # Where others are kept out from now on, the rules that were there already for some, ours and those of other tunnels, are
 # behind that: they are put before it again.
 put_sources_first() {
-  [ -n "$kept_from_others" ] || return 0
-  printf '%s%s' "$RECORDED" "$OTHERS" | sed -n "s/^ufw$TAB//p" | grep ' from ' | grep -v ' from others' | sort -u | while IFS= read -r ps_opening; do
-    case $NL$kept_from_others in *"$NL${ps_opening%% from *}$NL"*) ;; *) continue ;; esac
-    is_open_ufw "$ps_opening" || continue
+  local opening
+  [ -n "$KEPT_FROM_OTHERS" ] || return 0
+  printf '%s%s' "$RECORDED" "$OTHERS" | sed -n "s/^ufw$TAB//p" | grep ' from ' | grep -v ' from others' | sort -u | while IFS= read -r opening; do
+    case $NL$KEPT_FROM_OTHERS in *"$NL${opening%% from *}$NL"*) ;; *) continue ;; esac
+    is_open_ufw "$opening" || continue
     # shellcheck disable=SC2046,SC2086  # words
-    { ufw delete $(ufw_rule $ps_opening) && ufw prepend $(ufw_rule $ps_opening) comment ssh-reverse-tunnel; } >/dev/null </dev/null || fail "ufw cannot put the rule for port $ps_opening first"
+    { ufw delete $(ufw_rule $opening) && ufw prepend $(ufw_rule $opening) comment ssh-reverse-tunnel; } >/dev/null </dev/null || fail "ufw cannot put the rule for port $opening first"
   done || exit "$?"
 }
 
-noted=
-said_later=
+NOTED=
+SAID_LATER=
 
 # note_down STATE ZONE PORT…
 note_down() {
-  nd_group="$1 $2"
+  local target
+  target="$1 $2"
   shift 2
-  noted="$noted$nd_group$TAB$(firewalld_option add "$@")$NL"
+  NOTED="$NOTED$target$TAB$(firewalld_option add "$@")$NL"
 }
 
 # What is noted down: one firewall-cmd for each state, zone, and kind of option, of which it takes one kind at a time.
 open_firewalld() {
-  while IFS=$TAB read -r of_group of_kind <&4; do
-    [ -n "$of_group" ] || continue
-    of_options=$(printf '%s' "$noted" | sed -n "s|^$of_group$TAB\($of_kind=\)|\1|p")
+  local target kind options words
+  while IFS=$TAB read -r target kind <&4; do
+    [ -n "$target" ] || continue
+    options=$(printf '%s' "$NOTED" | sed -n "s|^$target$TAB\($kind=\)|\1|p")
     IFS=$NL
     # shellcheck disable=SC2086  # lines
-    set -- $of_options
+    set -- $options
     unset IFS
-    firewalld "${of_group% *}" "${of_group#* }" "$@" || fail "firewall-cmd cannot open a port in the zone ${of_group#* }"
+    firewalld "${target% *}" "${target#* }" "$@" || fail "firewall-cmd cannot open a port in the zone ${target#* }"
   done 4<<EOF
-$(printf '%s' "$noted" | sed 's/=.*//' | sort -u)
+$(printf '%s' "$NOTED" | sed 's/=.*//' | sort -u)
 EOF
-  while IFS= read -r of_words <&4; do
-    [ -z "$of_words" ] || changed "$of_words"
+  while IFS= read -r words <&4; do
+    [ -z "$words" ] || changed "$words"
   done 4<<EOF
-$said_later
+$SAID_LATER
 EOF
 }
 
@@ -170,8 +180,9 @@ EOF
 # firewalld brings becomes a file, and what somebody wrote by hand loses its comments. So the files are on record as
 # they were, for when the settings are again what they were.
 keep_settings() {
+  local states file
   case $NL$MARKED in *"${NL}settings$TAB$1$TAB"*) return 0 ;; esac
-  ks_states=$(settings_of "$1") || fail "cannot read the settings of $1; see the lines before this one"
-  for ks_file in $(files_of "$1"); do ks_states=$ks_states$TAB$(file_state "$ks_file"); done
-  remember settings "$1" "$ks_states"
+  states=$(settings_of "$1") || fail "cannot read the settings of $1; see the lines before this one"
+  for file in $(files_of "$1"); do states=$states$TAB$(file_state "$file"); done
+  remember settings "$1" "$states"
 }

@@ -7,15 +7,16 @@
 #                 works is printed as well, behind "root-shell"
 # Where the admin's login shell looks for sudo: main sets a path of its own.
 OWN_PATH=${PATH-}
-root_shell=
+ROOT_SHELL=
 
 apply() {
+  local version settings key
   if [ "$(id -u)" = 0 ]; then
-    root_shell="sh -s --"
+    ROOT_SHELL="sh -s --"
   else
     need_cmd sudo
-    root_shell=$(find_root_shell)
-    printf 'root-shell %s\n' "$root_shell"
+    ROOT_SHELL=$(find_root_shell)
+    printf 'root-shell %s\n' "$ROOT_SHELL"
   fi
   [ -d /run/systemd/system ] ||
     fail "systemd is not running here (PID 1 is '$(printable 1 </proc/1/comm)'); a host of a tunnel needs systemd"
@@ -43,7 +44,7 @@ apply() {
 
 # As sshd_effective, with the rights that sshd needs to read its keys.
 sshd_settings() {
-  as_root "$root_shell" "sshd -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+  as_root "$ROOT_SHELL" "sshd -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 }
 
 # as_root ROOT_SHELL COMMAND — the very way that the other scripts take.
@@ -55,35 +56,37 @@ as_root() {
 # That the shell is root's is not enough: sudoers may forbid it to start programs (NOEXEC).
 # shellcheck disable=SC2016  # it is for that shell
 find_root_shell() {
-  fr_said=
-  while IFS= read -r fr_shell <&3; do
-    if fr_said=$fr_said$NL$(as_root "$fr_shell" '[ "$1 $(id -u)" = "apply 0" ]' 2>&1); then
-      printf '%s' "$fr_shell"
+  local said shell
+  said=
+  while IFS= read -r shell <&3; do
+    if said=$said$NL$(as_root "$shell" '[ "$1 $(id -u)" = "apply 0" ]' 2>&1); then
+      printf '%s' "$shell"
       return 0
     fi
   done 3<<EOF
 $ROOT_SHELLS
 EOF
-  no_root_shell "${fr_said#"$NL"}"
+  no_root_shell "${said#"$NL"}"
 }
 
 # no_root_shell SAID — says why, by what sudo has said to each of the ways in turn.
 no_root_shell() {
-  nr_admin=$(id -un)
-  nr_do="add '$nr_admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin"
-  nr_rules=$(sudo -n -l 2>/dev/null | sed -n '/NOPASSWD: / { s/^ *//; s/NOPASSWD: //; p; }' | paste -sd , - | printable 1)
-  if [ -n "$nr_rules" ]; then
-    fail "the admin '$nr_admin' may not start a shell as root with sudo, which allows without a password only $nr_rules; $nr_do"
+  local admin advice rules
+  admin=$(id -un)
+  advice="add '$admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin"
+  rules=$(sudo -n -l 2>/dev/null | sed -n '/NOPASSWD: / { s/^ *//; s/NOPASSWD: //; p; }' | paste -sd , - | printable 1)
+  if [ -n "$rules" ]; then
+    fail "the admin '$admin' may not start a shell as root with sudo, which allows without a password only $rules; $advice"
   fi
   case $1 in
     *"password is required"*)
-      fail "the admin '$nr_admin' may not use sudo without a password; $nr_do"
+      fail "the admin '$admin' may not use sudo without a password; $advice"
       ;;
     *"have a tty"*)
-      fail "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:$nr_admin !requiretty' to a file in /etc/sudoers.d"
+      fail "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:$admin !requiretty' to a file in /etc/sudoers.d"
       ;;
   esac
-  fail "the admin '$nr_admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; repair that, or let root be the admin"
+  fail "the admin '$admin' cannot become root, since sudo says '$(printf '%s\n' "$1" | printable 1)'; repair that, or let root be the admin"
 }
 
 # As that of lib.sh, which an edit of would otherwise make every host be looked at again.
@@ -99,18 +102,18 @@ main() {
 }
 
 at_exit() {
-  ae_status=$?
+  local status=$?
   trap - EXIT
-  case $ae_status in
+  case $status in
     0 | 3) ;;
-    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
+    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $status); run 'pulumi up' again, which goes on from here" ;;
   esac
   if [ "$(id -u)" = 0 ]; then
     end_connection eval
-  elif [ -n "$root_shell" ]; then
-    end_connection as_root "$root_shell" >&2
+  elif [ -n "$ROOT_SHELL" ]; then
+    end_connection as_root "$ROOT_SHELL" >&2
   fi
-  exit "$ae_status"
+  exit "$status"
 }
 
 main "$@"

@@ -6,27 +6,28 @@
 #   UNTIL_LAST    yes where they go with the stack's last record here, since nobody can come after that
 #   UNPACKED      the folder that holds them now, beside their place; empty where they are there: see installTools.sh
 apply() {
+  local folder pointer
   case ,$(findmnt -nro OPTIONS -T "$TOOLS_FOLDER" 2>/dev/null), in
     *,noexec,*) fail "$TOOLS_FOLDER is on a file system that programs cannot run from (noexec); choose another toolsDirectory" ;;
   esac
-  to_folder=$TOOLS_FOLDER/$HASH
-  if ! is_whole "$to_folder"; then
+  folder=$TOOLS_FOLDER/$HASH
+  if ! is_whole "$folder"; then
     [ -n "$UNPACKED" ] || unpack # another stack's last run has just taken them away
     # shellcheck disable=SC2046  # names without spaces
     sync_file $(find "$UNPACKED")
-    rm -rf -- "$to_folder" && mv -T -- "$UNPACKED" "$to_folder" || cannot "write $to_folder" "$to_folder"
-    changed "installed the tools in $to_folder"
+    rm -rf -- "$folder" && mv -T -- "$UNPACKED" "$folder" || cannot "write $folder" "$folder"
+    changed "installed the tools in $folder"
   fi
-  label_all "$to_folder"
+  label_all "$folder"
   sync_file "$TOOLS_FOLDER"
-  to_pointer=$to_folder${UNTIL_LAST:+"${NL}until the last record"}$(earlier_folders)
-  if [ "$(cat -- "$TOOLS_FILE" 2>/dev/null)" != "$to_pointer" ]; then
-    (umask 077 && mkdir -p -- "$STATE/$OWNER" && printf '%s\n' "$to_pointer" >"$TOOLS_FILE.new") && sync_file "$TOOLS_FILE.new" &&
+  pointer=$folder${UNTIL_LAST:+"${NL}until the last record"}$(earlier_folders)
+  if [ "$(cat -- "$TOOLS_FILE" 2>/dev/null)" != "$pointer" ]; then
+    (umask 077 && mkdir -p -- "$STATE/$OWNER" && printf '%s\n' "$pointer" >"$TOOLS_FILE.new") && sync_file "$TOOLS_FILE.new" &&
       mv -f -- "$TOOLS_FILE.new" "$TOOLS_FILE" || {
       rm -f -- "$TOOLS_FILE.new"
       cannot "write $TOOLS_FILE" "$TOOLS_FILE"
     }
-    changed "uses the tools in $to_folder"
+    changed "uses the tools in $folder"
   fi
   each_tools_folder drop_unused_tools <"$TOOLS_FILE"
 }

@@ -26,16 +26,19 @@ is_whole() { [ -d "$1" ] && [ "$(LC_ALL=C && export LC_ALL && cat -- "$1"/*/* 2>
 
 # Root runs what is in this folder, so nobody else may be able to put anything there, or to rename a folder on the way.
 refuse_other_keepers() {
+  local other
   need_cmd namei util-linux
-  rk_other=$(namei -om -- "$TOOLS_FOLDER" | awk '
+  other=$(namei -om -- "$TOOLS_FOLDER" | awk '
     $1 ~ /^[dl]/ && ($2 != "root" || $1 ~ /^d.......w/ || ($1 ~ /^d....w/ && $3 != "root")) { print "\"" $4 "\" (" $2 ":" $3 ", " $1 ")"; exit }')
-  [ -z "$rk_other" ] ||
-    fail "somebody else than root could change the tools in $TOOLS_FOLDER, by the folder $rk_other; choose another toolsDirectory, or make that folder root's alone"
+  [ -z "$other" ] ||
+    fail "somebody else than root could change the tools in $TOOLS_FOLDER, by the folder $other; choose another toolsDirectory, or make that folder root's alone"
 }
 
 read_tools() { cat -- "$tools/lib/library.sh" "$tools/parts/hostTools.sh"; }
 
+# As the loader, sets tools, the folder that library and part are read from.
 install_tools() {
+  local text
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   # The stack's last record here may have taken them away, with the folder that named them.
   [ "${1-}" != remove ] || [ -d "$TOOLS_FOLDER" ] || [ -d "/var/lib/ssh-reverse-tunnel/$OWNER" ] || exit 0
@@ -44,12 +47,12 @@ install_tools() {
   UNPACKED=
   tools=$TOOLS_FOLDER/$HASH
   # In one go: another removal may just take them away.
-  it_text=$(is_whole "$tools" && read_tools 2>/dev/null) || {
+  text=$(is_whole "$tools" && read_tools 2>/dev/null) || {
     unpack
     tools=$UNPACKED
-    it_text=$(read_tools)
+    text=$(read_tools)
   }
-  eval "$it_text"
+  eval "$text"
   apply_parts() { apply; }
   main "$@"
 }

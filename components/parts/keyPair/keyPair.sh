@@ -4,6 +4,7 @@
 #   FILE     its name below ~/.ssh/ssh-reverse-tunnel
 #   COMMENT  of the public key
 apply() {
+  local key file public
   need_cmd ssh-keygen openssh-client
   ssh_folder "$ACCOUNT"
   key=$FOLDER/$FILE

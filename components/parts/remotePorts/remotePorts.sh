@@ -5,26 +5,27 @@
 #   FORWARDS  each as in forwards.sh; the port of one that the host chooses is "auto:START"
 #   RANGE     first and last port for those
 apply() {
+  local forward start obstacle
   for forward in $FORWARDS; do
     split_forward "$forward"
-    case $listen in
-      loopback) listen=127.0.0.1 ;;
-      all) listen='*' ;;
+    case $LISTEN in
+      loopback) LISTEN=127.0.0.1 ;;
+      all) LISTEN='*' ;;
     esac
-    case $port in
+    case $PORT in
       auto:*)
-        start=${port#auto:}
-        port=$(kept_port "$name" "$listen" "${RANGE% *}" "${RANGE#* }")
-        [ -n "$port" ] || port=$(free_port "$name" "$listen" "$start" "${RANGE% *}" "${RANGE#* }")
-        own auto "$name $listen $port"
+        start=${PORT#auto:}
+        PORT=$(kept_port "$NAME" "$LISTEN" "${RANGE% *}" "${RANGE#* }")
+        [ -n "$PORT" ] || PORT=$(free_port "$NAME" "$LISTEN" "$start" "${RANGE% *}" "${RANGE#* }")
+        own auto "$NAME $LISTEN $PORT"
         ;;
     esac
-    obstacle=$(obstacle "$listen" "$port")
+    obstacle=$(obstacle "$LISTEN" "$PORT")
     [ -z "$obstacle" ] ||
-      fail "port $port of the forward '$name' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
-    own port "$listen:$port"
-    printf 'port %s %s\n' "$name" "$port"
-    PORT_OF_EACH="${PORT_OF_EACH}s/@$name@/$port/g;"
+      fail "port $PORT of the forward '$NAME' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
+    own port "$LISTEN:$PORT"
+    printf 'port %s %s\n' "$NAME" "$PORT"
+    PORT_OF_EACH="${PORT_OF_EACH}s/@$NAME@/$PORT/g;"
   done
 }
 
@@ -37,57 +38,60 @@ kept_port() {
 
 # The first free port from START on, round the end of the range.
 free_port() {
-  fp_port=$3
-  fp_left=$(($5 - $4 + 1))
-  while [ "$fp_left" -gt 0 ]; do
-    if [ -z "$(obstacle "$2" "$fp_port")" ]; then
-      printf '%s' "$fp_port"
+  local port left
+  port=$3
+  left=$(($5 - $4 + 1))
+  while [ "$left" -gt 0 ]; do
+    if [ -z "$(obstacle "$2" "$port")" ]; then
+      printf '%s' "$port"
       return 0
     fi
-    fp_port=$((fp_port + 1))
-    [ "$fp_port" -le "$5" ] || fp_port=$4
-    fp_left=$((fp_left - 1))
+    port=$((port + 1))
+    [ "$port" -le "$5" ] || port=$4
+    left=$((left - 1))
   done
   fail "no port from $4 to $5 is free for the forward '$1'; widen the public host's portRange"
 }
 
 # obstacle ADDRESS PORT — what keeps the tunnel from listening there, in words; nothing where it is free.
 obstacle() {
+  local record uid state recv send listener peer users pid name
   case $MARKED in *"port$TAB$1:$2$NL"*) printf 'is asked for twice by this tunnel' && return 0 ;; esac
-  ob_record=$(records_of_port "$1" "$2" | head -n 1)
-  case $ob_record in
+  record=$(records_of_port "$1" "$2" | head -n 1)
+  case $record in
     "") ;;
     "$STATE/$OWNER/"*)
-      printf "belongs to another tunnel of this stack (%s); to move it here, or to rename that tunnel, remove it there with one 'pulumi up' and then add it here" "$(basename "$ob_record")"
+      printf "belongs to another tunnel of this stack (%s); to move it here, or to rename that tunnel, remove it there with one 'pulumi up' and then add it here" "$(basename "$record")"
       return 0
       ;;
     *)
-      printf "belongs to another tunnel (%s of %s)" "$(basename "$ob_record")" "$(basename "$(dirname "$ob_record")")"
+      printf "belongs to another tunnel (%s of %s)" "$(basename "$record")" "$(basename "$(dirname "$record")")"
       return 0
       ;;
   esac
-  ob_uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
+  uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
   # The kernel says whose a listener is. A look into its process would come too late, or too early, where the tunnel
   # connects just now: there is none that has it then.
-  ss -Hltnpe "sport = :$2" | while read -r ob_state ob_recv ob_send ob_local ob_peer ob_users; do
-    : "$ob_state$ob_recv$ob_send$ob_peer"
-    overlaps "${ob_local%:*}" "$1" || continue
-    case " $ob_users " in *" uid:$ob_uid "*) continue ;; esac
-    ob_pid=$(printf '%s' "$ob_users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
+  ss -Hltnpe "sport = :$2" | while read -r state recv send listener peer users; do
+    : "$state$recv$send$peer"
+    overlaps "${listener%:*}" "$1" || continue
+    case " $users " in *" uid:$uid "*) continue ;; esac
+    pid=$(printf '%s' "$users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
     # Whoever runs it gives it its name.
-    ob_name=$(printf '%s' "$ob_users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
-    printf 'is in use by %s (pid %s)' "${ob_name:-a program that cannot be told}" "${ob_pid:-unknown}"
+    name=$(printf '%s' "$users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
+    printf 'is in use by %s (pid %s)' "${name:-a program that cannot be told}" "${pid:-unknown}"
     break
   done
 }
 
 # The other tunnels' records that claim the port: on the same address, or on all of them.
 records_of_port() {
+  local entry
   if [ "$1" = '*' ]; then
     [ ! -d "$STATE" ] || grep -rlE -- "^port${TAB}.*:$2\$" "$STATE" | grep -vxF -- "$RECORD" || :
   else
-    for rp_entry in "$1:$2" "*:$2"; do
-      ! recorded_elsewhere port "$rp_entry" || other_records_of port "$rp_entry"
+    for entry in "$1:$2" "*:$2"; do
+      ! recorded_elsewhere port "$entry" || other_records_of port "$entry"
     done
   fi
 }

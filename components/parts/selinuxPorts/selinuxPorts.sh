@@ -3,6 +3,7 @@
 #   PORTS            one a line, as with_ports takes them
 #   INSTALL_PACKAGE  yes where a missing semanage may be installed
 apply() {
+  local port
   PORTS=$(with_ports "$PORTS")
   if ! command -v selinuxenabled >/dev/null 2>&1 || ! selinuxenabled; then
     say "note: $HOST: SELinux is not enabled here; ports need no type"
@@ -10,7 +11,7 @@ apply() {
     return 0
   fi
   need_semanage
-  all_entries=$(semanage port -l -n) || fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
+  ALL_ENTRIES=$(semanage port -l -n) || fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
   read_own_entries
   for port in $(printf '%s\n' "$PORTS" | sort -u); do
     type_port "$port"
@@ -19,6 +20,7 @@ apply() {
 
 # What an earlier run typed while SELinux was enabled stays on record until it is enabled again or removed.
 keep_recorded() {
+  local port before
   for port in $PORTS; do
     before=$(type_before "$port")
     [ -z "$before" ] || own seport "$port $before"
@@ -45,24 +47,25 @@ need_semanage() {
 # semanage answers differently from version to version when a port is there already: on 3.4 "-a" fails, on 3.8 it
 # changes the type in silence. So the type is read first.
 type_port() {
-  tp_own=$(entry_of "$1" "$own_entries")
-  tp_now=${tp_own:-$(entry_of "$1" "$all_entries")}
-  tp_before=$(type_before "$1")
-  if [ "${tp_now% *}" = ssh_port_t ]; then
-    [ -z "$tp_before" ] || own seport "$1 $tp_before"
+  local own now before
+  own=$(entry_of "$1" "$OWN_ENTRIES")
+  now=${own:-$(entry_of "$1" "$ALL_ENTRIES")}
+  before=$(type_before "$1")
+  if [ "${now% *}" = ssh_port_t ]; then
+    [ -z "$before" ] || own seport "$1 $before"
     return 0
   fi
-  case $tp_own in
-    *-*) fail "port $1 is in the range ${tp_own#* } that has the SELinux type ${tp_own% *} by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand" ;;
-    "") own seport "$1 ${tp_before:-none}" ;;
-    *) own seport "$1 ${tp_before:-${tp_own% *}}" ;;
+  case $own in
+    *-*) fail "port $1 is in the range ${own#* } that has the SELinux type ${own% *} by 'semanage port', which takes no single port out of a range; choose a port outside of it, or divide it by hand" ;;
+    "") own seport "$1 ${before:-none}" ;;
+    *) own seport "$1 ${before:-${own% *}}" ;;
   esac
-  if [ "${tp_now#* }" = "$1" ]; then
+  if [ "${now#* }" = "$1" ]; then
     semanage port -m -t ssh_port_t -p tcp "$1"
   else # in a range of the policy's, or in none
     semanage port -a -t ssh_port_t -p tcp "$1"
   fi || fail "semanage cannot give port $1 the type ssh_port_t"
-  changed "gave port $1 the SELinux type ssh_port_t (it was ${tp_now:-of no type of its own})"
+  changed "gave port $1 the SELinux type ssh_port_t (it was ${now:-of no type of its own})"
 }
 
 # The type on record to go back to, ours or, since forwards on other addresses may have the same port, another's: a

@@ -9,6 +9,7 @@
 INCLUDE="Include $DROP_IN_FILE"
 
 apply() {
+  local text refusal
   need_cmd sshd openssh-server
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
@@ -22,7 +23,7 @@ apply() {
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
   text=$(drop_in_text)
-  if in_place; then
+  if in_place "$text"; then
     # Before the second run's own login, nothing has shown that one is possible.
     if [ "$CONFIRM" = yes ]; then confirm_trial "sshd's new configuration"; fi
     return 0
@@ -44,17 +45,18 @@ apply() {
 # way unless both say the same; and what another stack once copied from the administrator must not outlive that.
 # shellcheck disable=SC2031
 refuse_other_lists() {
-  ol_ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
-  [ -n "$ol_ours" ] || return 0
-  while read -r ol_file <&3; do
-    [ "$ol_file" != "$DROP_IN_FILE" ] && [ -f "$ol_file" ] || continue
-    ol_theirs=$(allowed_by setting <"$ol_file")
-    if [ -n "$ol_theirs" ] && [ "$ol_theirs" != "$ol_ours" ]; then
-      fail "another stack has allowUsers for this host, too, and other accounts in it: $ol_file allows $(one_line "$ol_theirs"), and this one $(one_line "$ol_ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first"
+  local ours file theirs more
+  ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
+  [ -n "$ours" ] || return 0
+  while read -r file <&3; do
+    [ "$file" != "$DROP_IN_FILE" ] && [ -f "$file" ] || continue
+    theirs=$(allowed_by setting <"$file")
+    if [ -n "$theirs" ] && [ "$theirs" != "$ours" ]; then
+      fail "another stack has allowUsers for this host, too, and other accounts in it: $file allows $(one_line "$theirs"), and this one $(one_line "$ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first"
     fi
-    ol_more=$(allowed_by copy <"$ol_file" | grep -vxF -e "$ol_ours" -e "$(own_allow_users | tr ' ' '\n')") || :
-    [ -z "$ol_more" ] ||
-      fail "allowUsers would not keep out $(one_line "$ol_more"), which $ol_file still allows because AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
+    more=$(allowed_by copy <"$file" | grep -vxF -e "$ours" -e "$(own_allow_users | tr ' ' '\n')") || :
+    [ -z "$more" ] ||
+      fail "allowUsers would not keep out $(one_line "$more"), which $file still allows because AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
   done 3<<EOF
 $([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
 EOF
@@ -92,13 +94,13 @@ fi
 EOT
 }
 
-# Whether the drop-in is as wanted, and sshd has loaded it: an earlier run may have been killed before that.
+# in_place TEXT — whether the drop-in is as wanted, and sshd has loaded it: an earlier run may have been killed before that.
 in_place() {
   if included_by_line; then # where it is ours, keep it on record
     begin_edit "$MAIN"
     share line "$MAIN$TAB$INCLUDE" yes
   fi
-  [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$text" | cmp -s - "$DROP_IN_FILE" && included &&
+  [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$1" | cmp -s - "$DROP_IN_FILE" && included &&
     { ! on_trial || trial_is_active; }
 }
 
@@ -116,9 +118,10 @@ included_by_line() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
 # The text for this very host: without what its sshd does not know yet, and with the tunnel accounts allowed where the
 # administrator allows accounts by name. Ours then names the administrator's too: should that line go, nobody is locked out.
 drop_in_text() {
-  dt_allowed=$(own_allow_users)
-  if [ -n "$dt_allowed" ] && ! printf '%s\n' "$DROP_IN" | grep -q '^AllowUsers '; then
-    printf 'AllowUsers%s %s\n' "$dt_allowed" "$ACCOUNTS"
+  local allowed
+  allowed=$(own_allow_users)
+  if [ -n "$allowed" ] && ! printf '%s\n' "$DROP_IN" | grep -q '^AllowUsers '; then
+    printf 'AllowUsers%s %s\n' "$allowed" "$ACCOUNTS"
   fi
   if sshd_effective "$ADMIN" | grep -q '^unusedconnectiontimeout '; then
     printf '%s\n' "$DROP_IN"

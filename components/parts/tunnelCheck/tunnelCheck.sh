@@ -10,33 +10,35 @@ apply() {
 }
 
 each_forward_works() {
+  local forward until_time
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   for forward in $FORWARDS; do
     split_forward "$forward"
     until good; do
       [ "$(date +%s)" -lt "$until_time" ] ||
-        fail "$trouble: the forward '$name' did not come up in ${SECONDS_TO_WAIT}s; look at $LOOK_AT"
+        fail "$TROUBLE: the forward '$NAME' did not come up in ${SECONDS_TO_WAIT}s; look at $LOOK_AT"
       sleep 0.2
     done
-    say "works: $HOST: forward '$name' on $address:$port: $found"
+    say "works: $HOST: forward '$NAME' on $ADDRESS:$PORT: $FOUND_THERE"
   done
 }
 
-# Sets found, or trouble, in words.
+# Sets FOUND_THERE, or TROUBLE, in words.
 good() {
-  answer=$(through "$address" "$port" "$protocol") || {
-    trouble="nothing accepts connections on $address:$port"
+  local answer
+  answer=$(through "$ADDRESS" "$PORT" "$PROTOCOL") || {
+    TROUBLE="nothing accepts connections on $ADDRESS:$PORT"
     return 1
   }
-  if [ "$protocol" = ssh ]; then
-    trouble="$address:$port accepts, but no SSH banner comes back from $leads_to"
+  if [ "$PROTOCOL" = ssh ]; then
+    TROUBLE="$ADDRESS:$PORT accepts, but no SSH banner comes back from $LEADS_TO"
     case $answer in SSH-*) ;; *) return 1 ;; esac
-    found=$(printf '%s\n' "$answer" | printable 1)
+    FOUND_THERE=$(printf '%s\n' "$answer" | printable 1)
   elif [ "$answer" = closed ]; then
-    found="the listener accepts"
-    warn "the forward '$name' closes each connection at once: $leads_to does not answer on the internal host"
+    FOUND_THERE="the listener accepts"
+    warn "the forward '$NAME' closes each connection at once: $LEADS_TO does not answer on the internal host"
   else
-    found="the listener accepts"
+    FOUND_THERE="the listener accepts"
   fi
 }
 

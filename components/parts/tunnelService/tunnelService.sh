@@ -13,19 +13,20 @@
 WATCHDOG=$SERVICE-watchdog
 
 apply() {
+  local others
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
   ENTRY=$(known_to_ssh "$ENTRY")
   others=
   if on_trial || is_running; then others=$(each_file print_if_other); fi
-  refuse_own_end
+  refuse_own_end "$others"
   if [ -n "$others" ]; then
     change_on_trial
   elif ! on_trial; then
     must_run "$SERVICE.service"
-    restart_tunnel=$RESTART
+    RESTART_TUNNEL=$RESTART
     must_run "$WATCHDOG.timer"
-    restart_watchdog=$RESTART
+    RESTART_WATCHDOG=$RESTART
     write_all
     run_all
     [ "$CONFIRM" != now ] || ! is_torn || end_torn_trial
@@ -36,9 +37,9 @@ apply() {
   print_token # whatever has run here, the checks on the public host look again
 }
 
-# A restart would end this very session, and there is no second visit that could confirm it.
+# refuse_own_end CHANGES — a restart would end this very session, and there is no second visit that could confirm it.
 refuse_own_end() {
-  [ "$CONFIRM" = now ] && { [ -n "$others" ] || on_trial; } && comes_through_service "$SERVICE.service" || return 0
+  [ "$CONFIRM" = now ] && { [ -n "$1" ] || on_trial; } && comes_through_service "$SERVICE.service" || return 0
   fail "this session comes through the tunnel that is to be changed, and would end with it; nothing was changed: set 'throughTunnel' for this host, or let its address be one that does not lead through the tunnel, and run 'pulumi up' again"
 }
 
@@ -54,7 +55,7 @@ go_on_with_trial() {
   if ! trial_is_active; then
     arm "$TRIAL_SECONDS" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
     # The run was killed before that; or it happens right now, behind the session that changed the files.
-    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { restart_tunnel=yes restart_watchdog=yes && activate; }
+    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { RESTART_TUNNEL=yes RESTART_WATCHDOG=yes && activate; }
     [ "$CONFIRM" != yes ] ||
       fail_with "$TUNNEL_RESTARTS" "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
   elif [ "$CONFIRM" = yes ]; then
@@ -82,9 +83,9 @@ print_if_other() {
 
 print_place() { printf '%s\n' "$1"; }
 
-# restart_tunnel and restart_watchdog are not empty where it must be restarted.
-restart_tunnel=
-restart_watchdog=
+# RESTART_TUNNEL and RESTART_WATCHDOG are not empty where it must be restarted.
+RESTART_TUNNEL=
+RESTART_WATCHDOG=
 
 write_all() {
   add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
@@ -99,24 +100,25 @@ write_one() {
     *) write_file "$@" ;;
   esac
   case $1 in
-    *watchdog*) restart_watchdog=$restart_watchdog$WRITTEN ;;
-    *) restart_tunnel=$restart_tunnel$WRITTEN ;;
+    *watchdog*) RESTART_WATCHDOG=$RESTART_WATCHDOG$WRITTEN ;;
+    *) RESTART_TUNNEL=$RESTART_TUNNEL$WRITTEN ;;
   esac
 }
 
 run_all() {
-  run_unit "$SERVICE.service" "$restart_tunnel"
-  run_unit "$WATCHDOG.timer" "$restart_watchdog"
+  run_unit "$SERVICE.service" "$RESTART_TUNNEL"
+  run_unit "$WATCHDOG.timer" "$RESTART_WATCHDOG"
 }
 
 change_on_trial() {
+  local place
   SWEEP=no
   # To try again at once would cut this connection once more.
   if [ "$CONFIRM" = yes ] && was_taken_back && comes_through_service "$SERVICE.service"; then
     fail "the tunnel did not come up with its new settings, or no new login came through it in ${TRIAL_SECONDS}s, and the old ones are back; correct the settings, or run 'pulumi up' again to try once more"
   fi
   set --
-  while IFS= read -r ch_place <&4; do set -- "$@" "$ch_place"; done 4<<EOF
+  while IFS= read -r place <&4; do set -- "$@" "$place"; done 4<<EOF
 $(each_file print_place)
 EOF
   begin_trial "$(undo_text)" "$@"
@@ -142,7 +144,7 @@ EOT
 # Restarts what changed: at once, or, where that would end this very session before it could report, right after it.
 activate() {
   systemctl daemon-reload
-  if [ -z "$restart_tunnel" ]; then
+  if [ -z "$RESTART_TUNNEL" ]; then
     run_all
     activated
   elif comes_through_service "$SERVICE.service"; then
@@ -164,7 +166,7 @@ confirm() {
   works_in_time || {
     # A rollback at once could end a session that comes through the tunnel before it could report.
     if [ "$CONFIRM" = now ]; then roll_back script; else arm 2 || roll_back script; fi
-    fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${reason:+ ($reason)}; ${back:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
+    fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${REASON:+ ($REASON)}; ${BACK:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
   }
   # This script may have outlived its connection: then nobody hears that the change has succeeded, and one through the old
   # tunnel shows nothing.
@@ -180,12 +182,13 @@ confirm() {
 # A power cut has left of a trial what cannot be taken back. What is configured is what the settings say, and it works.
 end_torn_trial() { ! works_in_time || end_trial; }
 
-# works_in_time — waits for it; where it fails, sets reason.
+# works_in_time — waits for it; where it fails, sets REASON.
 works_in_time() {
+  local until_time
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until works; do
     [ "$(date +%s)" -lt "$until_time" ] || {
-      reason=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+      REASON=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
       return 1
     }
     sleep 0.2

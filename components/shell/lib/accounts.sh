@@ -12,6 +12,7 @@ undo_mask() {
 load_state() { systemctl show --property LoadState --value "$1" 2>/dev/null || :; }
 
 undo_user() {
+  local uid pids attempt
   getent passwd "$1" >/dev/null || return 0
   # userdel refuses while a session of the account is alive.
   uid=$(id -u "$1")

@@ -5,12 +5,13 @@
 # find_sshd — sets SSHD to the sshd that serves this session, the nearest among our parents, and TERMINAL to 0 where the
 # session has none. Fails outside of a session.
 find_sshd() {
+  local stat
   SSHD=$$ TERMINAL=0
-  while read -r fs_stat 2>/dev/null <"/proc/$SSHD/stat"; do
-    case ${fs_stat#*"("} in sshd*) return 0 ;; esac
+  while read -r stat 2>/dev/null <"/proc/$SSHD/stat"; do
+    case ${stat#*"("} in sshd*) return 0 ;; esac
     # "S 123 …": its state, parent, process group, session, terminal, as in proc(5)
     # shellcheck disable=SC2086  # words
-    set -- ${fs_stat##*") "}
+    set -- ${stat##*") "}
     SSHD=$2 TERMINAL=$5
     [ "$SSHD" -gt 1 ] || return 1
   done
@@ -22,7 +23,7 @@ end_connection() {
   # A person who has logged in at a terminal stays.
   find_sshd && [ "$TERMINAL" = 0 ] || return 0
   # A terminal that sudo or script(1) gave us hangs up before setsid has begun.
-  "$@" "trap '' HUP; setsid sh -c '$end_when_done' sh $SSHD </dev/null >/dev/null 2>&1 &" || :
+  "$@" "trap '' HUP; setsid sh -c '$END_WHEN_DONE' sh $SSHD </dev/null >/dev/null 2>&1 &" || :
 }
 
 # Of what it is given nothing is ours any more: neither streams, nor the lock, nor the session. It has no single quote in it.
@@ -34,7 +35,7 @@ end_connection() {
 # forward, a program that still writes to a session that has ended. So is one that is not done after ten minutes. The number
 # of a process may be another one's by then: hence the time of its start.
 # shellcheck disable=SC2016  # it is for that shell
-end_when_done='
+END_WHEN_DONE='
   exec 9<&-
   pid=$1
   # Sets idle to how often sshd has run so far; to nothing where it runs, or has children.

@@ -11,13 +11,14 @@
 # ptrace(2) and pidfd_getfd(2) refuse it these processes, whose output it could keep open for us to wait for.
 # shellcheck disable=SC2086  # words
 as() {
-  as_ids=$1
+  local ids
+  ids=$1
   shift
-  case $as_ids in
+  case $ids in
     "$SELF":*) "$@" ;;
     *)
       look_for_apart
-      timeout -s KILL 60 setpriv --reuid "${as_ids%:*}" --regid "${as_ids#*:}" --init-groups $APART "$@" 3<&- 4<&- 5<&- 9<&-
+      timeout -s KILL 60 setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --init-groups $APART "$@" 3<&- 4<&- 5<&- 9<&-
       ;;
   esac
 }
@@ -34,14 +35,15 @@ look_for_apart() {
 FOUND=
 # find_account ACCOUNT — sets FOUND_IDS, its "uid:gid", and FOUND_HOME.
 find_account() {
+  local entry
   [ "$1" != "$FOUND" ] || return 0
-  fa_entry=$(getent passwd "$1") || fail "there is no account '$1'; create it, or correct the settings"
+  entry=$(getent passwd "$1") || fail "there is no account '$1'; create it, or correct the settings"
   case $1 in *[!0-9]*) ;; *) fail "the account '$1' has a number as its name, which could also be a user ID; rename it" ;; esac
-  fa_entry=${fa_entry#*:*:} # uid:gid:comment:home:shell
-  FOUND_IDS=${fa_entry%"${fa_entry#*:*:}"}
+  entry=${entry#*:*:} # uid:gid:comment:home:shell
+  FOUND_IDS=${entry%"${entry#*:*:}"}
   FOUND_IDS=${FOUND_IDS%:}
-  fa_entry=${fa_entry#*:*:*:}
-  FOUND_HOME=${fa_entry%%:*}
+  entry=${entry#*:*:*:}
+  FOUND_HOME=${entry%%:*}
   FOUND=$1
 }
 
@@ -60,9 +62,9 @@ locate() {
   case $1 in
     "~"*)
       locate_home "${1%%/*}"
-      case $1 in */*) AT_PATH=$home_path/${1#*/} ;; *) AT_PATH=$home_path ;; esac
-      AT_IDS=$home_ids
-      case ${1#*/} in */*) ;; *) [ -z "$home_is_closed" ] || AT_IDS=0:0 ;; esac
+      case $1 in */*) AT_PATH=$HOME_PATH/${1#*/} ;; *) AT_PATH=$HOME_PATH ;; esac
+      AT_IDS=$HOME_IDS
+      case ${1#*/} in */*) ;; *) [ -z "$HOME_IS_CLOSED" ] || AT_IDS=0:0 ;; esac
       ;;
     *)
       AT_PATH=$1
@@ -82,23 +84,24 @@ locate_target() {
   AT_IDS=$KEEPER
 }
 
-home_located=''
+HOME_LOCATED=''
 # locate_home "~ACCOUNT"
 locate_home() {
-  [ "$1" != "$home_located" ] || return 0
+  local answer
+  [ "$1" != "$HOME_LOCATED" ] || return 0
   find_home "${1#"~"}"
-  home_path=$FOUND_HOME home_ids=$FOUND_IDS
-  find_keeper "$home_path"
+  HOME_PATH=$FOUND_HOME HOME_IDS=$FOUND_IDS
+  find_keeper "$HOME_PATH"
   # In a home that root keeps for itself, say that of a service, the account cannot make a folder: root makes it. Where the
   # account can, by its group or an ACL, it could exchange what root makes there.
-  home_is_closed=
+  HOME_IS_CLOSED=
   if [ "$KEEPER" = 0:0 ]; then
-    lh_answer=0
-    as "$home_ids" test -w "$home_path" || lh_answer=$?
-    refuse_no_answer "$1" "$lh_answer"
-    [ "$lh_answer" = 0 ] || home_is_closed=yes
+    answer=0
+    as "$HOME_IDS" test -w "$HOME_PATH" || answer=$?
+    refuse_no_answer "$1" "$answer"
+    [ "$answer" = 0 ] || HOME_IS_CLOSED=yes
   fi
-  home_located=$1
+  HOME_LOCATED=$1
 }
 
 KEEPERS=$NL
@@ -106,6 +109,7 @@ KEEPERS=$NL
 # else can change where the way leads up to there, so a way that is all there is looked at once. namei(1) lists the folders
 # and links in the order in which the kernel follows them.
 find_keeper() {
+  local way owner whole mode whose rest
   case $KEEPERS in
     *"$NL$1$TAB"*)
       KEEPER=${KEEPERS#*"$NL$1$TAB"}
@@ -114,40 +118,40 @@ find_keeper() {
       ;;
   esac
   # It begins with "f: PATH", and lists as much as there is.
-  fk_way=$(namei -om -- "$1" 2>/dev/null) || :
-  case $fk_way in
+  way=$(namei -om -- "$1" 2>/dev/null) || :
+  case $way in
     f:*"$NL"*) ;;
     *) fail "namei(1) does not say whose folders lead to $1; install util-linux and run 'pulumi up' again" ;;
   esac
-  fk_owner=
-  fk_whole=yes
-  while read -r fk_mode fk_whose fk_rest; do
-    case "$fk_mode $fk_whose $fk_rest" in
+  owner=
+  whole=yes
+  while read -r mode whose rest; do
+    case "$mode $whose $rest" in
       [-dlbcps][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT][-rwxsStT]" "*)
-        case $fk_mode in [dl]*) [ "$fk_whose" = "$SELF_NAME" ] || fk_owner=$fk_whose ;; esac
-        case $fk_owner$fk_mode in d???????w[!tT]) fk_owner="*" ;; esac
+        case $mode in [dl]*) [ "$whose" = "$SELF_NAME" ] || owner=$whose ;; esac
+        case $owner$mode in d???????w[!tT]) owner="*" ;; esac
         ;;
-      *" - No such file or directory") fk_whole= ;;
-      *) fk_owner="?" ;;
+      *" - No such file or directory") whole= ;;
+      *) owner="?" ;;
     esac
-    [ -z "$fk_owner" ] || break
+    [ -z "$owner" ] || break
   done <<EOF || fail "the shell cannot store what namei(1) says about the way to $1; make room in /tmp and run 'pulumi up' again"
-${fk_way#*"$NL"}
+${way#*"$NL"}
 EOF
-  case $fk_owner in
+  case $owner in
     "") KEEPER=$SELF:$SELF_GROUP ;;
     "?") fail "root may not look at a folder on the way to $1, where perhaps a file system of somebody else is mounted; unmount that and run 'pulumi up' again" ;;
     "*") fail "everyone may write in a folder on the way to $1, so root does not act there; remove that permission" ;;
     *)
-      find_account "$fk_owner"
+      find_account "$owner"
       KEEPER=$FOUND_IDS
       ;;
   esac
-  [ -z "$fk_whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
+  [ -z "$whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
 # After a wait, in which others may have changed accounts and folders.
-forget_looks() { KEEPERS=$NL FOUND='' home_located=''; }
+forget_looks() { KEEPERS=$NL FOUND='' HOME_LOCATED=''; }
 
 # at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
 at() {
@@ -159,10 +163,11 @@ at() {
 # ask PLACE COMMAND… — as at, for a question, whose answer is no only by status 1: where the account's limit was up, or
 # nothing could be started, nobody knows, and what is there must not be taken for absent.
 ask() {
-  ak_answer=0
-  at "$@" || ak_answer=$?
-  refuse_no_answer "$1" "$ak_answer"
-  return "$ak_answer"
+  local answer
+  answer=0
+  at "$@" || answer=$?
+  refuse_no_answer "$1" "$answer"
+  return "$answer"
 }
 
 # refuse_no_answer PLACE STATUS
@@ -190,25 +195,27 @@ look_for() {
 
 # A folder of ours on the way that is a link would put our files, or a removal, elsewhere.
 is_behind_link() {
+  local folder answer
   case $1 in "~"*) ;; *) return 1 ;; esac
   locate "$1"
-  ib_folder=${1#*/}
-  case $ib_folder in */*) ib_folder=${ib_folder%/*} ;; *) ib_folder= ;; esac
-  ib_answer=0
+  folder=${1#*/}
+  case $folder in */*) folder=${folder%/*} ;; *) folder= ;; esac
+  answer=0
   # shellcheck disable=SC2016
-  as "$home_ids" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
-    "$home_path" "$ib_folder" || ib_answer=$?
-  refuse_no_answer "$1" "$ib_answer"
-  [ "$ib_answer" = 1 ]
+  as "$HOME_IDS" sh -c 'home=$(readlink -f -- "$1") && [ "$(readlink -f -- "$1/$2")" = "$home${2:+/$2}" ]' sh \
+    "$HOME_PATH" "$folder" || answer=$?
+  refuse_no_answer "$1" "$answer"
+  [ "$answer" = 1 ]
 }
 
 # is_gone PLACE — whether it is below the home of an account that is not there any more.
 is_gone() {
+  local account
   case $1 in
     "~"*)
-      ig_account=${1#"~"}
-      ig_account=${ig_account%%/*}
-      [ "$ig_account" != "$FOUND" ] && ! getent passwd "$ig_account" >/dev/null
+      account=${1#"~"}
+      account=${account%%/*}
+      [ "$account" != "$FOUND" ] && ! getent passwd "$account" >/dev/null
       ;;
     *) return 1 ;;
   esac
@@ -234,9 +241,10 @@ time_of() {
 # cannot_at WHAT PLACE — as cannot, for what an account could not do.
 # shellcheck disable=SC2016
 cannot_at() {
+  local why
   locate "$2"
   case $AT_IDS in "$SELF":*) cannot "$1" "$AT_PATH" ;; esac
-  ca_why=$(as "$AT_IDS" sh -c '
+  why=$(as "$AT_IDS" sh -c '
     dir=$1
     until [ -d "$dir" ]; do dir=$(dirname -- "$dir"); done
     if [ -L "$1" ]; then
@@ -248,7 +256,7 @@ cannot_at() {
     elif [ "$(df -P -- "$dir" | awk "END { print \$4 }")" = 0 ] || [ "$(df -Pi -- "$dir" | awk "END { print \$4 }")" = 0 ]; then
       echo "the disk at $(df -P -- "$dir" | awk "END { print \$NF }") is full; make room"
     fi' sh "$AT_PATH" 2>/dev/null) || :
-  [ -z "$ca_why" ] || fail "cannot $1: $ca_why and run 'pulumi up' again"
+  [ -z "$why" ] || fail "cannot $1: $why and run 'pulumi up' again"
   fail "cannot $1; see the lines before this one"
 }
 
@@ -273,10 +281,11 @@ make_dir() {
 
 # make_dirs PATH — and all above it, readable by everyone.
 make_dirs() {
+  local parent
   dir_of "$1"
-  mds_parent=$DIR
-  if ! ask "$mds_parent" test -d || recorded dir "$mds_parent" || recorded_elsewhere dir "$mds_parent"; then
-    make_dirs "$mds_parent"
+  parent=$DIR
+  if ! ask "$parent" test -d || recorded dir "$parent" || recorded_elsewhere dir "$parent"; then
+    make_dirs "$parent"
   fi
   make_dir "$1" 755
 }
@@ -291,7 +300,7 @@ rewrite() { write_beside "$1" "$2" theirs "${3-}"; }
 # Sets $file and, where it is written first, $new; clear_new takes that away. The name is always the same, so that a run that was killed leaves
 # nothing that the next one does not clear. Ends with 9 where a link leads to where the account may not look.
 # shellcheck disable=SC2016
-beside='
+BESIDE='
   file=$1
   [ "$2" = ours ] || [ ! -L "$file" ] || file=$(readlink -f -- "$file") || exit 9
   new=${file%/*}/.${file##*/}.ssh-reverse-tunnel
@@ -302,7 +311,7 @@ beside='
 # shellcheck disable=SC2016
 write_beside() {
   if [ "$3" = theirs ]; then locate_target "$1"; else locate "$1"; fi
-  as "$AT_IDS" sh -c "$beside"'
+  as "$AT_IDS" sh -c "$BESIDE"'
     umask 077
     mode=$3
     clear_new &&
@@ -323,17 +332,18 @@ write_beside() {
 # A run that was killed may have left what it was writing, beside a file on its record.
 # shellcheck disable=SC2016
 clear_temporaries() {
-  while IFS=$TAB read -r ct_kind ct_place <&3; do
-    case $ct_kind in
-      file | drop_in | pace) ct_whose=ours ;;
-      line | key) ct_whose=theirs ;;
+  local kind place whose
+  while IFS=$TAB read -r kind place <&3; do
+    case $kind in
+      file | drop_in | pace) whose=ours ;;
+      line | key) whose=theirs ;;
       *) continue ;;
     esac
-    ct_place=${ct_place%%"$TAB"*}
-    ! is_gone "$ct_place" || continue
-    locate_target "$ct_place"
-    as "$AT_IDS" sh -c "$beside"'
-    clear_new' sh "$AT_PATH" "$ct_whose" || [ $? = 9 ] || cannot_at "remove the temporary file of $ct_place" "$ct_place"
+    place=${place%%"$TAB"*}
+    ! is_gone "$place" || continue
+    locate_target "$place"
+    as "$AT_IDS" sh -c "$BESIDE"'
+    clear_new' sh "$AT_PATH" "$whose" || [ $? = 9 ] || cannot_at "remove the temporary file of $place" "$place"
   done 3<<EOF
 $RECORDED
 EOF
@@ -358,32 +368,34 @@ write_shared() {
 
 # What this apply has overwritten of ours: "NUMBER<TAB>MODE<TAB>PLACE" a line in "list", and a copy by each number.
 OVERWRITTEN=/run/$OWNER.$RESOURCE.overwritten
-overwritten=0
+OVERWRITTEN_COUNT=0
 
 # keep_overwritten PLACE — what is there now, if it can be read: see take_back.
 keep_overwritten() {
+  local mode
   [ -n "$BEFORE" ] || return 0
   locate "$1"
-  ko_mode=$(as "$AT_IDS" stat -c %a -- "$AT_PATH" 2>/dev/null) || return 0
-  case $ko_mode in '' | *[!0-7]* | ?????*) return 0 ;; esac
+  mode=$(as "$AT_IDS" stat -c %a -- "$AT_PATH" 2>/dev/null) || return 0
+  case $mode in '' | *[!0-7]* | ?????*) return 0 ;; esac
   [ -d "$OVERWRITTEN" ] || mkdir -m 700 -- "$OVERWRITTEN" || cannot "create $OVERWRITTEN" "$OVERWRITTEN"
-  overwritten=$((overwritten + 1))
-  copy_as_account "$AT_PATH" "$OVERWRITTEN/$overwritten" 2>/dev/null || return 0
-  printf '%s\t%s\t%s\n' "$overwritten" "$ko_mode" "$1" >>"$OVERWRITTEN/list"
+  OVERWRITTEN_COUNT=$((OVERWRITTEN_COUNT + 1))
+  copy_as_account "$AT_PATH" "$OVERWRITTEN/$OVERWRITTEN_COUNT" 2>/dev/null || return 0
+  printf '%s\t%s\t%s\n' "$OVERWRITTEN_COUNT" "$mode" "$1" >>"$OVERWRITTEN/list"
 }
 
 # restore_overwritten — the latest first.
 restore_overwritten() {
+  local units number mode place
   [ -f "$OVERWRITTEN/list" ] || return 0
-  ro_units=
-  while IFS=$TAB read -r ro_number ro_mode ro_place <&3; do
-    (put "$ro_place" "$ro_mode" <"$OVERWRITTEN/$ro_number") || continue # put has said why
-    changed "restored $ro_place"
-    case $ro_place in "$UNIT_DIR/"*) ro_units=yes ;; esac
+  units=
+  while IFS=$TAB read -r number mode place <&3; do
+    (put "$place" "$mode" <"$OVERWRITTEN/$number") || continue # put has said why
+    changed "restored $place"
+    case $place in "$UNIT_DIR/"*) units=yes ;; esac
   done 3<<EOF
 $(sort -rn -- "$OVERWRITTEN/list")
 EOF
-  [ -z "$ro_units" ] || systemctl daemon-reload
+  [ -z "$units" ] || systemctl daemon-reload
 }
 
 clear_overwritten() { [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
@@ -405,8 +417,9 @@ EOF
 # nothing.
 # shellcheck disable=SC2016
 compare() {
+  local answer
   locate "$1"
-  co_answer=0
+  answer=0
   as "$AT_IDS" sh -c '
     [ -e "$1" ] || [ -L "$1" ] || exit 11
     [ -f "$1" ] && [ ! -L "$1" ] && [ -r "$1" ] || exit 10
@@ -414,14 +427,14 @@ compare() {
     [ "$mode" = "$2" ] || exit 10
     cmp -s - "$1" && exit 0
     [ $? = 1 ] && exit 10
-    exit 2' sh "$AT_PATH" "$2" <<EOF || co_answer=$?
+    exit 2' sh "$AT_PATH" "$2" <<EOF || answer=$?
 $3
 EOF
-  case $co_answer in
+  case $answer in
     0) THERE=same ;;
     10) THERE=other ;;
     11) THERE= ;;
-    *) fail_no_answer "$1" "$co_answer" ;; # 1 is that of a shell that has no room in /tmp for the content
+    *) fail_no_answer "$1" "$answer" ;; # 1 is that of a shell that has no room in /tmp for the content
   esac
 }
 

@@ -3,11 +3,11 @@
 # which either may be missing; for firewalld with its state and zone before it: "--permanent public 8080". Its rule for
 # "from others" refuses all whom none of ours lets in, whatever other rules say: so all of these come before all others.
 
-# parse PORT [to ADDRESS] [from NETWORK|others [within NETWORK]] — into port, to, from and within.
+# parse PORT [to ADDRESS] [from NETWORK|others [within NETWORK]] — sets PORT, TO, FROM and WITHIN.
 parse() {
-  port=$1 to='' from='' within=''
+  PORT=$1 TO='' FROM='' WITHIN=''
   while [ $# -gt 1 ]; do
-    case $2 in to) to=$3 ;; from) from=$3 ;; within) within=$3 ;; esac
+    case $2 in to) TO=$3 ;; from) FROM=$3 ;; within) WITHIN=$3 ;; esac
     shift 2
   done
 }
@@ -21,37 +21,38 @@ firewalld_active() {
 
 ufw_active() { command -v ufw >/dev/null 2>&1 && ufw status 2>/dev/null | grep -q '^Status: active'; }
 
-zo_running='' zo_permanent='' zo_default=''
+RUNNING_ZONES='' PERMANENT_ZONES='' DEFAULT_ZONE=''
 
 # All zones, in both states.
 read_zones() {
-  zo_running=$(firewall-cmd --list-all-zones) && zo_permanent=$(firewall-cmd --permanent --list-all-zones) &&
-    zo_default=$(firewall-cmd --get-default-zone) ||
+  RUNNING_ZONES=$(firewall-cmd --list-all-zones) && PERMANENT_ZONES=$(firewall-cmd --permanent --list-all-zones) &&
+    DEFAULT_ZONE=$(firewall-cmd --get-default-zone) ||
     fail "cannot read the zones of firewalld; see the lines before this one"
 }
 
 # zone STATE ZONE — what firewalld says of it, as --info-zone does.
 zone() {
-  case $1 in --running) printf '%s\n' "$zo_running" ;; *) printf '%s\n' "$zo_permanent" ;; esac |
+  case $1 in --running) printf '%s\n' "$RUNNING_ZONES" ;; *) printf '%s\n' "$PERMANENT_ZONES" ;; esac |
     awk -v zone="$2" '/^[^ \t]/ { in_it = $1 == zone } in_it && NF'
 }
 
 # zones_of [ADDRESS] — firewalld's zones in which what others send there arrives: that of the address's interface, or that
 # of each; and those that take networks, on whatever interface. One that refuses such networks altogether is meant to.
 zones_of() {
+  local zones link zone
   if [ -z "$1" ]; then
-    zo_zones="$zo_default $(bound interfaces)" # the default zone has interfaces that come later, too
+    zones="$DEFAULT_ZONE $(bound interfaces)" # the default zone has interfaces that come later, too
   else
-    zo_link=$(ip -o address show to "$1" | awk '{ print $2; exit }')
-    [ -n "$zo_link" ] || say "note: $HOST: no interface has the address $1 now; firewalld's default zone is used for it"
-    zo_zones=$(bound interfaces "${zo_link:-none}")
-    zo_zones=${zo_zones:-$zo_default}
+    link=$(ip -o address show to "$1" | awk '{ print $2; exit }')
+    [ -n "$link" ] || say "note: $HOST: no interface has the address $1 now; firewalld's default zone is used for it"
+    zones=$(bound interfaces "${link:-none}")
+    zones=${zones:-$DEFAULT_ZONE}
   fi
-  for zo_zone in $(bound sources); do
-    [ "$(target_of "$zo_zone")" = refused ] || zo_zones="$zo_zones $zo_zone"
+  for zone in $(bound sources); do
+    [ "$(target_of "$zone")" = refused ] || zones="$zones $zone"
   done
   # shellcheck disable=SC2086  # words
-  printf '%s\n' $zo_zones | sort -u
+  printf '%s\n' $zones | sort -u
 }
 
 # target_of ZONE — what becomes of what no rule is about: "accepted" and "refused" by the zone's own word, else "default".
@@ -65,7 +66,7 @@ target_of() {
 
 # bound KIND [NAME] — the zones that have interfaces or sources, or the one that has this.
 bound() {
-  printf '%s\n' "$zo_running" | awk -v kind="$1:" -v name="${2-}" '
+  printf '%s\n' "$RUNNING_ZONES" | awk -v kind="$1:" -v name="${2-}" '
     /^[^ \t]/ { zone = $1 }
     $1 == kind { for (i = 2; i <= NF; i++) if (name == "" || $i == name) { print zone; next } }'
 }
@@ -73,23 +74,24 @@ bound() {
 # firewalld STATE ZONE OPTION… — tells it. Where it does not run, its files. Of several options that it is given, it is
 # silent by its status about those that fail, and not in its messages.
 firewalld() {
-  zo_permanent= # is no longer so
-  fw_state=$1
-  fw_zone=$2
+  local state zone said status
+  PERMANENT_ZONES= # is no longer so
+  state=$1
+  zone=$2
   shift 2
   if ! firewalld_active; then
-    [ "$fw_state" = --running ] || firewall-offline-cmd --quiet --zone "$fw_zone" "$@"
+    [ "$state" = --running ] || firewall-offline-cmd --quiet --zone "$zone" "$@"
     return
   fi
-  [ "$fw_state" = --permanent ] || fw_state=
-  fw_said=$(firewall-cmd ${fw_state:+"$fw_state"} --zone "$fw_zone" "$@" 2>&1) || {
-    fw_status=$?
-    say "$fw_said"
-    return "$fw_status"
+  [ "$state" = --permanent ] || state=
+  said=$(firewall-cmd ${state:+"$state"} --zone "$zone" "$@" 2>&1) || {
+    status=$?
+    say "$said"
+    return "$status"
   }
-  case $(printf '%s\n' "$fw_said" | grep -v -e ALREADY_ENABLED -e NOT_ENABLED) in
+  case $(printf '%s\n' "$said" | grep -v -e ALREADY_ENABLED -e NOT_ENABLED) in
     *Warning:*)
-      say "$fw_said"
+      say "$said"
       return 1
       ;;
   esac
@@ -98,42 +100,44 @@ firewalld() {
 # firewalld_option VERB PORT… — a port where everyone may come to every address, else a rich rule
 # (firewalld.richlanguage(5)). Those with a priority below zero come before all else in the zone, the lowest first.
 firewalld_option() {
-  fo_verb=$1
+  local verb action rule
+  verb=$1
   shift
   parse "$@"
-  if [ -z "$from$to" ]; then
-    printf -- '--%s-port=%s/tcp' "$fo_verb" "$port"
+  if [ -z "$FROM$TO" ]; then
+    printf -- '--%s-port=%s/tcp' "$verb" "$PORT"
     return 0
   fi
-  fo_then=accept
-  case $from in
-    '') fo_rule=rule ;;
+  action=accept
+  case $FROM in
+    '') rule=rule ;;
     others)
-      fo_rule='rule priority="-100"' fo_then=drop from=
+      rule='rule priority="-100"' action=drop FROM=
       ;;
-    *) fo_rule='rule priority="-200"' ;;
+    *) rule='rule priority="-200"' ;;
   esac
-  case $from$to in
+  case $FROM$TO in
     '') ;;
-    *:*) fo_rule="$fo_rule family=\"ipv6\"" ;;
-    *) fo_rule="$fo_rule family=\"ipv4\"" ;;
+    *:*) rule="$rule family=\"ipv6\"" ;;
+    *) rule="$rule family=\"ipv4\"" ;;
   esac
-  [ -z "$from" ] || fo_rule="$fo_rule source address=\"$from\""
-  [ -z "$to" ] || fo_rule="$fo_rule destination address=\"$to\""
-  printf -- '--%s-rich-rule=%s port port="%s" protocol="tcp" %s' "$fo_verb" "$fo_rule" "$port" "$fo_then"
+  [ -z "$FROM" ] || rule="$rule source address=\"$FROM\""
+  [ -z "$TO" ] || rule="$rule destination address=\"$TO\""
+  printf -- '--%s-rich-rule=%s port port="%s" protocol="tcp" %s' "$verb" "$rule" "$PORT" "$action"
 }
 
 # is_open_firewalld "STATE ZONE PORT…" — by the same rule, or one for more ports.
 is_open_firewalld() {
+  local state zone option
   # shellcheck disable=SC2086  # words
   set -- $1
-  io_state=$1
-  io_zone=$2
+  state=$1
+  zone=$2
   shift 2
-  io_option=$(firewalld_option add "$@")
-  case $io_option in
-    --add-rich-rule=*) zone "$io_state" "$io_zone" | sed 's/^[[:space:]]*//' | grep -qxF -e "${io_option#*=}" ;;
-    *) zone "$io_state" "$io_zone" | awk '$1 == "ports:"' | has_port "$1" ;;
+  option=$(firewalld_option add "$@")
+  case $option in
+    --add-rich-rule=*) zone "$state" "$zone" | sed 's/^[[:space:]]*//' | grep -qxF -e "${option#*=}" ;;
+    *) zone "$state" "$zone" | awk '$1 == "ports:"' | has_port "$1" ;;
   esac
 }
 
@@ -152,29 +156,31 @@ has_port() {
 # is_port_alone STATE ZONE PORT — firewalld makes one range of ports beside each other, whoever opened them: to take one
 # out would be to cut a hole into the administrator's.
 is_port_alone() {
+  local ports
   if firewalld_active; then
     [ "$1" = --permanent ] || set -- "" "$2" "$3"
-    ia_ports=$(firewall-cmd ${1:+"$1"} --zone "$2" --list-ports)
+    ports=$(firewall-cmd ${1:+"$1"} --zone "$2" --list-ports)
   else
-    ia_ports=$(firewall-offline-cmd --zone "$2" --list-ports)
+    ports=$(firewall-offline-cmd --zone "$2" --list-ports)
   fi 2>/dev/null || return 0 # who removes it will find out why
-  case " $ia_ports " in *" $3/tcp "*) ;; *) return 1 ;; esac
+  case " $ports " in *" $3/tcp "*) ;; *) return 1 ;; esac
 }
 
 # Shell text that closes it: as the host boots, when firewalld does not run yet, in its files. It fails where the port may
 # still be open. 112: there is no such zone
 # any more; 127: nor such a firewall; 252: firewalld does not run.
 close_firewalld_text() {
+  local state close
   # shellcheck disable=SC2086  # words
   set -- $1
-  cf_state=$1
-  cf_close="--zone $2"
+  state=$1
+  close="--zone $2"
   shift 2
-  cf_close="$cf_close '$(firewalld_option remove "$@")'"
-  if [ "$cf_state" = --running ]; then
-    printf '%s' "[ \"\$how\" = boot ] || firewall-cmd --quiet $cf_close || case \$? in 112 | 127 | 252) ;; *) false ;; esac"
+  close="$close '$(firewalld_option remove "$@")'"
+  if [ "$state" = --running ]; then
+    printf '%s' "[ \"\$how\" = boot ] || firewall-cmd --quiet $close || case \$? in 112 | 127 | 252) ;; *) false ;; esac"
   else
-    printf '%s' "if [ \"\$how\" = boot ]; then firewall-offline-cmd --quiet $cf_close; else firewall-cmd --quiet --permanent $cf_close; fi || case \$? in 112 | 127) ;; 252) firewall-offline-cmd --quiet $cf_close ;; *) false ;; esac"
+    printf '%s' "if [ \"\$how\" = boot ]; then firewall-offline-cmd --quiet $close; else firewall-cmd --quiet --permanent $close; fi || case \$? in 112 | 127) ;; 252) firewall-offline-cmd --quiet $close ;; *) false ;; esac"
   fi
 }
 
@@ -182,19 +188,20 @@ close_firewalld_text() {
 # not be taken. So all others are refused by two rules for each family, of which none is about the same as what somebody
 # has for everyone.
 others_in_ufw() {
-  while IFS= read -r oi_port <&5; do
+  local port halves half
+  while IFS= read -r port <&5; do
     # shellcheck disable=SC2086  # words
-    parse $oi_port
-    case $from$to in
-      others) oi_halves="0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1" ;;
-      others*:*) oi_halves="::/1 8000::/1" ;;
-      others*) oi_halves="0.0.0.0/1 128.0.0.0/1" ;;
+    parse $port
+    case $FROM$TO in
+      others) halves="0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1" ;;
+      others*:*) halves="::/1 8000::/1" ;;
+      others*) halves="0.0.0.0/1 128.0.0.0/1" ;;
       *)
-        printf '%s\n' "$oi_port"
+        printf '%s\n' "$port"
         continue
         ;;
     esac
-    for oi_half in $oi_halves; do printf '%s within %s\n' "$oi_port" "$oi_half"; done
+    for half in $halves; do printf '%s within %s\n' "$port" "$half"; done
   done 5<<EOF
 $1
 EOF
@@ -205,31 +212,33 @@ ufw_has_ipv6() { [ -e /proc/sys/net/ipv6 ] && grep -qi "^IPV6=[\"']\{0,1\}yes" /
 
 # ufw_rule PORT… — as ufw(8) takes it. Its shorter form, "allow 8080/tcp", comes to the same.
 ufw_rule() {
+  local action
   parse "$@"
-  ur_action=allow
-  if [ "$from" = others ]; then ur_action=deny from=$within; fi
-  printf '%s proto tcp from %s to %s port %s' "$ur_action" "${from:-any}" "${to:-any}" "$port"
+  action=allow
+  if [ "$FROM" = others ]; then action=deny FROM=$WITHIN; fi
+  printf '%s proto tcp from %s to %s port %s' "$action" "${FROM:-any}" "${TO:-any}" "$PORT"
 }
 
 # What it is about, as "ufw show added" has it behind the word for what is done.
 ufw_match() {
   parse "$@"
-  [ "$from" != others ] || from=$within
-  if [ -z "$from$to" ]; then printf '%s/tcp' "$port"; else printf '%sto %s port %s proto tcp' "${from:+from $from }" "${to:-any}" "$port"; fi
+  [ "$FROM" != others ] || FROM=$WITHIN
+  if [ -z "$FROM$TO" ]; then printf '%s/tcp' "$PORT"; else printf '%sto %s port %s proto tcp' "${FROM:+from $FROM }" "${TO:-any}" "$PORT"; fi
 }
 
 # Asked once: ufw is a Python that starts, too.
-uf_rules=
+UFW_RULES=
 ufw_rules() {
-  [ -n "$uf_rules" ] || uf_rules=$(ufw show added | sed "s/ comment '.*'\$//") || fail "cannot read the rules of ufw; see the lines before this one"
-  printf '%s\n' "$uf_rules"
+  [ -n "$UFW_RULES" ] || UFW_RULES=$(ufw show added | sed "s/ comment '.*'\$//") || fail "cannot read the rules of ufw; see the lines before this one"
+  printf '%s\n' "$UFW_RULES"
 }
 
 # Whether ufw has this very rule.
 # shellcheck disable=SC2086  # words
 is_in_ufw() {
-  iu_rule=$(ufw_rule $1)
-  ufw_rules | grep -qxF -e "ufw ${iu_rule%% *} $(ufw_match $1)"
+  local rule
+  rule=$(ufw_rule $1)
+  ufw_rules | grep -qxF -e "ufw ${rule%% *} $(ufw_match $1)"
 }
 
 # By this rule or, a port of everyone's, by one for udp as well.
@@ -238,16 +247,17 @@ is_open_ufw() { is_in_ufw "$1" || ufw_rules | grep -qxF -e "ufw allow $1"; }
 # conflict_in_ufw PORT… — somebody else's rule about the same, which ours would take the place of; or which would stay where
 # it is, behind ours that refuses all others.
 conflict_in_ufw() {
+  local match how what
   # shellcheck disable=SC2086  # words
-  lu_match=$(ufw_match $1)
+  match=$(ufw_match $1)
   ufw_rules | sed -nE 's/^ufw ((allow|deny|reject|limit)( log| log-all)?) (.*)$/\1|\4/p' |
-    while IFS='|' read -r lu_how lu_what; do
-      [ "$lu_what" = "$lu_match" ] || continue
-      case "$lu_how|$1" in
+    while IFS='|' read -r how what; do
+      [ "$what" = "$match" ] || continue
+      case "$how|$1" in
         *" from "*) ;;
         "allow|"*) continue ;; # it is open
       esac
-      echo "$lu_how $lu_what"
+      echo "$how $what"
       break
     done
 }
@@ -255,24 +265,26 @@ conflict_in_ufw() {
 # Where ufw's own rules are not there yet, as the host boots, it writes to its first file and fails, and to its second the
 # second time.
 close_ufw_text() {
+  local rule
   # shellcheck disable=SC2086  # words
-  cu_rule=$(ufw_rule $1)
+  rule=$(ufw_rule $1)
   # shellcheck disable=SC2016  # what comes of the rollback is in its own variable
-  printf '! command -v ufw >/dev/null || ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$cu_rule" "$cu_rule"
+  printf '! command -v ufw >/dev/null || ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$rule" "$rule"
 }
 
 undo_firewalld() {
+  local words state zone
   command -v firewall-cmd >/dev/null 2>&1 || return 0
-  uf_words=$(in_zone_words "$1")
+  words=$(in_zone_words "$1")
   # shellcheck disable=SC2086  # words
   set -- $1
   [ $# -gt 3 ] || is_port_alone "$@" || return 0
-  uf_state=$1
-  uf_zone=$2
+  state=$1
+  zone=$2
   shift 2
   # 112: there is no such zone any more.
-  firewalld "$uf_state" "$uf_zone" "$(firewalld_option remove "$@")" || [ $? = 112 ] || fail "firewall-cmd cannot take back that it ${uf_words}"
-  changed "took back: $uf_words"
+  firewalld "$state" "$zone" "$(firewalld_option remove "$@")" || [ $? = 112 ] || fail "firewall-cmd cannot take back that it ${words}"
+  changed "took back: $words"
 }
 
 undo_ufw() {
@@ -293,9 +305,10 @@ in_words() {
 
 # in_zone_words "STATE ZONE PORT…"
 in_zone_words() {
-  iw_port=${1#* }
-  iw_state=${1%% *}
-  printf "%s in firewalld's zone %s (%s)" "$(in_words "${iw_port#* }")" "${iw_port%% *}" "${iw_state#--}"
+  local port state
+  port=${1#* }
+  state=${1%% *}
+  printf "%s in firewalld's zone %s (%s)" "$(in_words "${port#* }")" "${port%% *}" "${state#--}"
 }
 
 files_of() {
@@ -307,16 +320,17 @@ files_of() {
 
 # A hash of what the firewall says its permanent settings are, without the first line, which says what a zone is now.
 settings_of() {
+  local settings
   if [ "$1" = ufw ]; then
-    so_settings=$(ufw status verbose && ufw show added) || return 1
-  elif [ -n "$zo_permanent" ]; then # read already, by an apply
-    so_settings=$(zone --permanent "${1#* }")
+    settings=$(ufw status verbose && ufw show added) || return 1
+  elif [ -n "$PERMANENT_ZONES" ]; then # read already, by an apply
+    settings=$(zone --permanent "${1#* }")
   elif firewalld_active; then
-    so_settings=$(firewall-cmd --permanent --info-zone "${1#* }") || return 1
+    settings=$(firewall-cmd --permanent --info-zone "${1#* }") || return 1
   else
-    so_settings=$(firewall-offline-cmd --info-zone "${1#* }") || return 1
+    settings=$(firewall-offline-cmd --info-zone "${1#* }") || return 1
   fi
-  printf '%s\n' "$so_settings" | sed 1d | sha256sum | cut -d' ' -f1
+  printf '%s\n' "$settings" | sed 1d | sha256sum | cut -d' ' -f1
 }
 
 # Mode, content in one word, and time; or that there is none.
@@ -330,25 +344,27 @@ file_state() {
 
 # What the administrator changed since stays as it is.
 undo_settings() {
-  us_firewall=${1%%"$TAB"*}
-  us_states=${1#*"$TAB"}
-  [ "$(settings_of "$us_firewall")" = "${us_states%%"$TAB"*}" ] || return 0
-  for us_file in $(files_of "$us_firewall"); do
-    us_states=${us_states#*"$TAB"}
-    give_back "$us_file" "${us_states%%"$TAB"*}"
+  local firewall states file
+  firewall=${1%%"$TAB"*}
+  states=${1#*"$TAB"}
+  [ "$(settings_of "$firewall")" = "${states%%"$TAB"*}" ] || return 0
+  for file in $(files_of "$firewall"); do
+    states=${states#*"$TAB"}
+    give_back "$file" "${states%%"$TAB"*}"
   done
 }
 
 # give_back FILE STATE
 give_back() {
+  local rest
   [ "$(file_state "$1")" != "$2" ] || return 0
   if [ "$2" = absent ]; then
     # firewalld itself forgets the file of a zone that it brings.
     case $1 in *.xml) ! firewalld_active || firewall-cmd --quiet --permanent --load-zone-defaults "$(basename "$1" .xml)" || : ;; esac
     rm -f -- "$1"
   else
-    gb_rest=${2#* }
-    printf '%s' "${gb_rest%% *}" | base64 -d | rewrite "$1" 600 "${gb_rest#* }"
+    rest=${2#* }
+    printf '%s' "${rest%% *}" | base64 -d | rewrite "$1" 600 "${rest#* }"
     chmod "${2%% *}" -- "$1"
   fi
   changed "gave $1 back as it was"

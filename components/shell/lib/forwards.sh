@@ -3,21 +3,21 @@
 #   NAME,ADDRESS,PORT,PROTOCOL,TARGET_HOST,TARGET_PORT,LISTEN
 # ADDRESS is where it can be reached on the public host itself, LISTEN where it listens: "loopback", "all" or an address.
 
-# split_forward FORWARD — sets name address port protocol target_host target_port, and in words where it listens (listens) and
-# leads to (leads_to), "-" where nothing is known.
+# split_forward FORWARD — sets NAME ADDRESS PORT PROTOCOL TARGET_HOST TARGET_PORT LISTEN, and in words LISTENS, where it
+# listens, and LEADS_TO, where it leads to: "-" where nothing is known.
 split_forward() {
-  IFS=, read -r name address port protocol target_host target_port listen <<EOT
+  IFS=, read -r NAME ADDRESS PORT PROTOCOL TARGET_HOST TARGET_PORT LISTEN <<EOT
 $1
 EOT
-  case ${listen:=$address} in
-    all) listens="*:$port" ;;
-    loopback) listens="$address:$port" ;;
-    *:*) listens="[$listen]:$port" ;;
-    *) listens="$listen:$port" ;;
+  case ${LISTEN:=$ADDRESS} in
+    all) LISTENS="*:$PORT" ;;
+    loopback) LISTENS="$ADDRESS:$PORT" ;;
+    *:*) LISTENS="[$LISTEN]:$PORT" ;;
+    *) LISTENS="$LISTEN:$PORT" ;;
   esac
-  case $target_host in
-    *:*) leads_to="[$target_host]:$target_port" ;;
-    "") leads_to=- ;;
-    *) leads_to="$target_host:$target_port" ;;
+  case $TARGET_HOST in
+    *:*) LEADS_TO="[$TARGET_HOST]:$TARGET_PORT" ;;
+    "") LEADS_TO=- ;;
+    *) LEADS_TO="$TARGET_HOST:$TARGET_PORT" ;;
   esac
 }

@@ -38,16 +38,17 @@ LATER=
 
 # cannot WHAT PATH — ends the script with what keeps us from writing there.
 cannot() {
-  ca_dir=$2
-  until [ -d "$ca_dir" ]; do
-    dir_of "$ca_dir"
-    ca_dir=$DIR
+  local dir disk
+  dir=$2
+  until [ -d "$dir" ]; do
+    dir_of "$dir"
+    dir=$DIR
   done
-  ca_disk=$(df -P -- "$ca_dir" | awk 'END { print $NF }')
-  if [ ! -w "$ca_dir" ]; then
-    fail "cannot $1: the file system at $ca_disk is read-only; make it writable and run 'pulumi up' again"
-  elif [ "$(df -P -- "$ca_dir" | awk 'END { print $4 }')" = 0 ] || [ "$(df -Pi -- "$ca_dir" | awk 'END { print $4 }')" = 0 ]; then
-    fail "cannot $1: the disk at $ca_disk is full; make room and run 'pulumi up' again"
+  disk=$(df -P -- "$dir" | awk 'END { print $NF }')
+  if [ ! -w "$dir" ]; then
+    fail "cannot $1: the file system at $disk is read-only; make it writable and run 'pulumi up' again"
+  elif [ "$(df -P -- "$dir" | awk 'END { print $4 }')" = 0 ] || [ "$(df -Pi -- "$dir" | awk 'END { print $4 }')" = 0 ]; then
+    fail "cannot $1: the disk at $disk is full; make room and run 'pulumi up' again"
   fi
   fail "cannot $1; see the lines before this one"
 }
@@ -55,32 +56,33 @@ cannot() {
 # What no sentence of ours foresaw must not end in silence. And Pulumi does not know what an apply that failed has done: it
 # forgets a new resource, and goes on with the old settings of another. So that is undone now, or nobody would ever do it.
 at_exit() {
-  ae_status=$?
+  local status=$?
   trap - EXIT
-  case $ae_status in
+  case $status in
     0 | 3 | "$CONFIRM_AGAIN" | "$TUNNEL_RESTARTS") ;;
-    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $ae_status); run 'pulumi up' again, which goes on from here" ;;
+    *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $status); run 'pulumi up' again, which goes on from here" ;;
   esac
   # In a subshell each: where this fails as well, the lock must still go.
-  [ "$ae_status" = 0 ] || (write_forgotten) || :
-  if [ "$ae_status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then take_back; fi
+  [ "$status" = 0 ] || (write_forgotten) || :
+  if [ "$status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then take_back; fi
   clear_overwritten
   clear_work
   unlock
   [ "$LATER" = yes ] || end_connection eval
-  exit "$ae_status"
+  exit "$status"
 }
 
 # take_back — what this apply has added or rewritten. A change on trial has a rollback, which may need it.
 take_back() {
+  local step
   [ "$BEFORE" = "$NL" ] || ! on_trial || return 0
   set +e
   # By itself each, so that one that fails stops no other, and set -e holds in it; a subshell has no traps.
-  for tb_step in restore_replaced restore_overwritten sweep_added; do
+  for step in restore_replaced restore_overwritten sweep_added; do
     (
       trap : PIPE
       set -e
-      "$tb_step"
+      "$step"
     )
   done
 }
@@ -112,8 +114,9 @@ sync_file() { sync -- "$@" 2>/dev/null || sync; }
 
 # sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each.
 sshd_effective() {
-  se_settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
-  printf '%s\n' "$se_settings" | with_lower_keywords
+  local settings
+  settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
+  printf '%s\n' "$settings" | with_lower_keywords
 }
 
 # One script of ours at a time changes this host, whatever stack it comes from. The lock is on a file in a folder that only
@@ -126,31 +129,32 @@ LOCK_PATIENCE=600
 LOCK_PATIENCE_DEAD=5
 
 lock() {
+  local begin next now pid
   need_cmd flock util-linux
-  lo_holder=
+  HOLDER=
   look_at_clock
-  lo_begin=$UPTIME
-  lo_next=$((lo_begin + 2))
+  begin=$UPTIME
+  next=$((begin + 2))
   try_lock 0 || {
     hold_trial
-    lo_held=$lo_begin
+    HELD_SINCE=$begin
     until try_lock 1; do
       look_at_clock
-      lo_now=$UPTIME
+      now=$UPTIME
       watch_holder
       # All scripts of a host come one after the other: it takes as long as it takes, as long as it goes on.
-      [ "$lo_now" -lt "$lo_next" ] || {
+      [ "$now" -lt "$next" ] || {
         say "note: $HOST: $WHAT waits for another run$(holder_in_words)"
         hold_trial
-        lo_next=$((lo_now + 60))
+        next=$((now + 60))
       }
     done
   }
   LOCKED=yes
-  read -r lo_pid _ </proc/self/stat # of a subshell, too
+  read -r pid _ </proc/self/stat # of a subshell, too
   : >"$LOCK_FILE"
   look_at_clock
-  printf '%s\t%s\t%s\t%s\t%s\n' "$lo_pid" "$UPTIME" "$OWNER" "$RESOURCE" "$WHAT" >&9
+  printf '%s\t%s\t%s\t%s\t%s\n' "$pid" "$UPTIME" "$OWNER" "$RESOURCE" "$WHAT" >&9
 }
 
 # try_lock SECONDS — a holder takes the file away with it, and what we have waited for may be one that is gone.
@@ -180,35 +184,37 @@ look_at_clock() {
 
 # Ends the script where there is nothing to wait for. The clock starts anew whenever another run has the lock.
 watch_holder() {
-  wh_line=$(head -n 1 -- "$LOCK_FILE" 2>/dev/null) || :
+  local line
+  line=$(head -n 1 -- "$LOCK_FILE" 2>/dev/null) || :
   # A new holder has not written its name yet.
-  [ -n "$wh_line" ] || return 0
-  if [ "$wh_line" != "$lo_holder" ]; then
-    lo_holder=$wh_line
-    lo_held=$lo_now
-    IFS=$TAB read -r ho_pid ho_since ho_owner ho_resource ho_what <<EOT
-$wh_line
+  [ -n "$line" ] || return 0
+  if [ "$line" != "$HOLDER" ]; then
+    HOLDER=$line
+    HELD_SINCE=$UPTIME
+    IFS=$TAB read -r HOLDER_PID HOLDER_SINCE HOLDER_OWNER HOLDER_RESOURCE HOLDER_WHAT <<EOT
+$line
 EOT
-    [ "$ho_since" -le "$lo_now" ] 2>/dev/null || ho_since=$lo_now
-    ho_alive=$lo_now
+    [ "$HOLDER_SINCE" -le "$UPTIME" ] 2>/dev/null || HOLDER_SINCE=$UPTIME
+    HOLDER_ALIVE=$UPTIME
   fi
-  [ ! -d "/proc/$ho_pid" ] || ho_alive=$lo_now
-  [ $((lo_now - ho_alive)) -lt "$LOCK_PATIENCE_DEAD" ] ||
+  [ ! -d "/proc/$HOLDER_PID" ] || HOLDER_ALIVE=$UPTIME
+  [ $((UPTIME - HOLDER_ALIVE)) -lt "$LOCK_PATIENCE_DEAD" ] ||
     fail "another run$(holder_in_words) was killed, and what it had started still runs$(heirs); wait until that has ended, or end it, and run 'pulumi up' again"
-  [ $((lo_now - lo_held)) -lt "$LOCK_PATIENCE" ] ||
-    fail "another run$(holder_in_words) has been changing this host for $(((lo_now - ho_since) / 60)) minutes; wait for it, or end it with 'kill $ho_pid' there, and run 'pulumi up' again"
+  [ $((UPTIME - HELD_SINCE)) -lt "$LOCK_PATIENCE" ] ||
+    fail "another run$(holder_in_words) has been changing this host for $(((UPTIME - HOLDER_SINCE) / 60)) minutes; wait for it, or end it with 'kill $HOLDER_PID' there, and run 'pulumi up' again"
 }
 
-holder_in_words() { [ -z "$lo_holder" ] || printf ' (%s, stack %s, pid %s)' "$ho_what" "$ho_owner" "$ho_pid"; }
+holder_in_words() { [ -z "$HOLDER" ] || printf ' (%s, stack %s, pid %s)' "$HOLDER_WHAT" "$HOLDER_OWNER" "$HOLDER_PID"; }
 
 # ": apt-get (pid 12), …" — those that have the lock from one that is gone: the kernel shows it in each that has it open.
 heirs() {
-  he_inode=$(stat -c %i -- "$LOCK_FILE")
-  grep -lE "^lock:.* FLOCK .*:$he_inode 0 EOF" /proc/[0-9]*/fdinfo/9 2>/dev/null | while read -r he_file; do
-    he_pid=${he_file#/proc/}
-    he_pid=${he_pid%%/*}
-    he_name=$(tr -c 'A-Za-z0-9_.+\n-' '?' <"/proc/$he_pid/comm")
-    printf ', %s (pid %s)' "$he_name" "$he_pid"
+  local inode file pid name
+  inode=$(stat -c %i -- "$LOCK_FILE")
+  grep -lE "^lock:.* FLOCK .*:$inode 0 EOF" /proc/[0-9]*/fdinfo/9 2>/dev/null | while read -r file; do
+    pid=${file#/proc/}
+    pid=${pid%%/*}
+    name=$(tr -c 'A-Za-z0-9_.+\n-' '?' <"/proc/$pid/comm")
+    printf ', %s (pid %s)' "$name" "$pid"
   done | sed 's/^,/:/'
 }
 
@@ -251,20 +257,22 @@ main() {
 
 # shellcheck disable=SC1090,SC2153,SC2154  # each is checked as a part; the loader has set tools
 apply_parts() {
+  local number part
   read_texts
-  ap_number=0
-  for ap_part in $PARTS; do
-    ap_number=$((ap_number + 1))
-    "values_$ap_number"
+  number=0
+  for part in $PARTS; do
+    number=$((number + 1))
+    "values_$number"
     read_texts
-    . "$tools/parts/$ap_part.sh"
+    . "$tools/parts/$part.sh"
     apply
   done
 }
 
 read_texts() {
-  for rt_text in $TEXTS; do
-    eval "${rt_text%%=*}=\$(cat -- \"\$tools/bin/\${rt_text#*=}\")"
+  local text
+  for text in $TEXTS; do
+    eval "${text%%=*}=\$(cat -- \"\$tools/bin/\${text#*=}\")"
   done
 }
 
@@ -283,7 +291,8 @@ after_apply() {
 }
 
 remove_records() {
-  for re_record in $RECORDS; do remove_record "$re_record"; done
+  local record
+  for record in $RECORDS; do remove_record "$record"; done
 }
 
 remove_record() {
@@ -295,7 +304,8 @@ remove_record() {
 # What is stale is there until it has succeeded. Where it fails, what was written stays: earlier stages have proven it.
 WAITS_FOR=
 wait_unlocked() {
-  wu_recorded=$RECORDED
+  local recorded
+  recorded=$RECORDED
   clear_work
   unlock
   "$WAITS_FOR"
@@ -303,7 +313,7 @@ wait_unlocked() {
   forget_looks
   BEFORE=
   read_records
-  [ "$RECORDED" = "$wu_recorded" ] || fail "another run has changed $WHAT meanwhile; run 'pulumi up' again"
+  [ "$RECORDED" = "$recorded" ] || fail "another run has changed $WHAT meanwhile; run 'pulumi up' again"
 }
 
 # A change on trial may have to be taken back, which needs what is stale: the run that confirms it sweeps.

@@ -9,15 +9,16 @@ WORK=/run/ssh-reverse-tunnel.work
 # fetch PLACE — sets FETCHED to a file with that content that nobody can exchange any more; empty where there is none.
 # Its account reads it, once: root would follow a link, and could be shown another file at each look.
 fetch() {
+  local there
   locate_target "$1"
   FETCHED=
   if [ "${AT_IDS%:*}" = "$SELF" ]; then
     [ ! -f "$AT_PATH" ] || FETCHED=$AT_PATH
     return 0
   fi
-  fe_there=0
-  as "$AT_IDS" test -e "$AT_PATH" || fe_there=$?
-  case $fe_there in 1) return 0 ;; esac
+  there=0
+  as "$AT_IDS" test -e "$AT_PATH" || there=$?
+  case $there in 1) return 0 ;; esac
   rm -rf -- "$WORK" && mkdir -m 700 -- "$WORK" || cannot "create $WORK" "$WORK"
   copy_as_account "$AT_PATH" "$WORK/file" ||
     fail "$1 cannot be read by its account, or is not a regular file of at most 8 MiB; repair that and run 'pulumi up' again"
@@ -44,16 +45,17 @@ key_lines() {
 # cut_lines FILE LINE NUMBER… — the file without the lines of these numbers, which rise; LINE, where not empty, in place of
 # the first.
 cut_lines() {
-  cl_file=$1 cl_line=$2
+  local file line from number
+  file=$1 line=$2
   shift 2
-  cl_from=1
-  for cl_number; do
-    [ "$cl_number" = "$cl_from" ] || tail -n "+$cl_from" "$cl_file" | head -n $((cl_number - cl_from))
-    [ -z "$cl_line" ] || printf '%s\n' "$cl_line"
-    cl_line=
-    cl_from=$((cl_number + 1))
+  from=1
+  for number; do
+    [ "$number" = "$from" ] || tail -n "+$from" "$file" | head -n $((number - from))
+    [ -z "$line" ] || printf '%s\n' "$line"
+    line=
+    from=$((number + 1))
   done
-  tail -n "+$cl_from" "$cl_file"
+  tail -n "+$from" "$file"
 }
 
 ends_without_newline() { [ -s "$1" ] && [ -n "$(tail -c 1 -- "$1" | tr -d '\n' | od -An -c)" ]; }
@@ -73,14 +75,14 @@ begin_edit() {
 # record_line PLACE LINE
 record_line() {
   begin_edit "$1"
-  al_number=$(line_number "$FETCHED" "$2")
-  share line "$1$TAB$2" "${al_number:+yes}"
+  LINE_NUMBER=$(line_number "$FETCHED" "$2")
+  share line "$1$TAB$2" "${LINE_NUMBER:+yes}"
 }
 
 # add_line PLACE MODE LINE — at the top. MODE is for a file that is not there yet.
 add_line() {
   together record_line "$1" "$3"
-  [ -z "$al_number" ] || return 0
+  [ -z "$LINE_NUMBER" ] || return 0
   {
     printf '%s\n' "$3"
     [ -z "$FETCHED" ] || cat -- "$FETCHED"
@@ -91,9 +93,10 @@ add_line() {
 # add_key PLACE MODE LINE KEY MARKER — a line of authorized_keys, at the bottom: options, type, KEY and, as comment, MARKER.
 # It is the only one with this key, since sshd takes the first that it finds.
 add_key() {
+  local numbers first
   together record_key "$1" "$4" "$5"
-  ak_numbers=$(key_lines "$FETCHED" "$4" "$5")
-  case $ak_numbers in
+  numbers=$(key_lines "$FETCHED" "$4" "$5")
+  case $numbers in
     "")
       {
         [ -z "$FETCHED" ] || cat -- "$FETCHED"
@@ -102,11 +105,11 @@ add_key() {
       } | rewrite "$1" "$2"
       ;;
     *)
-      ak_first=$(tail -n "+${ak_numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$ak_numbers" | wc -l)")
-      [ "$ak_first" != "$3" ] || return 0
-      [ -z "$BEFORE" ] || REPLACED=$REPLACED$1$TAB$3$TAB${ak_first%%"$NL"*}$NL
+      first=$(tail -n "+${numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$numbers" | wc -l)")
+      [ "$first" != "$3" ] || return 0
+      [ -z "$BEFORE" ] || REPLACED=$REPLACED$1$TAB$3$TAB${first%%"$NL"*}$NL
       # shellcheck disable=SC2086  # numbers
-      cut_lines "$FETCHED" "$3" $ak_numbers | rewrite "$1" "$2"
+      cut_lines "$FETCHED" "$3" $numbers | rewrite "$1" "$2"
       ;;
   esac
   changed "added a line to $1"
@@ -115,13 +118,14 @@ add_key() {
 # What this apply has replaced, "PLACE<TAB>NEW LINE<TAB>OLD LINE" a line: see take_back.
 REPLACED=
 restore_replaced() {
-  while IFS=$TAB read -r rr_place rr_new rr_old <&3; do
-    [ -n "$rr_place" ] || continue
-    fetch "$rr_place"
-    rr_number=$(line_number "$FETCHED" "$rr_new")
-    [ -n "$rr_number" ] || continue
-    cut_lines "$FETCHED" "$rr_old" "$rr_number" | rewrite "$rr_place" 600
-    changed "restored our line in $rr_place"
+  local place new old number
+  while IFS=$TAB read -r place new old <&3; do
+    [ -n "$place" ] || continue
+    fetch "$place"
+    number=$(line_number "$FETCHED" "$new")
+    [ -n "$number" ] || continue
+    cut_lines "$FETCHED" "$old" "$number" | rewrite "$place" 600
+    changed "restored our line in $place"
   done 3<<EOF
 $REPLACED
 EOF
@@ -148,71 +152,77 @@ keep_time() {
 }
 
 hash_of() {
-  ho_sum=$(sha256sum <"$1")
-  printf '%s' "${ho_sum%% *}"
+  local sum
+  sum=$(sha256sum <"$1")
+  printf '%s' "${sum%% *}"
 }
 
 undo_line() {
-  ul_place=${1%%"$TAB"*}
-  fetch "$ul_place"
-  ul_number=$(line_number "$FETCHED" "${1#*"$TAB"}")
-  [ -n "$ul_number" ] || return 0
-  cut_lines "$FETCHED" '' "$ul_number" | rewrite "$ul_place" 600
-  changed "removed our line from $ul_place"
+  local place number
+  place=${1%%"$TAB"*}
+  fetch "$place"
+  number=$(line_number "$FETCHED" "${1#*"$TAB"}")
+  [ -n "$number" ] || return 0
+  cut_lines "$FETCHED" '' "$number" | rewrite "$place" 600
+  changed "removed our line from $place"
 }
 
 # undo_permit "PLACE<TAB>MARKER<TAB>OPTION" — takes an option away from a line of authorized_keys that stays, whatever else a
 # person has written there. One that goes altogether keeps its options until then: fewer of them permit more.
 undo_permit() {
-  up_place=${1%%"$TAB"*}
-  up_permit=${1##*"$TAB"}
-  up_marker=${1#*"$TAB"}
-  case $MARKED in *"${NL}key$TAB$up_place$TAB${up_marker%"$TAB"*}$TAB"*) ;; *) return 0 ;; esac
-  fetch "$up_place"
-  up_number=$(key_lines "$FETCHED" '' "${up_marker%"$TAB"*}" | head -n 1)
-  [ -n "$up_number" ] || return 0
-  up_line=$(tail -n "+$up_number" "$FETCHED" | head -n 1)
-  case $up_line in
-    *",$up_permit"*) up_line=${up_line%%",$up_permit"*}${up_line#*",$up_permit"} ;;
-    *"$up_permit,"*) up_line=${up_line%%"$up_permit,"*}${up_line#*"$up_permit,"} ;;
+  local place permit marker number line
+  place=${1%%"$TAB"*}
+  permit=${1##*"$TAB"}
+  marker=${1#*"$TAB"}
+  case $MARKED in *"${NL}key$TAB$place$TAB${marker%"$TAB"*}$TAB"*) ;; *) return 0 ;; esac
+  fetch "$place"
+  number=$(key_lines "$FETCHED" '' "${marker%"$TAB"*}" | head -n 1)
+  [ -n "$number" ] || return 0
+  line=$(tail -n "+$number" "$FETCHED" | head -n 1)
+  case $line in
+    *",$permit"*) line=${line%%",$permit"*}${line#*",$permit"} ;;
+    *"$permit,"*) line=${line%%"$permit,"*}${line#*"$permit,"} ;;
     *) return 0 ;;
   esac
-  cut_lines "$FETCHED" "$up_line" "$up_number" | rewrite "$up_place" 600
-  changed "took $up_permit from our line in $up_place"
+  cut_lines "$FETCHED" "$line" "$number" | rewrite "$place" 600
+  changed "took $permit from our line in $place"
 }
 
 # Where the key was replaced, its line has our marker still, and is another entry's now.
 undo_key() {
-  uk_place=${1%%"$TAB"*}
-  uk_key=${1##*"$TAB"}
-  uk_marker=${1#*"$TAB"}
-  uk_marker=${uk_marker%"$TAB"*}
-  case $MARKED in *"${NL}key$TAB$uk_place$TAB$uk_marker$TAB"*) uk_marker= ;; esac
-  fetch "$uk_place"
-  uk_numbers=$(key_lines "$FETCHED" "$uk_key" "$uk_marker")
-  [ -n "$uk_numbers" ] || return 0
+  local place key marker numbers
+  place=${1%%"$TAB"*}
+  key=${1##*"$TAB"}
+  marker=${1#*"$TAB"}
+  marker=${marker%"$TAB"*}
+  case $MARKED in *"${NL}key$TAB$place$TAB$marker$TAB"*) marker= ;; esac
+  fetch "$place"
+  numbers=$(key_lines "$FETCHED" "$key" "$marker")
+  [ -n "$numbers" ] || return 0
   # shellcheck disable=SC2086  # numbers
-  cut_lines "$FETCHED" '' $uk_numbers | rewrite "$uk_place" 600
-  changed "removed our line from $uk_place"
+  cut_lines "$FETCHED" '' $numbers | rewrite "$place" 600
+  changed "removed our line from $place"
 }
 
 # The newline goes only where the file is again what it was: the old bytes and that newline.
 undo_newline() {
-  un_size=${1#*"$TAB"}
-  un_place=${1%%"$TAB"*}
-  fetch "$un_place"
-  [ -n "$FETCHED" ] && [ "$(wc -c <"$FETCHED")" -eq $((un_size + 1)) ] && ! ends_without_newline "$FETCHED" || return 0
-  head -c "$un_size" -- "$FETCHED" | rewrite "$un_place" 600
+  local size place
+  size=${1#*"$TAB"}
+  place=${1%%"$TAB"*}
+  fetch "$place"
+  [ -n "$FETCHED" ] && [ "$(wc -c <"$FETCHED")" -eq $((size + 1)) ] && ! ends_without_newline "$FETCHED" || return 0
+  head -c "$size" -- "$FETCHED" | rewrite "$place" 600
 }
 
 undo_time() {
-  ut_place=${1%%"$TAB"*}
-  ut_rest=${1#*"$TAB"}
-  ut_time=${ut_rest#*"$TAB"}
-  fetch "$ut_place"
-  [ -n "$FETCHED" ] && [ "$(hash_of "$FETCHED")" = "${ut_rest%%"$TAB"*}" ] &&
-    [ "$(time_of "$ut_place")" != "$ut_time" ] || return 0
-  rewrite "$ut_place" 600 "$ut_time" <"$FETCHED"
+  local place rest time
+  place=${1%%"$TAB"*}
+  rest=${1#*"$TAB"}
+  time=${rest#*"$TAB"}
+  fetch "$place"
+  [ -n "$FETCHED" ] && [ "$(hash_of "$FETCHED")" = "${rest%%"$TAB"*}" ] &&
+    [ "$(time_of "$place")" != "$time" ] || return 0
+  rewrite "$place" 600 "$time" <"$FETCHED"
 }
 
 undo_created() {

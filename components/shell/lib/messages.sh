@@ -19,10 +19,11 @@ fail() { fail_with 3 "$@"; }
 
 # fail_with STATUS MESSAGE — the same, for errors that connectionAdvice.ts tries again after, by their status.
 fail_with() {
-  fw_status=$1
+  local status
+  status=$1
   shift
   say "error: $HOST: $*"
-  exit "$fw_status"
+  exit "$status"
 }
 # A change is active on trial, and one more login confirms it.
 CONFIRM_AGAIN=75

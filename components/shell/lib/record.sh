@@ -38,11 +38,12 @@ read_records() {
 
 # What is on record is undone as root, so nobody else may have written it.
 refuse_foreign_records() {
-  rf_foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print -quit)
-  [ ! -L "$rf_foreign" ] ||
-    fail "$rf_foreign is a link, and the records of what was done here are read only from folders and files that root owns; nothing was changed: put what it leads to in its place, and run it again"
-  [ -z "$rf_foreign" ] ||
-    fail "somebody else than root may have written the records of what was done here, since $rf_foreign is not root's alone ($(stat -c '%U, mode %a' -- "$rf_foreign")); nothing was changed: look at what is in $STATE, then 'chown -R root:root $STATE && chmod -R go= $STATE', and run it again"
+  local foreign
+  foreign=$(find "$STATE" \( ! -user "$SELF" -o -type l -o -type d -perm /077 -o -perm /022 ! -type l \) -print -quit)
+  [ ! -L "$foreign" ] ||
+    fail "$foreign is a link, and the records of what was done here are read only from folders and files that root owns; nothing was changed: put what it leads to in its place, and run it again"
+  [ -z "$foreign" ] ||
+    fail "somebody else than root may have written the records of what was done here, since $foreign is not root's alone ($(stat -c '%U, mode %a' -- "$foreign")); nothing was changed: look at what is in $STATE, then 'chown -R root:root $STATE && chmod -R go= $STATE', and run it again"
 }
 
 # find_records TEST… — all that are whole, of every stack.
@@ -67,21 +68,23 @@ other_records_of() {
 
 # check_stack_id VERB — ends the script where what is on record is another state's.
 check_stack_id() {
+  local others
   if [ -z "$STACK_ID" ] || [ ! -s "$ID_FILE" ] || [ "$(cat -- "$ID_FILE")" = "$STACK_ID" ]; then return 0; fi
   if ! has_records; then # it is of a run that was killed before its first one
     rm -f -- "$ID_FILE"
     return 0
   fi
-  cs_others="the things of the stack $OWNER on this host belong to another Pulumi state"
+  others="the things of the stack $OWNER on this host belong to another Pulumi state"
   [ "$1" != remove ] ||
-    fail "$cs_others, and nothing was removed; 'pulumi stack rm --force' makes this state forget them"
-  fail "$cs_others, and nothing was changed; choose another stack name, or, if that state is lost for good, remove $ID_FILE on the host and run 'pulumi up' again, which takes them over"
+    fail "$others, and nothing was removed; 'pulumi stack rm --force' makes this state forget them"
+  fail "$others, and nothing was changed; choose another stack name, or, if that state is lost for good, remove $ID_FILE on the host and run 'pulumi up' again, which takes them over"
 }
 
 begin_apply() {
-  for ba_record in $RECORDS; do
-    ba_mark=/run/$OWNER.$ba_record.later # of a removal that waits: see session.sh
-    [ ! -e "$ba_mark" ] || rm -f -- "$ba_mark"
+  local record mark
+  for record in $RECORDS; do
+    mark=/run/$OWNER.$record.later # of a removal that waits: see session.sh
+    [ ! -e "$mark" ] || rm -f -- "$mark"
   done
   clear_overwritten # of a run that was killed
   BEFORE=$RECORDED
@@ -118,30 +121,32 @@ drop_tools() {
 
 # each_tools_folder COMMAND <what names the tools of a stack: "FOLDER/HASH", then "folder FOLDER" for those before it.
 each_tools_folder() {
-  while IFS= read -r et_line; do
-    case $et_line in
-      "folder "*) "$1" "${et_line#folder }" ;;
-      /*) "$1" "${et_line%/*}" ;;
+  local line
+  while IFS= read -r line; do
+    case $line in
+      "folder "*) "$1" "${line#folder }" ;;
+      /*) "$1" "${line%/*}" ;;
     esac
   done
 }
 
 # drop_unused_tools FOLDER — those in it that are no stack's any more, and what a run that was killed has unpacked.
 drop_unused_tools() {
-  for du_tools in "$1"/* "$1"/.*; do
+  local folder hash pid
+  for folder in "$1"/* "$1"/.*; do
     # A hash, or ".HASH.PID" of the run that has unpacked it: somebody else's folders may be beside ours.
-    du_hash=${du_tools##*/} du_pid=
-    case $du_hash in
+    hash=${folder##*/} pid=
+    case $hash in
       .*.*)
-        du_pid=${du_hash##*.}
-        du_hash=${du_hash#.}
-        du_hash=${du_hash%.*}
+        pid=${hash##*.}
+        hash=${hash#.}
+        hash=${hash%.*}
         ;;
     esac
-    case $du_pid$du_hash in *[!0-9a-f]*) continue ;; esac
-    [ "${#du_hash}" = 64 ] || continue
-    [ -z "$du_pid" ] || [ ! -d "/proc/$du_pid" ] || continue
-    grep -qxF -- "$du_tools" "$STATE"/*/.tools 2>/dev/null </dev/null || rm -rf -- "$du_tools"
+    case $pid$hash in *[!0-9a-f]*) continue ;; esac
+    [ "${#hash}" = 64 ] || continue
+    [ -z "$pid" ] || [ ! -d "/proc/$pid" ] || continue
+    grep -qxF -- "$folder" "$STATE"/*/.tools 2>/dev/null </dev/null || rm -rf -- "$folder"
   done
   rmdir -- "$1" 2>/dev/null || :
 }
@@ -157,11 +162,12 @@ own() {
 # together COMMAND… — of it, all that is owned goes on record at once: each write waits for the disk.
 TOGETHER=
 together() {
-  to_before=$RECORDED
+  local before
+  before=$RECORDED
   TOGETHER=yes
   "$@"
   TOGETHER=
-  [ "$RECORDED" = "$to_before" ] || write_record "$RECORDED"
+  [ "$RECORDED" = "$before" ] || write_record "$RECORDED"
 }
 
 # passing KIND VALUE — what is on record for no longer than a run: it is undone at the end of each, in keep_stale too, since
@@ -215,16 +221,17 @@ recorded_under() {
 
 # own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
 own_alone() {
-  case $1 in user) oa_what="the account $2" ;; *) oa_what=$2 ;; esac
+  local what other
+  case $1 in user) what="the account $2" ;; *) what=$2 ;; esac
   if ! recorded "$1" "$2"; then
     if recorded_elsewhere "$1" "$2"; then
-      oa_other=$(other_records_of "$1" "$2" | head -n 1)
-      case $oa_other in
+      other=$(other_records_of "$1" "$2" | head -n 1)
+      case $other in
         "$STATE/$OWNER/"*) ;; # the same stack under another resource name: it was renamed
-        *) fail "$oa_what belongs to the stack $(basename "$(dirname "$oa_other")"); choose another name" ;;
+        *) fail "$what belongs to the stack $(basename "$(dirname "$other")"); choose another name" ;;
       esac
     elif [ "$3" = yes ]; then
-      fail "$oa_what exists already and is not ours; move it away, or choose another name"
+      fail "$what exists already and is not ours; move it away, or choose another name"
     fi
   fi
   own "$1" "$2"
@@ -250,8 +257,9 @@ write_record() {
 # each write waits for the disk, and to undo it once more, after a kill, does nothing.
 FORGOTTEN=
 forget() {
-  fo_entry=$1$TAB$2$NL
-  RECORDED=${RECORDED%%"$NL$fo_entry"*}$NL${RECORDED#*"$NL$fo_entry"}
+  local entry
+  entry=$1$TAB$2$NL
+  RECORDED=${RECORDED%%"$NL$entry"*}$NL${RECORDED#*"$NL$entry"}
   FORGOTTEN=yes
 }
 
@@ -262,23 +270,24 @@ write_forgotten() {
 }
 
 sweep() {
-  sw_latest_first=
-  while IFS= read -r sw_entry <&3; do sw_latest_first=$sw_entry$NL$sw_latest_first; done 3<<EOF
+  local latest_first entry kind value
+  latest_first=
+  while IFS= read -r entry <&3; do latest_first=$entry$NL$latest_first; done 3<<EOF
 $RECORDED
 EOF
-  while IFS=$TAB read -r sw_kind sw_value <&3; do
-    [ -n "$sw_kind" ] || continue
-    case $MARKED in *"$NL$sw_kind$TAB$sw_value$NL"*) continue ;; esac
-    if is_gone "$sw_value"; then
-      say "note: $HOST: ${sw_value%%"$TAB"*} is left alone, since its account is gone"
-    elif ! recorded_elsewhere "$sw_kind" "$sw_value"; then
-      command -v "undo_$sw_kind" >/dev/null ||
-        fail "an entry of the kind '$sw_kind' is on record for $WHAT, which another version of this project has written and this one cannot undo; run 'pulumi up' or 'pulumi destroy' with that version"
-      "undo_$sw_kind" "$sw_value"
+  while IFS=$TAB read -r kind value <&3; do
+    [ -n "$kind" ] || continue
+    case $MARKED in *"$NL$kind$TAB$value$NL"*) continue ;; esac
+    if is_gone "$value"; then
+      say "note: $HOST: ${value%%"$TAB"*} is left alone, since its account is gone"
+    elif ! recorded_elsewhere "$kind" "$value"; then
+      command -v "undo_$kind" >/dev/null ||
+        fail "an entry of the kind '$kind' is on record for $WHAT, which another version of this project has written and this one cannot undo; run 'pulumi up' or 'pulumi destroy' with that version"
+      "undo_$kind" "$value"
     fi
-    forget "$sw_kind" "$sw_value"
+    forget "$kind" "$value"
   done 3<<EOF
-$sw_latest_first
+$latest_first
 EOF
   write_forgotten
   # A run that was killed right after it made the folders has left them empty.
@@ -293,25 +302,26 @@ EOF
 # between still knows the rest. What only this run needed goes now. The token, new each time, is for the script that settles
 # this record: Pulumi then runs it, even if its settings are again what they were.
 keep_stale() {
-  ks_wanted=$MARKED
-  while IFS= read -r ks_entry <&3; do
-    case $PASSING in *"$NL$ks_entry$NL"*) ;; *) MARKED=$MARKED$ks_entry$NL ;; esac
+  local wanted entry stale all
+  wanted=$MARKED
+  while IFS= read -r entry <&3; do
+    case $PASSING in *"$NL$entry$NL"*) ;; *) MARKED=$MARKED$entry$NL ;; esac
   done 3<<EOF
 $BEFORE
 EOF
   sweep
-  MARKED=$ks_wanted
-  ks_stale=
-  ks_all=
-  while IFS= read -r ks_entry <&3; do
-    case $ks_entry in "" | "stale$TAB"*) continue ;; esac
-    ks_all=$ks_all$ks_entry$NL
-    case $MARKED in *"$NL$ks_entry$NL"*) ;; *) ks_stale=${ks_stale}stale$TAB$ks_entry$NL ;; esac
+  MARKED=$wanted
+  stale=
+  all=
+  while IFS= read -r entry <&3; do
+    case $entry in "" | "stale$TAB"*) continue ;; esac
+    all=$all$entry$NL
+    case $MARKED in *"$NL$entry$NL"*) ;; *) stale=${stale}stale$TAB$entry$NL ;; esac
   done 3<<EOF
 $RECORDED
 EOF
-  [ "$NL$ks_stale$ks_all" = "$RECORDED" ] || write_record "$NL$ks_stale$ks_all"
-  [ -z "$ks_stale" ] || print_token
+  [ "$NL$stale$all" = "$RECORDED" ] || write_record "$NL$stale$all"
+  [ -z "$stale" ] || print_token
 }
 
 # print_token — new each time, for a script that must then run.
@@ -319,13 +329,14 @@ print_token() { printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"; }
 
 # settle — sweeps what is stale in the records that SETTLES names; at the very end, since ours is the last of them then.
 settle() {
-  for st_record in $SETTLES; do
-    use_record "$st_record"
+  local record entry
+  for record in $SETTLES; do
+    use_record "$record"
     case $RECORDED in *"${NL}stale$TAB"*) ;; *) continue ;; esac
     MARKED=$NL
-    while IFS= read -r st_entry <&3; do
-      case $st_entry in "" | "stale$TAB"*) continue ;; esac
-      case $RECORDED in *"${NL}stale$TAB$st_entry$NL"*) ;; *) MARKED=$MARKED$st_entry$NL ;; esac
+    while IFS= read -r entry <&3; do
+      case $entry in "" | "stale$TAB"*) continue ;; esac
+      case $RECORDED in *"${NL}stale$TAB$entry$NL"*) ;; *) MARKED=$MARKED$entry$NL ;; esac
     done 3<<EOF
 $RECORDED
 EOF

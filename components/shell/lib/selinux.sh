@@ -3,9 +3,9 @@
 
 # The administrator's own, and ours. Once, since a look at the policy takes longer than all else here; a port is changed
 # once in a run.
-own_entries=unread
+OWN_ENTRIES=unread
 read_own_entries() {
-  [ "$own_entries" != unread ] || own_entries=$(semanage port -l -n -C) ||
+  [ "$OWN_ENTRIES" != unread ] || OWN_ENTRIES=$(semanage port -l -n -C) ||
     fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
 }
 
@@ -26,16 +26,17 @@ entry_of() {
 }
 
 undo_seport() {
-  us_port=${1% *}
-  us_before=${1#* }
+  local port before
+  port=${1% *}
+  before=${1#* }
   command -v semanage >/dev/null 2>&1 || return 0
   read_own_entries
-  [ "$(entry_of "$us_port" "$own_entries")" = "ssh_port_t $us_port" ] || return 0
-  if [ "$us_before" = none ]; then
+  [ "$(entry_of "$port" "$OWN_ENTRIES")" = "ssh_port_t $port" ] || return 0
+  if [ "$before" = none ]; then
     # For a port that the policy itself types, deleting the local entry gives the policy's type back.
-    semanage port -d -p tcp "$us_port"
+    semanage port -d -p tcp "$port"
   else
-    semanage port -m -t "$us_before" -p tcp "$us_port"
-  fi || fail "semanage cannot give port $us_port back"
-  changed "gave port $us_port its SELinux type back"
+    semanage port -m -t "$before" -p tcp "$port"
+  fi || fail "semanage cannot give port $port back"
+  changed "gave port $port its SELinux type back"
 }

@@ -4,13 +4,14 @@
 # ssh_connection — client address and port, own address and port, as in ssh(1), SSH_CONNECTION; nothing outside of a
 # session. sudo takes the variable away from us, and one of its parents still has it.
 ssh_connection() {
-  sc_connection=${SSH_CONNECTION-}
-  sc_pid=$PPID
-  while [ -z "$sc_connection" ] && [ "$sc_pid" -gt 1 ]; do
-    sc_connection=$(tr '\0' '\n' <"/proc/$sc_pid/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p') || :
-    sc_pid=$(parent_of "$sc_pid")
+  local connection pid
+  connection=${SSH_CONNECTION-}
+  pid=$PPID
+  while [ -z "$connection" ] && [ "$pid" -gt 1 ]; do
+    connection=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p') || :
+    pid=$(parent_of "$pid")
   done
-  printf '%s' "$sc_connection"
+  printf '%s' "$connection"
 }
 
 parent_of() { sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null || echo 0; }
@@ -18,22 +19,24 @@ parent_of() { sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null || 
 # tunnel_pid — the process of this very host that holds the client's end of this connection: that of a tunnel which this
 # session has come through, and ends with. Fails where there is none.
 tunnel_pid() {
+  local source
   command -v ss >/dev/null 2>&1 || return 1
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
   [ $# = 4 ] || return 1
-  case $1 in *:*) tp_source="[$1]:$2" ;; *) tp_source=$1:$2 ;; esac
-  ss -Htnp "src = $tp_source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1 | grep .
+  case $1 in *:*) source="[$1]:$2" ;; *) source=$1:$2 ;; esac
+  ss -Htnp "src = $source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1 | grep .
 }
 
 # comes_through_recorded — whether it is a tunnel whose service, or whose account, is on record.
 comes_through_recorded() {
-  cr_pid=$(tunnel_pid) || return 1
-  cr_uid=$(stat -c %u "/proc/$cr_pid")
-  while IFS=$TAB read -r cr_kind cr_value <&3; do
-    case $cr_kind in
-      unit) [ "$(systemctl show --property MainPID --value "$cr_value")" != "$cr_pid" ] || return 0 ;;
-      user) [ "$(id -u "$cr_value" 2>/dev/null)" != "$cr_uid" ] || return 0 ;;
+  local pid uid kind value
+  pid=$(tunnel_pid) || return 1
+  uid=$(stat -c %u "/proc/$pid")
+  while IFS=$TAB read -r kind value <&3; do
+    case $kind in
+      unit) [ "$(systemctl show --property MainPID --value "$value")" != "$pid" ] || return 0 ;;
+      user) [ "$(id -u "$value" 2>/dev/null)" != "$uid" ] || return 0 ;;
     esac
   done 3<<EOT
 $RECORDED
@@ -42,7 +45,10 @@ EOT
 }
 
 # comes_through_service UNIT — whose account may be another by the new settings.
-comes_through_service() { cs_pid=$(tunnel_pid) && [ "$cs_pid" = "$(systemctl show --property MainPID --value "$1")" ]; }
+comes_through_service() {
+  local pid
+  pid=$(tunnel_pid) && [ "$pid" = "$(systemctl show --property MainPID --value "$1")" ]
+}
 
 # session_is_alive — a script outlives a connection that is cut. One that is not of TCP is called "UNKNOWN" by sshd.
 session_is_alive() {
@@ -56,15 +62,16 @@ session_is_alive() {
 # connections until it ends. Several go one after the other. What comes of it is in the journal. An apply in the meantime
 # takes the mark of its record away (begin_apply), and with it the removal of that.
 remove_when_session_ends() {
-  for sw_record in $RECORDS; do echo $$ >"/run/$OWNER.$sw_record.later"; done
-  sw_queue=/run/$OWNER.later
-  sw_before=$(cat "$sw_queue" 2>/dev/null) || sw_before=none
+  local record queue before mark attempt
+  for record in $RECORDS; do echo $$ >"/run/$OWNER.$record.later"; done
+  queue=/run/$OWNER.later
+  before=$(cat "$queue" 2>/dev/null) || before=none
   find_sshd || SSHD=none
   (
     trap '' HUP
     exec 9>&-
     attempt=0
-    while [ -d "/proc/$SSHD" ] || [ -d "/proc/$sw_before" ]; do
+    while [ -d "/proc/$SSHD" ] || [ -d "/proc/$before" ]; do
       attempt=$((attempt + 1))
       [ "$attempt" -le 900 ] || break
       sleep 1
@@ -74,13 +81,13 @@ remove_when_session_ends() {
     trap '(write_forgotten) || :; clear_work; unlock' EXIT
     lock
     forget_looks
-    for sw_record in $RECORDS; do
-      sw_mark=/run/$OWNER.$sw_record.later
-      [ "$(cat "$sw_mark" 2>/dev/null)" = $$ ] || continue
-      remove_record "$sw_record"
-      rm -f -- "$sw_mark"
+    for record in $RECORDS; do
+      mark=/run/$OWNER.$record.later
+      [ "$(cat "$mark" 2>/dev/null)" = $$ ] || continue
+      remove_record "$record"
+      rm -f -- "$mark"
     done
-    rm -f -- "$sw_queue"
+    rm -f -- "$queue"
   ) 2>&1 </dev/null | systemd-cat -t ssh-reverse-tunnel >/dev/null 2>&1 9>&- &
-  echo $! >"$sw_queue"
+  echo $! >"$queue"
 }

@@ -19,7 +19,7 @@ ssh_folder() {
 own_ssh_dir() {
   locate "~$1/.ssh"
   passing dir "~$1/.ssh.ssh-reverse-tunnel"
-  if [ "$AT_IDS" = "$home_ids" ] || [ -d "$AT_PATH" ]; then
+  if [ "$AT_IDS" = "$HOME_IDS" ] || [ -d "$AT_PATH" ]; then
     make_dir "~$1/.ssh" 700
   else
     share dir "~$1/.ssh" no
@@ -27,7 +27,7 @@ own_ssh_dir() {
     recorded dir "~$1/.ssh.ssh-reverse-tunnel" || write_record "${RECORDED}dir$TAB~$1/.ssh.ssh-reverse-tunnel$NL"
     rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || :
     mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&
-      chown -h "$home_ids" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
+      chown -h "$HOME_IDS" -- "$AT_PATH.ssh-reverse-tunnel" && mv -T -- "$AT_PATH.ssh-reverse-tunnel" "$AT_PATH" ||
       cannot "create the folder $AT_PATH" "$AT_PATH"
     label "~$1/.ssh"
     changed "created the folder ~$1/.ssh"
@@ -38,8 +38,9 @@ own_ssh_dir() {
 # known_to_ssh ENTRY — the Host entry without what this host's ssh does not know. It would read no configuration at all, for
 # whichever host: IgnoreUnknown in an entry holds only where that entry does.
 known_to_ssh() {
-  ks_unknown=$(printf '%s\n' "$1" | ssh -F /dev/stdin -G x 2>&1 >/dev/null | sed -n 's/.*Bad configuration option: //p' | tr -d '\r') || :
-  printf '%s\n' "$1" | UNKNOWN=$ks_unknown awk '
+  local unknown
+  unknown=$(printf '%s\n' "$1" | ssh -F /dev/stdin -G x 2>&1 >/dev/null | sed -n 's/.*Bad configuration option: //p' | tr -d '\r') || :
+  printf '%s\n' "$1" | UNKNOWN=$unknown awk '
     BEGIN { n = split(tolower(ENVIRON["UNKNOWN"]), words); for (i = 1; i <= n; i++) unknown[words[i]] = 1 }
     !(tolower($1) in unknown)'
 }

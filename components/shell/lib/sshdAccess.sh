@@ -10,18 +10,19 @@ DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
 
 # refusal — what speaks against that configuration; nothing where it is good.
 refusal() {
-  re_lock_out=$(lock_out)
-  if [ -n "$re_lock_out" ]; then
-    printf '%s' "$re_lock_out"
+  local lock_out allow groups
+  lock_out=$(lock_out)
+  if [ -n "$lock_out" ]; then
+    printf '%s' "$lock_out"
     return 0
   fi
   # shellcheck disable=SC2153  # the pattern, and no account
-  effective=$(sshd_effective "${ACCOUNTS%\*}x")
-  re_allow=$(values_of allowusers)
-  re_groups=$(values_of allowgroups)
-  if [ -n "$re_groups" ] && ! matches "$GROUP" "$re_groups"; then
+  EFFECTIVE=$(sshd_effective "${ACCOUNTS%\*}x")
+  allow=$(values_of allowusers)
+  groups=$(values_of allowgroups)
+  if [ -n "$groups" ] && ! matches "$GROUP" "$groups"; then
     printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it in %s" "$GROUP" "$(source_of AllowGroups)"
-  elif [ -n "$re_allow" ] && ! matches "${ACCOUNTS%\*}x" "$re_allow"; then
+  elif [ -n "$allow" ] && ! matches "${ACCOUNTS%\*}x" "$allow"; then
     printf "sshd's AllowUsers keeps the tunnel accounts out; add '%s' to it in %s" "$ACCOUNTS" "$(source_of AllowUsers)"
   elif matches "${ACCOUNTS%\*}x" "$(values_of denyusers)"; then
     printf "sshd's DenyUsers keeps the tunnel accounts out; take '%s' out of it in %s" "$ACCOUNTS" "$(source_of DenyUsers)"
@@ -35,43 +36,46 @@ refusal() {
 # other_than_ours — what sshd would give a tunnel account otherwise than our drop-in has it: a Match that comes first wins.
 # How soon a silent session ends is no matter of safety, and each stack's own.
 other_than_ours() {
-  effective=$(sshd_effective "$(a_tunnel_account)")
-  ot_keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
-    grep -vxF -e "$effective" | cut -d' ' -f1 | paste -sd '|' -) || :
-  [ -z "$ot_keywords" ] ||
+  local keywords
+  EFFECTIVE=$(sshd_effective "$(a_tunnel_account)")
+  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
+    grep -vxF -e "$EFFECTIVE" | cut -d' ' -f1 | paste -sd '|' -) || :
+  [ -z "$keywords" ] ||
     printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
-      "$(printf '%s' "$ot_keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($ot_keywords)")"
+      "$(printf '%s' "$keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($keywords)")"
 }
 
 # One that is there, since a Match may ask for its group; else any name.
 a_tunnel_account() {
-  ta_name=$(getent passwd | cut -d: -f1 | grep "^${ACCOUNTS%\*}" | head -n 1) || :
-  printf '%s' "${ta_name:-${ACCOUNTS%\*}x}"
+  local name
+  name=$(getent passwd | cut -d: -f1 | grep "^${ACCOUNTS%\*}" | head -n 1) || :
+  printf '%s' "${name:-${ACCOUNTS%\*}x}"
 }
 
 # lock_out — what would keep the admin out.
 lock_out() {
+  local by allow groups
   if ! sshd -t 2>/dev/null; then
     printf 'sshd -t refuses the new configuration: %s' "$(sshd -t 2>&1 | head -n 1)"
     return 0
   fi
-  effective=$(effective_for_admin)
-  lo_by="would lock out the admin '$ADMIN' at the next reload"
-  lo_allow=$(values_of allowusers)
-  lo_groups=$(values_of allowgroups)
-  if [ -n "$lo_allow" ] && ! matches "$ADMIN" "$lo_allow"; then
-    printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$lo_by" "$ADMIN" "$(source_of AllowUsers)"
+  EFFECTIVE=$(effective_for_admin)
+  by="would lock out the admin '$ADMIN' at the next reload"
+  allow=$(values_of allowusers)
+  groups=$(values_of allowgroups)
+  if [ -n "$allow" ] && ! matches "$ADMIN" "$allow"; then
+    printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$by" "$ADMIN" "$(source_of AllowUsers)"
   elif matches "$ADMIN" "$(values_of denyusers)"; then
-    printf "DenyUsers %s; take '%s' out of it in %s" "$lo_by" "$ADMIN" "$(source_of DenyUsers)"
-  elif [ -n "$lo_groups" ] && ! one_matches "$(id -Gn "$ADMIN")" "$lo_groups"; then
-    printf "AllowGroups %s; add a group of '%s' to it in %s" "$lo_by" "$ADMIN" "$(source_of AllowGroups)"
+    printf "DenyUsers %s; take '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyUsers)"
+  elif [ -n "$groups" ] && ! one_matches "$(id -Gn "$ADMIN")" "$groups"; then
+    printf "AllowGroups %s; add a group of '%s' to it in %s" "$by" "$ADMIN" "$(source_of AllowGroups)"
   elif one_matches "$(id -Gn "$ADMIN")" "$(values_of denygroups)"; then
-    printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$lo_by" "$ADMIN" "$(source_of DenyGroups)"
+    printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyGroups)"
   elif [ "$ADMIN" = root ] && [ "$(values_of permitrootlogin)" = no ]; then
-    printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$lo_by" "$(source_of PermitRootLogin)"
+    printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$by" "$(source_of PermitRootLogin)"
   elif ! listens_where_admin_arrives; then
     printf "the ports in sshd's configuration would lock out the admin '%s', who arrives at port %s, at the next reload; add 'Port %s' in %s" \
-      "$ADMIN" "$admin_port" "$admin_port" "$(source_of '(Port|ListenAddress)')"
+      "$ADMIN" "$ADMIN_PORT" "$ADMIN_PORT" "$(source_of '(Port|ListenAddress)')"
   fi
 }
 
@@ -80,47 +84,51 @@ listens_where_admin_arrives() {
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
   [ $# = 4 ] || return 0
-  admin_port=$4
+  ADMIN_PORT=$4
   ! systemctl is-active --quiet ssh.socket sshd.socket || return 0
-  values_of listenaddress | grep -qxE ".*:$admin_port"
+  values_of listenaddress | grep -qxE ".*:$ADMIN_PORT"
 }
 
 # By where the admin comes from and arrives, since a Match may ask: address and name, local address, local port.
 effective_for_admin() {
+  local address host
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
-  ef_address=${1-127.0.0.1}
-  effective=$(sshd_effective "$ADMIN" "$ef_address" "${3-127.0.0.1}" "${4-22}") || return 1
+  address=${1-127.0.0.1}
+  EFFECTIVE=$(sshd_effective "$ADMIN" "$address" "${3-127.0.0.1}" "${4-22}") || return 1
   if [ "$(values_of usedns)" = yes ]; then
-    ef_host=$(getent hosts "$ef_address" | awk '{ print $2; exit }')
-    effective=$(sshd_effective "$ADMIN" "$ef_address" "${3-127.0.0.1}" "${4-22}" "${ef_host:-$ef_address}") || return 1
+    host=$(getent hosts "$address" | awk '{ print $2; exit }')
+    EFFECTIVE=$(sshd_effective "$ADMIN" "$address" "${3-127.0.0.1}" "${4-22}" "${host:-$address}") || return 1
   fi
-  printf '%s\n' "$effective"
+  printf '%s\n' "$EFFECTIVE"
 }
 
-# values_of KEYWORD — in what sshd -T says, $effective.
-values_of() { printf '%s\n' "$effective" | sed -n "s/^$1 //p"; }
+# values_of KEYWORD — in what sshd -T says, $EFFECTIVE.
+values_of() { printf '%s\n' "$EFFECTIVE" | sed -n "s/^$1 //p"; }
 
 # source_of KEYWORD — the files that hold it, for a message.
 source_of() {
-  so_files=$(with_drop_ins grep -lisE "^[[:space:]]*\"?$1\"?[[:space:]=]" "$MAIN" | paste -sd ' ' -)
-  printf '%s' "${so_files:-$MAIN}"
+  local files
+  files=$(with_drop_ins grep -lisE "^[[:space:]]*\"?$1\"?[[:space:]=]" "$MAIN" | paste -sd ' ' -)
+  printf '%s' "${files:-$MAIN}"
 }
 
 # with_drop_ins COMMAND… — runs it with the names of all drop-ins but ours behind its own words, whatever they are called.
 with_drop_ins() {
-  for wd_file in "$DROP_IN_DIR"/*.conf; do
-    [ "$wd_file" = "$DROP_IN_FILE" ] || [ ! -f "$wd_file" ] || set -- "$@" "$wd_file"
+  local file
+  for file in "$DROP_IN_DIR"/*.conf; do
+    [ "$file" = "$DROP_IN_FILE" ] || [ ! -f "$file" ] || set -- "$@" "$file"
   done
   "$@"
 }
 
 # matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.
 matches() {
+  local pattern
   set -f
-  for ma_pattern in $2; do
+  for pattern in $2; do
     # shellcheck disable=SC2254  # a pattern it is
-    case $1 in ${ma_pattern%%@*}) set +f && return 0 ;; esac
+    case $1 in ${pattern%%@*}) set +f && return 0 ;; esac
   done
   set +f
   return 1
@@ -128,8 +136,9 @@ matches() {
 
 # one_matches NAMES PATTERNS
 one_matches() {
-  for om_name in $1; do
-    if matches "$om_name" "$2"; then return 0; fi
+  local name
+  for name in $1; do
+    if matches "$name" "$2"; then return 0; fi
   done
   return 1
 }
@@ -139,12 +148,13 @@ one_matches() {
 # end it, or have it listen on another port; its sessions outlive a restart. Where ExecReload is a bare signal, a mistake
 # in the file would end sshd.
 reload_sshd() {
+  local unit how
   sshd -t 2>/dev/null || return 1
-  for rl_unit in ssh sshd; do
-    if systemctl is-active --quiet "$rl_unit.service"; then
-      rl_how=reload
-      ! systemctl is-active --quiet "$rl_unit.socket" || rl_how=restart
-      systemctl "$rl_how" "$rl_unit.service" && systemctl is-active --quiet "$rl_unit.service"
+  for unit in ssh sshd; do
+    if systemctl is-active --quiet "$unit.service"; then
+      how=reload
+      ! systemctl is-active --quiet "$unit.socket" || how=restart
+      systemctl "$how" "$unit.service" && systemctl is-active --quiet "$unit.service"
       return
     fi
   done
@@ -159,10 +169,11 @@ undo_drop_in() {
 }
 
 sshd_after_sweep() {
+  local lock_out
   [ -n "$DROP_IN_REMOVED" ] || return 0
-  sa_lock_out=$(lock_out) || sa_lock_out="the check of sshd's configuration could not run"
-  if [ -n "$sa_lock_out" ]; then
-    warn "sshd was not reloaded, since $sa_lock_out"
+  lock_out=$(lock_out) || lock_out="the check of sshd's configuration could not run"
+  if [ -n "$lock_out" ]; then
+    warn "sshd was not reloaded, since $lock_out"
   else
     reload_sshd || fail "sshd did not reload after the drop-in was removed; see 'journalctl -u ssh -u sshd'"
   fi

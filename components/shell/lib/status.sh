@@ -17,12 +17,13 @@ write_status() {
 # So the check needs no right to write in that folder. The link is relative, for a node_exporter that sees
 # this host below another folder.
 link_metrics() {
+  local target
   make_dirs "$METRICS_FOLDER"
   # shellcheck disable=SC2016
-  lm_target=$(at "$METRICS_FOLDER" sh -c 'exec realpath -m --relative-to="$2" -- "$1"' sh "$METRICS")
+  target=$(at "$METRICS_FOLDER" sh -c 'exec realpath -m --relative-to="$2" -- "$1"' sh "$METRICS")
   look_for "$1"
   own_alone file "$1" "$THERE"
-  [ "$(at "$1" readlink --)" != "$lm_target" ] || return 0
-  at "$1" ln -sfn -- "$lm_target" || cannot_at "write $1" "$1"
+  [ "$(at "$1" readlink --)" != "$target" ] || return 0
+  at "$1" ln -sfn -- "$target" || cannot_at "write $1" "$1"
   changed "linked $1 to $METRICS"
 }

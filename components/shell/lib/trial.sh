@@ -25,43 +25,44 @@ TAKEN_BACK=$TRIAL_DIR.taken-back
 # What an earlier trial kept, which nobody confirmed, is what last worked: that stays, and is what comes back.
 # When this returns, all of it is on the disk: a change never gets there before its rollback.
 begin_trial() {
+  local undo folder
   need_cmd systemd-run systemd
   need_cmd timeout coreutils
-  bt_undo=$1
+  undo=$1
   shift
   ! is_torn ||
     fail "this host lost its power during a change that nobody had confirmed, and what it had kept of the configuration before, in $TRIAL_DIR, is not whole; look at what is configured now, run 'rm -r $TRIAL_DIR' there if that is right, and run 'pulumi up' again"
-  bt_folder=$TRIAL_DIR
+  folder=$TRIAL_DIR
   # In one piece: a folder of that name is a whole one, even where this run is killed.
-  on_trial || bt_folder=$TRIAL_DIR.new
-  kf_refusal=
+  on_trial || folder=$TRIAL_DIR.new
+  REFUSAL=
   rm -f -- "/run/$TRIAL_UNIT".* # what an earlier rollback has noted
   # shellcheck disable=SC2046  # names without spaces; a copy that is a link has nothing to write
   {
     rm -rf -- "$TRIAL_DIR.new" &&
-      { [ -d "$bt_folder" ] || mkdir -m 700 -- "$bt_folder"; } &&
-      rm -f -- "$bt_folder/active" "$bt_folder"/*.restarted &&
-      printf '%s\t%s\n' "$OWNER" "$RESOURCE" >"$bt_folder/holder" &&
-      printf '%s\n' "$ROLL_BACK" >"$bt_folder/roll-back.new" &&
-      keep_undo "$bt_folder" &&
-      keep_files "$bt_folder" "$@" &&
-      sync_file $(find "$bt_folder" -type f) &&
-      mv -f -- "$bt_folder/roll-back.new" "$bt_folder/roll-back" &&
-      mv -f -- "$bt_folder/undo.new" "$bt_folder/undo" &&
-      mv -f -- "$bt_folder/kept.new" "$bt_folder/kept" &&
-      sync_file "$bt_folder" &&
-      { [ "$bt_folder" = "$TRIAL_DIR" ] || mv -- "$bt_folder" "$TRIAL_DIR"; }
+      { [ -d "$folder" ] || mkdir -m 700 -- "$folder"; } &&
+      rm -f -- "$folder/active" "$folder"/*.restarted &&
+      printf '%s\t%s\n' "$OWNER" "$RESOURCE" >"$folder/holder" &&
+      printf '%s\n' "$ROLL_BACK" >"$folder/roll-back.new" &&
+      keep_undo "$folder" "$undo" &&
+      keep_files "$folder" "$@" &&
+      sync_file $(find "$folder" -type f) &&
+      mv -f -- "$folder/roll-back.new" "$folder/roll-back" &&
+      mv -f -- "$folder/undo.new" "$folder/undo" &&
+      mv -f -- "$folder/kept.new" "$folder/kept" &&
+      sync_file "$folder" &&
+      { [ "$folder" = "$TRIAL_DIR" ] || mv -- "$folder" "$TRIAL_DIR"; }
   } || {
     rm -rf -- "$TRIAL_DIR.new"
-    [ -z "$kf_refusal" ] || fail "$kf_refusal"
+    [ -z "$REFUSAL" ] || fail "$REFUSAL"
     cannot "write $TRIAL_DIR" "$TRIAL_DIR"
   }
   roll_back_at_boot || {
-    give_up_trial
+    give_up_trial "$folder"
     cannot "write /etc/systemd/system/$TRIAL_AT_BOOT" /etc/systemd/system
   }
   arm "$TRIAL_SECONDS" || {
-    give_up_trial
+    give_up_trial "$folder"
     fail "cannot arm the rollback with systemd-run; nothing was changed"
   }
   # A rollback that had not waited for our lock may have ended in the meantime.
@@ -71,14 +72,14 @@ begin_trial() {
   }
 }
 
-# What an earlier trial has changed and nobody confirmed may not stay without a rollback.
-give_up_trial() { if [ "$bt_folder" = "$TRIAL_DIR" ]; then roll_back script; else end_trial; fi; }
+# give_up_trial FOLDER — what an earlier trial, in TRIAL_DIR, has changed and nobody confirmed may not stay without a rollback.
+give_up_trial() { if [ "$1" = "$TRIAL_DIR" ]; then roll_back script; else end_trial; fi; }
 
-# keep_undo FOLDER — what an earlier trial is to undo comes first.
+# keep_undo FOLDER UNDO — what an earlier trial is to undo comes first.
 keep_undo() {
   {
     [ ! -f "$1/undo" ] || cat -- "$1/undo"
-    printf '%s\n' "$bt_undo" | cmp -s - "$1/undo" || printf '%s\n' "$bt_undo"
+    printf '%s\n' "$2" | cmp -s - "$1/undo" || printf '%s\n' "$2"
   } >"$1/undo.new"
 }
 
@@ -87,26 +88,28 @@ keep_undo() {
 # The rollback asks nobody about accounts, since they may not be known yet as the host boots. A file that is not there is
 # kept as such: the rollback removes it.
 keep_files() {
-  kf_folder=$1
+  local folder place number
+  folder=$1
   shift
-  { [ ! -f "$kf_folder/kept" ] || grep -vxF whole "$kf_folder/kept" || :; } >"$kf_folder/kept.new" || return 1
-  for kf_place; do
-    locate "$kf_place"
-    ! cut -f3- "$kf_folder/kept.new" | grep -qxF -- "$AT_PATH" || continue
-    kf_number=$(($(wc -l <"$kf_folder/kept.new") + 1))
+  { [ ! -f "$folder/kept" ] || grep -vxF whole "$folder/kept" || :; } >"$folder/kept.new" || return 1
+  for place; do
+    locate "$place"
+    ! cut -f3- "$folder/kept.new" | grep -qxF -- "$AT_PATH" || continue
+    number=$(($(wc -l <"$folder/kept.new") + 1))
     case $AT_IDS in
-      0:*) keep_file_of_root "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
-      *) keep_file_of_account "$AT_PATH" "$kf_folder/$kf_number" || return 1 ;;
+      0:*) keep_file_of_root "$AT_PATH" "$folder/$number" || return 1 ;;
+      *) keep_file_of_account "$AT_PATH" "$folder/$number" || return 1 ;;
     esac
-    printf '%s\t%s:%s\t%s\n' "$kf_number" "$AT_IDS" "$(groups_of "$AT_IDS")" "$AT_PATH" >>"$kf_folder/kept.new" || return 1
+    printf '%s\t%s:%s\t%s\n' "$number" "$AT_IDS" "$(groups_of "$AT_IDS")" "$AT_PATH" >>"$folder/kept.new" || return 1
   done
-  echo whole >>"$kf_folder/kept.new"
+  echo whole >>"$folder/kept.new"
 }
 
 # groups_of UID:GID — all of that account, "1000,27": its home may lie in a folder that one of them opens.
 groups_of() {
-  go_groups=$(id -G -- "$(id -un -- "${1%:*}" 2>/dev/null)" 2>/dev/null | tr ' ' ,) || :
-  printf '%s' "${go_groups:-${1#*:}}"
+  local groups
+  groups=$(id -G -- "$(id -un -- "${1%:*}" 2>/dev/null)" 2>/dev/null | tr ' ' ,) || :
+  printf '%s' "${groups:-${1#*:}}"
 }
 
 # keep_file_of_root PATH COPY — a link of root's stays one.
@@ -115,7 +118,7 @@ keep_file_of_root() {
   if [ -f "$1" ] || [ -L "$1" ]; then
     cp -a -- "$1" "$2"
   elif [ -e "$1" ]; then
-    kf_refusal="$1 is not a file; move it away and run 'pulumi up' again"
+    REFUSAL="$1 is not a file; move it away and run 'pulumi up' again"
     return 1
   fi
 }
@@ -144,25 +147,26 @@ KEEP_AS_ACCOUNT='
 # keep_file_of_account PATH COPY — read as the account in AT_IDS, a megabyte at most: it may put a link, a pipe or a process
 # of its own there at any time. Only we write the copy.
 keep_file_of_account() {
+  local mode size
   rm -f -- "$2" "$2.new"
   as "$AT_IDS" sh -c "$KEEP_AS_ACCOUNT" sh "$1" </dev/null 2>/dev/null | timeout -s KILL 60 head -c 1048577 >"$2.new" || return 1
-  ka_mode=$(head -n 1 -- "$2.new" | head -c 24)
-  ka_size=${ka_mode#* }
-  ka_mode=${ka_mode%% *}
-  case $ka_mode in
+  mode=$(head -n 1 -- "$2.new" | head -c 24)
+  size=${mode#* }
+  mode=${mode%% *}
+  case $mode in
     absent)
       rm -f -- "$2.new"
       return 0
       ;;
-    link | other) kf_refusal="$1 is not a file of its account's own, but a link or something else, or a folder above it is a link; put a file in its place, or remove it, and run 'pulumi up' again" ;;
-    '' | *[!0-7]*) kf_refusal="$1 cannot be read as its account within a minute; put a file in its place, or remove it, and run 'pulumi up' again" ;;
-    *) [ "$(wc -c <"$2.new")" -le 1048576 ] || kf_refusal="$1 is larger than a megabyte; move it away and run 'pulumi up' again" ;;
+    link | other) REFUSAL="$1 is not a file of its account's own, but a link or something else, or a folder above it is a link; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    '' | *[!0-7]*) REFUSAL="$1 cannot be read as its account within a minute; put a file in its place, or remove it, and run 'pulumi up' again" ;;
+    *) [ "$(wc -c <"$2.new")" -le 1048576 ] || REFUSAL="$1 is larger than a megabyte; move it away and run 'pulumi up' again" ;;
   esac
-  [ -z "$kf_refusal" ] || return 1
-  while [ "${#ka_mode}" -gt 3 ]; do ka_mode=${ka_mode#?}; done
-  tail -n +2 -- "$2.new" >"$2" && chmod "$ka_mode" -- "$2" && rm -f -- "$2.new" || return 1
-  [ "$(wc -c <"$2")" = "$ka_size" ] || {
-    kf_refusal="$1 changed while it was read; run 'pulumi up' again"
+  [ -z "$REFUSAL" ] || return 1
+  while [ "${#mode}" -gt 3 ]; do mode=${mode#?}; done
+  tail -n +2 -- "$2.new" >"$2" && chmod "$mode" -- "$2" && rm -f -- "$2.new" || return 1
+  [ "$(wc -c <"$2")" = "$size" ] || {
+    REFUSAL="$1 changed while it was read; run 'pulumi up' again"
     return 1
   }
 }
@@ -170,13 +174,14 @@ keep_file_of_account() {
 # arm SECONDS — from now on. One whose time is up waits for our lock: it ends, and the new one takes its place. The change
 # has a timer at each moment, so the new one has the name that is free.
 arm() {
-  ar_unit=$TRIAL_UNIT ar_other=$TRIAL_NEXT
-  if is_loaded "$ar_unit"; then ar_unit=$TRIAL_NEXT ar_other=$TRIAL_UNIT; fi
-  systemctl stop "$ar_unit.timer" "$ar_unit.service" 2>/dev/null || :
-  start_timer "$ar_unit" "$1" || return 1
-  systemctl stop "$ar_other.timer" "$ar_other.service" "$TRIAL_AGAIN" 2>/dev/null || :
+  local unit other
+  unit=$TRIAL_UNIT other=$TRIAL_NEXT
+  if is_loaded "$unit"; then unit=$TRIAL_NEXT other=$TRIAL_UNIT; fi
+  systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :
+  start_timer "$unit" "$1" || return 1
+  systemctl stop "$other.timer" "$other.service" "$TRIAL_AGAIN" 2>/dev/null || :
   # Another run, which waits for the lock, may have done the same at the same time, and have stopped ours.
-  is_loaded "$ar_unit" || start_timer "$ar_unit" "$1"
+  is_loaded "$unit" || start_timer "$unit" "$1"
 }
 
 # start_timer UNIT SECONDS
@@ -246,6 +251,7 @@ hold_trial() {
 
 # clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
+  local path
   [ -n "$TRIAL" ] || return 0
   [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
   if [ "$1" = apply ] && on_trial; then
@@ -256,8 +262,8 @@ clear_trial() {
   # One that is torn ends in the second run: where the first did not stop at it, all was in place, and a new login shows that
   # it works.
   if [ "$1" = apply ] && is_torn && [ "${CONFIRM-}" != yes ]; then return 0; fi
-  for cl_path in "$TRIAL_DIR" "$TRIAL_DIR.new" "$TRIAL_ENDED" "/etc/systemd/system/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AGAIN"; do
-    if [ -e "$cl_path" ]; then
+  for path in "$TRIAL_DIR" "$TRIAL_DIR.new" "$TRIAL_ENDED" "/etc/systemd/system/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AGAIN"; do
+    if [ -e "$path" ]; then
       end_trial
       return 0
     fi
@@ -314,13 +320,14 @@ stop_roll_back() {
 # With the folder's name goes the rollback, at once; all else is clearing up. That name is on the disk, as gone, before the
 # units are.
 drop_trial() {
+  local unit
   if [ -d "$TRIAL_DIR" ]; then
     rm -rf -- "$TRIAL_ENDED" && mv -- "$TRIAL_DIR" "$TRIAL_ENDED" || cannot "end the trial in $TRIAL_DIR" "$TRIAL_DIR"
     sync_file "${TRIAL_DIR%/*}"
   fi
   disarm
   rm -f -- "$TRIAL_WANTS/$TRIAL_AT_BOOT"
-  for et_unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$et_unit" "/etc/systemd/system/$et_unit.new"; done
+  for unit in "$TRIAL_AT_BOOT" "$TRIAL_AGAIN"; do rm -f -- "/etc/systemd/system/$unit" "/etc/systemd/system/$unit.new"; done
   [ ! -f "$TRIAL_ENDED/wants-is-ours" ] || rmdir -- "$TRIAL_WANTS" 2>/dev/null || :
   rm -rf -- "$TRIAL_ENDED" "$TRIAL_DIR.new" "$TAKEN_BACK"
   rm -f -- "/run/$TRIAL_UNIT".*
@@ -329,22 +336,23 @@ drop_trial() {
 # The files were written whole; where they are on other disks than the trial, their names may be later than its end. A
 # firewall writes files of its own.
 sync_changes() {
+  local number ids path
   sync -f /etc "${tools:-/}" 2>/dev/null || sync
   [ -f "$TRIAL_DIR/kept" ] || return 0
-  while IFS=$TAB read -r sc_number sc_ids sc_path <&3; do
-    case ${sc_ids:-0:0} in 0:*) continue ;; esac
-    as "${sc_ids%:*}" sync -f -- "${sc_path%/*}" </dev/null 2>/dev/null || :
+  while IFS=$TAB read -r number ids path <&3; do
+    case ${ids:-0:0} in 0:*) continue ;; esac
+    as "${ids%:*}" sync -f -- "${path%/*}" </dev/null 2>/dev/null || :
   done 3<"$TRIAL_DIR/kept"
 }
 
 # was_taken_back — once: the run after the one that says so may try again.
 was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
-# roll_back HOW — script, or files where what runs has not been touched yet. Succeeds; "back" says what came of it.
+# roll_back HOW — script, or files where what runs has not been touched yet. Succeeds; BACK says what came of it.
 roll_back() {
-  back="the old configuration is back"
+  BACK="the old configuration is back"
   if on_trial && ! sh "$TRIAL_DIR/roll-back" "$1" >&2; then
-    back="the old configuration could not be put back yet, and this host tries again every 10 seconds; see the lines before this one, and \"journalctl -u '$TRIAL_UNIT*'\" there"
+    BACK="the old configuration could not be put back yet, and this host tries again every 10 seconds; see the lines before this one, and \"journalctl -u '$TRIAL_UNIT*'\" there"
     arm 10 || :
     return 0
   fi
@@ -354,5 +362,5 @@ roll_back() {
 # roll_back_and_fail SENTENCE HOW
 roll_back_and_fail() {
   roll_back "$2"
-  fail "$1; $back"
+  fail "$1; $BACK"
 }

@@ -40,11 +40,12 @@ run_unit() {
 
 # A unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
 foreign_unit() {
-  fu_path=$(systemctl show --property FragmentPath --value "$1" 2>/dev/null) || :
-  case $fu_path in
+  local path
+  path=$(systemctl show --property FragmentPath --value "$1" 2>/dev/null) || :
+  case $path in
     "") ;;
-    "$UNIT_DIR/$1") recorded_elsewhere file "$fu_path" || foreign_unit_error "$1" "$fu_path" ;;
-    *) foreign_unit_error "$1" "$fu_path" ;;
+    "$UNIT_DIR/$1") recorded_elsewhere file "$path" || foreign_unit_error "$1" "$path" ;;
+    *) foreign_unit_error "$1" "$path" ;;
   esac
 }
 
@@ -53,11 +54,12 @@ foreign_unit_error() {
 }
 
 undo_unit() {
+  local mounted
   [ -e "$UNIT_DIR/$1" ] || return 0
   systemctl disable --quiet --now "$1" 2>/dev/null || systemctl stop "$1" 2>/dev/null || :
   systemctl reset-failed "$1" 2>/dev/null || :
-  un_mounted=/run/${1%.service}
-  ! mountpoint -q "$un_mounted" || umount "$un_mounted" || umount -l "$un_mounted"
+  mounted=/run/${1%.service}
+  ! mountpoint -q "$mounted" || umount "$mounted" || umount -l "$mounted"
   systemctl clean --what=runtime "$1" 2>/dev/null || : # of a unit that is not failed: a check may just have been ended
   UNITS_REMOVED=yes
 }
@@ -72,10 +74,11 @@ undo_pace() {
 
 # undo_findings "/run/UNITS/TUNNEL" — what a health check keeps of a tunnel. One that runs may just be keeping it once more.
 undo_findings() {
-  un_folder=${1%/*}
-  systemctl stop "${un_folder##*/}.service" 2>/dev/null || :
-  systemctl reset-failed "${un_folder##*/}.service" 2>/dev/null || :
-  rm -f -- "$1.state" "$un_folder/ssh-tunnel-${1##*/}.prom"
+  local folder
+  folder=${1%/*}
+  systemctl stop "${folder##*/}.service" 2>/dev/null || :
+  systemctl reset-failed "${folder##*/}.service" 2>/dev/null || :
+  rm -f -- "$1.state" "$folder/ssh-tunnel-${1##*/}.prom"
 }
 
 UNITS_REMOVED=

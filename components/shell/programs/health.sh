@@ -6,54 +6,59 @@
 set -u
 lists=$1
 
-# Sets $tunnel and $interval to what a list is of and asks for. One that cannot be read is no other tunnel's fault, and what an
-# editor leaves beside it is none.
+# read_list LIST — sets TUNNEL to the tunnel that the list is for, and INTERVAL to what it asks for. Fails where the list
+# cannot be read, which must not keep the others from being looked at, and for what an editor leaves beside it.
 read_list() {
-  tunnel=${1##*/}
-  case $tunnel in *[!a-z0-9-]*) return 1 ;; esac
-  [ -f "$1" ] && [ -r "$1" ] && read -r word interval <"$1" && [ "$word" = interval ] || return 1
-  case $interval in "" | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
+  local word
+  TUNNEL=${1##*/}
+  case $TUNNEL in *[!a-z0-9-]*) return 1 ;; esac
+  [ -f "$1" ] && [ -r "$1" ] && read -r word INTERVAL <"$1" && [ "$word" = interval ] || return 1
+  case $INTERVAL in "" | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
 }
 
-# The timer runs as often as the most impatient tunnel asks for.
+# Sets STEP: the timer runs as often as the most impatient tunnel asks for.
 find_step() {
-  step=
+  local list
+  STEP=
   for list in "$lists"/*; do
     read_list "$list" || continue
-    [ -n "$step" ] && [ "$step" -le "$interval" ] || step=$interval
+    [ -n "$STEP" ] && [ "$STEP" -le "$INTERVAL" ] || STEP=$INTERVAL
   done
 }
 
-# A tunnel that does not ask for every run is in that which is nearest to its time; in the next one where its list is new.
+# is_due LIST — a tunnel that does not ask for every run is looked at in the run that is nearest to its time, or in the next
+# one if its list is new.
 # shellcheck disable=SC3013  # POSIX.1-2024 has -nt, and so do dash, bash and busybox
 is_due() {
-  [ "$interval" -gt "$step" ] && [ -f "$tunnel.state" ] && [ -f started ] && [ ! "$list" -nt started ] || return 0
-  read -r _ _ _ checked _ <"$tunnel.state" || return 0
+  local checked elapsed
+  [ "$INTERVAL" -gt "$STEP" ] && [ -f "$TUNNEL.state" ] && [ -f started ] && [ ! "$1" -nt started ] || return 0
+  read -r _ _ _ checked _ <"$TUNNEL.state" || return 0
   elapsed=$((now - checked))
-  [ "$elapsed" -lt 0 ] || [ $((2 * elapsed)) -ge $((2 * interval - step)) ]
+  [ "$elapsed" -lt 0 ] || [ $((2 * elapsed)) -ge $((2 * INTERVAL - STEP)) ]
 }
 
-# Sets $forwards to those of the tunnels that are due, and $files to where their states are.
+# Sets FORWARDS to those of the tunnels that are due, and FILES to where their states are.
 gather() {
-  forwards=
-  files=
+  local list forward
+  FORWARDS=
+  FILES=
   for list in "$lists"/*; do
     read_list "$list" || continue
-    is_due || continue
-    files="$files $tunnel.state"
+    is_due "$list" || continue
+    FILES="$FILES $TUNNEL.state"
     while IFS= read -r forward; do
       case $forward in "interval "*) continue ;; esac
       split_forward "$forward"
-      case $port in "" | *[!0-9]*) continue ;; esac
-      expect "$tunnel" "$interval" -
-      forwards="$forwards$tunnel $name $address $port $protocol$NL"
+      case $PORT in "" | *[!0-9]*) continue ;; esac
+      expect "$TUNNEL" "$INTERVAL" -
+      FORWARDS="$FORWARDS$TUNNEL $NAME $ADDRESS $PORT $PROTOCOL$NL"
     done <"$list"
   done
 }
 
 # As somebody without rights. It may write for ever, and we read no more than we need.
 look() {
-  printf %s "$forwards" |
+  printf %s "$FORWARDS" |
     HOME=/ SHELL=/bin/sh ${LOOKS_AS:+setpriv --reuid "${LOOKS_AS%:*}" --regid "${LOOKS_AS#*:}" --clear-groups} \
       bash "${0%/*}/probe" 2>/dev/null |
     head -c 1048576
@@ -65,6 +70,6 @@ begin || exit 1
 now=$(date +%s)
 find_step
 gather
-[ -n "$files" ] || exit 0
+[ -n "$FILES" ] || exit 0
 # shellcheck disable=SC2086  # words
-look | keep_states public "$now" $files
+look | keep_states public "$now" $FILES

@@ -10,6 +10,7 @@ command -v ip >/dev/null 2>&1 || exit 0
 
 # Addresses, routes, and how often the link of a default route went and came.
 network() {
+  local device
   ip -o address show up | awk '{ print $2, $4 }'
   { ip -4 route show && ip -6 route show; } 2>/dev/null | sed 's/ expires [0-9]*sec//'
   for device in $(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p'); do
@@ -17,22 +18,24 @@ network() {
   done
 }
 
-# The address from which ssh, whose first socket it is, speaks to the public host.
+# own_address PID — the address from which this ssh, whose first socket it is, speaks to the public host.
 own_address() {
-  ss -Htnp 2>/dev/null | awk -v ssh="pid=$pid,fd=3)" '
+  ss -Htnp 2>/dev/null | awk -v ssh="pid=$1,fd=3)" '
     index($0, ssh) { address = $4; sub(/:[0-9]*$/, "", address); gsub(/[][]|%.*|::ffff:/, "", address); print address }'
 }
 
-# Whether that address is on a cable that is out, which may be in again before the connection is lost. What else is
+# is_unplugged ADDRESS — whether it is on a cable that is out, which may be in again before the connection is lost. What else is
 # without a carrier, say a bridge for containers, is no matter.
 is_unplugged() {
-  device=$(ip -o address show to "$address" | awk '{ print $2; exit }')
+  local device
+  device=$(ip -o address show to "$1" | awk '{ print $2; exit }')
   { ip -4 route show dev "$device" && ip -6 route show dev "$device"; } 2>/dev/null | grep -qw linkdown
 }
 
 # What the public host answers to this is a refusal, without a look at any target: no more is wanted of it. It has as long
 # as a keep-alive has, but 4 s at least, for a slow link, and 10 at most, which is what the watchdog gives it.
 answers() {
+  local patience
   patience=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^serveraliveinterval //p')
   [ "${patience:-0}" -ge 4 ] || patience=4
   [ "$patience" -le 10 ] || patience=10
@@ -41,18 +44,19 @@ answers() {
 }
 
 look() {
+  local now pid why address
   now=$(network)
-  [ "$now" != "$known" ] || return 0
-  known=$now
+  [ "$now" != "$KNOWN" ] || return 0
+  KNOWN=$now
   pid=$(cat pid) || return 0
   if [ -e waiting ]; then
     why="trying again at once"
   else
-    address=$(own_address)
+    address=$(own_address "$pid")
     if [ -n "$address" ] && [ -z "$(ip -o address show to "$address")" ]; then
       why="the address $address of the tunnel's connection is gone; restarting the tunnel"
-    elif [ -n "$address" ] && is_unplugged; then
-      known= # it is looked at again
+    elif [ -n "$address" ] && is_unplugged "$address"; then
+      KNOWN= # it is looked at again
       return 0
     elif [ -e control ] && ! answers; then # without it there is no connection yet
       why="the tunnel's connection is dead; restarting the tunnel"
@@ -66,7 +70,7 @@ look() {
 
 # One read takes all that has come in the meantime. Where containers come and go without a pause, a look a second is enough.
 ip monitor link address route 2>/dev/null | {
-  known=$(network)
+  KNOWN=$(network)
   while dd bs=65536 count=1 2>/dev/null | grep -q .; do
     look
     sleep 1

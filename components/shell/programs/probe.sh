@@ -24,17 +24,17 @@ look() {
   finding "$1" "$2" "$reason"
 }
 
-# Hundredths of a second since the boot, whatever the clock says.
+# Sets NOW: hundredths of a second since the boot, whatever the clock says.
 look_at_clock() {
-  read -r now _ </proc/uptime
-  now=$((10#${now/./}))
+  read -r NOW _ </proc/uptime
+  NOW=$((10#${NOW/./}))
 }
 
 # Those that have waited for too long; where one has ended meanwhile, its finding is on its way.
 end_overdue() {
   local pid tunnel name
   for pid in "${!began[@]}"; do
-    ((now - began[$pid] >= longest)) || continue
+    ((NOW - began[$pid] >= longest)) || continue
     if kill -KILL "$pid"; then
       read -r tunnel name _ <<<"${looks[$pid]}"
       printf '%s\t%s\tno-listener\n' "$tunnel" "$name"
@@ -45,7 +45,7 @@ end_overdue() {
 
 main() {
   local -A began=() looks=()
-  local forwards next=0 now pid line
+  local forwards next=0 pid line
   mapfile -t forwards
   exec 4<> <(:) # a pipe
   while ((next < ${#forwards[@]} || ${#began[@]} > 0)); do
@@ -53,7 +53,7 @@ main() {
     while ((next < ${#forwards[@]} && ${#began[@]} < most)); do
       # shellcheck disable=SC2086  # words
       look ${forwards[next]} >&4 &
-      began[$!]=$now
+      began[$!]=$NOW
       looks[$!]=${forwards[next]}
       ((++next))
     done

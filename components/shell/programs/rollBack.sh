@@ -25,13 +25,14 @@ lock() {
 # end_holder — with all that it has started. It is stopped first, so that it starts nothing more. Fails where somebody else
 # has the lock, whom nothing of this concerns.
 end_holder() {
-  [ -f "$LOCK_FILE" ] && IFS='	' read -r eh_pid _ eh_owner eh_resource _ <"$LOCK_FILE" || return 1
+  local pid owner resource children
+  [ -f "$LOCK_FILE" ] && IFS='	' read -r pid _ owner resource _ <"$LOCK_FILE" || return 1
   # One that has just confirmed has taken the folder away; and where the holder was killed, another process may have its number.
-  [ -f "$here/kept" ] && [ "$eh_owner	$eh_resource" = "$(cat holder 2>/dev/null)" ] &&
-    [ "$(stat -Lc %d:%i "/proc/$eh_pid/fd/9" 2>/dev/null)" = "$(stat -c %d:%i "$LOCK_FILE")" ] &&
-    kill -STOP "$eh_pid" 2>/dev/null || return 1
+  [ -f "$here/kept" ] && [ "$owner	$resource" = "$(cat holder 2>/dev/null)" ] &&
+    [ "$(stat -Lc %d:%i "/proc/$pid/fd/9" 2>/dev/null)" = "$(stat -c %d:%i "$LOCK_FILE")" ] &&
+    kill -STOP "$pid" 2>/dev/null || return 1
   echo "ssh-reverse-tunnel: the time for a change was up before the run that makes it had ended; it is ended now, and the change taken back" >&2
-  eh_children=$(grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:[:space:]]+' -v top="$eh_pid" '
+  children=$(grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:[:space:]]+' -v top="$pid" '
     { parent[$3] = $6 }
     END {
       for (pid in parent) {
@@ -40,18 +41,19 @@ end_holder() {
       }
     }')
   # shellcheck disable=SC2086  # numbers
-  kill -KILL $eh_children "$eh_pid" 2>/dev/null
+  kill -KILL $children "$pid" 2>/dev/null
 }
 
 # try_lock — succeeds where it is ours, within ten seconds, or where nobody can have it.
 try_lock() {
-  lo_until=$(($(uptime_seconds) + 10))
-  until lo_left=$((lo_until - $(uptime_seconds))) && [ "$lo_left" -le 0 ]; do
+  local end left
+  end=$(($(uptime_seconds) + 10))
+  until left=$((end - $(uptime_seconds))) && [ "$left" -le 0 ]; do
     (umask 077 && true >>"$LOCK_FILE") || return 0
     umask 077 # its holder may take it away at any moment, and it is made anew
     exec 9<>"$LOCK_FILE"
     umask 022
-    flock -w "$lo_left" 9 || return 1
+    flock -w "$left" 9 || return 1
     # Who had it takes the file away.
     # shellcheck disable=SC3013  # as in lib.sh
     [ /proc/self/fd/9 -ef "$LOCK_FILE" ] || continue
@@ -79,7 +81,7 @@ passing=/run/$(basename "$here")
 # and all else must not wait for that.
 patience=60
 
-# undo says so of what it cannot do.
+# not_done WHAT — undo says so of what it cannot do. Sets failed, which undo reads: one of an earlier version, too.
 not_done() {
   failed=yes
   echo "ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: $*; this is tried again until it succeeds" >&2
@@ -132,10 +134,11 @@ put_back() {
 
 # out_of_patience FILE — whether it first failed so long ago. The file says when.
 out_of_patience() {
-  op_now=$(uptime_seconds)
-  op_first=$op_now
-  if [ -s "$1" ]; then read -r op_first <"$1"; else (umask 077 && echo "$op_now" >"$1"); fi
-  [ $((op_now - op_first)) -ge "$patience" ]
+  local now first
+  now=$(uptime_seconds)
+  first=$now
+  if [ -s "$1" ]; then read -r first <"$1"; else (umask 077 && echo "$now" >"$1"); fi
+  [ $((now - first)) -ge "$patience" ]
 }
 
 # It can read what these have open, and so keep our output open, unless they have what it lacks: see as in files.sh.
@@ -144,6 +147,7 @@ apart='--inh-caps +net_broadcast --ambient-caps +net_broadcast'
 setpriv $apart true 2>/dev/null || apart=
 
 put_back_of_account() {
+  local mode copy ids
   mode='' copy=/dev/null
   if [ -f "$1" ]; then mode=$(stat -c %a -- "$1") copy=$1; fi
   ids=${2%:*}
@@ -153,6 +157,7 @@ put_back_of_account() {
 }
 
 put_back_of_root() {
+  local folder new
   folder=$(dirname -- "$2")
   new=$folder/.$(basename -- "$2").ssh-reverse-tunnel
   if [ ! -e "$1" ] && [ ! -L "$1" ]; then
@@ -168,6 +173,7 @@ put_back_of_root() {
 # take_line FILE TEXT — for undo: takes away a line that we added to a file of root's.
 # shellcheck disable=SC2317
 take_line() {
+  local new
   grep -qxF -e "$2" -- "$1" || return 0
   new=$(dirname -- "$1")/.$(basename -- "$1").ssh-reverse-tunnel
   if rm -f -- "$new" && cp -a -- "$1" "$new" && { grep -vxF -e "$2" -- "$1" >"$new" || [ $? = 1 ]; } && flush "$new" && mv -f -- "$new" "$1"; then

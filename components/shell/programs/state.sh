@@ -13,10 +13,10 @@ TAB=$(printf '\t')
 NL='
 '
 
-# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to $EXPECTED, for keep_states. CONNECTED is the time since
+# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to EXPECTED, for keep_states. CONNECTED is the time since
 # when.
 EXPECTED=
-expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$name$TAB$listens$TAB$leads_to$NL; }
+expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$NAME$TAB$LISTENS$TAB$LEADS_TO$NL; }
 
 # begin — before anything is looked at: what is kept is written here first. The folder was the account's once, in earlier
 # versions.
@@ -28,8 +28,9 @@ begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
 # once, is left out; of a tunnel that they say nothing of, all stays as it is, and grows old. Ends with 10 where the tunnel is
 # to be restarted for something that it was not restarted for already.
 keep_states() {
-  ks_side=$1
-  ks_now=$2
+  local side now status file
+  side=$1
+  now=$2
   shift 2
   for file; do
     shift
@@ -43,7 +44,7 @@ keep_states() {
     printf %s "$EXPECTED" | sort
     echo
     cat
-  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$ks_now" -v side="$ks_side" "$REASON_WORDS"'
+  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$now" -v side="$side" "$REASON_WORDS"'
     # The internal host ends its own tunnel, where that is to blame.
     function restarts(code) { return side == "internal" && code ~ /^(ssh-hangs|no-listener|nothing-back)$/ }
     FILENAME ~ /state$/ { was[$1, $6] = $9; since[$1, $6] = $10; good[$1, $6] = $11; why[$1, $6] = $12; next }
@@ -106,9 +107,9 @@ keep_states() {
       }
       exit restart
     }' "$@" -
-  ks_status=$?
-  case $ks_status in 0 | 10) ;; *) return 1 ;; esac
+  status=$?
+  case $status in 0 | 10) ;; *) return 1 ;; esac
   set -- new/*
   [ ! -e "$1" ] || mv -f -- "$@" . || return 1
-  return "$ks_status"
+  return "$status"
 }

@@ -24,10 +24,10 @@ EOT
 
 complain() {
   echo "ssh-tunnel-status: $*" >&2
-  failed=2
+  FAILED=2
 }
 
-failed=0
+FAILED=0
 format=table
 wanted=
 for argument; do
@@ -42,38 +42,40 @@ done
 # Of every tunnel that a check here looks at, the lines that it has kept, or one that says so; with the state of the service
 # behind them.
 gather() {
+  local timer check tunnel service list
   for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer; do
     [ -e "$timer" ] || continue
     check=${timer##*/}
     check=${check%.timer}
     tunnel=${check#ssh-tunnel-}
     tunnel=${tunnel%-watchdog}
-    is_wanted || continue
+    is_wanted "$tunnel" || continue
     service=$(systemctl show -p ActiveState -p MainPID "ssh-tunnel-$tunnel.service" 2>/dev/null |
       awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END { print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
-    print_kept internal "$RUN/$check/state" "$service"
+    print_kept "$tunnel" internal "$RUN/$check/state" "$service"
   done
   # Each tunnel has a list there, which its health check reads (health.sh).
   for list in "$LISTS"/ssh-tunnels-*-health/*; do
     [ -e "$list" ] || continue
     tunnel=${list##*/}
     case $tunnel in *[!a-z0-9-]*) continue ;; esac
-    is_wanted || continue
+    is_wanted "$tunnel" || continue
     check=${list%/*}
-    print_kept public "$RUN/${check##*/}/$tunnel.state" "-$TAB-"
+    print_kept "$tunnel" public "$RUN/${check##*/}/$tunnel.state" "-$TAB-"
   done
 }
 
-is_wanted() { case "$wanted " in " " | *" $tunnel "*) ;; *) return 1 ;; esac }
+# is_wanted TUNNEL
+is_wanted() { case "$wanted " in " " | *" $1 "*) ;; *) return 1 ;; esac }
 
-# print_kept SIDE FILE SERVICE — what a check has found is another account's to say: nothing in it that a terminal or JSON
+# print_kept TUNNEL SIDE FILE SERVICE — what a check has found is another account's to say: nothing in it that a terminal or JSON
 # would take amiss.
 print_kept() {
-  if [ -f "$2" ] && [ ! -L "$2" ] && [ -s "$2" ]; then
-    head -c 65536 "$2" | tr -d '\000-\010\013-\037\177-\377'
+  if [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
+    head -c 65536 "$3" | tr -d '\000-\010\013-\037\177-\377'
   else
     echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
-  fi | TUNNEL=$tunnel SIDE=$1 SERVICE=$3 awk -F "$TAB" -v OFS="$TAB" \
+  fi | TUNNEL=$1 SIDE=$2 SERVICE=$4 awk -F "$TAB" -v OFS="$TAB" \
     'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
 }
 
@@ -190,5 +192,5 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     if (format == "json") json()
     else if (n) table()
     exit worst
-  }' || [ "$failed" != 0 ] || failed=1
-exit "$failed"
+  }' || [ "$FAILED" != 0 ] || FAILED=1
+exit "$FAILED"

@@ -14,8 +14,8 @@ alias=$2
 runtime=$3
 shift 3
 tunnel=${alias#ssh-tunnel-}
-pid=
-connected=-
+PID=
+CONNECTED=-
 
 # as_account COMMAND… — as the one that the tunnel runs as ($ACCOUNT); as whoever we are, where none is named. It may be
 # stopped, or write for ever: systemd ends a check that takes too long, and we read no more than we need.
@@ -28,33 +28,34 @@ as_account() {
 }
 
 # finding REASON — of the forward that was split, a line for keep_states; "-" where it is up.
-finding() { printf '%s\t%s\t%s\n' "$tunnel" "$name" "$1"; }
+finding() { printf '%s\t%s\t%s\n' "$tunnel" "$NAME" "$1"; }
 
 # How long ago the tunnel began to connect, in seconds.
 age() { echo $(($(date +%s) - $(stat -c %Y "$runtime/pid" 2>/dev/null || date +%s))); }
 
 answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; }
 
-# Whether the connection is still the one that was looked at. Another one would be blamed for what the old one did.
-is_as_before() { [ "$(cat "$runtime/pid" 2>/dev/null)" = "$pid" ] && answers; }
+# Whether the connection is still the one that was checked. Otherwise a new one would be blamed for what the old one did.
+is_as_before() { [ "$(cat "$runtime/pid" 2>/dev/null)" = "$PID" ] && answers; }
 
-# Sets $fault where the connection is not alive. One that is not up, or only just connecting, is systemd's to repair.
+# Sets PID, CONNECTED, and FAULT where the connection is not alive. One that is not up, or only just connecting, is
+# systemd's to repair.
 look_at_connection() {
-  fault=no-connection
-  pid=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$pid/status" 2>/dev/null || return 0
+  FAULT=no-connection
+  PID=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$PID/status" 2>/dev/null || return 0
   if answers || answers; then                # once is not enough here either
     [ -e "$runtime/forwarding" ] || return 0 # where it does not get its forwards, it ends by itself
-    fault=
-    connected=$(stat -c %Y "$runtime/control" 2>/dev/null) || connected=-
+    FAULT=
+    CONNECTED=$(stat -c %Y "$runtime/control" 2>/dev/null) || CONNECTED=-
   elif [ "$(age)" -ge 30 ]; then # before it is connected it has no control socket
-    fault=ssh-hangs
+    FAULT=ssh-hangs
   fi
 }
 
 # The first four bytes that come back over the tunnel's own connection and through the listener. Where there are none,
 # how ssh ended: 255 where nothing listens there, 124 where it does and is silent.
 through() {
-  case $address in *:*) set -- "[$address]:$port" ;; *) set -- "$address:$port" ;; esac
+  case $ADDRESS in *:*) set -- "[$ADDRESS]:$PORT" ;; *) set -- "$ADDRESS:$PORT" ;; esac
   {
     timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$1" "$alias" </dev/null
     echo " $?"
@@ -68,7 +69,7 @@ target_answers() {
     exec 3<>"/dev/tcp/$1/$2" || exit 1
     [ "$3" = ssh ] || exit 0
     read -r -t 3 -n 4 start <&3
-    [ "$start" = SSH- ]' bash "$target_host" "$target_port" "$protocol" 2>/dev/null
+    [ "$start" = SSH- ]' bash "$TARGET_HOST" "$TARGET_PORT" "$PROTOCOL" 2>/dev/null
 }
 
 # The reason why the forward that was split is down; "-" where it works.
@@ -79,7 +80,7 @@ fault_of() {
     *)
       if ! target_answers; then
         echo target-down
-      elif [ "$protocol" = ssh ]; then
+      elif [ "$PROTOCOL" = ssh ]; then
         echo nothing-back
       else
         echo -
@@ -90,18 +91,19 @@ fault_of() {
 
 # Whether all that was wrong was the target, when this very connection was last looked at.
 target_was_down() {
-  [ "$mode" = look ] && grep -q "$TAB$connected$TAB$name$TAB.*${TAB}target-down\$" "$RUNTIME_DIRECTORY/state" 2>/dev/null
+  [ "$mode" = look ] && grep -q "$TAB$CONNECTED$TAB$NAME$TAB.*${TAB}target-down\$" "$RUNTIME_DIRECTORY/state" 2>/dev/null
 }
 
 look() {
+  local reason
   split_forward "$1"
   # ssh tells the journal of each connection to a target that is down. The listener has been seen.
-  if [ -z "$fault" ] && target_was_down && ! target_answers; then
+  if [ -z "$FAULT" ] && target_was_down && ! target_answers; then
     finding target-down
     return
   fi
-  reason=${fault:-$(fault_of)}
-  if [ -z "$fault" ] && is_to_blame "$reason"; then
+  reason=${FAULT:-$(fault_of)}
+  if [ -z "$FAULT" ] && is_to_blame "$reason"; then
     # Once is not enough to end the other connections of the tunnel for; and it may have ended itself meanwhile.
     reason=$(fault_of)
     is_as_before || reason=no-connection
@@ -118,40 +120,43 @@ restart() {
   timeout 5 sh -c "while [ -d /proc/$1 ]; do sleep 0.1; done" || kill -KILL "$1"
 }
 
+# Sets FINDINGS, and WHOLE to yes or no.
 look_at_all() {
+  local forward
   look_at_connection
   # All at once: one that hangs holds up no other.
-  findings=$(
+  FINDINGS=$(
     for forward; do look "$forward" & done
     wait
   )
-  whole=yes
+  WHOLE=yes
   # A target that is down is no fault of the tunnel.
-  if [ -n "$fault" ] || printf '%s\n' "$findings" | grep -qvE "$TAB(-|target-down)\$"; then whole=no; fi
+  if [ -n "$FAULT" ] || printf '%s\n' "$FINDINGS" | grep -qvE "$TAB(-|target-down)\$"; then WHOLE=no; fi
 }
 
 number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
 
 repair() {
-  findings=$(as_account "$0" look "$alias" "$runtime" "$@")
-  IFS=: read -r pid connected age <<EOT
-$(printf '%s\n' "$findings" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
+  local age forward kept
+  FINDINGS=$(as_account "$0" look "$alias" "$runtime" "$@")
+  IFS=: read -r PID CONNECTED age <<EOT
+$(printf '%s\n' "$FINDINGS" | awk -F "$TAB" 'NF == 4 && $1 == "" { print $2 ":" $3 ":" $4; exit }')
 EOT
-  connected=$(number "$connected" -)
+  CONNECTED=$(number "$CONNECTED" -)
   for forward; do
     split_forward "$forward"
-    expect "$tunnel" "$CHECK_INTERVAL" "$connected"
+    expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED"
   done
   kept=0
-  { begin && printf '%s\n' "$findings" | keep_states internal "$(date +%s)" state; } || kept=$?
+  { begin && printf '%s\n' "$FINDINGS" | keep_states internal "$(date +%s)" state; } || kept=$?
   if [ "$kept" = 10 ]; then
     :
-  elif is_to_blame "$findings" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
+  elif is_to_blame "$FINDINGS" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
     echo "<4>tunnel $tunnel: it is still not whole; restarting the tunnel again"
   else
     return 0
   fi
-  [ "$(number "$pid" 0)" = 0 ] || as_account "$0" restart "$alias" "$runtime" "$pid"
+  [ "$(number "$PID" 0)" = 0 ] || as_account "$0" restart "$alias" "$runtime" "$PID"
 }
 
 case $mode in
@@ -159,12 +164,12 @@ case $mode in
   restart) restart "$1" ;;
   check)
     look_at_all "$@"
-    [ "$whole" = yes ]
+    [ "$WHOLE" = yes ]
     ;;
   look)
     look_at_all "$@"
     # The back-off of the tunnel's restarts ends where the whole tunnel has been seen to work.
-    [ "$whole" = no ] || rm -f "$runtime/down-since"
-    printf '%s\n\t%s\t%s\t%s\n' "$findings" "$pid" "$connected" "$(age)"
+    [ "$WHOLE" = no ] || rm -f "$runtime/down-since"
+    printf '%s\n\t%s\t%s\t%s\n' "$FINDINGS" "$PID" "$CONNECTED" "$(age)"
     ;;
 esac
