@@ -69,3 +69,33 @@ test("every kind of entry that earlier versions have written can be undone", () 
     .filter((kind) => kind !== "text");
   expect([...new Set(undone)].sort().join(" ")).toBe(kinds);
 });
+
+test("every kind that the library can undo is declared next to that, with its fields", () => {
+  const library = libraryNames.map(readScript).join("");
+  const declared = [...library.matchAll(/^kind ([a-z_]+) \S.*\nundo_([a-z_]+)\(\) \{/gm)];
+  expect(declared.map(([, kind]) => kind)).toEqual(declared.map(([, , undone]) => undone));
+  const all = declared.map(([, kind]) => kind).sort();
+  expect(all.join(" ")).toBe(kinds);
+});
+
+describe.each(shells)("an entry that the record can hold, in %s,", (_, shell) => {
+  test.each([
+    ["dir", "/etc/x y", true],
+    ["moon", "/etc/x", true],
+    ["dir", "/etc/x\ty", false],
+    ["moon", "/etc/x\ty", false],
+    ["dir", "/etc/x\ny", false],
+    ["dir", "/etc/x\t", false],
+    ["line", "/etc/x\ty", true],
+    ["line", "/etc/x\t", false],
+    ["line", "/etc/x\ny\tz", false],
+    ["line", "/etc/x\ty\tz", false],
+    ["key", "/etc/x\ty\tz", true],
+    ["key", "/etc/x\ty\tz\t", false],
+    ["settings", "ufw\ta\tb\tc", true],
+  ])("%s %j: %s", (kind, value, fits) => {
+    const script = testScript("addLine", join(folder, "state"), { KIND: kind, VALUE: value });
+    const { status } = runScript(shell, script.replace('\nmain "$@"\n', '\nown_fits "$KIND" "$VALUE"\n'));
+    expect(status).toBe(fits ? 0 : 3);
+  });
+});

@@ -58,7 +58,7 @@ describe("each script", () => {
     (name) => {
       // bash prints its functions back as it has understood them.
       const meaning = (text: string) =>
-        execFileSync("bash", ["-c", `${text}\ndeclare -f`], { encoding: "utf8" });
+        execFileSync("bash", ["-c", `kind() { :; }\n${text}\ndeclare -f`], { encoding: "utf8" });
       const script = textOf(name).replace(/^(main|install_tools|load) "\$@"\n$/m, "");
       expect(meaning(withoutComments(script))).toBe(meaning(script));
       expect(withoutComments(script)).not.toMatch(/^\s*#/m);

@@ -2,6 +2,7 @@
 # How accounts of ours are removed.
 
 # Before the account, whose number another one may have later.
+kind mask UNIT
 undo_mask() {
   [ "$(readlink -- "/etc/systemd/system/$1")" = /dev/null ] || return 0
   rm -f -- "/etc/systemd/system/$1" || fail "cannot remove /etc/systemd/system/$1"
@@ -11,6 +12,7 @@ undo_mask() {
 
 load_state() { systemctl show --property LoadState --value "$1" 2>/dev/null || :; }
 
+kind user ACCOUNT
 undo_user() {
   local uid pids attempt
   getent passwd "$1" >/dev/null || return 0
@@ -29,10 +31,12 @@ undo_user() {
   changed "removed the account $1"
 }
 
+kind group GROUP
 undo_group() {
   getent group "$1" >/dev/null || return 0
   groupdel -- "$1" || fail "cannot remove the group $1"
   changed "removed the group $1"
 }
 
+kind home PLACE
 undo_home() { undo_dir "$1"; }

@@ -334,9 +334,10 @@ write_beside() {
 clear_temporaries() {
   local kind place whose
   while IFS=$TAB read -r kind place <&3; do
-    case $kind in
-      file | drop_in | pace) whose=ours ;;
-      line | key) whose=theirs ;;
+    find_kind "$kind"
+    case $FIRST_FIELD in
+      OUR_FILE) whose=ours ;;
+      THEIR_FILE) whose=theirs ;;
       *) continue ;;
     esac
     place=${place%%"$TAB"*}
@@ -438,6 +439,7 @@ EOF
   esac
 }
 
+kind dir PLACE
 undo_dir() {
   ask "$1" test -d || return 0
   if ! is_behind_link "$1" && at "$1" rmdir -- 2>/dev/null; then
@@ -447,6 +449,7 @@ undo_dir() {
   fi
 }
 
+kind file OUR_FILE
 undo_file() {
   is_there "$1" || return 0
   if is_behind_link "$1"; then

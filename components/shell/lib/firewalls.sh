@@ -272,6 +272,7 @@ close_ufw_text() {
   printf '! command -v ufw >/dev/null || ufw delete %s >/dev/null || { [ "$how" = boot ] && ufw delete %s >/dev/null; }' "$rule" "$rule"
 }
 
+kind firewalld "STATE ZONE PORT"
 undo_firewalld() {
   local words state zone
   command -v firewall-cmd >/dev/null 2>&1 || return 0
@@ -287,6 +288,7 @@ undo_firewalld() {
   changed "took back: $words"
 }
 
+kind ufw PORT
 undo_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
   is_in_ufw "$1" || return 0
@@ -343,6 +345,7 @@ file_state() {
 }
 
 # What the administrator changed since stays as it is.
+kind settings FIREWALL HASH FILE_STATE FILE_STATE
 undo_settings() {
   local firewall states file
   firewall=${1%%"$TAB"*}

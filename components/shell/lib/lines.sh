@@ -157,6 +157,7 @@ hash_of() {
   printf '%s' "${sum%% *}"
 }
 
+kind line THEIR_FILE LINE
 undo_line() {
   local place number
   place=${1%%"$TAB"*}
@@ -167,8 +168,9 @@ undo_line() {
   changed "removed our line from $place"
 }
 
-# undo_permit "PLACE<TAB>MARKER<TAB>OPTION" — takes an option away from a line of authorized_keys that stays, whatever else a
+# Takes an option away from a line of authorized_keys that stays, whatever else a
 # person has written there. One that goes altogether keeps its options until then: fewer of them permit more.
+kind permit PLACE MARKER OPTION
 undo_permit() {
   local place permit marker number line
   place=${1%%"$TAB"*}
@@ -189,6 +191,7 @@ undo_permit() {
 }
 
 # Where the key was replaced, its line has our marker still, and is another entry's now.
+kind key THEIR_FILE MARKER KEY
 undo_key() {
   local place key marker numbers
   place=${1%%"$TAB"*}
@@ -205,6 +208,7 @@ undo_key() {
 }
 
 # The newline goes only where the file is again what it was: the old bytes and that newline.
+kind newline PLACE SIZE
 undo_newline() {
   local size place
   size=${1#*"$TAB"}
@@ -214,6 +218,7 @@ undo_newline() {
   head -c "$size" -- "$FETCHED" | rewrite "$place" 600
 }
 
+kind time PLACE HASH TIME
 undo_time() {
   local place rest time
   place=${1%%"$TAB"*}
@@ -225,6 +230,7 @@ undo_time() {
   rewrite "$place" 600 "$time" <"$FETCHED"
 }
 
+kind created PLACE
 undo_created() {
   fetch "$1"
   [ -n "$FETCHED" ] && [ ! -s "$FETCHED" ] || return 0

@@ -1,7 +1,10 @@
 # shellcheck shell=sh
 # The ports that a tunnel listens on. What is on record of them is a promise and nothing to undo.
 
+kind port ADDRESS:PORT
 undo_port() { :; }
+
+kind auto "NAME ADDRESS PORT"
 undo_auto() { :; }
 
 # What remotePorts.sh has found in this visit, for sed.

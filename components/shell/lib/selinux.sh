@@ -25,6 +25,7 @@ entry_of() {
     END { if (entry) print entry }'
 }
 
+kind seport "PORT TYPE_BEFORE"
 undo_seport() {
   local port before
   port=${1% *}

@@ -161,6 +161,7 @@ reload_sshd() {
 }
 
 DROP_IN_REMOVED=
+kind drop_in OUR_FILE
 undo_drop_in() {
   [ -e "$1" ] || return 0
   rm -f -- "$1"

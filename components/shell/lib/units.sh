@@ -53,6 +53,7 @@ foreign_unit_error() {
   fail "there is a unit $1 already ($2) that is not ours; rename it, or give the internal host another name in the settings"
 }
 
+kind unit UNIT
 undo_unit() {
   local mounted
   [ -e "$UNIT_DIR/$1" ] || return 0
@@ -64,15 +65,18 @@ undo_unit() {
   UNITS_REMOVED=yes
 }
 
+kind restart UNIT
 undo_restart() { :; }
 
 # A drop-in of a timer, which several tunnels may have in common.
+kind pace OUR_FILE
 undo_pace() {
   undo_file "$1"
   UNITS_REMOVED=yes
 }
 
-# undo_findings "/run/UNITS/TUNNEL" — what a health check keeps of a tunnel. One that runs may just be keeping it once more.
+# What a health check keeps of a tunnel. One that runs may just be keeping it once more.
+kind findings /run/UNITS/TUNNEL
 undo_findings() {
   local folder
   folder=${1%/*}
