@@ -37,6 +37,8 @@ export const libraryNames = [
   "ports",
   "selinux",
   "firewalls",
+  "firewalld",
+  "ufw",
   "nftables",
 ] as const;
 

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# nftables without firewalld or ufw, and iptables on top of it. Such a ruleset is somebody's own text, and nothing is
-# written to it. Where it refuses what none of its rules accepts, the rule that a port needs is said.
+# nftables without firewalld or ufw, and iptables on top of it: see firewalls.sh. Such a ruleset is somebody's own text, so
+# nothing is opened. Where it refuses what no rule of it accepts, a note says which rule a port needs.
 
-# say_nft_rules PORTS — for each of them. Ends the script where nothing would keep out whom 'sources' leave out: which rules of such a ruleset let
-# whom in is not looked at.
-say_nft_rules() {
+# openings_nftables PORTS — prints none. Ends the script if nothing would keep out those whom 'sources' leave out: nobody looks
+# whom the rules of such a ruleset let in.
+openings_nftables() {
   local port
   CHAINS=$(refusing_chains)
   while IFS= read -r port <&4; do
