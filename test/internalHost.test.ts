@@ -10,7 +10,7 @@ import { promiseOf } from "./support/promiseOf.ts";
 const { connection } = nas;
 
 describe("an internal host", () => {
-  test("has the look at the host, which returns its host keys, and its tools", async () => {
+  test("has a check of the host, which returns its host keys, and its tools", async () => {
     const recording = await record(
       () => new InternalHost("nas", { connection, revision: "2", stackId: "a1b2" }),
     );
@@ -40,7 +40,7 @@ describe("an internal host", () => {
     ]);
   });
 
-  test("makes each script root in the way that the look at the host found", async () => {
+  test("makes each script root in the way that the check of the host found", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("strict", { connection });
       onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
@@ -48,7 +48,7 @@ describe("an internal host", () => {
     expect(recording.command("key").inputs.create).toBe(`${rootShells.at(-1)} apply`);
   });
 
-  test("runs no other script before the look and the tools", async () => {
+  test("runs no other script before the check and the tools", async () => {
     const recording = await record(() => {
       const { host } = new InternalHost("nas", { connection });
       onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));

@@ -10,7 +10,7 @@ import { promiseOf } from "./support/promiseOf.ts";
 const { connection } = gate;
 
 describe("a public host", () => {
-  test("has the look at the host, its tools and its sshd, each of which waits for those before it", async () => {
+  test("has a check of the host, its tools and its sshd, each of which waits for those before it", async () => {
     const recording = await record(() => new PublicHost("gate", { connection }));
     expect(recording.childrenOf(recording.component("PublicHost", "gate"))).toEqual([
       "HostFacts gate-facts",
@@ -47,7 +47,7 @@ describe("a public host", () => {
     expect(result).toMatchObject(args);
   });
 
-  test("makes sshd's scripts and a tunnel's scripts root in the way that the look at the host found", async () => {
+  test("makes sshd's scripts and a tunnel's scripts root in the way that the check of the host found", async () => {
     const user = { connection: { ...connection, user: "admin" } };
     const recording = await record(() => {
       const { host } = new PublicHost("strict", user);

@@ -91,7 +91,7 @@ describe("a tunnel's stages", () => {
     ]);
   });
 
-  test("let nothing listen for some networks before the firewall blocks the others", async () => {
+  test("let nothing listen on a port for some networks before the firewall blocks the others", async () => {
     const waitsFor = async (changes: object) =>
       (await deploy({ forwards: { ...forwards, web: { ...open, ...changes } } })).command("nas-start")
         .waitsFor;

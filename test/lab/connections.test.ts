@@ -136,7 +136,7 @@ describe("the SSH connection of a script", () => {
     await other.end();
   });
 
-  it("ends after the look at a host by an admin who is not root", async () => {
+  it("ends after the check of a host by an admin who is not root", async () => {
     const connection = await open("-l", "admin");
     const facts = { ...common, RESOURCE: "facts", NEEDS_SERVER: "yes", ROOT_SHELLS: rootShells.join("\n") };
     const { stdout } = await connection.run("/bin/sh -s -- apply", partText("hostFacts", facts));

@@ -54,7 +54,7 @@ const look = () =>
     }),
   );
 
-describe("the look at a host finds a way to become root", () => {
+describe("the check of a host finds a way to become root", () => {
   it.each([
     ["if any command needs no password", PLAIN, [ALL]],
     ["if only a shell needs no password", PLAIN, ["admin ALL=(root) NOPASSWD: /bin/sh"]],
@@ -97,7 +97,7 @@ describe("the look at a host finds a way to become root", () => {
   });
 });
 
-describe("the look at a host reports what is needed if there is no way to become root", () => {
+describe("the check of a host reports what is needed if there is no way to become root", () => {
   const sudoers = "add 'admin ALL=(ALL) NOPASSWD: ALL' to a file in /etc/sudoers.d, or let root be the admin";
   const noTerminal =
     "sudo wants a terminal here (requiretty), which only the command 'script' could give it, and that is missing or fails; install it (bsdutils or util-linux), or add 'Defaults:admin !requiretty' to a file in /etc/sudoers.d";

@@ -6,7 +6,7 @@ import { gate, gateKeys, nas } from "../support/hosts.ts";
 import { hostKeysOf, record } from "../../tools/mocks.ts";
 import { promiseOf } from "../support/promiseOf.ts";
 
-describe("the look at a host", () => {
+describe("the check of a host", () => {
   test("is one script, which is told whether tunnels end on the host", async () => {
     expect.hasAssertions();
     const recording = await record(() => new HostFacts("gate-facts", { host: gate, needsServer: true }));

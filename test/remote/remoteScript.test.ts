@@ -62,7 +62,7 @@ describe("a remote script", () => {
     expect((await commandOn(nas)).inputs).toMatchObject(applyAndRemove("sudo -n sh -s --"));
   });
 
-  test("becomes root in the way that the look at the host found", async () => {
+  test("becomes root in the way that the check of the host found", async () => {
     const host = { ...nas, rootShell: pulumi.output("/opt/sudo sh -s --") };
     expect((await commandOn(host)).inputs).toMatchObject(applyAndRemove("/opt/sudo sh -s --"));
   });

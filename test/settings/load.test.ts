@@ -607,7 +607,7 @@ describe("an admin connection through the tunnel", () => {
     ]);
   });
 
-  test("through a forward with a mistake is reported only for that mistake, with the mistakes of the public host", () => {
+  test("that uses a forward with a mistake is reported only for that mistake, with the mistakes of the public host", () => {
     const forwards = { ssh: { ...ssh, remotePort: 80 }, other: { remotePort: 2223, target: 22 } };
     expect(mistakes({ ...through(forwards), ...gateOnly({ hostKey, port: 0 }) })).toEqual([
       `publicHosts.gate.admin.port: found 0; ${port}`,
