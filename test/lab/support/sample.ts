@@ -17,8 +17,8 @@ const chanceOf = (what: string) =>
   xoroshiro128plus(createHash("sha256").update(`${sample} ${what}`).digest().readInt32BE());
 
 /**
- * A random one in this many of the items, in order, and at least one; all of them if everything is tried. `of` names
- * them.
+ * A random sample of the items, one in `number`, in order, and at least one; all of them if everything is tried. `of`
+ * names them.
  *
  * @example oneIn(5, cuts, "apply of gate-key"); // 20 of 100
  */
