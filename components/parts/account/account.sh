@@ -26,9 +26,9 @@ apply() {
   if [ "$HOME_DIR" = / ]; then without_manager; else make_home; fi
 }
 
-# Whoever logs in gets a systemd of his own from logind: two processes, which an account without a home has no use for.
-# logind(8) takes a masked one as it is; the login is no slower, and nobody complains. The runtime folder stays: without
-# it pam_systemd(8) reports an error at each login, and where its unit is masked, newer ones make no session at all.
+# logind gives everyone who logs in a systemd of his own: two processes, which an account without a home has no use for.
+# logind(8) accepts a masked one; the login is no slower, and nothing is logged. The runtime folder stays: without it
+# pam_systemd(8) reports an error at each login, and if its unit is masked, newer versions make no session at all.
 without_manager() {
   local unit link there
   unit=user@$(id -u "$ACCOUNT").service
@@ -47,7 +47,7 @@ without_manager() {
   ! systemctl is-active --quiet "$unit" || systemctl stop "$unit" || warn "$unit does not stop"
 }
 
-# The owner is looked at by itself: a run may have been killed between the two.
+# The owner is checked separately: a run may have been killed between the two.
 make_home() {
   if [ ! -d "$HOME_DIR" ]; then
     mkdir -m 700 -- "$HOME_DIR" || cannot "create the folder $HOME_DIR" "$HOME_DIR"

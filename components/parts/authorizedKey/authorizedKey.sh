@@ -28,15 +28,15 @@ apply() {
   fi
 }
 
-# Where PAM does not look at accounts, sshd(8) does, and no key opens one that is locked.
+# If PAM does not look at accounts, sshd(8) does, and no key opens one that is locked.
 refuse_locked() {
   case $(getent shadow "$ACCOUNT" | cut -d: -f2) in '!'*) ;; *) return 0 ;; esac
   [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" = yes ] || # one without PAM does not say
     fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd refuses even its keys, since UsePAM is no; unlock it without a password, 'usermod --password '*' $ACCOUNT', or choose another account"
 }
 
-# authorize PLACE — sshd reads a file of root's as the account; one that we make there stays root's, or the account could
-# add keys of its own.
+# authorize PLACE — sshd reads a file that belongs to root as the account. If we make such a file it stays root's, or the
+# account could add keys of its own.
 authorize() {
   local key mode
   key=${LINE%" $MARKER"}
@@ -47,7 +47,7 @@ authorize() {
   add_key "$1" "$mode" "$LINE" "$key" "$MARKER"
 }
 
-# own_permits PLACE KEY — adds them to the options of LINE.
+# own_permits PLACE KEY — adds them to the options of LINE; sets OPTIONS.
 own_permits() {
   local permit
   OPTIONS=${LINE%% *}

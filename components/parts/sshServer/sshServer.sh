@@ -41,8 +41,8 @@ apply() {
   confirm_later "the change to sshd"
 }
 
-# sshd adds up whom AllowUsers of several files name. Where two stacks say whom alone they let in, neither would have its
-# way unless both say the same; and what another stack once copied from the administrator must not outlive that.
+# sshd adds up the AllowUsers of several files. If two stacks each say whom alone they let in, neither would get what it
+# wants unless both say the same; and what another stack once copied from the administrator must not outlive that.
 # shellcheck disable=SC2031
 refuse_other_lists() {
   local ours file theirs more
@@ -62,8 +62,8 @@ $([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
 EOF
 }
 
-# allowed_by WHAT <drop-in — whom a drop-in of ours allows, one a line: by the stack's setting, or by a copy of what the
-# administrator's own say, which stands before its first comment.
+# allowed_by WHAT <drop-in — whom one of our drop-ins allows, one a line: by the stack's setting, or by a copy of what the
+# administrator's own files say, which is before its first comment.
 allowed_by() {
   awk -v what="$1" '
     /^# Managed/ { setting = 1 }
@@ -72,8 +72,8 @@ allowed_by() {
 
 one_line() { printf '%s\n' "$1" | paste -sd ' ' -; }
 
-# For the rollback, which has put the drop-in back, or taken it away. Where ExecReload is a bare signal, a mistake in
-# sshd's configuration would end sshd.
+# For the rollback, which has put the drop-in back, or removed it. If ExecReload is a bare signal, a mistake in sshd's
+# configuration would end sshd.
 undo_text() {
   included || printf "take_line '%s' '%s'\n" "$(real_path "$MAIN")" "$INCLUDE"
   cat <<'EOT'

@@ -23,7 +23,7 @@ each_forward_works() {
   done
 }
 
-# Sets FOUND_THERE, or TROUBLE, in words.
+# good — sets FOUND_THERE, or TROUBLE, in words.
 good() {
   local answer
   answer=$(through "$ADDRESS" "$PORT" "$PROTOCOL") || {

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # How accounts of ours are removed.
 
-# Before the account, whose number another one may have later.
+# It goes before its account does, since another account may get that number later.
 kind mask UNIT
 undo_mask() {
   [ "$(readlink -- "/etc/systemd/system/$1")" = /dev/null ] || return 0

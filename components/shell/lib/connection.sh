@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The connection that a script came over, which it ends. Pulumi's provider opens one for each command, and closes none
-# before it ends itself: without this, a run of 300 commands would be 300 sessions of sshd at the same time.
+# Ends the connection that a script came over. Pulumi's provider opens one for each command, and closes none until it ends
+# itself: without this, a run of 300 commands would hold 300 sessions of sshd at the same time.
 
-# find_sshd — sets SSHD to the sshd that serves this session, the nearest among our parents, and TERMINAL to 0 where the
+# find_sshd — sets SSHD to the sshd that serves this session, the nearest among our parents, and TERMINAL, which is 0 if the
 # session has none. Fails outside of a session.
 find_sshd() {
   local stat
@@ -18,7 +18,8 @@ find_sshd() {
   return 1
 }
 
-# end_connection COMMAND… — leaves a process behind that ends the connection when it is done. COMMAND runs a text as root.
+# end_connection COMMAND… — leaves a process behind that ends the connection when everything is done. COMMAND runs a text as
+# root.
 end_connection() {
   # A person who has logged in at a terminal stays.
   find_sshd && [ "$TERMINAL" = 0 ] || return 0
@@ -26,14 +27,14 @@ end_connection() {
   "$@" "trap '' HUP; setsid sh -c '$END_WHEN_DONE' sh $SSHD </dev/null >/dev/null 2>&1 &" || :
 }
 
-# Of what it is given nothing is ours any more: neither streams, nor the lock, nor the session. It has no single quote in it.
+# It inherits nothing of ours: no streams, no lock, no session. There must be no single quote in it.
 #
-# sshd is done where it has no children, has waited in poll(2) for a second without a moment on a processor, and its client
-# had the last word: what the client sends last is the close of its channel, which answers sshd's own and with it the exit
-# status. To have no children is not enough: sshd collects them before it sends the exit status, and on a busy host, or
-# where its log stalls, it may be long between the two. A connection that carries anything else is left alone: a session, a
-# forward, a program that still writes to a session that has ended. So is one that is not done after ten minutes. The number
-# of a process may be another one's by then: hence the time of its start.
+# sshd is done when it has no children, has waited in poll(2) for a second without a moment on a processor, and its client
+# had the last word: the last thing that a client sends is the close of its channel, which answers sshd's own close, and
+# with it the exit status. To have no children is not enough: sshd collects them before it sends the exit status, and on a
+# busy host, or if its log stalls, there may be a long time between the two. A connection that carries anything else is left
+# alone: a session, a forward, a program that still writes to a session that has ended. So is one that is not done after ten
+# minutes. By then the number may belong to another process, so the time of its start is compared as well.
 # shellcheck disable=SC2016  # it is for that shell
 END_WHEN_DONE='
   exec 9<&-

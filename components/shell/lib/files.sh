@@ -2,13 +2,14 @@
 # Files and folders: compared before they are written, written beside the target and renamed, labelled for SELinux, and
 # recorded.
 #
-# A PLACE is a path, "/etc/ssh/x", or a path below the home of an account, "~alice/.ssh/x". Whoever can rename a folder
-# on the way to a file decides where its name leads, so root never takes a step there: below a home the account takes
-# it, elsewhere the first owner on the way down who is not root.
+# A PLACE is a path, "/etc/ssh/x", or a path below the home of an account, "~alice/.ssh/x". Whoever can rename a folder on
+# the way to a file decides where its name leads, so root never takes a step there. Below a home, the account takes it;
+# elsewhere, the first owner on the way down who is not root.
 
-# as UID:GID COMMAND… — an account can stop its own processes, hence the limit; and it can read what they have open,
-# hence none of our lists and locks. The kernel has no use for CAP_NET_BROADCAST any more; since the account lacks it,
-# ptrace(2) and pidfd_getfd(2) refuse it these processes, whose output it could keep open for us to wait for.
+# as UID:GID COMMAND… — an account can stop its own processes, so there is a time limit. It can also read what they have
+# open, so they get none of our lists and locks. The kernel has no use for CAP_NET_BROADCAST any more; since the account
+# lacks it, ptrace(2) and pidfd_getfd(2) do not let it reach these processes. Otherwise it could keep their output open, and
+# we would wait for that.
 # shellcheck disable=SC2086  # words
 as() {
   local ids
@@ -23,7 +24,8 @@ as() {
   esac
 }
 
-# Sets APART, the options that keep such a process apart; empty where root itself lacks that capability, say in a container.
+# look_for_apart — sets APART, the options that keep such a process apart. It is empty if root itself lacks that capability,
+# for example in a container.
 APART=unknown
 # shellcheck disable=SC2086  # words
 look_for_apart() {
@@ -47,7 +49,7 @@ find_account() {
   FOUND=$1
 }
 
-# find_home ACCOUNT — the same, where it has a home that can be used.
+# find_home ACCOUNT — the same, and fails unless it has a home that can be used.
 find_home() {
   find_account "$1"
   case $FOUND_HOME in
@@ -85,15 +87,15 @@ locate_target() {
 }
 
 HOME_LOCATED=''
-# locate_home "~ACCOUNT"
+# locate_home "~ACCOUNT" — sets HOME_PATH, HOME_IDS, and HOME_IS_CLOSED if root keeps the home for itself.
 locate_home() {
   local answer
   [ "$1" != "$HOME_LOCATED" ] || return 0
   find_home "${1#"~"}"
   HOME_PATH=$FOUND_HOME HOME_IDS=$FOUND_IDS
   find_keeper "$HOME_PATH"
-  # In a home that root keeps for itself, say that of a service, the account cannot make a folder: root makes it. Where the
-  # account can, by its group or an ACL, it could exchange what root makes there.
+  # In a home that root keeps for itself, for example that of a service, the account cannot make a folder, so root makes it.
+  # If the account can, by its group or an ACL, it could replace what root makes there.
   HOME_IS_CLOSED=
   if [ "$KEEPER" = 0:0 ]; then
     answer=0
@@ -105,9 +107,9 @@ locate_home() {
 }
 
 KEEPERS=$NL
-# find_keeper PATH — sets KEEPER to the "uid:gid" of the first owner on the way to it who is not root, or to root's: nobody
-# else can change where the way leads up to there, so a way that is all there is looked at once. namei(1) lists the folders
-# and links in the order in which the kernel follows them.
+# find_keeper PATH — sets KEEPER to the "uid:gid" of the first owner on the way to PATH who is not root, or to root's.
+# Nobody else can change where the way leads up to there, so a way that exists in full is looked at only once. namei(1)
+# lists the folders and links in the order in which the kernel follows them.
 find_keeper() {
   local way owner whole mode whose rest
   case $KEEPERS in
@@ -150,18 +152,18 @@ EOF
   [ -z "$whole" ] || KEEPERS=$KEEPERS$1$TAB$KEEPER$NL
 }
 
-# After a wait, in which others may have changed accounts and folders.
+# After a wait, during which others may have changed accounts and folders.
 forget_looks() { KEEPERS=$NL FOUND='' HOME_LOCATED=''; }
 
-# at PLACE COMMAND… — runs it, with the path behind its own words, as whoever acts there.
+# at PLACE COMMAND… — runs it as whoever acts there, with the path as its last argument.
 at() {
   locate "$1"
   shift
   as "$AT_IDS" "$@" "$AT_PATH"
 }
 
-# ask PLACE COMMAND… — as at, for a question, whose answer is no only by status 1: where the account's limit was up, or
-# nothing could be started, nobody knows, and what is there must not be taken for absent.
+# ask PLACE COMMAND… — as at, for a question. Only status 1 means no: if the account ran out of time, or nothing could be
+# started, nobody knows, and what is there must not be taken for absent.
 ask() {
   local answer
   answer=0
@@ -177,7 +179,7 @@ fail_no_answer() {
   fail "whoever acts at $1 could not look there (status $2); see the lines before this one, end what blocks it, and run 'pulumi up' again"
 }
 
-# is_there PLACE — a link that leads nowhere is there, too.
+# is_there PLACE — a link that leads nowhere counts too.
 # shellcheck disable=SC2016
 is_there() {
   locate "$1"
@@ -193,7 +195,8 @@ look_for() {
   ! is_there "$1" || THERE=yes
 }
 
-# A folder of ours on the way that is a link would put our files, or a removal, elsewhere.
+# is_behind_link PLACE — whether a folder on the way to it, below a home, is a link. Our files, or a removal, would end up
+# elsewhere.
 is_behind_link() {
   local folder answer
   case $1 in "~"*) ;; *) return 1 ;; esac
@@ -208,7 +211,7 @@ is_behind_link() {
   [ "$answer" = 1 ]
 }
 
-# is_gone PLACE — whether it is below the home of an account that is not there any more.
+# is_gone PLACE — whether it is below the home of an account that no longer exists.
 is_gone() {
   local account
   case $1 in
@@ -221,8 +224,8 @@ is_gone() {
   esac
 }
 
-# copy_as_account PATH COPY — the file there, as the account in AT_IDS reads it: whole, regular, and of 8 MiB at most. Where
-# it can keep the pipe open, the reader does not wait for it.
+# copy_as_account PATH COPY — copies the file as the account in AT_IDS reads it: whole, a regular file, and 8 MiB at most.
+# If the account keeps the pipe open, the reader does not wait for it.
 # shellcheck disable=SC2016
 copy_as_account() {
   rm -f -- "$2.failed"
@@ -260,7 +263,7 @@ cannot_at() {
   fail "cannot $1; see the lines before this one"
 }
 
-# SELinux gives a new file its folder's label, which is not always the one that the policy wants there.
+# label PLACE — SELinux gives a new file the label of its folder, which is not always the one that the policy wants there.
 label() {
   [ -n "$SELINUX" ] || if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then SELINUX=yes; else SELINUX=no; fi
   [ "$SELINUX" = no ] || at "$1" restorecon -- || warn "restorecon could not label $1"
@@ -279,7 +282,7 @@ make_dir() {
   changed "created the folder $1"
 }
 
-# make_dirs PATH — and all above it, readable by everyone.
+# make_dirs PATH — makes it and all folders above it, readable by everyone.
 make_dirs() {
   local parent
   dir_of "$1"
@@ -290,15 +293,16 @@ make_dirs() {
   make_dir "$1" 755
 }
 
-# put PLACE MODE <content — a file that is wholly ours: writes it beside the target, and renames it.
+# put PLACE MODE <content — for a file that is wholly ours: writes it beside the target, and renames it.
 put() { write_beside "$1" "$2" ours ''; }
 
-# rewrite PLACE MODE [TIME] <content — a file of somebody else's, which keeps mode, owner and attributes, and stays a link
-# where it is one. MODE is for one that is not there yet.
+# rewrite PLACE MODE [TIME] <content — for somebody else's file: it keeps its mode, owner and attributes, and stays a link
+# if it is one. MODE is for a file that is not there yet.
 rewrite() { write_beside "$1" "$2" theirs "${3-}"; }
 
-# Sets $file and, where it is written first, $new; clear_new takes that away. The name is always the same, so that a run that was killed leaves
-# nothing that the next one does not clear. Ends with 9 where a link leads to where the account may not look.
+# Shell text that sets $file and, for what is written first, $new; clear_new removes that. Its name is always the same, so a
+# run that was killed leaves nothing that the next one does not remove. Ends with 9 if a link leads to a place where the
+# account may not look.
 # shellcheck disable=SC2016
 BESIDE='
   file=$1
@@ -306,8 +310,8 @@ BESIDE='
   new=${file%/*}/.${file##*/}.ssh-reverse-tunnel
   clear_new() { [ ! -e "$new" ] && [ ! -L "$new" ] || rm -f -- "$new"; }'
 
-# Redirections are in a shell of that account, since this shell's own would open the file as root. After a power cut the
-# file is the old one or the new one, hence the sync.
+# The account's own shell does the redirections, since this one would open the file as root. After a power cut the file is
+# the old one or the new one, hence the sync.
 # shellcheck disable=SC2016
 write_beside() {
   if [ "$3" = theirs ]; then locate_target "$1"; else locate "$1"; fi
@@ -329,7 +333,7 @@ write_beside() {
   label "$1"
 }
 
-# A run that was killed may have left what it was writing, beside a file on its record.
+# A run that was killed may have left a temporary file beside a file on its record.
 # shellcheck disable=SC2016
 clear_temporaries() {
   local kind place whose
@@ -350,15 +354,15 @@ $RECORDED
 EOF
 }
 
-# write_file PLACE MODE CONTENT — a file that is wholly ours. Succeeds with WRITTEN=yes where it changed.
+# write_file PLACE MODE CONTENT — for a file that is wholly ours. Sets WRITTEN to yes if it changed.
 write_file() {
   compare "$@"
   own_alone file "$1" "${THERE:+yes}"
   write_content "$@"
 }
 
-# write_shared PLACE MODE CONTENT — the same, for what several resources, and stacks, have in common: the last of them
-# takes it away.
+# write_shared PLACE MODE CONTENT — the same, for a file that several resources and stacks share: the last of them removes
+# it.
 write_shared() {
   compare "$@"
   ours file "$1" "${THERE:+yes}" ||
@@ -367,11 +371,12 @@ write_shared() {
   write_content "$@"
 }
 
-# What this apply has overwritten of ours: "NUMBER<TAB>MODE<TAB>PLACE" a line in "list", and a copy by each number.
+# What this apply has overwritten of ours: a line "NUMBER<TAB>MODE<TAB>PLACE" for each in "list", and a copy under each
+# number.
 OVERWRITTEN=/run/$OWNER.$RESOURCE.overwritten
 OVERWRITTEN_COUNT=0
 
-# keep_overwritten PLACE — what is there now, if it can be read: see take_back.
+# keep_overwritten PLACE — keeps a copy of what is there now, if it can be read: see take_back.
 keep_overwritten() {
   local mode
   [ -n "$BEFORE" ] || return 0
@@ -384,7 +389,7 @@ keep_overwritten() {
   printf '%s\t%s\t%s\n' "$OVERWRITTEN_COUNT" "$mode" "$1" >>"$OVERWRITTEN/list"
 }
 
-# restore_overwritten — the latest first.
+# restore_overwritten — the latest comes first.
 restore_overwritten() {
   local units number mode place
   [ -f "$OVERWRITTEN/list" ] || return 0
@@ -401,7 +406,7 @@ EOF
 
 clear_overwritten() { [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
 
-# After compare.
+# write_content PLACE MODE CONTENT — after compare. Sets WRITTEN to yes if it changed.
 write_content() {
   WRITTEN=
   [ "$THERE" != same ] || return 0
@@ -414,7 +419,7 @@ EOF
   changed "wrote $1"
 }
 
-# compare PLACE MODE CONTENT — sets THERE to "same" where that is there already, to "other" where something else is, or to
+# compare PLACE MODE CONTENT — sets THERE to "same" if that is there already, to "other" if something else is, or to
 # nothing.
 # shellcheck disable=SC2016
 compare() {

@@ -25,7 +25,7 @@ VERB=
 STALE=${STALE-}
 SETTLES=${SETTLES-}
 RECORDS=${RECORDS-$RESOURCE}
-# Who we are, from "uid=0(root) gid=0(root) …". sudo may hand over a short PATH, which main sets only later.
+# Who we are, from "uid=0(root) gid=0(root) …". sudo may pass on a short PATH, and main sets it only later.
 self=$(PATH=/usr/bin:/bin && id)
 SELF=${self#uid=} SELF_GROUP=${self#* gid=} SELF_NAME=${self%% *}
 SELF=${SELF%%[!0-9]*} SELF_GROUP=${SELF_GROUP%%[!0-9]*} SELF_NAME=${SELF_NAME#*"("}
@@ -36,7 +36,7 @@ BEFORE=
 # Whether something waits for the end of this session.
 LATER=
 
-# cannot WHAT PATH — ends the script with what keeps us from writing there.
+# cannot WHAT PATH — ends the script and says what keeps us from writing there.
 cannot() {
   local dir disk
   dir=$2
@@ -53,8 +53,8 @@ cannot() {
   fail "cannot $1; see the lines before this one"
 }
 
-# What no sentence of ours foresaw must not end in silence. And Pulumi does not know what an apply that failed has done: it
-# forgets a new resource, and goes on with the old settings of another. So that is undone now, or nobody would ever do it.
+# An error that we did not foresee must not end in silence. And Pulumi does not know what a failed apply has done: it
+# forgets a new resource, and goes on with the old settings of another. So this undoes it now, or nobody ever would.
 at_exit() {
   local status=$?
   trap - EXIT
@@ -62,7 +62,7 @@ at_exit() {
     0 | 3 | "$CONFIRM_AGAIN" | "$TUNNEL_RESTARTS") ;;
     *) say "error: $HOST: the script for $WHAT stopped unexpectedly (status $status); run 'pulumi up' again, which goes on from here" ;;
   esac
-  # In a subshell each: where this fails as well, the lock must still go.
+  # In a subshell: even if this fails too, the lock must go.
   [ "$status" = 0 ] || (write_forgotten) || :
   if [ "$status" != 0 ] && [ -n "$BEFORE" ] && [ -n "$LOCKED" ]; then take_back; fi
   clear_overwritten
@@ -72,12 +72,12 @@ at_exit() {
   exit "$status"
 }
 
-# take_back — what this apply has added or rewritten. A change on trial has a rollback, which may need it.
+# take_back — undoes what this apply has added or rewritten. A change on trial has a rollback, which may need it.
 take_back() {
   local step
   [ "$BEFORE" = "$NL" ] || ! on_trial || return 0
   set +e
-  # By itself each, so that one that fails stops no other, and set -e holds in it; a subshell has no traps.
+  # Each by itself, so that one that fails does not stop the others, and set -e holds in it; a subshell has no traps.
   for step in restore_replaced restore_overwritten sweep_added; do
     (
       trap : PIPE
@@ -94,7 +94,7 @@ sweep_added() {
   drop_empty_state
 }
 
-# dir_of PATH — sets DIR: dirname(1), which scripts would start hundreds of times.
+# dir_of PATH — sets DIR. Scripts would start dirname(1) hundreds of times.
 dir_of() {
   case $1 in
     */*) DIR=${1%/*} ;;
@@ -108,23 +108,24 @@ changed() {
   say "changed: $HOST: $*"
 }
 
-# sync_file PATH… — returns when these files and folders would survive a power cut. A sync that takes no names does it for
-# the whole machine.
+# sync_file PATH… — returns when these files and folders would survive a power cut. A sync that takes no names syncs the
+# whole machine.
 sync_file() { sync -- "$@" 2>/dev/null || sync; }
 
-# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each.
+# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each
+# of them.
 sshd_effective() {
   local settings
   settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
   printf '%s\n' "$settings" | with_lower_keywords
 }
 
-# One script of ours at a time changes this host, whatever stack it comes from. The lock is on a file in a folder that only
-# root can write in, and for root alone to open: whoever can open a file can hold its lock. It says who holds it, and goes
-# with the holder; that of one that was killed is taken over.
+# Only one script of ours at a time changes this host, whatever stack it comes from. The lock is on a file that only root
+# can open, in a folder that only root can write in: whoever can open a file can hold its lock. The file says who holds the
+# lock, and is removed with it; the lock of a run that was killed is taken over.
 LOCK_FILE=/run/ssh-reverse-tunnel.lock
 LOCKED=
-# One and the same run may hold it for so many seconds, and what a run has left behind when it was killed for so many.
+# For so many seconds the same run may hold it, and for so many what a run that was killed has left behind.
 LOCK_PATIENCE=600
 LOCK_PATIENCE_DEAD=5
 
@@ -142,7 +143,7 @@ lock() {
       look_at_clock
       now=$UPTIME
       watch_holder
-      # All scripts of a host come one after the other: it takes as long as it takes, as long as it goes on.
+      # All scripts of a host run one after the other: that takes as long as it takes, provided that it goes on.
       [ "$now" -lt "$next" ] || {
         say "note: $HOST: $WHAT waits for another run$(holder_in_words)"
         hold_trial
@@ -157,7 +158,7 @@ lock() {
   printf '%s\t%s\t%s\t%s\t%s\n' "$pid" "$UPTIME" "$OWNER" "$RESOURCE" "$WHAT" >&9
 }
 
-# try_lock SECONDS — a holder takes the file away with it, and what we have waited for may be one that is gone.
+# try_lock SECONDS — a holder removes the file when it ends, so what we have waited for may be a file that is gone.
 try_lock() {
   umask 077
   # Not ":", whose redirection would end the shell.
@@ -176,13 +177,14 @@ unlock() {
   LOCKED=
 }
 
-# Sets UPTIME, in seconds, whatever the clock says.
+# look_at_clock — sets UPTIME, in seconds, whatever the clock says.
 look_at_clock() {
   read -r UPTIME _ </proc/uptime
   UPTIME=${UPTIME%%.*}
 }
 
-# Ends the script where there is nothing to wait for. The clock starts anew whenever another run has the lock.
+# watch_holder — ends the script if there is nothing to wait for. Sets HOLDER, the line that the holder has written,
+# HOLDER_PID and so on, what is in it, and HELD_SINCE, which starts anew whenever another run has the lock.
 watch_holder() {
   local line
   line=$(head -n 1 -- "$LOCK_FILE" 2>/dev/null) || :
@@ -206,7 +208,8 @@ EOT
 
 holder_in_words() { [ -z "$HOLDER" ] || printf ' (%s, stack %s, pid %s)' "$HOLDER_WHAT" "$HOLDER_OWNER" "$HOLDER_PID"; }
 
-# ": apt-get (pid 12), …" — those that have the lock from one that is gone: the kernel shows it in each that has it open.
+# ": apt-get (pid 12), …" — the processes that have the lock from a run that is gone: the kernel lists it for each that has
+# it open.
 heirs() {
   local inode file pid name
   inode=$(stat -c %i -- "$LOCK_FILE")
@@ -221,7 +224,7 @@ heirs() {
 main() {
   # Nothing that runs from here may swallow the rest of the script from standard input.
   exec </dev/null
-  # sudo may hand over a short PATH, and a message is compared in English.
+  # sudo may pass on a short PATH, and messages are compared in English.
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   LC_ALL=C
   export PATH LC_ALL
@@ -282,7 +285,7 @@ after_apply() {
   if [ "$STALE" = keep ]; then
     keep_stale
   else
-    # What has been proven stays, also where something stale cannot be removed.
+    # What has been proven stays, even if something stale cannot be removed.
     [ "$BEFORE" = "$NL" ] || BEFORE=
     sweep
     BEFORE= # the other records are not of this apply
@@ -300,8 +303,9 @@ remove_record() {
   sweep
 }
 
-# A part that waits for something names the command here, which comes after all parts: others may change the host meanwhile.
-# What is stale is there until it has succeeded. Where it fails, what was written stays: earlier stages have proven it.
+# A part that waits for something puts the command in WAITS_FOR. It runs after all parts, and without the lock, so others
+# may change the host meanwhile. What is stale stays until it has succeeded. If it fails, what was written stays: earlier
+# stages have proven it.
 WAITS_FOR=
 wait_unlocked() {
   local recorded

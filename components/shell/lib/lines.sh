@@ -6,8 +6,8 @@
 # Where root keeps its copy of an account's file, for as long as this script runs.
 WORK=/run/ssh-reverse-tunnel.work
 
-# fetch PLACE — sets FETCHED to a file with that content that nobody can exchange any more; empty where there is none.
-# Its account reads it, once: root would follow a link, and could be shown another file at each look.
+# fetch PLACE — sets FETCHED to a file with its content, which nobody can replace any more; to nothing if there is none. Its
+# account reads it, once: root would follow a link, and could be shown another file at each look.
 fetch() {
   local there
   locate_target "$1"
@@ -25,13 +25,14 @@ fetch() {
   FETCHED=$WORK/file
 }
 
-# line_number FILE TEXT — of the line that is TEXT; empty where there is none.
+# line_number FILE TEXT — the number of the line that is TEXT; nothing if there is none.
 line_number() {
   [ ! -f "$1" ] || TEXT=$2 awk '$0 == ENVIRON["TEXT"] { print NR; exit }' "$1"
 }
 
-# key_lines FILE KEY MARKER — the numbers of all lines that let this key in, whatever a person has made of ours: changed its
-# options or its comment, copied it, or saved the file with CRLF. And of those with our MARKER as comment, whatever key they have.
+# key_lines FILE KEY MARKER — the numbers of all lines that let this key in, whatever a person has done with ours: changed
+# its options or its comment, copied it, or saved the file with CRLF. And of those with our MARKER as comment, whatever key
+# they have.
 key_lines() {
   [ ! -f "$1" ] || KEY=$2 MARKER=$3 awk '
     { sub(/[ \t\r]+$/, "") }
@@ -42,8 +43,8 @@ key_lines() {
     }' "$1"
 }
 
-# cut_lines FILE LINE NUMBER… — the file without the lines of these numbers, which rise; LINE, where not empty, in place of
-# the first.
+# cut_lines FILE LINE NUMBER… — the file without the lines of these numbers, which rise. LINE, if it is not empty, takes the
+# place of the first.
 cut_lines() {
   local file line from number
   file=$1 line=$2
@@ -60,7 +61,7 @@ cut_lines() {
 
 ends_without_newline() { [ -s "$1" ] && [ -n "$(tail -c 1 -- "$1" | tr -d '\n' | od -An -c)" ]; }
 
-# A symbolic link of root's is followed, so that the link itself stays one.
+# A symbolic link that belongs to root is followed, so that the link itself stays a link.
 real_path() {
   if [ -L "$1" ]; then readlink -f -- "$1"; else printf '%s' "$1"; fi
 }
@@ -72,7 +73,7 @@ begin_edit() {
   share created "$1" "${FETCHED:+yes}"
 }
 
-# record_line PLACE LINE
+# record_line PLACE LINE — sets LINE_NUMBER to where that line is, or to nothing.
 record_line() {
   begin_edit "$1"
   LINE_NUMBER=$(line_number "$FETCHED" "$2")
@@ -91,7 +92,7 @@ add_line() {
 }
 
 # add_key PLACE MODE LINE KEY MARKER — a line of authorized_keys, at the bottom: options, type, KEY and, as comment, MARKER.
-# It is the only one with this key, since sshd takes the first that it finds.
+# No other line has this key, since sshd takes the first one that it finds.
 add_key() {
   local numbers first
   together record_key "$1" "$4" "$5"
@@ -134,7 +135,7 @@ EOF
 # record_key PLACE KEY MARKER
 record_key() {
   begin_edit "$1"
-  # The bytes that a file without a final newline had, before one of us gave it one: that goes again with our line.
+  # The size of a file without a final newline, before one of us gave it one: the newline goes again with our line.
   recall newline "$1"
   if [ -n "$RECALLED" ]; then
     share newline "$1$TAB$RECALLED" yes
@@ -144,8 +145,8 @@ record_key() {
   own key "$1$TAB$3$TAB$2"
 }
 
-# keep_time PLACE — a file that is again what it was, byte for byte, also gets the time back that it had. One that we made
-# was nothing before.
+# keep_time PLACE — a file that gets back its content, byte for byte, also gets back its time. A file that we made had none
+# before.
 keep_time() {
   if [ -z "$FETCHED" ] || recorded created "$1" || recorded_elsewhere created "$1"; then return 0; fi
   remember time "$1" "$(hash_of "$FETCHED")$TAB$(time_of "$1")"
@@ -168,8 +169,8 @@ undo_line() {
   changed "removed our line from $place"
 }
 
-# Takes an option away from a line of authorized_keys that stays, whatever else a
-# person has written there. One that goes altogether keeps its options until then: fewer of them permit more.
+# Takes an option away from a line of authorized_keys that stays, whatever else a person has written there. A line that is
+# removed keeps its options until then: fewer of them permit more.
 kind permit PLACE MARKER OPTION
 undo_permit() {
   local place permit marker number line
@@ -190,7 +191,7 @@ undo_permit() {
   changed "took $permit from our line in $place"
 }
 
-# Where the key was replaced, its line has our marker still, and is another entry's now.
+# If the key was replaced, its line still has our marker, and belongs to another entry now.
 kind key THEIR_FILE MARKER KEY
 undo_key() {
   local place key marker numbers
@@ -207,7 +208,7 @@ undo_key() {
   changed "removed our line from $place"
 }
 
-# The newline goes only where the file is again what it was: the old bytes and that newline.
+# The newline goes only if the file is again what it was: the old bytes and that newline.
 kind newline PLACE SIZE
 undo_newline() {
   local size place

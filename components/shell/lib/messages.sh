@@ -6,7 +6,7 @@ TAB=$(printf '\t')
 NL='
 '
 
-# say MESSAGE — one line, and nothing in it that a terminal, or who reads a log, takes for more than a text.
+# say MESSAGE — one line of plain text: nothing in it that a terminal, or a reader of logs, takes for something else.
 say() {
   case $* in
     *[!\ -~]*) printf '%s' "$*" | tr '\n' ' ' | tr -c ' -~' '?' >&2 && echo >&2 ;;
@@ -17,7 +17,8 @@ say() {
 # Ends the script, from a subshell too: 3 is the status of an error that has had its sentence.
 fail() { fail_with 3 "$@"; }
 
-# fail_with STATUS MESSAGE — the same, for errors that connectionAdvice.ts tries again after, by their status.
+# fail_with STATUS MESSAGE — the same, for errors after which connectionAdvice.ts tries again, which it knows by their
+# status.
 fail_with() {
   local status
   status=$1

@@ -1,14 +1,13 @@
 # shellcheck shell=sh
-# The record: what each resource has added to this host, one "kind<TAB>value" a line, in
-# /var/lib/ssh-reverse-tunnel/OWNER/RESOURCE. It is written before the thing itself, so that nothing of
-# ours is ever there unrecorded. At the end of an apply, and in a remove, sweep() undoes, latest first,
-# what is on record and was not asked for again: a removal is exact because it reads what was done, and
-# a changed setting removes what it no longer wants. Where that must wait for another script, keep_stale()
-# notes it down instead, and settle() of the other script sweeps it.
+# The record: what each resource has added to this host, a line "kind<TAB>value" for each thing, in
+# /var/lib/ssh-reverse-tunnel/OWNER/RESOURCE. It is written before the thing itself, so nothing of ours is ever there
+# unrecorded. At the end of an apply, and in a removal, sweep() undoes what is on record and was not asked for again, the
+# latest first. So a removal is exact because it reads what was done, and a changed setting removes what it no longer wants.
+# If that must wait for another script, keep_stale() makes a note instead, and settle() of the other script sweeps it.
 
 RECORD=$STATE/$OWNER/$RESOURCE
-# Whose records these are: the id of one Pulumi state, since another may have a stack of the same name. It is there as
-# long as there are records; without an id, they are anybody's who has their name.
+# Whose records these are: the id of one Pulumi state, since another state may have a stack of the same name. The file
+# exists as long as there are records; without an id, they belong to any stack of that name.
 ID_FILE=$STATE/$OWNER/.stack-id
 # Where this stack's tools are: see hostTools.sh.
 TOOLS_FILE=$STATE/$OWNER/.tools
@@ -17,13 +16,14 @@ MARKED=$NL
 RECORDED=$NL
 OTHERS=$NL
 
-# kind KIND FIELD… — declares what is on record of a kind of thing, next to its undo_KIND: the fields of the value, with a tab
-# between them. OUR_FILE and THEIR_FILE are files that put and rewrite write: a run that is killed leaves a temporary one
-# beside them. Of each kind, KINDS has a line "KIND<TAB>NUMBER OF FIELDS<TAB>FIRST FIELD".
+# kind KIND FIELD… — says what an entry of that kind holds, next to its undo_KIND: the fields of its value, which have tabs
+# between them. OUR_FILE and THEIR_FILE are files that put and rewrite write: a run that is killed leaves a temporary file
+# beside them. KINDS has a line "KIND<TAB>NUMBER OF FIELDS<TAB>FIRST FIELD" for each kind.
 KINDS=$NL
 kind() { KINDS=$KINDS$1$TAB$(($# - 1))$TAB$2$NL; }
 
-# find_kind KIND — sets FIELDS, how many it has at most, and FIRST_FIELD. One that nothing declares has a single field.
+# find_kind KIND — sets FIELDS, the number of its fields at most, and FIRST_FIELD. A kind that nobody has declared has one
+# field.
 find_kind() {
   FIELDS=1 FIRST_FIELD=
   case $KINDS in
@@ -36,7 +36,7 @@ find_kind() {
   esac
 }
 
-# use_record NAME — from here on, ours is the record of that name.
+# use_record NAME — from now on, that is our record.
 use_record() {
   RESOURCE=$1
   RECORD=$STATE/$OWNER/$1
@@ -48,7 +48,7 @@ read_records() {
   OTHERS=$NL
   [ -d "$STATE" ] || return 0
   refuse_foreign_records
-  # A run that was killed while it wrote the record has left the new one; what it was to add is added anew.
+  # A run that was killed while it wrote the record has left the new one. What it was to add is added again.
   [ ! -e "$RECORD.new" ] || rm -f -- "$RECORD.new" || cannot "remove $RECORD.new" "$RECORD.new"
   [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
   OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
@@ -65,7 +65,7 @@ refuse_foreign_records() {
     fail "somebody else than root may have written the records of what was done here, since $foreign is not root's alone ($(stat -c '%U, mode %a' -- "$foreign")); nothing was changed: look at what is in $STATE, then 'chown -R root:root $STATE && chmod -R go= $STATE', and run it again"
 }
 
-# find_records TEST… — all that are whole, of every stack.
+# find_records TEST… — all whole records, of every stack.
 find_records() { find "$STATE" -mindepth 2 -type f ! -name '*.new' ! -name .stack-id ! -name .tools "$@"; }
 
 has_records() { [ -n "$(find_records -path "$STATE/$OWNER/*")" ]; }
@@ -85,7 +85,7 @@ other_records_of() {
   find_records ! -path "$RECORD" -exec grep -lxF -- "$1$TAB$2" {} + || :
 }
 
-# check_stack_id VERB — ends the script where what is on record is another state's.
+# check_stack_id VERB — ends the script if what is on record belongs to another state.
 check_stack_id() {
   local others
   if [ -z "$STACK_ID" ] || [ ! -s "$ID_FILE" ] || [ "$(cat -- "$ID_FILE")" = "$STACK_ID" ]; then return 0; fi
@@ -127,8 +127,8 @@ drop_empty_state() {
   fi
 }
 
-# Whether the tools go with the last record: where the admin comes through the tunnel, nobody can come after it to take them
-# away. Otherwise they are there until hostTools.sh, which replaces this, is removed: another up may need them.
+# takes_tools — whether the tools go with the last record: if the admin comes through the tunnel, nobody can come later to
+# remove them. Otherwise they stay until hostTools.sh, which replaces this function, is removed: another run may need them.
 takes_tools() { grep -q '^until ' "$TOOLS_FILE" 2>/dev/null; }
 
 drop_tools() {
@@ -138,7 +138,8 @@ drop_tools() {
   rm -f -- "$TOOLS_FILE.new"
 }
 
-# each_tools_folder COMMAND <what names the tools of a stack: "FOLDER/HASH", then "folder FOLDER" for those before it.
+# each_tools_folder COMMAND <pointer — a stack's pointer to its tools has the line "FOLDER/HASH", then "folder FOLDER" for
+# each earlier folder.
 each_tools_folder() {
   local line
   while IFS= read -r line; do
@@ -149,11 +150,12 @@ each_tools_folder() {
   done
 }
 
-# drop_unused_tools FOLDER — those in it that are no stack's any more, and what a run that was killed has unpacked.
+# drop_unused_tools FOLDER — removes the tools in it that no stack uses any more, and what a run that was killed has
+# unpacked.
 drop_unused_tools() {
   local folder hash pid
   for folder in "$1"/* "$1"/.*; do
-    # A hash, or ".HASH.PID" of the run that has unpacked it: somebody else's folders may be beside ours.
+    # A hash, or ".HASH.PID" of the run that unpacked it. Other folders may belong to somebody else.
     hash=${folder##*/} pid=
     case $hash in
       .*.*)
@@ -170,7 +172,7 @@ drop_unused_tools() {
   rmdir -- "$1" 2>/dev/null || :
 }
 
-# own KIND VALUE: we add this, or have added it; undo it when it is no longer asked for.
+# own KIND VALUE — we add this, or have added it: it is undone when it is no longer asked for.
 own() {
   own_fits "$1" "$2"
   MARKED="$MARKED$1$TAB$2$NL"
@@ -178,7 +180,7 @@ own() {
   if [ -n "$TOGETHER" ]; then RECORDED=$RECORDED$1$TAB$2$NL; else write_record "$RECORDED$1$TAB$2$NL"; fi
 }
 
-# together COMMAND… — of it, all that is owned goes on record at once: each write waits for the disk.
+# together COMMAND… — all that the command owns goes on record at once, since each write waits for the disk.
 TOGETHER=
 together() {
   local before
@@ -189,13 +191,13 @@ together() {
   [ "$RECORDED" = "$before" ] || write_record "$RECORDED"
 }
 
-# passing KIND VALUE — what is on record for no longer than a run: it is undone at the end of each, in keep_stale too, since
-# one that was killed may have left it.
+# passing KIND VALUE — for what is on record no longer than a run: it is undone at the end of each, in keep_stale too, since
+# a run that was killed may have left it.
 PASSING=$NL
 passing() { PASSING=$PASSING$1$TAB$2$NL; }
 
-# own_fits KIND VALUE — an entry that takes two lines, or that read does not give back as it was, would make a later run undo
-# what nobody did.
+# own_fits KIND VALUE — ends the script for an entry that would take two lines, or that read would not give back as it was:
+# a later run would undo what nobody did.
 own_fits() {
   local rest
   find_kind "$1"
@@ -211,15 +213,15 @@ own_fits() {
   fail "'$2' ($1) has a newline or a tab in it, which the record of what was done cannot hold; choose another name"
 }
 
-# share KIND VALUE EXISTS: as own, for what several resources may need at once and the last one takes away.
-# What was there before any of us is left to its owner.
+# share KIND VALUE EXISTS — as own, for what several resources may need at once and the last one removes. What was there
+# before any of us is left to its owner.
 share() { ! ours "$@" || own "$1" "$2"; }
 
-# ours KIND VALUE EXISTS: whether a thing that several resources may need is of our making, or will be.
+# ours KIND VALUE EXISTS — whether one of us has made, or will make, a thing that several resources may need.
 ours() { [ "$3" != yes ] || recorded "$1" "$2" || recorded_elsewhere "$1" "$2"; }
 
-# remember KIND KEY VALUE: as own, for how KEY was before any of us changed it. VALUE is how it is now, and goes on
-# record only where none of us has put it there before.
+# remember KIND KEY VALUE — as own, for the state of KEY before any of us changed it. VALUE is its state now, and goes on
+# record only if none of us has put one there before.
 remember() {
   recall "$1" "$2"
   own "$1" "$2$TAB${RECALLED:-$3}"
@@ -236,13 +238,13 @@ recall() {
   esac
 }
 
-# recorded_under ENTRIES KIND KEY — what is behind that key in each entry of that kind.
+# recorded_under ENTRIES KIND KEY — what follows that key in each entry of that kind.
 recorded_under() {
   printf '%s' "$1" | START=$2$TAB$3$TAB awk '
     index($0, ENVIRON["START"]) == 1 { print substr($0, length(ENVIRON["START"]) + 1) }'
 }
 
-# own_alone KIND VALUE EXISTS: as own, for what must not be there already unless it is ours.
+# own_alone KIND VALUE EXISTS — as own, for what must not be there already unless it is ours.
 own_alone() {
   local what other
   case $1 in user) what="the account $2" ;; *) what=$2 ;; esac
@@ -260,7 +262,7 @@ own_alone() {
   own "$1" "$2"
 }
 
-# The record after an entry was added or taken away; an empty one leaves no file and no folder.
+# write_record ENTRIES — the record after an entry was added or taken away; an empty one leaves no file and no folder.
 write_record() {
   if [ "$1" = "$NL" ]; then
     rm -f -- "$RECORD.new" "$RECORD"
@@ -276,8 +278,8 @@ write_record() {
   RECORDED=$1
 }
 
-# forget KIND VALUE — of what is undone. It goes from the record at the end of the sweep, or of the script where that fails:
-# each write waits for the disk, and to undo it once more, after a kill, does nothing.
+# forget KIND VALUE — for what has been undone. It goes from the record at the end of the sweep, or at the end of the script
+# if that fails: each write waits for the disk, and undoing it once more, after a kill, does nothing.
 FORGOTTEN=
 forget() {
   local entry
@@ -320,10 +322,10 @@ EOF
   sshd_after_sweep
 }
 
-# keep_stale — in place of sweep, where another script must first prove what replaces the stale entries: each gets a line
-# "stale<TAB>kind<TAB>value". These lines come first in the record, so that they are the last to go: a sweep that fails in
-# between still knows the rest. What only this run needed goes now. The token, new each time, is for the script that settles
-# this record: Pulumi then runs it, even if its settings are again what they were.
+# keep_stale — in place of sweep, if another script must first prove what replaces the stale entries. Each gets a line
+# "stale<TAB>kind<TAB>value". These lines come first in the record, so they are the last to go: a sweep that fails in
+# between still knows the rest. What only this run needed goes now. The token, a new one each time, is for the script that
+# settles this record: Pulumi then runs it, even if its settings are again what they were.
 keep_stale() {
   local wanted entry stale all
   wanted=$MARKED
@@ -347,10 +349,11 @@ EOF
   [ -z "$stale" ] || print_token
 }
 
-# print_token — new each time, for a script that must then run.
+# print_token — a new one, for a script that must then run.
 print_token() { printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"; }
 
-# settle — sweeps what is stale in the records that SETTLES names; at the very end, since ours is the last of them then.
+# settle — sweeps what is stale in the records that SETTLES names. It comes at the very end, since it leaves the last of
+# them as our record.
 settle() {
   local record entry
   for record in $SETTLES; do

@@ -1,16 +1,16 @@
 # shellcheck shell=sh
 # The types that ports have in the SELinux policy.
 
-# The administrator's own, and ours. Once, since a look at the policy takes longer than all else here; a port is changed
-# once in a run.
+# read_own_entries — sets OWN_ENTRIES, the administrator's and ours. Once, since a look at the policy takes longer than all
+# else here; a run changes a port only once.
 OWN_ENTRIES=unread
 read_own_entries() {
   [ "$OWN_ENTRIES" != unread ] || OWN_ENTRIES=$(semanage port -l -n -C) ||
     fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
 }
 
-# entry_of PORT ENTRIES — "TYPE PORT" or "TYPE FIRST-LAST", of the entry by which this tcp port has its type: of several
-# the narrowest. The administrator's own come before the policy's.
+# entry_of PORT ENTRIES — "TYPE PORT" or "TYPE FIRST-LAST", the entry that gives this TCP port its type: of several, the
+# narrowest. The administrator's own come before the policy's.
 entry_of() {
   printf '%s\n' "$2" | awk -v port="$1" '
     $2 == "tcp" {

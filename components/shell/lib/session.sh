@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # The SSH session that this script runs in: where it comes from, and what must wait for its end.
 
-# ssh_connection — client address and port, own address and port, as in ssh(1), SSH_CONNECTION; nothing outside of a
-# session. sudo takes the variable away from us, and one of its parents still has it.
+# ssh_connection — prints the client's address and port and our own, as SSH_CONNECTION in ssh(1); nothing outside of a
+# session. sudo takes the variable away from us, but one of our parents still has it.
 ssh_connection() {
   local connection pid
   connection=${SSH_CONNECTION-}
@@ -16,8 +16,8 @@ ssh_connection() {
 
 parent_of() { sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null || echo 0; }
 
-# tunnel_pid — the process of this very host that holds the client's end of this connection: that of a tunnel which this
-# session has come through, and ends with. Fails where there is none.
+# tunnel_pid — prints the process on this very host that holds the client's end of this connection: that of the tunnel which
+# this session comes through, and ends with. Fails if there is none.
 tunnel_pid() {
   local source
   command -v ss >/dev/null 2>&1 || return 1
@@ -28,7 +28,7 @@ tunnel_pid() {
   ss -Htnp "src = $source" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1 | grep .
 }
 
-# comes_through_recorded — whether it is a tunnel whose service, or whose account, is on record.
+# comes_through_recorded — whether the session comes through a tunnel whose service, or whose account, is on record.
 comes_through_recorded() {
   local pid uid kind value
   pid=$(tunnel_pid) || return 1
@@ -44,13 +44,13 @@ EOT
   return 1
 }
 
-# comes_through_service UNIT — whose account may be another by the new settings.
+# comes_through_service UNIT — not by the account, since the new settings may name another.
 comes_through_service() {
   local pid
   pid=$(tunnel_pid) && [ "$pid" = "$(systemctl show --property MainPID --value "$1")" ]
 }
 
-# session_is_alive — a script outlives a connection that is cut. One that is not of TCP is called "UNKNOWN" by sshd.
+# session_is_alive — a script outlives a connection that is cut. sshd calls a connection "UNKNOWN" that is not TCP.
 session_is_alive() {
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
@@ -58,9 +58,9 @@ session_is_alive() {
   [ -n "$(ss -Htn state established "sport = :$4 and dport = :$2")" ]
 }
 
-# remove_when_session_ends — undoes what is on record once nobody needs this connection any more: the deployment holds its
-# connections until it ends. Several go one after the other. What comes of it is in the journal. An apply in the meantime
-# takes the mark of its record away (begin_apply), and with it the removal of that.
+# remove_when_session_ends — undoes what is on record once nobody needs this connection any more: Pulumi holds its
+# connections until it ends. Several removals go one after the other. The journal says what came of them. An apply in the
+# meantime removes the mark of its record (begin_apply), and that record is not removed then.
 remove_when_session_ends() {
   local record queue before mark attempt
   for record in $RECORDS; do echo $$ >"/run/$OWNER.$record.later"; done

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Where everything of ours below an account's ~/.ssh lies.
+# All that is ours below an account's ~/.ssh is in one folder.
 
 # ssh_folder ACCOUNT — makes ~/.ssh and ~/.ssh/ssh-reverse-tunnel; sets SSH_DIR and FOLDER, both PLACEs.
 ssh_folder() {
@@ -15,7 +15,7 @@ ssh_folder() {
   refuse_link "$FOLDER"
 }
 
-# own_ssh_dir ACCOUNT — ~/.ssh, which is the account's own also where root keeps the home.
+# own_ssh_dir ACCOUNT — ~/.ssh, which belongs to the account even if root keeps the home.
 own_ssh_dir() {
   locate "~$1/.ssh"
   passing dir "~$1/.ssh.ssh-reverse-tunnel"
@@ -23,7 +23,7 @@ own_ssh_dir() {
     make_dir "~$1/.ssh" 700
   else
     share dir "~$1/.ssh" no
-    # Under another name until it is the account's, since that can go in and out from then on.
+    # Under another name until it belongs to the account, which can go in and out from then on.
     recorded dir "~$1/.ssh.ssh-reverse-tunnel" || write_record "${RECORDED}dir$TAB~$1/.ssh.ssh-reverse-tunnel$NL"
     rmdir -- "$AT_PATH.ssh-reverse-tunnel" 2>/dev/null || :
     mkdir -m 700 -- "$AT_PATH.ssh-reverse-tunnel" &&
@@ -35,8 +35,8 @@ own_ssh_dir() {
   refuse_link "~$1/.ssh"
 }
 
-# known_to_ssh ENTRY — the Host entry without what this host's ssh does not know. It would read no configuration at all, for
-# whichever host: IgnoreUnknown in an entry holds only where that entry does.
+# known_to_ssh ENTRY — the Host entry without the options that this host's ssh does not know. With one of those, ssh would
+# read no configuration at all, for no host: IgnoreUnknown in an entry holds only where that entry does.
 known_to_ssh() {
   local unknown
   unknown=$(printf '%s\n' "$1" | ssh -F /dev/stdin -G x 2>&1 >/dev/null | sed -n 's/.*Bad configuration option: //p' | tr -d '\r') || :

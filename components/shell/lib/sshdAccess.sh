@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Who may log in by the configuration of sshd that is on disk, in words for a message. A reload makes that active, with
-# all that the administrator wrote and has not loaded yet.
+# everything that the administrator has written and not loaded yet.
 #   ADMIN     the account of the admin connection
 #   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP     their group
@@ -8,7 +8,7 @@ MAIN=/etc/ssh/sshd_config
 DROP_IN_DIR=/etc/ssh/sshd_config.d
 DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
 
-# refusal — what speaks against that configuration; nothing where it is good.
+# refusal — prints what speaks against that configuration; nothing if it is good.
 refusal() {
   local lock_out allow groups
   lock_out=$(lock_out)
@@ -33,8 +33,8 @@ refusal() {
   fi
 }
 
-# other_than_ours — what sshd would give a tunnel account otherwise than our drop-in has it: a Match that comes first wins.
-# How soon a silent session ends is no matter of safety, and each stack's own.
+# other_than_ours — prints which values sshd would give a tunnel account other than those of our drop-in: a Match that comes
+# first wins. How soon a silent session ends is not a matter of safety, and each stack decides that.
 other_than_ours() {
   local keywords
   EFFECTIVE=$(sshd_effective "$(a_tunnel_account)")
@@ -45,14 +45,14 @@ other_than_ours() {
       "$(printf '%s' "$keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($keywords)")"
 }
 
-# One that is there, since a Match may ask for its group; else any name.
+# An account that exists, since a Match may ask for its group; otherwise any such name.
 a_tunnel_account() {
   local name
   name=$(getent passwd | cut -d: -f1 | grep "^${ACCOUNTS%\*}" | head -n 1) || :
   printf '%s' "${name:-${ACCOUNTS%\*}x}"
 }
 
-# lock_out — what would keep the admin out.
+# lock_out — prints what would keep the admin out.
 lock_out() {
   local by allow groups
   if ! sshd -t 2>/dev/null; then
@@ -79,7 +79,8 @@ lock_out() {
   fi
 }
 
-# Where a socket of systemd listens, sshd's own ports do not matter; without a connection of the admin nobody knows.
+# listens_where_admin_arrives — sets ADMIN_PORT. If a socket of systemd listens, sshd's own ports do not matter; without a
+# connection of the admin, nobody knows.
 listens_where_admin_arrives() {
   # shellcheck disable=SC2046  # four words
   set -- $(ssh_connection)
@@ -89,7 +90,7 @@ listens_where_admin_arrives() {
   values_of listenaddress | grep -qxE ".*:$ADMIN_PORT"
 }
 
-# By where the admin comes from and arrives, since a Match may ask: address and name, local address, local port.
+# By where the admin comes from and arrives, since a Match may ask for that: address and name, local address, local port.
 effective_for_admin() {
   local address host
   # shellcheck disable=SC2046  # four words
@@ -103,7 +104,7 @@ effective_for_admin() {
   printf '%s\n' "$EFFECTIVE"
 }
 
-# values_of KEYWORD — in what sshd -T says, $EFFECTIVE.
+# values_of KEYWORD — in EFFECTIVE, which is what sshd -T says.
 values_of() { printf '%s\n' "$EFFECTIVE" | sed -n "s/^$1 //p"; }
 
 # source_of KEYWORD — the files that hold it, for a message.
@@ -113,7 +114,7 @@ source_of() {
   printf '%s' "${files:-$MAIN}"
 }
 
-# with_drop_ins COMMAND… — runs it with the names of all drop-ins but ours behind its own words, whatever they are called.
+# with_drop_ins COMMAND… — runs it with the names of all drop-ins but ours as its last arguments, whatever they are called.
 with_drop_ins() {
   local file
   for file in "$DROP_IN_DIR"/*.conf; do
@@ -122,7 +123,7 @@ with_drop_ins() {
   "$@"
 }
 
-# matches NAME PATTERNS — sshd's patterns; the host part of user@host is left to the login that confirms.
+# matches NAME PATTERNS — sshd's patterns. Whether the host in user@host matches is left to the login that confirms.
 matches() {
   local pattern
   set -f
@@ -143,10 +144,10 @@ one_matches() {
   return 1
 }
 
-# sshd is "ssh" on Debian and Ubuntu, "sshd" elsewhere. Behind a socket it may not run at all, and reads its
-# configuration when it starts. One that does run has its listener from the socket and loses it in a reload, which would
-# end it, or have it listen on another port; its sessions outlive a restart. Where ExecReload is a bare signal, a mistake
-# in the file would end sshd.
+# sshd is "ssh" on Debian and Ubuntu, and "sshd" elsewhere. Behind a socket it may not run at all, and reads its
+# configuration when it starts. If it does run, its listener comes from the socket, and a reload loses it: sshd would end,
+# or listen on another port. Its sessions outlive a restart. If ExecReload is a bare signal, a mistake in the file would end
+# sshd.
 reload_sshd() {
   local unit how
   sshd -t 2>/dev/null || return 1

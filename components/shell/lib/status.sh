@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What tells how the tunnels of this host are: the program ssh-tunnel-status, and a link by which a node_exporter finds
+# What shows the state of this host's tunnels: the program ssh-tunnel-status, and a link through which a node_exporter finds
 # what a tunnel's check keeps for it.
 #   STATUS_PROGRAM  text of the program, which all tunnels and stacks on a host share
 #   METRICS         the file that the check writes
@@ -14,8 +14,8 @@ write_status() {
   [ -z "$METRICS_FOLDER" ] || link_metrics "$METRICS_FOLDER/${METRICS##*/}"
 }
 
-# So the check needs no right to write in that folder. The link is relative, for a node_exporter that sees
-# this host below another folder.
+# A link, so that the check needs no right to write in that folder. It is relative, for a node_exporter that sees this host
+# below another folder.
 link_metrics() {
   local target
   make_dirs "$METRICS_FOLDER"

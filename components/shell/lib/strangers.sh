@@ -2,7 +2,7 @@
 # Accounts that neither this stack nor another has made, in places that are for tunnel accounts alone.
 #   GROUP  the group of the tunnel accounts
 
-# refuse_strangers_in_group — ends the script where somebody else is in it, as his first group or besides.
+# refuse_strangers_in_group — ends the script if somebody else is a member, by primary group or otherwise.
 refuse_strangers_in_group() {
   local gid members first others
   gid=$(getent group "$GROUP" | cut -d: -f3)
@@ -13,7 +13,7 @@ refuse_strangers_in_group() {
     fail "the group '$GROUP' is for the tunnels' accounts, and it has other members: $others; take them out of it, or give that group another name with 'groupmod --new-name NAME $GROUP', and run 'pulumi up' again"
 }
 
-# refuse_strangers_named PREFIX — ends the script where somebody else has a name that begins so.
+# refuse_strangers_named PREFIX — ends the script if the name of somebody else's account begins with it.
 refuse_strangers_named() {
   local others
   others=$(not_ours "$(getent passwd | cut -d: -f1 | grep "^$1")")
@@ -21,7 +21,7 @@ refuse_strangers_named() {
     fail "sshd takes every account '$1*' for a tunnel's, which AllowUsers allows and whose own keys do not count, but there are others: $others; give them other names with 'usermod --login NAME', and run 'pulumi up' again"
 }
 
-# not_ours ACCOUNTS — those that are on no record, for a message.
+# not_ours ACCOUNTS — those that are on no record, in one line for a message.
 not_ours() {
   local account
   printf '%s\n' "$1" | sort -u | while read -r account; do

@@ -11,19 +11,19 @@ TRIAL=${TRIAL-}
 TRIAL_UNIT=$OWNER-$TRIAL-rollback
 TRIAL_DIR=/var/lib/$TRIAL_UNIT
 TRIAL_AT_BOOT=$TRIAL_UNIT-at-boot.service
-# The name of the second of two timers, of which the older one goes when the newer one is there.
+# The name of the second of two timers: the older one goes when the newer one is there.
 TRIAL_NEXT=$TRIAL_UNIT-next
-# What could not be taken back as the host booted is tried again by this one.
+# Tries again what could not be taken back as the host booted.
 TRIAL_AGAIN=$TRIAL_UNIT-again.service
 TRIAL_WANTS=/etc/systemd/system/sysinit.target.wants
-# A trial that has ended, while it is cleared away.
+# A trial that has ended, while it is being cleared away.
 TRIAL_ENDED=$TRIAL_DIR.ended
-# Left by the rollback, for the next run to say so.
+# The rollback leaves it for the next run, which says so.
 TAKEN_BACK=$TRIAL_DIR.taken-back
 
-# begin_trial UNDO PLACE… — keeps the files as they are, and arms the rollback. UNDO is shell text for what else it does.
-# What an earlier trial kept, which nobody confirmed, is what last worked: that stays, and is what comes back.
-# When this returns, all of it is on the disk: a change never gets there before its rollback.
+# begin_trial UNDO PLACE… — keeps the files as they are, and arms the rollback. UNDO is shell text for what else the
+# rollback does. If nobody has confirmed an earlier trial, what that one kept is what last worked: it stays, and is what
+# comes back. When this returns, all of it is on the disk: a change never gets there before its rollback.
 begin_trial() {
   local undo folder
   need_cmd systemd-run systemd
@@ -33,7 +33,7 @@ begin_trial() {
   ! is_torn ||
     fail "this host lost its power during a change that nobody had confirmed, and what it had kept of the configuration before, in $TRIAL_DIR, is not whole; look at what is configured now, run 'rm -r $TRIAL_DIR' there if that is right, and run 'pulumi up' again"
   folder=$TRIAL_DIR
-  # In one piece: a folder of that name is a whole one, even where this run is killed.
+  # In one piece: a folder of that name is always whole, even if this run is killed.
   on_trial || folder=$TRIAL_DIR.new
   REFUSAL=
   rm -f -- "/run/$TRIAL_UNIT".* # what an earlier rollback has noted
@@ -72,10 +72,11 @@ begin_trial() {
   }
 }
 
-# give_up_trial FOLDER — what an earlier trial, in TRIAL_DIR, has changed and nobody confirmed may not stay without a rollback.
+# give_up_trial FOLDER — if that is the folder of an earlier trial, its changes, which nobody has confirmed, must not stay
+# without a rollback.
 give_up_trial() { if [ "$1" = "$TRIAL_DIR" ]; then roll_back script; else end_trial; fi; }
 
-# keep_undo FOLDER UNDO — what an earlier trial is to undo comes first.
+# keep_undo FOLDER UNDO — puts what an earlier trial is to undo before it.
 keep_undo() {
   {
     [ ! -f "$1/undo" ] || cat -- "$1/undo"
@@ -83,10 +84,9 @@ keep_undo() {
   } >"$1/undo.new"
 }
 
-# keep_files FOLDER PLACE… — lists them in "kept": "NUMBER<TAB>UID:GID:GROUPS<TAB>PATH", with who acts there, and "whole" at
-# the end.
-# The rollback asks nobody about accounts, since they may not be known yet as the host boots. A file that is not there is
-# kept as such: the rollback removes it.
+# keep_files FOLDER PLACE… — lists them in "kept", "NUMBER<TAB>UID:GID:GROUPS<TAB>PATH", with who acts there, and "whole" at
+# the end. The rollback looks up no accounts, since they may not be known yet when the host boots. A file that is not there
+# is listed too: the rollback removes it. Fails if one cannot be kept, and sets REFUSAL if there is a reason to tell.
 keep_files() {
   local folder place number
   folder=$1
@@ -105,14 +105,14 @@ keep_files() {
   echo whole >>"$folder/kept.new"
 }
 
-# groups_of UID:GID — all of that account, "1000,27": its home may lie in a folder that one of them opens.
+# groups_of UID:GID — all groups of that account, "1000,27": one of them may be what opens the folder of its home.
 groups_of() {
   local groups
   groups=$(id -G -- "$(id -un -- "${1%:*}" 2>/dev/null)" 2>/dev/null | tr ' ' ,) || :
   printf '%s' "${groups:-${1#*:}}"
 }
 
-# keep_file_of_root PATH COPY — a link of root's stays one.
+# keep_file_of_root PATH COPY — a link that belongs to root stays a link.
 keep_file_of_root() {
   rm -f -- "$2"
   if [ -f "$1" ] || [ -L "$1" ]; then
@@ -123,8 +123,8 @@ keep_file_of_root() {
   fi
 }
 
-# What an account says of a file of its own: mode and size, and then what is in it. A folder of an account's on the way is one
-# that it could lead elsewhere. This runs as the account.
+# What an account says about a file of its own: its mode and size, and then its content. A folder on the way that is the
+# account's own link could lead elsewhere. This runs as the account.
 # shellcheck disable=SC2016
 KEEP_AS_ACCOUNT='
   folder=${1%/*}
@@ -144,8 +144,8 @@ KEEP_AS_ACCOUNT='
     echo other
   fi'
 
-# keep_file_of_account PATH COPY — read as the account in AT_IDS, a megabyte at most: it may put a link, a pipe or a process
-# of its own there at any time. Only we write the copy.
+# keep_file_of_account PATH COPY — the account in AT_IDS reads it, a megabyte at most, since it may put a link, a pipe or a
+# process of its own there at any time. Only we write the copy.
 keep_file_of_account() {
   local mode size
   rm -f -- "$2" "$2.new"
@@ -171,8 +171,8 @@ keep_file_of_account() {
   }
 }
 
-# arm SECONDS — from now on. One whose time is up waits for our lock: it ends, and the new one takes its place. The change
-# has a timer at each moment, so the new one has the name that is free.
+# arm SECONDS — from now on. A rollback whose time is up waits for our lock: it ends, and the new one takes its place. There
+# is a timer at every moment, so the new one takes the name that is free.
 arm() {
   local unit other
   unit=$TRIAL_UNIT other=$TRIAL_NEXT
@@ -186,13 +186,13 @@ arm() {
 
 # start_timer UNIT SECONDS
 start_timer() {
-  # systemd has variables and escapes of its own in a command: there are none in this one.
+  # systemd has variables and escapes of its own in a command; this one has none.
   systemd-run --quiet --collect --unit "$1" --on-active "$2" --timer-property AccuracySec=1s \
     --property Restart=on-failure --property RestartSec=10 \
     /bin/sh -c "[ ! -e $TRIAL_DIR/roll-back ] || exec /bin/sh $TRIAL_DIR/roll-back timer"
 }
 
-# is_loaded UNIT — its timer, or what that has started.
+# is_loaded UNIT — its timer, or what the timer has started.
 is_loaded() { is_busy "$1.timer" "$1.service"; }
 
 # is_busy UNIT… — whether one of them runs, waits, or waits for its next attempt.
@@ -203,9 +203,9 @@ disarm() {
   systemctl stop "$TRIAL_UNIT.timer" "$TRIAL_NEXT.timer" "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN" 2>/dev/null || :
 }
 
-# Before sshd, firewall and tunnel start; ufw is earlier than all others. systemd reads the link at the next boot and not
-# before. Where that fails, those start with the change, and are told about the old configuration as soon as it is back:
-# systemd before 244 starts no oneshot unit again, so another unit does that.
+# Before sshd, the firewall and the tunnel start; ufw starts earlier than all others. systemd reads the link at the next
+# boot, and not before. If the rollback fails, they start with the change, and are told about the old configuration as soon
+# as it is back. Before version 244, systemd starts no oneshot unit again, so another unit does that.
 roll_back_at_boot() {
   cat >"/etc/systemd/system/$TRIAL_AT_BOOT.new" <<EOT || return 1
 ; Managed by ssh-reverse-tunnel, for a minute.
@@ -244,23 +244,23 @@ EOT
   sync_file "$TRIAL_DIR" "${TRIAL_DIR%/*}" "$TRIAL_WANTS" "${1%/*}"
 }
 
-# Another script has the lock, and this one has come over a new login: time enough to wait for it.
+# hold_trial — another script has the lock, and this one has come over a new login: it gets enough time to wait.
 hold_trial() {
   [ "${CONFIRM-}" != yes ] || ! on_trial || arm 240 || :
 }
 
-# clear_trial VERB — what a run that was killed has left of a trial; before a removal, the trial too.
+# clear_trial VERB — clears what a run that was killed has left of a trial; before a removal, the trial too.
 clear_trial() {
   local path
   [ -n "$TRIAL" ] || return 0
   [ "${CONFIRM-}" = yes ] || rm -f -- "$TAKEN_BACK"
   if [ "$1" = apply ] && on_trial; then
-    # Its login is there in time; what it looks at may take longer than what is left.
+    # Its login came in time; what it looks at may take longer than what is left.
     [ "${CONFIRM-}" != yes ] || arm "$TRIAL_SECONDS" || :
     return 0
   fi
-  # One that is torn ends in the second run: where the first did not stop at it, all was in place, and a new login shows that
-  # it works.
+  # A torn trial ends in the second run: if the first run did not stop at it, everything was in place, and a new login shows
+  # that it works.
   if [ "$1" = apply ] && is_torn && [ "${CONFIRM-}" != yes ]; then return 0; fi
   for path in "$TRIAL_DIR" "$TRIAL_DIR.new" "$TRIAL_ENDED" "/etc/systemd/system/$TRIAL_AT_BOOT" "/etc/systemd/system/$TRIAL_AGAIN"; do
     if [ -e "$path" ]; then
@@ -270,23 +270,24 @@ clear_trial() {
   done
 }
 
-# A trial is one that can be taken back. The last line of "kept" is written when all else is on the disk.
+# on_trial — whether there is a trial that can be taken back. The last line of "kept" is written when all else is on the
+# disk.
 on_trial() {
   [ -s "$TRIAL_DIR/undo" ] && [ -s "$TRIAL_DIR/roll-back" ] && [ -f "$TRIAL_DIR/kept" ] &&
     [ "$(tail -n 1 -- "$TRIAL_DIR/kept")" = whole ]
 }
 
-# What is left of a trial whose disk lost a part of it.
+# is_torn — whether the disk lost a part of a trial.
 is_torn() { [ -d "$TRIAL_DIR" ] && ! on_trial; }
 
-# Whether what is on trial is what runs, and not only what is written.
+# trial_is_active — whether what runs is what is on trial, and that is not only written.
 trial_is_active() { [ -f "$TRIAL_DIR/active" ]; }
 
 activated() { : >"$TRIAL_DIR/active"; }
 
 # confirm_trial WHAT — in the second run, whose login has shown that the host can still be reached. A rollback waits for our
-# lock, but not for ever: where one has begun, what this login has shown is not what is there. At once, the rest of it could
-# end this session before it could report.
+# lock, but not for ever: once one has begun, what this login has shown is no longer true. Its rest does not run at once,
+# since it could end this session before that could report.
 confirm_trial() {
   on_trial || return 0
   stop_roll_back
@@ -298,7 +299,7 @@ confirm_trial() {
   if [ "$CONFIRM" = now ]; then changed "confirmed $1"; else changed "confirmed $1 by a new login"; fi
 }
 
-# confirm_later WHAT — what is active now needs a login that is newer than it: in the second run, one more.
+# confirm_later WHAT — what is active only now needs a login that is newer than it; in the second run, that is one more.
 confirm_later() {
   [ "$CONFIRM" != yes ] ||
     fail_with "$CONFIRM_AGAIN" "$1 had been taken back, since no new login confirmed it in time; it is active again for ${TRIAL_SECONDS}s: run 'pulumi up' again now to confirm it"
@@ -310,15 +311,15 @@ end_trial() {
   drop_trial
 }
 
-# stop_roll_back — ends one that runs, once the disk has the change. As long as there is a trial, it has a timer.
+# stop_roll_back — ends one that runs, once the change is on the disk. As long as there is a trial, it has a timer.
 stop_roll_back() {
   [ -d "$TRIAL_DIR" ] || return 0
   sync_changes
   ! is_busy "$TRIAL_UNIT.service" "$TRIAL_NEXT.service" "$TRIAL_AGAIN" || arm 60 || :
 }
 
-# With the folder's name goes the rollback, at once; all else is clearing up. That name is on the disk, as gone, before the
-# units are.
+# drop_trial — when the folder loses its name, there is no rollback any more; all else is clearing up. That is on the disk
+# before the units go.
 drop_trial() {
   local unit
   if [ -d "$TRIAL_DIR" ]; then
@@ -333,8 +334,8 @@ drop_trial() {
   rm -f -- "/run/$TRIAL_UNIT".*
 }
 
-# The files were written whole; where they are on other disks than the trial, their names may be later than its end. A
-# firewall writes files of its own.
+# The files were written whole, but if they are on other disks than the trial, their names may get there later than its end.
+# A firewall writes files of its own.
 sync_changes() {
   local number ids path
   sync -f /etc "${tools:-/}" 2>/dev/null || sync
@@ -345,10 +346,10 @@ sync_changes() {
   done 3<"$TRIAL_DIR/kept"
 }
 
-# was_taken_back — once: the run after the one that says so may try again.
+# was_taken_back — says so once: the run after that may try again.
 was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
-# roll_back HOW — script, or files where what runs has not been touched yet. Succeeds; BACK says what came of it.
+# roll_back HOW — script, or files if what runs has not been touched yet. Always succeeds, and sets BACK to what came of it.
 roll_back() {
   BACK="the old configuration is back"
   if on_trial && ! sh "$TRIAL_DIR/roll-back" "$1" >&2; then

@@ -1,16 +1,16 @@
 # shellcheck shell=sh
-# systemd units of ours, below /etc/systemd/system. A unit of that name that is not ours is refused.
+# Our systemd units, below /etc/systemd/system. A unit with one of these names that is not ours is refused.
 UNIT_DIR=/etc/systemd/system
 
-# must_run UNIT — before its files are written: on record until it runs with what was written, so that a run that is
-# killed in between is made up for by the next. Sets RESTART where an earlier one was.
+# must_run UNIT — comes before its files are written: the unit is on record until it runs with them, so if a run is killed
+# in between, the next one makes up for it. Sets RESTART if an earlier run was.
 must_run() {
   passing restart "$1"
   RESTART=
   if recorded restart "$1"; then RESTART=yes; else write_record "${RECORDED}restart$TAB$1$NL"; fi
 }
 
-# write_unit UNIT TEXT — succeeds with WRITTEN=yes where the file changed.
+# write_unit UNIT TEXT — sets WRITTEN to yes if the file changed.
 write_unit() {
   recorded file "$UNIT_DIR/$1" || foreign_unit "$1"
   compare "$UNIT_DIR/$1" 644 "$2"
@@ -18,13 +18,13 @@ write_unit() {
   write_content "$UNIT_DIR/$1" 644 "$2"
 }
 
-# What stops a unit comes after its file on the record, and so before it in a removal.
+# What stops a unit comes after its file on the record, so it comes first in a removal.
 record_unit() {
   own_alone file "$UNIT_DIR/$1" "${THERE:+yes}"
   own unit "$1"
 }
 
-# run_unit UNIT RESTART — enables and starts it; restarts it where RESTART is not empty.
+# run_unit UNIT RESTART — enables and starts it; restarts it if RESTART is not empty.
 run_unit() {
   if systemctl is-enabled --quiet "$1" 2>/dev/null; then
     [ -z "$2" ] || systemctl daemon-reload
@@ -38,7 +38,7 @@ run_unit() {
   fi
 }
 
-# A unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
+# foreign_unit UNIT — a unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
 foreign_unit() {
   local path
   path=$(systemctl show --property FragmentPath --value "$1" 2>/dev/null) || :
@@ -75,7 +75,7 @@ undo_pace() {
   UNITS_REMOVED=yes
 }
 
-# What a health check keeps of a tunnel. One that runs may just be keeping it once more.
+# What a health check keeps of a tunnel. One that runs may be writing it again right now.
 kind findings /run/UNITS/TUNNEL
 undo_findings() {
   local folder

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Looks at the forwards of all tunnels of a stack from their public host, at each tunnel as often as it asks for, and keeps
-# what it finds; the journal hears of changes.
+# what it finds; changes go to the journal.
 #   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and a line for each forward
 # needs: reasons forwards state
 set -u
@@ -16,7 +16,7 @@ read_list() {
   case $INTERVAL in "" | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
 }
 
-# Sets STEP: the timer runs as often as the most impatient tunnel asks for.
+# find_step — sets STEP: the timer runs as often as the most impatient tunnel asks for.
 find_step() {
   local list
   STEP=
@@ -37,7 +37,7 @@ is_due() {
   [ "$elapsed" -lt 0 ] || [ $((2 * elapsed)) -ge $((2 * INTERVAL - STEP)) ]
 }
 
-# Sets FORWARDS to those of the tunnels that are due, and FILES to where their states are.
+# gather — sets FORWARDS to those of the tunnels that are due, and FILES to where their states are.
 gather() {
   local list forward
   FORWARDS=
@@ -56,7 +56,7 @@ gather() {
   done
 }
 
-# As somebody without rights. It may write for ever, and we read no more than we need.
+# As an account without rights. It may write for ever, and we read no more than we need.
 look() {
   printf %s "$FORWARDS" |
     HOME=/ SHELL=/bin/sh ${LOOKS_AS:+setpriv --reuid "${LOOKS_AS%:*}" --regid "${LOOKS_AS#*:}" --clear-groups} \
@@ -65,7 +65,7 @@ look() {
 }
 
 begin || exit 1
-# Part of what this run keeps: a list that is changed meanwhile is newer.
+# Part of what this run keeps: a list that changes meanwhile is newer.
 : >new/started
 now=$(date +%s)
 find_step

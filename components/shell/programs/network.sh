@@ -1,6 +1,6 @@
 #!/bin/sh
-# Watches the network beside a tunnel, and ends the tunnel where a change has cut its connection: systemd starts it again,
-# long before keep-alives would have found out. A pause between two attempts ends at a change too.
+# Watches the network beside a tunnel, and ends the tunnel if a change has cut its connection: systemd starts it again, long
+# before keep-alives would have noticed. A change also ends a pause between two attempts.
 #   network HOST_ALIAS RUNTIME_DIRECTORY
 # What the kernel says reaches us whoever configured it: networkd, NetworkManager, dhcpcd, a cable, a laptop that wakes up.
 set -u
@@ -24,16 +24,16 @@ own_address() {
     index($0, ssh) { address = $4; sub(/:[0-9]*$/, "", address); gsub(/[][]|%.*|::ffff:/, "", address); print address }'
 }
 
-# is_unplugged ADDRESS — whether it is on a cable that is out, which may be in again before the connection is lost. What else is
-# without a carrier, say a bridge for containers, is no matter.
+# is_unplugged ADDRESS — whether its cable is out, which may be in again before the connection is lost. Other links without
+# a carrier, for example a bridge for containers, do not matter.
 is_unplugged() {
   local device
   device=$(ip -o address show to "$1" | awk '{ print $2; exit }')
   { ip -4 route show dev "$device" && ip -6 route show dev "$device"; } 2>/dev/null | grep -qw linkdown
 }
 
-# What the public host answers to this is a refusal, without a look at any target: no more is wanted of it. It has as long
-# as a keep-alive has, but 4 s at least, for a slow link, and 10 at most, which is what the watchdog gives it.
+# answers — the public host refuses this without a look at any target: we only want an answer. It has as long as a
+# keep-alive has, but at least 4 s, for a slow link, and at most 10, which is what the watchdog gives it.
 answers() {
   local patience
   patience=$(ssh -G "$alias" 2>/dev/null | sed -n 's/^serveraliveinterval //p')
@@ -68,7 +68,7 @@ look() {
   kill "$pid"
 }
 
-# One read takes all that has come in the meantime. Where containers come and go without a pause, a look a second is enough.
+# One read takes all that has come in the meantime. If containers come and go all the time, one look a second is enough.
 ip monitor link address route 2>/dev/null | {
   KNOWN=$(network)
   while dd bs=65536 count=1 2>/dev/null | grep -q .; do

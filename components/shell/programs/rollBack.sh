@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts back what a change on trial has replaced. It lies in the trial's folder, with the files as they were ("1", "2" …,
-# listed in "kept") and "undo", what else is to be done. It fails, and is tried again, until all of that is done.
+# Puts back what a change on trial has replaced. It is in the trial's folder, with the files as they were ("1", "2" …,
+# listed in "kept") and "undo", which says what else is to be done. It fails, and is tried again, until all of that is done.
 #   roll-back HOW
 #     timer   the time is up
 #     boot    the host was switched off in the meantime, and nothing has started yet
@@ -13,21 +13,21 @@ cd "$(dirname "$0")" || exit 1
 here=$PWD
 LOCK_FILE=/run/ssh-reverse-tunnel.lock # as in lib.sh
 
-# Whatever the clock says.
+# Seconds since the boot, whatever the clock says.
 uptime_seconds() { sed 's/\..*//' /proc/uptime; }
 
-# Where somebody has the lock and does not give it back, the change must go all the same. But nothing that the run which made
-# it writes after that would have a rollback: it ends first.
+# If somebody has the lock and does not give it back, the change must go all the same. But what the run that made the change
+# writes after that would have no rollback, so that run is ended first.
 lock() {
   try_lock || { end_holder && try_lock; }
 }
 
-# end_holder — with all that it has started. It is stopped first, so that it starts nothing more. Fails where somebody else
-# has the lock, whom nothing of this concerns.
+# end_holder — ends the holder with all that it has started. It is stopped first, so that it starts nothing more. Fails if
+# the lock belongs to somebody who has nothing to do with this.
 end_holder() {
   local pid owner resource children
   [ -f "$LOCK_FILE" ] && IFS='	' read -r pid _ owner resource _ <"$LOCK_FILE" || return 1
-  # One that has just confirmed has taken the folder away; and where the holder was killed, another process may have its number.
+  # A run that has just confirmed has removed the folder; and if the holder was killed, another process may have its number.
   [ -f "$here/kept" ] && [ "$owner	$resource" = "$(cat holder 2>/dev/null)" ] &&
     [ "$(stat -Lc %d:%i "/proc/$pid/fd/9" 2>/dev/null)" = "$(stat -c %d:%i "$LOCK_FILE")" ] &&
     kill -STOP "$pid" 2>/dev/null || return 1
@@ -44,7 +44,7 @@ end_holder() {
   kill -KILL $children "$pid" 2>/dev/null
 }
 
-# try_lock — succeeds where it is ours, within ten seconds, or where nobody can have it.
+# try_lock — succeeds if we have the lock within ten seconds, or if nobody can have it.
 try_lock() {
   local end left
   end=$(($(uptime_seconds) + 10))
@@ -54,7 +54,7 @@ try_lock() {
     exec 9<>"$LOCK_FILE"
     umask 022
     flock -w "$left" 9 || return 1
-    # Who had it takes the file away.
+    # The last holder removes the file.
     # shellcheck disable=SC3013  # as in lib.sh
     [ /proc/self/fd/9 -ef "$LOCK_FILE" ] || continue
     trap 'rm -f -- "$LOCK_FILE"' EXIT
@@ -75,24 +75,25 @@ fi
 # flush PATH… — what is written there survives a power cut from now on.
 flush() { sync -- "$@" 2>/dev/null || timeout 30 sync; }
 
-# What must not be left behind longer than this boot.
+# Files that must not outlive this boot.
 passing=/run/$(basename "$here")
-# For so many seconds an account's file that cannot be put back is tried again. Its account can see to it that it never can be,
-# and all else must not wait for that.
+# An account's file that cannot be put back is tried again for so many seconds. The account can see to it that this never
+# succeeds, and all else must not wait for that.
 patience=60
 
-# not_done WHAT — undo says so of what it cannot do. Sets failed, which undo reads: one of an earlier version, too.
+# not_done WHAT — for undo: says what it cannot do yet. Sets failed, which undo reads; one that an earlier version has
+# written, too.
 not_done() {
   failed=yes
   echo "ssh-reverse-tunnel: a change that was not confirmed cannot be taken back yet: $*; this is tried again until it succeeds" >&2
 }
 
-# restart_once UNIT — for undo: not again in the next attempt, which may be for the sake of something else.
+# restart_once UNIT — for undo: does not restart it again in the next attempt, which may have another reason.
 # shellcheck disable=SC2317
 restart_once() { [ -e "$1.restarted" ] || { systemctl restart "$1" && : >"$1.restarted"; }; }
 
-# As the account, to which the file belongs: on standard input is what was in it, $2 is its mode, or empty where there was no
-# file. A folder of an account's on the way, which it may lead elsewhere, is refused. Ends with 28 where the disk is full.
+# Runs as the account that the file belongs to. Standard input is the file's content; $2 is its mode, or empty if there was
+# no file. A folder on the way that the account could lead elsewhere is refused. Ends with 28 if the disk is full.
 # shellcheck disable=SC2016
 as_account='
   folder=${1%/*}
@@ -116,8 +117,8 @@ as_account='
   fi
   [ ! -d "${1%/*}" ] || sync -- "${1%/*}" 2>/dev/null || sync'
 
-# put_back COPY UID:GID:GROUPS FILE — the account in whose home it is acts there, in half a minute: it may place links and
-# pipes.
+# put_back COPY UID:GID:GROUPS FILE — in a home, its account does it, within half a minute: it may put links and pipes
+# there.
 put_back() {
   case $2 in
     0:*) put_back_of_root "$1" "$3" || not_done "$3 cannot be written" ;;
@@ -132,7 +133,7 @@ put_back() {
   esac
 }
 
-# out_of_patience FILE — whether it first failed so long ago. The file says when.
+# out_of_patience FILE — whether the first failure was so long ago. The file says when.
 out_of_patience() {
   local now first
   now=$(uptime_seconds)
@@ -141,7 +142,8 @@ out_of_patience() {
   [ $((now - first)) -ge "$patience" ]
 }
 
-# It can read what these have open, and so keep our output open, unless they have what it lacks: see as in files.sh.
+# The account can read what these processes have open, and so keep our output open, unless they have what it lacks: see as
+# in files.sh.
 apart='--inh-caps +net_broadcast --ambient-caps +net_broadcast'
 # shellcheck disable=SC2086  # words
 setpriv $apart true 2>/dev/null || apart=
@@ -170,7 +172,7 @@ put_back_of_root() {
   flush "$folder"
 }
 
-# take_line FILE TEXT — for undo: takes away a line that we added to a file of root's.
+# take_line FILE TEXT — for undo: removes a line that we added to a file that belongs to root.
 # shellcheck disable=SC2317
 take_line() {
   local new
@@ -184,12 +186,12 @@ take_line() {
 }
 
 failed=
-# What is half put back is not what anybody has confirmed.
+# Nobody has confirmed what is only half put back.
 if [ -e active ] || [ "$how" = boot ]; then rm -f -- active *.restarted; fi
 while IFS='	' read -r number ids file <&3; do
   [ "$number" = whole ] || put_back "$number" "$ids" "$file"
 done 3<kept
-# On a full disk, for example: nothing of half a rollback becomes active, and systemd tries again.
+# On a full disk, for example. Nothing of half a rollback becomes active, and systemd tries again.
 [ -z "$failed" ] || exit 1
 # shellcheck source=/dev/null
 . ./undo

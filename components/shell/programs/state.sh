@@ -13,13 +13,13 @@ TAB=$(printf '\t')
 NL='
 '
 
-# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to EXPECTED, for keep_states. CONNECTED is the time since
-# when.
+# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to EXPECTED, for keep_states. CONNECTED is the time
+# since when the tunnel is connected.
 EXPECTED=
 expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$NAME$TAB$LISTENS$TAB$LEADS_TO$NL; }
 
-# begin — before anything is looked at: what is kept is written here first. The folder was the account's once, in earlier
-# versions.
+# begin — before the first look: what is kept is written to "new" first. In earlier versions the folder belonged to the
+# account.
 begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
 
 # keep_states SIDE NOW FILE… <findings — "tunnel name reason", with "-" where it is up. FILE is where the states of a tunnel

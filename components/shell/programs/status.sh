@@ -1,5 +1,6 @@
 #!/bin/sh
-# How the tunnels are that begin or end on this host, from what their checks have kept (state.sh). Needs no rights.
+# Shows the state of the tunnels that begin or end on this host, from what their checks have kept (state.sh). Needs no
+# rights.
 # needs: reasons
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -39,8 +40,8 @@ for argument; do
   esac
 done
 
-# Of every tunnel that a check here looks at, the lines that it has kept, or one that says so; with the state of the service
-# behind them.
+# gather — the lines that a check has kept of each tunnel here, or one that says that it has kept none; each ends with the
+# state of the service.
 gather() {
   local timer check tunnel service list
   for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer; do
@@ -68,8 +69,8 @@ gather() {
 # is_wanted TUNNEL
 is_wanted() { case "$wanted " in " " | *" $1 "*) ;; *) return 1 ;; esac }
 
-# print_kept TUNNEL SIDE FILE SERVICE — what a check has found is another account's to say: nothing in it that a terminal or JSON
-# would take amiss.
+# print_kept TUNNEL SIDE FILE SERVICE — another account decides what a check has found, so nothing in it may upset a
+# terminal or JSON.
 print_kept() {
   if [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
     head -c 65536 "$3" | tr -d '\000-\010\013-\037\177-\377'

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. What
-# keep-alives do not see: the connection is alive and a listener of it is gone, or leads nowhere. Then the tunnel, and
-# only it, is ended; systemd starts it again. A target that is down is no fault of the tunnel, which may carry others.
+# Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. It sees what
+# keep-alives do not: the connection is alive, but one of its listeners is gone, or leads nowhere. Then the tunnel is ended,
+# and only that; systemd starts it again. A target that is down is not the fault of the tunnel, which may carry others.
 #   watchdog repair HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
 #   watchdog look …     what repair does as the account: prints what it finds, and of the connection, behind a tab, its
@@ -17,7 +17,7 @@ tunnel=${alias#ssh-tunnel-}
 PID=
 CONNECTED=-
 
-# as_account COMMAND… — as the one that the tunnel runs as ($ACCOUNT); as whoever we are, where none is named. It may be
+# as_account COMMAND… — as the account that the tunnel runs as ($ACCOUNT); without one, as whoever we are. It may be
 # stopped, or write for ever: systemd ends a check that takes too long, and we read no more than we need.
 as_account() {
   if [ -z "${ACCOUNT-}" ]; then
@@ -27,7 +27,7 @@ as_account() {
   fi | head -c 65536
 }
 
-# finding REASON — of the forward that was split, a line for keep_states; "-" where it is up.
+# finding REASON — a line for keep_states about the forward that was split; "-" if it is up.
 finding() { printf '%s\t%s\t%s\n' "$tunnel" "$NAME" "$1"; }
 
 # How long ago the tunnel began to connect, in seconds.
@@ -38,8 +38,8 @@ answers() { timeout 10 ssh -S "$runtime/control" -O check "$alias" 2>/dev/null; 
 # Whether the connection is still the one that was checked. Otherwise a new one would be blamed for what the old one did.
 is_as_before() { [ "$(cat "$runtime/pid" 2>/dev/null)" = "$PID" ] && answers; }
 
-# Sets PID, CONNECTED, and FAULT where the connection is not alive. One that is not up, or only just connecting, is
-# systemd's to repair.
+# look_at_connection — sets PID, CONNECTED, and FAULT if the connection is not alive. One that is not up, or only just
+# connecting, is systemd's to repair.
 look_at_connection() {
   FAULT=no-connection
   PID=$(cat "$runtime/pid" 2>/dev/null) && grep -q '^Name:[[:space:]]*ssh$' "/proc/$PID/status" 2>/dev/null || return 0
@@ -52,8 +52,8 @@ look_at_connection() {
   fi
 }
 
-# The first four bytes that come back over the tunnel's own connection and through the listener. Where there are none,
-# how ssh ended: 255 where nothing listens there, 124 where it does and is silent.
+# through — the first four bytes that come back over the tunnel's own connection and through the listener. If there are
+# none, how ssh ended: 255 if nothing listens there, 124 if something does and is silent.
 through() {
   case $ADDRESS in *:*) set -- "[$ADDRESS]:$PORT" ;; *) set -- "$ADDRESS:$PORT" ;; esac
   {
@@ -62,7 +62,7 @@ through() {
   } 2>/dev/null | head -c 4
 }
 
-# Whether the target answers when it is asked without the tunnel.
+# target_answers — asked without the tunnel.
 # shellcheck disable=SC2016
 target_answers() {
   timeout 5 bash --norc -c '
@@ -72,7 +72,7 @@ target_answers() {
     [ "$start" = SSH- ]' bash "$TARGET_HOST" "$TARGET_PORT" "$PROTOCOL" 2>/dev/null
 }
 
-# The reason why the forward that was split is down; "-" where it works.
+# fault_of — the reason why the forward that was split is down; "-" if it works.
 fault_of() {
   case $(through) in
     " 255") echo no-listener ;;
@@ -89,7 +89,7 @@ fault_of() {
   esac
 }
 
-# Whether all that was wrong was the target, when this very connection was last looked at.
+# target_was_down — whether only the target was down when this very connection was last looked at.
 target_was_down() {
   [ "$mode" = look ] && grep -q "$TAB$CONNECTED$TAB$NAME$TAB.*${TAB}target-down\$" "$RUNTIME_DIRECTORY/state" 2>/dev/null
 }
@@ -111,7 +111,7 @@ look() {
   finding "$reason"
 }
 
-# Whether the tunnel is, by a reason, or by one of several findings.
+# is_to_blame TEXT — whether the tunnel is, by a reason or by one of several findings.
 is_to_blame() { printf '%s\n' "$1" | grep -qE "(^|$TAB)(ssh-hangs|no-listener|nothing-back)\$"; }
 
 restart() {
@@ -120,7 +120,7 @@ restart() {
   timeout 5 sh -c "while [ -d /proc/$1 ]; do sleep 0.1; done" || kill -KILL "$1"
 }
 
-# Sets FINDINGS, and WHOLE to yes or no.
+# look_at_all FORWARD… — sets FINDINGS, and WHOLE to yes or no.
 look_at_all() {
   local forward
   look_at_connection
