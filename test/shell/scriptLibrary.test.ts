@@ -93,3 +93,11 @@ describe("each script", () => {
     expect(others.filter((name, index) => others.indexOf(name) !== index)).toEqual([]);
   });
 });
+
+test("each firewall has the functions that firewalls.sh lists", () => {
+  const listed = [...readScript("firewalls").matchAll(/^# {3}([a-z_]+_)\*/gm)].map(([, verb]) => verb!);
+  expect(listed.length).toBeGreaterThan(10);
+  for (const firewall of ["firewalld", "ufw"]) {
+    expect(definedIn(firewall)).toEqual(expect.arrayContaining(listed.map((verb) => `${verb}${firewall}`)));
+  }
+});
