@@ -23,20 +23,21 @@ const USAGE = `npx tsx bench/fleet/main.ts [options]
   --idle N        seconds for which the public host is watched while there is nothing to do (60, or IDLE); its checks
                   of the tunnels come every 30 s
   --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
+  --forks A,B     with how many forks Ansible runs (50,5, or FORKS); 0 leaves Ansible out
   --lab NAME      name of the lab (bench-fleet)
   --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay
   --draw          measure nothing: make the tables and the plot from the numbers in docs/`;
 
-const FORKS = [50, 5];
 const NUMBERS = documentPath("bench-fleet.json");
 
 const progress = (line: string) => console.error(line);
 
 async function main(): Promise<void> {
-  const { HOSTS, IDLE, LIMIT } = process.env;
+  const { FORKS, HOSTS, IDLE, LIMIT } = process.env;
   const { values } = parseArgs({
     options: {
       hosts: { type: "string", default: HOSTS || "1,10,30,100" },
+      forks: { type: "string", default: FORKS || "50,5" },
       idle: { type: "string", default: IDLE || "60" },
       limit: { type: "string", default: LIMIT || undefined },
       lab: { type: "string", default: "bench-fleet" },
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
   if (values.draw) return report(readResults(), true);
 
   const sizes = counts("--hosts", values.hosts);
+  const forks = values.forks === "0" ? [] : counts("--forks", values.forks);
   const idleSeconds = count("--idle", values.idle);
   const limit = values.limit === undefined ? undefined : count("--limit", values.limit);
   progress("Looking for Ansible, which is installed once, in less than a minute …");
@@ -62,7 +64,7 @@ async function main(): Promise<void> {
   try {
     for (const size of sizes) {
       const how: Measure = { limitSeconds: limit ?? 120 + 20 * size, idleSeconds, onProgress: progress };
-      await measureFleet(values.lab, size, playbook, how, (results.fleets[size] = {}));
+      await measureFleet(values.lab, size, { playbook, forks }, how, (results.fleets[size] = {}));
     }
   } catch (error) {
     await report(results, false);
@@ -76,13 +78,13 @@ async function main(): Promise<void> {
 async function measureFleet(
   lab: string,
   size: number,
-  playbook: string,
+  { playbook, forks }: { playbook: string; forks: number[] },
   how: Measure,
   runs: Record<string, Run>,
 ): Promise<void> {
   const fleet = await Fleet.up(lab, size, progress);
   try {
-    const contenders = [await project(fleet), ...FORKS.map((forks) => ansible(fleet, playbook, forks))];
+    const contenders = [await project(fleet), ...forks.map((count) => ansible(fleet, playbook, count))];
     for (const contender of contenders) await measure(fleet, contender, how, newRun(runs, contender));
   } finally {
     progress("Taking the hosts down …");
@@ -110,7 +112,7 @@ function readResults(): Results {
 async function report(results: Results, write: boolean): Promise<void> {
   const contenders: Named[] = [
     { id: "project", title: "this project" },
-    ...FORKS.map((forks) => ({ id: `ansible${forks}`, title: `Ansible, ${forks} forks` })),
+    ...[50, 5].map((forks) => ({ id: `ansible${forks}`, title: `Ansible, ${forks} forks` })),
   ];
   const text = await markdown([`${results.measured}.`, "", ...fleetTables(results, contenders)]);
   console.log(text);
