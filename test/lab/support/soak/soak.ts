@@ -140,8 +140,9 @@ export class Soak {
   private async remember(): Promise<void> {
     await this.traffic.pause();
     await until("every forward to be used", 30, () => this.traffic.isSteady());
-    // What a health check stores in /run exists from its first run on.
+    // What a check stores in /run exists from its first run on.
     await this.gate.run(`systemctl start ${healthCheckOf()}`);
+    for (const host of this.hosts) await host.run(`systemctl start ssh-tunnel-${host.name}-watchdog`);
     for (const host of this.all) {
       const tunnels = host === this.gate ? this.hosts.length : 0;
       const first = await until(`all of ${host.name}'s end of the tunnels, and no more`, 30, async () => {
