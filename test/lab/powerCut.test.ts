@@ -48,15 +48,12 @@ class Cuts {
       await disk.cut(at, command, input);
       const booted = await disk.boot();
       const { stdout } = await disk.run(`${this.trial.look}; ${rest}`);
-      // A trial that was cut while it was removed is removed by the next run.
-      const lines = stdout
-        .split("\n")
-        .filter(
-          (line) =>
-            !/rollback(\.new|\.ended|\.taken-back|-at-boot\.service(\.new)?|-again\.service(\.new)?)$/.test(
-              line,
-            ),
-        );
+      const there = stdout.split("\n");
+      // A trial that was cut while it was removed is removed by the next run, and so is one that was cut before its rollback
+      // at boot was installed: until then, nothing is changed.
+      const isArmed = there.some((line) => /\/system\/[^/]*-at-boot\.service$/.test(line));
+      const left = /rollback(\.new|\.ended|\.taken-back|-at-boot\.service(\.new)?|-again\.service(\.new)?)$/;
+      const lines = there.filter((line) => !left.test(line) && (isArmed || !/-rollback$/.test(line)));
       if (lines.length !== 1) throw new Error([...lines, booted.stderr].join("; "));
       await this.apply(disk, "13", "no");
       await this.apply(disk, "13", "yes");
