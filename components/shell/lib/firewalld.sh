@@ -187,6 +187,7 @@ EOF
   done 4<<EOF
 $SAID_LATER
 EOF
+  NOTED='' SAID_LATER=''
 }
 
 # As the host boots, firewalld does not run yet, so its files are changed. The text fails if the port may still be open. 112: the

@@ -349,6 +349,7 @@ sync_changes() {
 # was_taken_back — says so once: the run after that may try again.
 was_taken_back() { [ -f "$TAKEN_BACK" ] && rm -f -- "$TAKEN_BACK"; }
 
+BACK=
 # roll_back HOW — script, or files if what runs has not been touched yet. Always succeeds, and sets BACK to what came of it.
 roll_back() {
   BACK="the old configuration is back"

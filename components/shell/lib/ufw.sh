@@ -117,6 +117,7 @@ finish_ufw() {
     # shellcheck disable=SC2046,SC2086  # words
     { ufw delete $(ufw_rule $opening) && ufw prepend $(ufw_rule $opening) comment ssh-reverse-tunnel; } >/dev/null </dev/null || fail "ufw cannot put the rule for port $opening first"
   done || exit "$?"
+  KEPT_FROM_OTHERS=
 }
 
 # As the host boots, ufw's own rules may not be there yet. Then it writes to its first file and fails, and to its second file the
