@@ -15,7 +15,7 @@ import type { Contender } from "./contender.ts";
 import { Fleet } from "./fleet.ts";
 import { type Measure, measure } from "./measure.ts";
 import { project } from "./project.ts";
-import { type Named, fleetPlot, fleetTables } from "./report.ts";
+import { contendersIn, fleetPlot, fleetTables } from "./report.ts";
 import { type Results, type Run, merge } from "./results.ts";
 
 const USAGE = `npx tsx bench/fleet/main.ts [options]
@@ -110,10 +110,7 @@ function readResults(): Results {
 }
 
 async function report(results: Results, write: boolean): Promise<void> {
-  const contenders: Named[] = [
-    { id: "project", title: "this project" },
-    ...[50, 5].map((forks) => ({ id: `ansible${forks}`, title: `Ansible, ${forks} forks` })),
-  ];
+  const contenders = contendersIn(results);
   const text = await markdown([`${results.measured}.`, "", ...fleetTables(results, contenders)]);
   console.log(text);
   if (!write) return;

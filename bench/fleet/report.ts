@@ -9,6 +9,18 @@ export interface Named {
   title: string;
 }
 
+/** This project, then Ansible with each number of forks that was measured, the largest first. */
+export function contendersIn({ fleets }: Results): Named[] {
+  const ids = new Set(Object.values(fleets).flatMap((runs) => Object.keys(runs)));
+  const forks = [...ids].flatMap((id) => /^ansible(\d+)$/.exec(id)?.slice(1).map(Number) ?? []);
+  return [
+    { id: "project", title: "this project" },
+    ...forks
+      .toSorted((a, b) => b - a)
+      .map((count) => ({ id: `ansible${count}`, title: `Ansible, ${count} forks` })),
+  ];
+}
+
 /** The lines of all tables: seconds, logins, and what is left afterwards. */
 export function fleetTables(results: Results, contenders: Named[]): string[] {
   const titles = contenders.map(({ title }) => title);

@@ -1,8 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { changesIn, failures, inventoryOf } from "../../bench/fleet/ansible.ts";
 import { begunIn, loginsIn, mostAtOnce } from "../../bench/fleet/logins.ts";
-import { fleetPlot, fleetTables } from "../../bench/fleet/report.ts";
+import { contendersIn, fleetPlot, fleetTables } from "../../bench/fleet/report.ts";
 import { type Results, type Sample, merge } from "../../bench/fleet/results.ts";
+
+it("the tables name every number of forks that was measured, after this project", () => {
+  const run = { samples: {} };
+  const fleets = { "1": { ansible5: run, project: run }, "30": { ansible50: run, ansible10: run } };
+  expect(contendersIn({ measured: "", fleets }).map(({ title }) => title)).toEqual([
+    "this project",
+    ...["Ansible, 50 forks", "Ansible, 10 forks", "Ansible, 5 forks"],
+  ]);
+});
 
 describe("the logins in a journal", () => {
   const journal = [
