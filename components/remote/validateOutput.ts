@@ -18,10 +18,15 @@ export function validateOutput(host: string, line: string, fits: boolean, what: 
 }
 
 /**
- * The last line of a script's output that begins with the prefix; without one, the last line, which is then refused. A
- * greeting of the admin's login shell may come before our output.
+ * The last line of a script's output that begins with the prefix. A greeting of the admin's login shell may come before our
+ * output. If it is on our line, that line is what is refused; without any, the last one.
  */
 export function printedLine(text: string, start: string): string {
   const lines = text.split("\n");
-  return lines.findLast((line) => line.startsWith(start)) ?? lines.at(-1) ?? "";
+  return (
+    lines.findLast((line) => line.startsWith(start)) ??
+    lines.findLast((line) => line.includes(start)) ??
+    lines.at(-1) ??
+    ""
+  );
 }
