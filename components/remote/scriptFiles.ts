@@ -56,15 +56,16 @@ export function readScript(name: string): string {
   return read(library.get(name) ?? parts.get(name) ?? `${name}.sh`);
 }
 
-/** A program as it goes to the hosts: what its line "# needs: …" names is in that place. */
-export function readProgram(name: string): string {
+/** A program as it goes to the hosts. */
+export const readProgram = (name: string) => withoutComments(programSource(name)).trimEnd();
+
+/** A program with its comments, and with what its line "# needs: …" names in that place. */
+export function programSource(name: string): string {
   const own = (file: string) => {
     const path = programs.get(file);
     return path === undefined ? readScript(file) : read(path);
   };
-  return own(name)
-    .replace(/^# needs: (.*)\n/m, (_, needed: string) => needed.split(" ").map(own).join("\n"))
-    .trimEnd();
+  return own(name).replace(/^# needs: (.*)\n/m, (_, needed: string) => needed.split(" ").map(own).join("\n"));
 }
 
 /** Those that travel whole call what they do themselves. */
@@ -78,5 +79,5 @@ export function libraryOf(script: string): string[] {
 
 /** The state holds each text that travels, and the engine writes it again at each step: a third of a script is comments. */
 export function withoutComments(script: string): string {
-  return script.replaceAll(/^[ \t]*#.*\n/gm, "");
+  return script.replaceAll(/^[ \t]*#(?!!).*\n/gm, "");
 }

@@ -4,7 +4,7 @@ import {
   loaderText,
   partNames,
   programNames,
-  readProgram,
+  programSource,
   readScript,
   withoutComments,
 } from "../../components/remote/scriptFiles.ts";
@@ -65,7 +65,7 @@ function leaksOf(script: string): string[] {
 
 const scripts = new Map([
   ...[...libraryNames, ...partNames].map((name) => [name, readScript(name)] as const),
-  ...programNames.map((name) => [`program ${name}`, readProgram(name)] as const),
+  ...programNames.map((name) => [`program ${name}`, programSource(name)] as const),
   ["loader", loaderText()],
 ]);
 

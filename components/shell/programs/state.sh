@@ -26,7 +26,8 @@ begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
 # are: "state", or "<tunnel>.state" of several. Prints for the journal what has gone up or down and what is done about it, and
 # nothing else. Each file is replaced in one piece. What the findings say of a forward that is not expected, or more than
 # once, is left out; of a tunnel that they say nothing of, all stays as it is, and grows old. Ends with 10 where the tunnel is
-# to be restarted for something that it was not restarted for already.
+# to be restarted for something that it was not restarted for already. That is the internal host's business alone, and only
+# where its own tunnel is to blame.
 keep_states() {
   local side now status file
   side=$1
@@ -45,7 +46,6 @@ keep_states() {
     echo
     cat
   } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$now" -v side="$side" "$REASON_WORDS"'
-    # The internal host ends its own tunnel, where that is to blame.
     function restarts(code) { return side == "internal" && code ~ /^(ssh-hangs|no-listener|nothing-back)$/ }
     FILENAME ~ /state$/ { was[$1, $6] = $9; since[$1, $6] = $10; good[$1, $6] = $11; why[$1, $6] = $12; next }
     !theirs && $0 == "" { theirs = 1; next }

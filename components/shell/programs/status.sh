@@ -93,8 +93,7 @@ done
 
 printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v format="$format" "$REASON_WORDS"'
   function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
-  # The date of a day since 1970: "days from civil", the other way round.
-  function utc(t, between,   z, e, o, y, d, m) {
+  function utc(t, between,   z, e, o, y, d, m) { # a day since 1970 as a date: "days from civil", the other way round
     z = int(t / 86400) + 719468
     e = int(z / 146097)
     o = z % 146097
@@ -120,9 +119,8 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
   function time(t) { return is_number(t) ? "\"" utc(t, "T") "\"" : "null" }
   function number(t) { return is_number(t) && t > 0 ? t + 0 : "null" }
 
-  # A check that has not run three times in a row tells nothing of now; nor does one from the time to come.
   NF == 14 {
-    most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30
+    most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # what has not run three times in a row tells nothing of now
     why = is_reason($12) ? words($12, $8) : "-"
     if (why == "-") $12 = "-"
     if (!is_number($4)) {
