@@ -91,7 +91,7 @@ describe("when something fails", () => {
     sometimes.it("an unexpected host key is refused, and the error says how to compare it", async () => {
       await configure({ gate: { admin: { hostKey: nas.hostKey, privateKeyFile: lab.adminKeyFile } } });
       await fails(
-        `${named(gate)} answers with another host key`,
+        `${named(gate)} answers with a host key that differs from the settings or known_hosts`,
         "compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey",
       );
       await configure();
