@@ -7,7 +7,7 @@ import { join } from "node:path";
 import {
   partNames,
   programNames,
-  readProgram,
+  programSource,
   readScript,
   loaderText,
 } from "../components/remote/scriptFiles.ts";
@@ -40,6 +40,6 @@ write("loader", header.join("") + loader);
 
 // A program's parts are in each program that needs them.
 for (const name of programNames) {
-  const text = readProgram(name);
+  const text = programSource(name);
   if (text.startsWith("#!")) writeFileSync(join(folder, `program-${name}.sh`), `${text}\n`);
 }
