@@ -22,6 +22,7 @@ export const libraryNames = [
   "connection",
   "lib",
   "printable",
+  "sshd",
   "record",
   "files",
   "lines",

@@ -80,7 +80,7 @@ describe("each script", () => {
   });
 
   test("that comes before the tools has messages and no more than it names", () => {
-    expect(libraryOf("hostFacts")).toEqual(["messages", "connection", "printable"]);
+    expect(libraryOf("hostFacts")).toEqual(["messages", "connection", "printable", "sshd"]);
     expect(libraryOf("installTools")).toEqual(["messages"]);
   });
 

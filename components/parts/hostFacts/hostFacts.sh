@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# needs: messages connection printable
+# needs: messages connection printable sshd
 # Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
@@ -44,7 +44,8 @@ apply() {
 
 # As sshd_effective, with the rights that sshd needs to read its keys.
 sshd_settings() {
-  as_root "$ROOT_SHELL" "sshd -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+  find_daemon
+  as_root "$ROOT_SHELL" "sshd $(quoted_options) -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 }
 
 # as_root ROOT_SHELL COMMAND — the very way that the other scripts take.

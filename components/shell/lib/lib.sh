@@ -112,14 +112,6 @@ changed() {
 # whole machine.
 sync_file() { sync -- "$@" 2>/dev/null || sync; }
 
-# sshd_effective USER [ADDRESS LOCAL_ADDRESS LOCAL_PORT HOST] — sshd's configuration for one login. A Match may ask for each
-# of them.
-sshd_effective() {
-  local settings
-  settings=$(sshd -T -C "user=$1,host=${5-${2-127.0.0.1}},addr=${2-127.0.0.1},laddr=${3-127.0.0.1},lport=${4-22}") || return 1
-  printf '%s\n' "$settings" | with_lower_keywords
-}
-
 # Only one script of ours at a time changes this host, whatever stack it comes from. The lock is on a file that only root
 # can open, in a folder that only root can write in: whoever can open a file can hold its lock. The file says who holds the
 # lock, and is removed with it; the lock of a run that was killed is taken over.

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # What each script of the project says, and how it ends. HostFacts, which looks at a host before there are any tools, needs
-# nothing else of the library but printable.sh: so an edit of the library changes no look at a host.
+# little else of the library: so an edit of the rest changes no look at a host.
 #   HOST      the host as its user knows it, "gate (198.18.0.2)": every message begins with it
 TAB=$(printf '\t')
 NL='
