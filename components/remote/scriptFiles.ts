@@ -33,6 +33,7 @@ export const libraryNames = [
   "trial",
   "session",
   "strangers",
+  "sshdLists",
   "sshdAccess",
   "forwards",
   "ports",
