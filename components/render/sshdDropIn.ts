@@ -2,6 +2,8 @@ import { assertValid, oneLine, oneWord } from "./checks.ts";
 
 /** The values of a public host's drop-in. */
 export interface SshdDropIn {
+  /** Whose it is, `<project>-<stack>`. */
+  owner: string;
   /**
    * Only these accounts, and the tunnels' own, may log in; absent: the host's setting. `AllowUsers` of sshd_config(5).
    */
@@ -35,6 +37,9 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
     ...(args.allowUsers ? [`AllowUsers ${words([...args.allowUsers, tunnelAccounts])}`] : []),
     `Match User ${tunnelAccounts}`,
+    // In place of the host's own AllowUsers, which still hold for everyone else. The second is no account: if sshd -T
+    // shows it, sshd reads this very file.
+    `    AllowUsers ${words([tunnelAccounts, `:${args.owner}`])}`,
     `    AuthorizedKeysFile ${tunnelKeysFile}`,
     // Whatever the host sets for everyone else, its keys come only from there, and it can forward.
     "    AuthorizedKeysCommand none",

@@ -110,6 +110,32 @@ describe("the protection against lock-outs", () => {
     expect(await mayLogIn("root")).toBe(true);
   });
 
+  it.each([
+    [
+      "AllowUsers are in a file that sshd does not read",
+      "AllowUsers root",
+      "sed -i '/^Include/d' /etc/ssh/sshd_config",
+    ],
+    ["AllowUsers name some of them, and where they come from", "AllowUsers root@198.18.0.0/15 alice", "true"],
+    ["AllowGroups do", "AllowGroups root alice ssh-tunnel", "true"],
+  ])("lets every account with a login shell log in as before if %s", async (_what, text, command) => {
+    await gate.run(
+      `cp -a /etc/ssh/sshd_config /root/before; ${command}; echo '${text}' >${own}; systemctl reload ssh`,
+    );
+    const everyone = (
+      await gate.run("grep -vE '(nologin|false|sync)$' /etc/passwd | cut -d: -f1")
+    ).stdout.split("\n");
+    expect(everyone).toEqual(expect.arrayContaining(["root", "admin", "alice"]));
+    const logins = () => Promise.all(everyone.map(async (user) => [user, await mayLogIn(user)]));
+    const before = await logins();
+    expect(before).toContainEqual(["alice", true]);
+    await stack.up();
+    expect(await logins()).toEqual(before);
+    await stack.destroy();
+    expect(await logins()).toEqual(before);
+    await gate.run("mv /root/before /etc/ssh/sshd_config");
+  });
+
   it("lets the admin remove the host's own AllowUsers and still log in", async () => {
     await gate.run(`echo 'AllowUsers root admin alice' >${own}; systemctl reload ssh`);
     await stack.up();

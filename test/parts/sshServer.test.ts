@@ -8,6 +8,7 @@ import { promiseOf } from "../support/promiseOf.ts";
 const dropIn = [
   "# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.",
   "Match User tunnel-*",
+  "    AllowUsers tunnel-* :ssh-reverse-tunnel-dev",
   "    AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys",
   "    AuthorizedKeysCommand none",
   "    TrustedUserCAKeys none",

@@ -2,9 +2,10 @@ import { expect, test } from "vitest";
 import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
 
 test("the sshd drop-in without settings affects only the tunnels' accounts", () => {
-  expect(renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 })).toBe(
+  expect(renderSshdDropIn({ owner: "p-s", clientAliveIntervalSec: 15, clientAliveCountMax: 3 })).toBe(
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 Match User tunnel-*
+    AllowUsers tunnel-* :p-s
     AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
     AuthorizedKeysCommand none
     TrustedUserCAKeys none
@@ -31,6 +32,7 @@ Match User tunnel-*
 test("the sshd drop-in with everything set has AllowUsers before its Match", () => {
   expect(
     renderSshdDropIn({
+      owner: "p-s",
       allowUsers: ["root", "alice"],
       clientAliveIntervalSec: 60,
       clientAliveCountMax: 5,
@@ -39,6 +41,7 @@ test("the sshd drop-in with everything set has AllowUsers before its Match", () 
     `# Managed by ssh-reverse-tunnel; the next 'pulumi up' overwrites changes.
 AllowUsers root alice tunnel-*
 Match User tunnel-*
+    AllowUsers tunnel-* :p-s
     AuthorizedKeysFile /etc/ssh/ssh-reverse-tunnel/%u.keys
     AuthorizedKeysCommand none
     TrustedUserCAKeys none
@@ -64,7 +67,12 @@ Match User tunnel-*
 
 test("the sshd drop-in has one word for each entry of allowUsers", () => {
   for (const text of ["", "a b", "a\nPermitRootLogin yes", "#a", 'a"b']) {
-    const args = { clientAliveIntervalSec: 15, clientAliveCountMax: 3, allowUsers: ["a", text] };
+    const args = {
+      owner: "p-s",
+      clientAliveIntervalSec: 15,
+      clientAliveCountMax: 3,
+      allowUsers: ["a", text],
+    };
     expect(() => renderSshdDropIn(args), JSON.stringify(text)).toThrow("must be one word");
   }
 });

@@ -208,13 +208,13 @@ describe.skipIf(reason)(`hosts that enforce SELinux${reason ? ` (skipped: ${reas
     const login = async () => (await sshAsUser(lab, "-l", "admin", "gate", "true")).exitCode;
     const change = (await remoteScripts(stack)).find(({ name }) => name === "gate-server-change")!.stdin;
     const others = change
-      .replace("\nMatch Group ", "\nAllowUsers root tunnel-*\nMatch Group ")
+      .replace("\nMatch User ", "\nAllowUsers root tunnel-*\nMatch User ")
       .replace("TRIAL_SECONDS='60'", "TRIAL_SECONDS='20'");
     await gate.run("sh -s -- apply", { input: others });
     expect(await login()).toBe(255);
     await expect.poll(login, { timeout: 60_000, interval: 1000 }).toBe(0);
     const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
-    expect((await gate.run(`grep -c AllowUsers ${dropIn}`, { allowFailure: true })).stdout).toBe("0");
+    expect((await gate.run(`grep -c '^AllowUsers' ${dropIn}`, { allowFailure: true })).stdout).toBe("0");
     expect(await wrongLabels(gate, [dropIn])).toEqual([]);
   });
 

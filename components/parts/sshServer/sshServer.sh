@@ -6,14 +6,14 @@
 #   GROUP           their group
 #   ADMIN           the account of the admin connection
 #   EVICT_STALE     path of the program that tunnel keys may run, EVICT_STALE_TEXT its text
-INCLUDE="Include $DROP_IN_FILE"
 
 apply() {
   local text refusal
   need_cmd sshd openssh-server
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
-  sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(sshd -t 2>&1 | head -n 1); correct that first"
+  find_main
+  ask_sshd -t 2>/dev/null || fail "sshd's configuration has an error already, before any change: $(ask_sshd -t 2>&1 | head -n 1); correct that first"
   refuse_strangers_in_group
   refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
@@ -29,9 +29,10 @@ apply() {
     return 0
   fi
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
-  included || add_line "$MAIN" 644 "$INCLUDE"
   printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; } # put has said why
   changed "wrote $DROP_IN_FILE"
+  # A file that does not exist is not made: it would take the place of the distribution's own.
+  is_read || [ ! -f "$MAIN" ] || add_line "$MAIN" 644 "$INCLUDE"
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
   [ -z "$refusal" ] || roll_back_and_fail "$refusal" files
@@ -42,40 +43,33 @@ apply() {
 }
 
 # sshd adds up the AllowUsers of several files. If two stacks each say whom alone they let in, neither would get what it
-# wants unless both say the same; and what another stack once copied from the administrator must not outlive that.
+# wants unless both say the same. An earlier version copied the administrator's AllowUsers, too.
 # shellcheck disable=SC2031
 refuse_other_lists() {
-  local ours file theirs more
-  ours=$(printf '%s\n' "$DROP_IN" | allowed_by setting)
+  local ours file theirs
+  ours=$(printf '%s\n' "$DROP_IN" | allowed_by)
   [ -n "$ours" ] || return 0
   while read -r file <&3; do
     [ "$file" != "$DROP_IN_FILE" ] && [ -f "$file" ] || continue
-    theirs=$(allowed_by setting <"$file")
+    theirs=$(allowed_by <"$file")
     if [ -n "$theirs" ] && [ "$theirs" != "$ours" ]; then
-      fail "another stack has allowUsers for this host, too, and other accounts in it: $file allows $(one_line "$theirs"), and this one $(one_line "$ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first"
+      fail "another stack has allowUsers for this host, too, and other accounts in it: $file allows $(one_line "$theirs"), and this one $(one_line "$ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first, or, if that stack has none, run 'pulumi up' with another revision of it first"
     fi
-    more=$(allowed_by copy <"$file" | grep -vxF -e "$ours" -e "$(own_allow_users | tr ' ' '\n')") || :
-    [ -z "$more" ] ||
-      fail "allowUsers would not keep out $(one_line "$more"), which $file still allows because AllowUsers of the host did; run 'pulumi up' with another revision of that stack first"
   done 3<<EOF
 $([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
 EOF
 }
 
-# allowed_by WHAT <drop-in — whom one of our drop-ins allows, one a line: by the stack's setting, or by a copy of what the
-# administrator's own files say, which is before its first comment.
-allowed_by() {
-  awk -v what="$1" '
-    /^# Managed/ { setting = 1 }
-    $1 == "AllowUsers" && setting == (what == "setting") { for (i = 2; i <= NF; i++) print $i }' | sort -u
-}
+# allowed_by <drop-in — whom one of our drop-ins alone lets in, one a line.
+allowed_by() { awk '$1 == "Match" { exit } $1 == "AllowUsers" { for (i = 2; i <= NF; i++) print $i }' | sort -u; }
 
 one_line() { printf '%s\n' "$1" | paste -sd ' ' -; }
 
 # For the rollback, which has put the drop-in back, or removed it. If ExecReload is a bare signal, a mistake in sshd's
 # configuration would end sshd.
 undo_text() {
-  included || printf "take_line '%s' '%s'\n" "$(real_path "$MAIN")" "$INCLUDE"
+  has_include || printf "take_line '%s' '%s'\n" "$(real_path "$MAIN")" "$INCLUDE"
+  printf 'check_sshd() { sshd %s -t; }\n' "$(quoted_options)"
   cat <<'EOT'
 if [ "$how" != files ] && [ "$how" != boot ]; then
   for unit in ssh sshd; do
@@ -86,7 +80,7 @@ if [ "$how" != files ] && [ "$how" != boot ]; then
     esac
     verb=reload-or-restart
     ! systemctl is-active --quiet $unit.socket || verb=restart
-    sshd -t && systemctl $verb $unit.service && systemctl is-active --quiet $unit.service || not_done "sshd does not load the old configuration"
+    check_sshd && systemctl $verb $unit.service && systemctl is-active --quiet $unit.service || not_done "sshd does not load the old configuration"
     break
   done
   [ -n "$failed" ] || echo 'ssh-reverse-tunnel: no new login confirmed the change to sshd; the old configuration is back' >&2
@@ -96,47 +90,21 @@ EOT
 
 # in_place TEXT — whether the drop-in is as wanted, and sshd has loaded it: an earlier run may have been killed before that.
 in_place() {
-  if included_by_line; then # where it is ours, keep it on record
+  if has_include; then # where it is ours, keep it on record
     begin_edit "$MAIN"
     share line "$MAIN$TAB$INCLUDE" yes
   fi
-  [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$1" | cmp -s - "$DROP_IN_FILE" && included &&
+  [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$1" | cmp -s - "$DROP_IN_FILE" && is_read &&
     { ! on_trial || trial_is_active; }
 }
 
-# Whether the main file includes the drop-ins' folder, or our drop-in, for everyone: below a Match it would be for some.
-included() {
-  included_by_line || awk '
-    { gsub(/["=]/, " "); keyword = tolower($1) }
-    keyword == "match" { exit }
-    keyword == "include" { for (i = 2; i <= NF; i++) if ($i ~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*(\.conf)?$/) found = 1 }
-    END { exit !found }' "$MAIN"
-}
+has_include() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
 
-included_by_line() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
-
-# The text for this very host: without what its sshd does not know yet, and with the tunnel accounts allowed where the
-# administrator allows accounts by name. Ours then names the administrator's too: should that line go, nobody is locked out.
+# The text for this very host: without what its sshd does not know yet.
 drop_in_text() {
-  local allowed
-  allowed=$(own_allow_users)
-  if [ -n "$allowed" ] && ! printf '%s\n' "$DROP_IN" | grep -q '^AllowUsers '; then
-    printf 'AllowUsers%s %s\n' "$allowed" "$ACCOUNTS"
-  fi
   if sshd_effective "$ADMIN" | grep -q '^unusedconnectiontimeout '; then
     printf '%s\n' "$DROP_IN"
   else
     printf '%s\n' "$DROP_IN" | sed '/UnusedConnectionTimeout/d'
   fi
-}
-
-# Whom the administrator's own AllowUsers name, outside of any Match. sshd_config(5): "keyword arguments", perhaps with
-# a "=" between them, in quotes, and with a comment behind.
-own_allow_users() {
-  # shellcheck disable=SC2016  # awk's own
-  with_drop_ins awk '
-    FNR == 1 { match_block = 0; managed = /^# Managed by ssh-reverse-tunnel/ || /^AllowUsers .*tunnel-\*$/ }
-    { sub(/^[ \t]+/, ""); sub(/[ \t]#.*/, ""); keyword = tolower($0); sub(/[ \t=].*/, "", keyword); gsub(/"/, "", keyword) }
-    keyword == "match" { match_block = 1 }
-    !managed && !match_block && keyword == "allowusers" { sub(/^[^ \t=]+[ \t]*=?[ \t]*/, ""); printf " %s", $0 }' "$MAIN"
 }

@@ -49,6 +49,7 @@ export class SshServer extends RemoteComponent {
           values: {
             DROP_IN: renderSshdDropIn({
               ...args,
+              owner: ownerId(),
               clientAliveIntervalSec: args.clientAliveIntervalSec ?? 15,
               clientAliveCountMax: args.clientAliveCountMax ?? 3,
             }),

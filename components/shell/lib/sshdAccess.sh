@@ -4,41 +4,62 @@
 #   ADMIN     the account of the admin connection
 #   ACCOUNTS  pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP     their group
-MAIN=/etc/ssh/sshd_config
 DROP_IN_DIR=/etc/ssh/sshd_config.d
 DROP_IN_FILE=$DROP_IN_DIR/00-$OWNER.conf
+INCLUDE="Include $DROP_IN_FILE"
+
+# find_main — sets MAIN, the file that sshd begins with. Where it does not exist, the distribution's own is in effect: on
+# openSUSE that is in /usr/etc/ssh.
+find_main() {
+  find_daemon
+  MAIN=$(printf '%s\n' "$DAEMON_OPTIONS" | sed -n '/^-f$/{n;p;}')
+  MAIN=${MAIN:-/etc/ssh/sshd_config}
+}
 
 # refusal — prints what speaks against that configuration; nothing if it is good.
 refusal() {
-  local lock_out allow groups
-  lock_out=$(lock_out)
+  local lock_out
+  lock_out=$(lock_out) || return 1
   if [ -n "$lock_out" ]; then
     printf '%s' "$lock_out"
     return 0
   fi
+  EFFECTIVE=$(sshd_effective "$(a_tunnel_account)") || return 1
   # shellcheck disable=SC2153  # the pattern, and no account
-  EFFECTIVE=$(sshd_effective "${ACCOUNTS%\*}x")
-  allow=$(values_of allowusers)
-  groups=$(values_of allowgroups)
-  if [ -n "$groups" ] && ! matches "$GROUP" "$groups"; then
-    printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it in %s" "$GROUP" "$(source_of AllowGroups)"
-  elif [ -n "$allow" ] && ! matches "${ACCOUNTS%\*}x" "$allow"; then
-    printf "sshd's AllowUsers keeps the tunnel accounts out; add '%s' to it in %s" "$ACCOUNTS" "$(source_of AllowUsers)"
-  elif matches "${ACCOUNTS%\*}x" "$(values_of denyusers)"; then
-    printf "sshd's DenyUsers keeps the tunnel accounts out; take '%s' out of it in %s" "$ACCOUNTS" "$(source_of DenyUsers)"
-  elif matches "$GROUP" "$(values_of denygroups)"; then
-    printf "sshd's DenyGroups keeps the tunnel accounts out; take the group '%s' out of it in %s" "$GROUP" "$(source_of DenyGroups)"
+  case $(printf '%s\n' "$EFFECTIVE" | kept_out "${ACCOUNTS%\*}x" "$GROUP" '' '') in
+    denyusers) printf "sshd's DenyUsers keeps the tunnel accounts out; take '%s' out of it in %s" "$ACCOUNTS" "$(source_of DenyUsers)" ;;
+    denygroups) printf "sshd's DenyGroups keeps the tunnel accounts out; take the group '%s' out of it in %s" "$GROUP" "$(source_of DenyGroups)" ;;
+    allowgroups) printf "sshd's AllowGroups keeps the tunnel accounts out; add the group '%s' to it in %s" "$GROUP" "$(source_of AllowGroups)" ;;
+    *) if is_read; then other_than_ours; else not_read; fi ;;
+  esac
+}
+
+# is_read — whether sshd reads our drop-in for tunnel accounts, wherever they come from: its AllowUsers name ":OWNER", which
+# is no account. By anything else, it could be the drop-in of another stack.
+is_read() {
+  local account address
+  account=$(a_tunnel_account)
+  for address in 127.0.0.1 192.0.2.1 2001:db8::1; do
+    case $NL$(sshd_effective "$account" "$address")$NL in
+      *"${NL}allowusers :$OWNER$NL"*) ;;
+      *) return 1 ;;
+    esac
+  done
+}
+
+not_read() {
+  if [ -f "$MAIN" ]; then
+    printf "sshd does not read our drop-in for all tunnel accounts, although %s includes it; move its line '%s' to the top, above every Match" "$MAIN" "$INCLUDE"
   else
-    other_than_ours
+    printf "sshd does not read our drop-in: there is no %s, and the file that sshd reads instead does not include %s; make one that includes both" "$MAIN" "$DROP_IN_FILE"
   fi
 }
 
-# other_than_ours — prints which values sshd would give a tunnel account other than those of our drop-in: a Match that comes
-# first wins. How soon a silent session ends is not a matter of safety, and each stack decides that.
+# other_than_ours — prints which values EFFECTIVE, that of a tunnel account, has other than those of our drop-in: a Match that
+# comes first wins. How soon a silent session ends is not a matter of safety, and each stack decides that.
 other_than_ours() {
   local keywords
-  EFFECTIVE=$(sshd_effective "$(a_tunnel_account)")
-  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
+  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/AllowUsers\|ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
     grep -vxF -e "$EFFECTIVE" | cut -d' ' -f1 | paste -sd '|' -) || :
   [ -z "$keywords" ] ||
     printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
@@ -52,56 +73,62 @@ a_tunnel_account() {
   printf '%s' "${name:-${ACCOUNTS%\*}x}"
 }
 
-# lock_out — prints what would keep the admin out.
+# lock_out — prints what would keep the admin out. Sets EFFECTIVE for that login: by where the admin comes from and arrives,
+# since a Match may ask for that. Outside of a session, nobody knows.
 lock_out() {
-  local by allow groups
-  if ! sshd -t 2>/dev/null; then
-    printf 'sshd -t refuses the new configuration: %s' "$(sshd -t 2>&1 | head -n 1)"
+  local by host
+  if ! ask_sshd -t 2>/dev/null; then
+    printf 'sshd -t refuses the new configuration: %s' "$(ask_sshd -t 2>&1 | head -n 1)"
     return 0
   fi
-  EFFECTIVE=$(effective_for_admin)
-  by="would lock out the admin '$ADMIN' at the next reload"
-  allow=$(values_of allowusers)
-  groups=$(values_of allowgroups)
-  if [ -n "$allow" ] && ! matches "$ADMIN" "$allow"; then
-    printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$by" "$ADMIN" "$(source_of AllowUsers)"
-  elif matches "$ADMIN" "$(values_of denyusers)"; then
-    printf "DenyUsers %s; take '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyUsers)"
-  elif [ -n "$groups" ] && ! one_matches "$(id -Gn "$ADMIN")" "$groups"; then
-    printf "AllowGroups %s; add a group of '%s' to it in %s" "$by" "$ADMIN" "$(source_of AllowGroups)"
-  elif one_matches "$(id -Gn "$ADMIN")" "$(values_of denygroups)"; then
-    printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyGroups)"
-  elif [ "$ADMIN" = root ] && [ "$(values_of permitrootlogin)" = no ]; then
-    printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$by" "$(source_of PermitRootLogin)"
-  elif ! listens_where_admin_arrives; then
-    printf "the ports in sshd's configuration would lock out the admin '%s', who arrives at port %s, at the next reload; add 'Port %s' in %s" \
-      "$ADMIN" "$ADMIN_PORT" "$ADMIN_PORT" "$(source_of '(Port|ListenAddress)')"
-  fi
-}
-
-# listens_where_admin_arrives — sets ADMIN_PORT. If a socket of systemd listens, sshd's own ports do not matter; without a
-# connection of the admin, nobody knows.
-listens_where_admin_arrives() {
-  # shellcheck disable=SC2046  # four words
+  # shellcheck disable=SC2046  # four words: address and port of the client, and ours
   set -- $(ssh_connection)
-  [ $# = 4 ] || return 0
-  ADMIN_PORT=$4
-  ! systemctl is-active --quiet ssh.socket sshd.socket || return 0
-  values_of listenaddress | grep -qxE ".*:$ADMIN_PORT"
-}
-
-# By where the admin comes from and arrives, since a Match may ask for that: address and name, local address, local port.
-effective_for_admin() {
-  local address host
-  # shellcheck disable=SC2046  # four words
-  set -- $(ssh_connection)
-  address=${1-127.0.0.1}
-  EFFECTIVE=$(sshd_effective "$ADMIN" "$address" "${3-127.0.0.1}" "${4-22}") || return 1
+  if [ $# = 4 ] && is_other_server "$3" "$4"; then return 0; fi
+  host=${1-127.0.0.1}
+  EFFECTIVE=$(sshd_effective "$ADMIN" "$host" "${3-127.0.0.1}" "${4-22}") || return 1
   if [ "$(values_of usedns)" = yes ]; then
-    host=$(getent hosts "$address" | awk '{ print $2; exit }')
-    EFFECTIVE=$(sshd_effective "$ADMIN" "$address" "${3-127.0.0.1}" "${4-22}" "${host:-$address}") || return 1
+    host=$(getent hosts "$host" | awk '{ print $2; exit }')
+    host=${host:-${1-127.0.0.1}}
+    EFFECTIVE=$(sshd_effective "$ADMIN" "${1-127.0.0.1}" "${3-127.0.0.1}" "${4-22}" "$host") || return 1
   fi
-  printf '%s\n' "$EFFECTIVE"
+  by="would lock out the admin '$ADMIN' at the next reload"
+  case $(printf '%s\n' "$EFFECTIVE" | kept_out "$ADMIN" "$(groups_of_user "$ADMIN")" "${1-}" "$host") in
+    allowusers) printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$by" "$ADMIN" "$(source_of AllowUsers)" ;;
+    denyusers) printf "DenyUsers %s; take '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyUsers)" ;;
+    allowgroups) printf "AllowGroups %s; add a group of '%s' to it in %s" "$by" "$ADMIN" "$(source_of AllowGroups)" ;;
+    denygroups) printf "DenyGroups %s; take the groups of '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyGroups)" ;;
+    *)
+      if [ "$ADMIN" = root ] && [ "$(values_of permitrootlogin)" = no ]; then
+        printf 'PermitRootLogin no %s; change it in %s, or let another account be the admin' "$by" "$(source_of PermitRootLogin)"
+      elif [ $# = 4 ] && ! listens_at "$4"; then
+        printf "the ports in sshd's configuration would lock out the admin '%s', who arrives at port %s, at the next reload; add 'Port %s' in %s" \
+          "$ADMIN" "$4" "$4" "$(source_of '(Port|ListenAddress)')"
+      fi
+      ;;
+  esac
+}
+
+# listens_at PORT — by EFFECTIVE. If a socket of systemd listens, sshd's own ports do not matter.
+listens_at() {
+  ! systemctl is-active --quiet ssh.socket sshd.socket || return 0
+  values_of listenaddress | grep -qxE ".*:$1"
+}
+
+# is_other_server ADDRESS PORT — whether what listens there is not the sshd that would reload, nor systemd for it, but
+# perhaps another sshd: no reload changes its logins.
+is_other_server() {
+  local listeners
+  [ -n "$DAEMON" ] && command -v ss >/dev/null 2>&1 || return 1
+  listeners=$(ss -Hltnp "sport = :$2" | awk -v address="$1" '
+    {
+      where = $4
+      sub(/:[0-9]+$/, "", where)
+      sub(/%.*/, "", where)
+      gsub(/[][]/, "", where)
+      if (where != address && where != "*" && where != "0.0.0.0" && where != "::") next
+      for (; match($0, /pid=[0-9]+/); $0 = substr($0, RSTART + RLENGTH)) print substr($0, RSTART + 4, RLENGTH - 4)
+    }')
+  [ -n "$listeners" ] && ! printf '%s\n' "$listeners" | grep -qxE "1|$DAEMON"
 }
 
 # values_of KEYWORD — in EFFECTIVE, which is what sshd -T says.
@@ -109,39 +136,13 @@ values_of() { printf '%s\n' "$EFFECTIVE" | sed -n "s/^$1 //p"; }
 
 # source_of KEYWORD — the files that hold it, for a message.
 source_of() {
-  local files
-  files=$(with_drop_ins grep -lisE "^[[:space:]]*\"?$1\"?[[:space:]=]" "$MAIN" | paste -sd ' ' -)
-  printf '%s' "${files:-$MAIN}"
-}
-
-# with_drop_ins COMMAND… — runs it with the names of all drop-ins but ours as its last arguments, whatever they are called.
-with_drop_ins() {
-  local file
-  for file in "$DROP_IN_DIR"/*.conf; do
-    [ "$file" = "$DROP_IN_FILE" ] || [ ! -f "$file" ] || set -- "$@" "$file"
-  done
-  "$@"
-}
-
-# matches NAME PATTERNS — sshd's patterns. Whether the host in user@host matches is left to the login that confirms.
-matches() {
-  local pattern
-  set -f
-  for pattern in $2; do
-    # shellcheck disable=SC2254  # a pattern it is
-    case $1 in ${pattern%%@*}) set +f && return 0 ;; esac
-  done
-  set +f
-  return 1
-}
-
-# one_matches NAMES PATTERNS
-one_matches() {
-  local name
-  for name in $1; do
-    if matches "$name" "$2"; then return 0; fi
-  done
-  return 1
+  local keyword file files
+  keyword=$1
+  set -- "$MAIN"
+  [ -f "$MAIN" ] || set -- /usr/etc/ssh/sshd_config
+  for file in "$DROP_IN_DIR"/*.conf; do [ "$file" = "$DROP_IN_FILE" ] || set -- "$@" "$file"; done
+  files=$(grep -lisE "^[[:space:]]*\"?$keyword\"?[[:space:]=]" -- "$@" | paste -sd ' ' -)
+  printf '%s' "${files:-$1}"
 }
 
 # sshd is "ssh" on Debian and Ubuntu, and "sshd" elsewhere. Behind a socket it may not run at all, and reads its
@@ -150,7 +151,7 @@ one_matches() {
 # sshd.
 reload_sshd() {
   local unit how
-  sshd -t 2>/dev/null || return 1
+  ask_sshd -t 2>/dev/null || return 1
   for unit in ssh sshd; do
     if systemctl is-active --quiet "$unit.service"; then
       how=reload
@@ -173,6 +174,7 @@ undo_drop_in() {
 sshd_after_sweep() {
   local lock_out
   [ -n "$DROP_IN_REMOVED" ] || return 0
+  find_main
   lock_out=$(lock_out) || lock_out="the check of sshd's configuration could not run"
   if [ -n "$lock_out" ]; then
     warn "sshd was not reloaded, since $lock_out"

@@ -15,7 +15,11 @@ export const sshd: Trial = {
   name: "sshd",
   script: "sshServer",
   values: (version) => ({
-    DROP_IN: renderSshdDropIn({ clientAliveIntervalSec: Number(version), clientAliveCountMax: 3 }),
+    DROP_IN: renderSshdDropIn({
+      owner: "owner",
+      clientAliveIntervalSec: Number(version),
+      clientAliveCountMax: 3,
+    }),
     ACCOUNTS: "tunnel-*",
     GROUP: "ssh-tunnel",
     ADMIN: "root",
