@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -125,5 +127,94 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
       refused("nc (pid 813)"),
     );
     expect(check("ino:1 sk:2 <->").stderr).toContain(refused("a program that cannot be told (pid unknown)"));
+  });
+});
+
+describe.each(shells)("what keeps a tunnel from a port, in %s,", (_name, shell) => {
+  /** Where a tunnel can be asked to listen: each with the addresses that sshd binds for it. */
+  const asked: Record<string, string[]> = {
+    "127.0.0.1": ["127.0.0.1"],
+    "127.0.0.2": ["127.0.0.2"],
+    "0.0.0.0": ["0.0.0.0"],
+    "::1": ["::1"],
+    "::": ["::"],
+    "*": ["0.0.0.0", "::"],
+  };
+
+  const state = mkdtempSync(join(tmpdir(), "ports-"));
+  afterAll(() => rmSync(state, { recursive: true }));
+
+  /** The addresses that a tunnel cannot have, of those in `asked`. */
+  const obstructed = (port: number, told = "") => {
+    const script = ourScript("remotePorts", state, { ACCOUNT: "tunnel-nas", FORWARDS: "", RANGE: "" });
+    const look = `read_records; set -f
+      for each in ${Object.keys(asked).join(" ")}; do [ -z "$(obstacle "$each" ${port})" ] || echo "$each"; done`;
+    const { stdout, stderr } = runScript(shell, script.replace('\nmain "$@"\n', `\n${told}\n${look}\n`));
+    expect(stderr).toBe("");
+    return stdout.split("\n").filter((line) => line !== "");
+  };
+
+  /** Listens as sshd does, which binds IPv6 addresses for IPv6 alone. */
+  const listen = async (host: string, port: number, ipv6Only: boolean) => {
+    const server = createServer().listen({ host, port, ipv6Only });
+    await once(server, "listening");
+    return server;
+  };
+
+  const kernelRefuses = async (address: string, port: number) => {
+    try {
+      for (const host of asked[address]!) (await listen(host, port, true)).close();
+      return false;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "EADDRINUSE" });
+      return true;
+    }
+  };
+
+  test.each<[string, boolean]>([
+    ["127.0.0.1", false],
+    ["0.0.0.0", false],
+    ["::1", true],
+    ["::", true],
+    ["::", false],
+    ["::ffff:127.0.0.1", false],
+    ["::ffff:0.0.0.0", false],
+  ])("is what the kernel says while a program listens on %s, for IPv6 only: %s", async (host, ipv6Only) => {
+    const server = await listen(host, 0, ipv6Only);
+    try {
+      const { port } = server.address() as AddressInfo;
+      const refused: string[] = [];
+      for (const address of Object.keys(asked)) {
+        if (await kernelRefuses(address, port)) refused.push(address);
+      }
+      expect(refused).not.toEqual([]);
+      expect(obstructed(port)).toEqual(refused);
+    } finally {
+      server.close();
+    }
+  });
+
+  const listener = (text: string) => `ss() { echo 'LISTEN 0 128 ${text} ino:1 sk:2 <->'; }`;
+
+  test.each([
+    ["of one network interface", "127.0.0.1%lo:2222 0.0.0.0:*", ["127.0.0.1", "0.0.0.0", "*"]],
+    ["of one interface, on all its addresses", "*%lo:2222 *:* v6only:0", Object.keys(asked)],
+    ["of one interface, for IPv6 only", "[::]%lo:2222 [::]:* v6only:1", ["::1", "::", "*"]],
+    ["that an ss without the word v6only shows", "[::]:2222 [::]:*", Object.keys(asked)],
+  ])("counts a listener %s", (_what, text, all) => {
+    expect(obstructed(2222, listener(text))).toEqual(all);
+  });
+
+  test.each([
+    ["127.0.0.1", ["127.0.0.1", "0.0.0.0", "*"]],
+    ["0.0.0.0", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "*"]],
+    ["::", ["::1", "::", "*"]],
+    ["*", Object.keys(asked)],
+  ])("counts the port of another tunnel on %s, even while that tunnel is down", (address, all) => {
+    mkdirSync(join(state, "other"), { mode: 0o700 });
+    writeFileSync(join(state, "other", "till"), `port\t${address}:2222\nport\t${address}:12223\n`);
+    expect(obstructed(2222, "ss() { :; }")).toEqual(all);
+    expect(obstructed(2223, "ss() { :; }")).toEqual([]);
+    rmSync(join(state, "other"), { recursive: true });
   });
 });

@@ -55,49 +55,72 @@ free_port() {
 
 # obstacle ADDRESS PORT — what keeps the tunnel from listening there, in words; nothing where it is free.
 obstacle() {
-  local record uid state recv send listener peer users pid name
-  case $MARKED in *"port$TAB$1:$2$NL"*) printf 'is asked for twice by this tunnel' && return 0 ;; esac
-  record=$(records_of_port "$1" "$2" | head -n 1)
-  case $record in
-    "") ;;
-    "$STATE/$OWNER/"*)
-      printf "belongs to another tunnel of this stack (%s); to move it here, or to rename that tunnel, remove it there with one 'pulumi up' and then add it here" "$(basename "$record")"
-      return 0
-      ;;
-    *)
-      printf "belongs to another tunnel (%s of %s)" "$(basename "$record")" "$(basename "$(dirname "$record")")"
-      return 0
-      ;;
-  esac
+  local entry record uid state recv send listener peer details pid name
+  if [ -n "$(claim "$MARKED" "$1" "$2")" ]; then
+    printf 'is asked for twice by this tunnel'
+    return 0
+  fi
+  entry=$(claim "$OTHERS" "$1" "$2")
+  if [ -n "$entry" ]; then
+    record=$(other_records_of port "$entry" | head -n 1)
+    case $record in
+      "$STATE/$OWNER/"*)
+        printf "belongs to another tunnel of this stack (%s); to move it here, or to rename that tunnel, remove it there with one 'pulumi up' and then add it here" "$(basename "$record")"
+        ;;
+      *)
+        printf "belongs to another tunnel (%s of %s)" "$(basename "$record")" "$(basename "$(dirname "$record")")"
+        ;;
+    esac
+    return 0
+  fi
   uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
   # The kernel says whose a listener is. A look into its process would come too late, or too early, where the tunnel
   # connects just now: there is none that has it then.
-  ss -Hltnpe "sport = :$2" | while read -r state recv send listener peer users; do
+  ss -Hltnpe "sport = :$2" | while read -r state recv send listener peer details; do
     : "$state$recv$send$peer"
-    overlaps "${listener%:*}" "$1" || continue
-    case " $users " in *" uid:$uid "*) continue ;; esac
-    pid=$(printf '%s' "$users" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
+    find_address "$listener" "$details"
+    overlap "$LISTENER" "$1" || continue
+    case " $details " in *" uid:$uid "*) continue ;; esac
+    pid=$(printf '%s' "$details" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
     # Whoever runs it gives it its name.
-    name=$(printf '%s' "$users" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
+    name=$(printf '%s' "$details" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
     printf 'is in use by %s (pid %s)' "${name:-a program that cannot be told}" "${pid:-unknown}"
     break
   done
 }
 
-# The other tunnels' records that claim the port: on the same address, or on all of them.
-records_of_port() {
+# claim ENTRIES ADDRESS PORT — the first entry of a record that promises the port to a forward that is in the way.
+claim() {
   local entry
-  if [ "$1" = '*' ]; then
-    [ ! -d "$STATE" ] || grep -rlE -- "^port${TAB}.*:$2\$" "$STATE" | grep -vxF -- "$RECORD" || :
-  else
-    for entry in "$1:$2" "*:$2"; do
-      ! recorded_elsewhere port "$entry" || other_records_of port "$entry"
-    done
-  fi
+  case $1 in *":$3$NL"*) ;; *) return 0 ;; esac
+  printf '%s' "$1" | sed -n "s/^port$TAB\(.*:$3\)\$/\1/p" | while read -r entry; do
+    overlap "${entry%:*}" "$2" || continue
+    printf '%s' "$entry"
+    break
+  done
 }
 
-# Whether a listener on $1 (as ss prints it) is in the way of one on $2.
-overlaps() {
-  case $1 in '*' | 0.0.0.0 | '[::]') return 0 ;; esac
-  [ "$2" = '*' ] || [ "$1" = "$2" ] || [ "$1" = "[$2]" ]
+# find_address LISTENER DETAILS — sets LISTENER to the address that ss prints of a listener, "*" if that is every address of
+# both families. A listener of one interface, "127.0.0.1%lo:22", is in the way of one without.
+find_address() {
+  LISTENER=${1%:*}
+  LISTENER=${LISTENER%"%"*}
+  LISTENER=${LISTENER#"["}
+  LISTENER=${LISTENER%"]"}
+  LISTENER=${LISTENER#::ffff:}
+  # Without IPV6_V6ONLY, ipv6(7), it has the port of IPv4, too.
+  case "$LISTENER $2" in ":: "*v6only:1*) ;; ":: "*) LISTENER="*" ;; esac
+}
+
+# overlap ADDRESS ADDRESS — whether only one of them can have a port. sshd binds an address of IPv6 for IPv6 alone, and "*"
+# for each family by itself.
+overlap() {
+  local all
+  case "$1 $2" in
+    "* "* | *" *") return 0 ;;
+    *:*" "*:*) all=:: ;;
+    *:*) return 1 ;;
+    *) all=0.0.0.0 ;;
+  esac
+  [ "$1" = "$2" ] || [ "$1" = "$all" ] || [ "$2" = "$all" ]
 }
