@@ -1,6 +1,7 @@
+import { isIP } from "node:net";
 import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, resolveForward } from "./forward.ts";
+import { bindAddress, listensEverywhere, resolveForward } from "./forward.ts";
 import type { Settings } from "./schema.ts";
 
 /** A mistake: where it is, what was found, what is allowed. */
@@ -83,11 +84,21 @@ function checkPorts(tunnels: Tunnel[], report: Report): void {
     for (const forward of forwards) {
       const path = ["internalHosts", name, "forwards", forward.name];
       if (forward.remotePort === "auto") continue;
-      const other = taken.find((each) => each.publicHost === publicHost && collide(each.forward, forward));
+      const samePort = taken.filter(
+        (each) => each.publicHost === publicHost && each.forward.remotePort === forward.remotePort,
+      );
+      const other = samePort.find((each) => collide(each.forward, forward));
       if (other) {
         report(
           [...path, "remotePort"],
           `must be a different port: ${other.path} has the same one on the same address`,
+        );
+      }
+      const otherFamily = samePort.find((each) => each !== other && shareRules(each.forward, forward));
+      if (otherFamily && !otherFamily.forward.sources !== !forward.sources) {
+        report(
+          [...path, "sources"],
+          `must be given for both or for neither: ${otherFamily.path} has the same port, and the firewall opens or blocks a port for IPv4 and IPv6 together`,
         );
       }
       taken.push({ path: path.join("."), publicHost, forward });
@@ -95,11 +106,19 @@ function checkPorts(tunnels: Tunnel[], report: Report): void {
   }
 }
 
+/** Whether the addresses of two forwards overlap; sshd binds an address of IPv6 for IPv6 alone. */
 function collide(one: Forward, other: Forward): boolean {
   const addresses = [bindAddress(one), bindAddress(other)];
-  const everywhere = addresses.some((each) => ["*", "0.0.0.0", "::"].includes(each));
-  return one.remotePort === other.remotePort && (everywhere || addresses[0] === addresses[1]);
+  if (addresses.includes("*")) return true;
+  const [family, otherFamily] = addresses.map(isIP);
+  return (
+    family === otherFamily &&
+    (addresses[0] === addresses[1] || listensEverywhere(one) || listensEverywhere(other))
+  );
 }
+
+/** Whether the firewall has the same rules for two forwards of one port. */
+const shareRules = (one: Forward, other: Forward) => listensEverywhere(one) && listensEverywhere(other);
 
 function checkBounds(tunnels: Tunnel[], settings: Settings, report: Report): void {
   for (const { name, publicHost, forwards } of tunnels) {

@@ -50,6 +50,20 @@ test("a port has one line for each network that may reach it or one for all, wit
   ]);
 });
 
+test("a port that several forwards have on the addresses of different families is opened once, for the networks of all", async () => {
+  const lines = async (...all: (string[] | undefined)[]) => {
+    const ports = all.map((sources) => ({ port: 8080, sources }));
+    const recording = await record(() => new FirewallPorts("nas-firewall", { host: gate, ports }));
+    return recording.command("nas-firewall-change").values.PORTS?.split("\n");
+  };
+  expect(await lines(undefined, undefined)).toEqual(["8080"]);
+  expect(await lines(["203.0.113.0/24"], ["2001:db8::/32"])).toEqual([
+    "8080 from others",
+    "8080 from 203.0.113.0/24",
+    "8080 from 2001:db8::/32",
+  ]);
+});
+
 test("a port for no network at all is refused, since no firewall rule can express it", async () => {
   await expect(
     record(() => new FirewallPorts("nas-firewall", { host: gate, ports: [{ port: 8080, sources: [] }] })),

@@ -439,6 +439,9 @@ describe("two forwards on one port", () => {
     ["all and loopback", { listen: "all" }, {}],
     ["loopback and 127.0.0.1", {}, { listen: "127.0.0.1" }],
     ["an address and 0.0.0.0", { listen: "198.18.0.2" }, { listen: "0.0.0.0" }],
+    ["an IPv6 address and ::", { listen: "fd00::2" }, { listen: "::" }],
+    ["all and ::", { listen: "all" }, { listen: "::" }],
+    ["0.0.0.0 and all", { listen: "0.0.0.0" }, { listen: "all" }],
   ])("collide on %s", (_what, one, other) => {
     expect(mistakes(two(one, other))).toEqual(collision);
   });
@@ -446,9 +449,26 @@ describe("two forwards on one port", () => {
   test.each<[string, Changes, Changes]>([
     ["loopback and another address", {}, { listen: "198.18.0.2" }],
     ["an IPv4 and an IPv6 address", {}, { listen: "::1" }],
+    ["0.0.0.0 and an IPv6 address", { listen: "0.0.0.0" }, { listen: "::1" }],
+    ["loopback and ::", {}, { listen: "::" }],
+    ["0.0.0.0 and ::", { listen: "0.0.0.0" }, { listen: "::" }],
+    [
+      "0.0.0.0 and ::, each with its sources",
+      { listen: "0.0.0.0", sources: ["203.0.113.0/24"] },
+      { listen: "::", sources: ["2001:db8::/32"] },
+    ],
     ["auto and auto", { remotePort: "auto" }, { remotePort: "auto" }],
   ])("do not collide on %s", (_what, one, other) => {
     expect(mistakes(two(one, other))).toEqual([]);
+  });
+
+  test.each([
+    [{ listen: "0.0.0.0", sources: ["203.0.113.0/24"] }, { listen: "::" }, "found nothing; "],
+    [{ listen: "0.0.0.0" }, { listen: "::", sources: ["2001:db8::/32"] }, 'found ["2001:db8::/32"]; '],
+  ])("cannot listen on 0.0.0.0 and :: if only one has sources: %j, %j", (one, other, found) => {
+    expect(mistakes(two(one, other))).toEqual([
+      `internalHosts.nas.forwards.b.sources: ${found}must be given for both or for neither: internalHosts.nas.forwards.a has the same port, and the firewall opens or blocks a port for IPv4 and IPv6 together`,
+    ]);
   });
 
   test("collide across two internal hosts of the same public host", () => {

@@ -54,7 +54,8 @@ export class FirewallPorts extends RemoteComponent {
         parts: [
           {
             script: "firewallPorts",
-            values: { PORTS: pulumi.all(openings).apply((texts) => texts.join("\n")) },
+            // Forwards on 0.0.0.0 and :: may have the same port.
+            values: { PORTS: pulumi.all(openings).apply((all) => [...new Set(all.flat())].join("\n")) },
           },
         ],
       },
@@ -70,7 +71,7 @@ export class FirewallPorts extends RemoteComponent {
  * "8080 to 192.0.2.1", where the address is optional. With sources, one line for each, ending in " from
  * 203.0.113.0/24", after a line that ends in " from others", which is refused.
  */
-function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string> {
+function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string[]> {
   if (address !== undefined && isIP(address) === 0) {
     throw inputError(`${JSON.stringify(address)} must be an IP address of the host`);
   }
@@ -81,5 +82,5 @@ function openingsOf({ port, address, sources }: OpenPort): pulumi.Output<string>
   const froms = sources ? [" from others", ...sources.map((source) => ` from ${networkText(source)}`)] : [""];
   return pulumi
     .output(port)
-    .apply((number) => froms.map((from) => `${assertValid("number", number)}${to}${from}`).join("\n"));
+    .apply((number) => froms.map((from) => `${assertValid("number", number)}${to}${from}`));
 }
