@@ -11,11 +11,13 @@ apply() {
   refuse_locked
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
+    refuse_modes "$FILE"
     dir_of "$FILE"
     make_dirs "$DIR"
     authorize "$FILE"
   else
     file=$(keys_file_of "$ACCOUNT")
+    refuse_modes "$file"
     case $file in
       "~$ACCOUNT/.ssh/"*)
         own_ssh_dir "$ACCOUNT"
@@ -33,6 +35,59 @@ refuse_locked() {
   case $(getent shadow "$ACCOUNT" | cut -d: -f2) in '!'*) ;; *) return 0 ;; esac
   [ "$(sshd_effective "$ACCOUNT" | sed -n 's/^usepam //p')" = yes ] || # one without PAM does not say
     fail "the account '$ACCOUNT' is locked (its password begins with '!'), and sshd refuses even its keys, since UsePAM is no; unlock it without a password, 'usermod --password '*' $ACCOUNT', or choose another account"
+}
+
+# refuse_modes PLACE — ends the script if sshd would read no keys there, because of a folder on the way or the file itself.
+refuse_modes() {
+  local strict found
+  strict=$(sshd_effective "$ACCOUNT" | sed -n 's/^strictmodes //p')
+  locate "$1"
+  find_account "$ACCOUNT"
+  found=$(as "$FOUND_IDS" sh -c "$MODES" sh "$AT_PATH" "$FOUND_HOME" "${FOUND_IDS%:*}" "$(private_group)" "$strict") ||
+    fail_no_answer "$1" "$?"
+  case $found in
+    "") ;;
+    closed*) fail "sshd reads the keys of '$ACCOUNT' as that account, which may not open ${found#closed }; give it that permission and run 'pulumi up' again" ;;
+    *) fail "sshd takes no keys for '$ACCOUNT' from $AT_PATH, since somebody else may change ${found#other }; let it belong to root or '$ACCOUNT', remove the write permission of group and others, and run 'pulumi up' again (see StrictModes in sshd_config(5))" ;;
+  esac
+}
+
+# Run as the account: prints what is in the way, as sshd sees it when it opens the file as the account and then looks at all
+# that is above it, up to the home.
+# shellcheck disable=SC2016
+MODES='
+  file=$1 home=$(readlink -f -- "$2") uid=$3 group=$4
+  describe() { printf "%s %s (%s)\n" "$1" "$2" "$(stat -c "%U, mode %a" -- "$2")"; exit; }
+  folder= rest=$file/
+  while [ -n "$rest" ]; do
+    folder=$folder${rest%%/*}/ rest=${rest#*/}
+    [ -d "$folder" ] || break
+    [ -x "$folder" ] || describe closed "$folder"
+  done
+  [ ! -e "$file" ] || [ -r "$file" ] || describe closed "$file"
+  [ "$5" = yes ] || exit 0
+  file=$(readlink -f -- "$file") || file=$1
+  until [ -e "$file" ]; do file=$(dirname -- "$file"); done
+  while :; do
+    set -- $(stat -c "%u %g %a" -- "$file")
+    case $1 in 0 | "$uid") ;; *) describe other "$file" ;; esac
+    case $3 in
+      *[2367]) describe other "$file" ;;
+      *[2367]?) [ "$2" = "$group" ] || describe other "$file" ;;
+    esac
+    case $file in / | "$home") break ;; esac
+    file=$(dirname -- "$file")
+  done'
+
+# private_group — prints the number of the account's group if it has no other members and this sshd, as Debian's does,
+# therefore lets it write. The keyword is Debian's own.
+private_group() {
+  local gid
+  gid=${FOUND_IDS#*:}
+  [ "$({
+    getent passwd | awk -F : -v gid="$gid" '$4 == gid { print $1 }'
+    getent group "$gid" | cut -d: -f4 | tr , '\n' | sed '/^$/d'
+  } | sort -u | paste -sd ' ' -)" = "$ACCOUNT" ] && sshd -t -o DebianBanner=yes 2>/dev/null && printf %s "$gid" || :
 }
 
 # authorize PLACE — sshd reads a file that belongs to root as the account. If we make such a file it stays root's, or the
