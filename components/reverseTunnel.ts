@@ -293,7 +293,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       loginKeys: Stage | undefined;
     },
   ): Stage {
-    const { name, names, logins } = this.plan;
+    const { name, names, logins, publicAccount } = this.plan;
     const { publicHost, healthIntervalSec, timeoutSec } = this.args;
     const { admit, firewall, start, loginKeys } = stages;
     return this.stage(
@@ -311,6 +311,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             textfileDirectory: publicHost.textfileDirectory,
           }),
           tunnelCheck({
+            account: publicAccount,
             forwards: this.forwardWords(ports),
             ...(timeoutSec === undefined ? {} : { timeoutSec }),
             lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,

@@ -221,7 +221,7 @@ const trials: Record<string, Trial> = {
       void onePart(
         name,
         host,
-        tunnelCheck({ forwards: [forwardWord(ssh, 22)], lookAt: "x", fingerprint: "x" }),
+        tunnelCheck({ account: "root", forwards: [forwardWord(ssh, 22)], lookAt: "x", fingerprint: "x" }),
       ),
     says: /works: .*forward 'ssh' on 127.0.0.1:22/,
   },

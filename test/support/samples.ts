@@ -143,6 +143,7 @@ export const partSamples: Record<string, Sample> = {
     hostKeys: gateKeys,
   })),
   tunnelCheck: samplePart(tunnelCheck, () => ({
+    account: "tunnel-nas",
     forwards: [ssh],
     timeoutSec: 30,
     lookAt: "the journal",

@@ -4,6 +4,7 @@
 #   FORWARDS  each as in forwards.sh
 #   SECONDS_TO_WAIT
 #   LOOK_AT   what to look at where it fails
+#   ACCOUNT   that the tunnel logs in as here
 apply() {
   need_cmd bash
   WAITS_FOR=each_forward_works
@@ -15,8 +16,10 @@ each_forward_works() {
   for forward in $FORWARDS; do
     split_forward "$forward"
     until good; do
-      [ "$(date +%s)" -lt "$until_time" ] ||
+      [ "$(date +%s)" -lt "$until_time" ] || {
+        case $TROUBLE in "nothing accepts"*) say_what_sshd_said ;; esac
         fail "$TROUBLE: the forward '$NAME' did not come up in ${SECONDS_TO_WAIT}s; look at $LOOK_AT"
+      }
       sleep 0.2
     done
     say "works: $HOST: forward '$NAME' on $ADDRESS:$PORT: $FOUND_THERE"
@@ -57,4 +60,39 @@ through() {
     else
       [ $? -gt 128 ] && echo open || echo closed
     fi' bash "$1" "$2" "$3" 2>/dev/null
+}
+
+# say_what_sshd_said — the last few lines of sshd's, and of the PAM modules it asks, from connections of this very account.
+# Some of them do not name it, so those of the same process count; after the login, that is one of the account's own.
+say_what_sshd_said() {
+  local uid seconds said
+  uid=$(id -u "$ACCOUNT")
+  seconds=$((SECONDS_TO_WAIT + 60))
+  said=$(journalctl -q -o export --output-fields=MESSAGE,_PID,_UID --since "-${seconds}s" -n 5000 \
+    SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session _UID=0 _UID="$uid" 2>/dev/null |
+    awk -v account="$ACCOUNT" -v uid="$uid" '
+      /^MESSAGE=/ { text = substr($0, 9, 300) }
+      /^_PID=/ { pid = substr($0, 6) }
+      /^_UID=/ { owner = substr($0, 6) }
+      $0 == "" {
+        texts[++n] = text
+        pids[n] = pid
+        if (owner == uid || (" " text " ") ~ ("[^a-z0-9_-]" account "[^a-z0-9_-]")) its[pid]
+        text = pid = owner = ""
+      }
+      END {
+        for (; n > 0 && kept < 5; n--) {
+          if (!(pids[n] in its)) continue
+          same = texts[n]
+          gsub(/port [0-9]+/, "port", same)
+          if (!(same in seen)) last[++kept] = texts[n]
+          seen[same]
+        }
+        for (; kept > 0; kept--) print last[kept]
+      }' | printable 5 "note: $HOST: sshd said: ")
+  if [ -n "$said" ]; then
+    printf '%s\n' "$said" >&2
+  else
+    say "note: $HOST: sshd has said nothing about '$ACCOUNT' for ${seconds}s: the tunnel has not tried to log in"
+  fi
 }
