@@ -47,6 +47,8 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "    PubkeyAuthentication yes",
     "    AuthenticationMethods publickey",
     "    ForceCommand none",
+    "    ChrootDirectory none",
+    "    MaxSessions 10", // it may be 0; one of them ends the earlier session
     "    DisableForwarding no",
     "    AllowTcpForwarding yes",
     "    AllowStreamLocalForwarding no",
@@ -60,6 +62,8 @@ export function renderSshdDropIn(args: SshdDropIn): string {
     "    PermitUserRC no",
     `    ClientAliveInterval ${assertValid("number", args.clientAliveIntervalSec)}`,
     `    ClientAliveCountMax ${assertValid("number", args.clientAliveCountMax)}`,
+    // Connections through a tunnel may be idle. In a Match, "none" would end each login: sshd takes it for an interval.
+    "    ChannelTimeout global=0 *=0",
     "    UnusedConnectionTimeout none",
   ]
     .map(oneLine)

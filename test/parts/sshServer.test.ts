@@ -15,6 +15,8 @@ const dropIn = [
   "    PubkeyAuthentication yes",
   "    AuthenticationMethods publickey",
   "    ForceCommand none",
+  "    ChrootDirectory none",
+  "    MaxSessions 10",
   "    DisableForwarding no",
   "    AllowTcpForwarding yes",
   "    AllowStreamLocalForwarding no",
@@ -28,6 +30,7 @@ const dropIn = [
   "    PermitUserRC no",
   "    ClientAliveInterval 15",
   "    ClientAliveCountMax 3",
+  "    ChannelTimeout global=0 *=0",
   "    UnusedConnectionTimeout none",
 ].join("\n");
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
+import { sshdKeywords } from "../support/sshdConfigKeywords.ts";
 
 test("the sshd drop-in without settings affects only the tunnels' accounts", () => {
   expect(renderSshdDropIn({ owner: "p-s", clientAliveIntervalSec: 15, clientAliveCountMax: 3 })).toBe(
@@ -12,6 +13,8 @@ Match User tunnel-*
     PubkeyAuthentication yes
     AuthenticationMethods publickey
     ForceCommand none
+    ChrootDirectory none
+    MaxSessions 10
     DisableForwarding no
     AllowTcpForwarding yes
     AllowStreamLocalForwarding no
@@ -25,6 +28,7 @@ Match User tunnel-*
     PermitUserRC no
     ClientAliveInterval 15
     ClientAliveCountMax 3
+    ChannelTimeout global=0 *=0
     UnusedConnectionTimeout none`,
   );
 });
@@ -48,6 +52,8 @@ Match User tunnel-*
     PubkeyAuthentication yes
     AuthenticationMethods publickey
     ForceCommand none
+    ChrootDirectory none
+    MaxSessions 10
     DisableForwarding no
     AllowTcpForwarding yes
     AllowStreamLocalForwarding no
@@ -61,6 +67,7 @@ Match User tunnel-*
     PermitUserRC no
     ClientAliveInterval 60
     ClientAliveCountMax 5
+    ChannelTimeout global=0 *=0
     UnusedConnectionTimeout none`,
   );
 });
@@ -75,4 +82,11 @@ test("the sshd drop-in has one word for each entry of allowUsers", () => {
     };
     expect(() => renderSshdDropIn(args), JSON.stringify(text)).toThrow("must be one word");
   }
+});
+
+test("the sshd drop-in sets each keyword that the table of keywords calls fixed, and no other", () => {
+  const lines = renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 }).split("\n");
+  const set = lines.flatMap((line) => /^ {4}(\w+) /.exec(line)?.[1] ?? []);
+  const fixed = Object.keys(sshdKeywords).filter((name) => sshdKeywords[name]!.what === "fixed");
+  expect(set.toSorted()).toEqual(fixed.toSorted());
 });

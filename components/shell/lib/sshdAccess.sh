@@ -59,7 +59,7 @@ not_read() {
 # comes first wins. How soon a silent session ends is not a matter of safety, and each stack decides that.
 other_than_ours() {
   local keywords
-  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/AllowUsers\|ClientAlive\|UnusedConnection/!s/^  *//p' | with_lower_keywords |
+  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/AllowUsers\|ClientAlive\|Timeout/!s/^  *//p' | with_lower_keywords |
     grep -vxF -e "$EFFECTIVE" | cut -d' ' -f1 | paste -sd '|' -) || :
   [ -z "$keywords" ] ||
     printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
