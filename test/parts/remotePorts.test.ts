@@ -118,6 +118,25 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
     }
   });
 
+  test("refuses a forward that sshd cannot listen for, since its AddressFamily is another", () => {
+    const apply = (family: string, address: string, listen: string) => {
+      const FORWARDS = `web,${address},2222,tcp,127.0.0.1,80,${listen}`;
+      const values = { ACCOUNT: "tunnel-nas", FORWARDS, RANGE: "20000 29999" };
+      const told = `sshd() { echo 'AddressFamily ${family}'; }\nss() { :; }\n`;
+      return runScript(shell, told + ourScript("remotePorts", state, values), "apply").stderr;
+    };
+    const refused = (family: string, listen: string) =>
+      expect.stringContaining(
+        `the forward 'web' cannot listen on ${listen}, since sshd here has 'AddressFamily ${family}'; choose another address for it, or change that`,
+      ) as string;
+    for (const listen of ["::1", "::"]) expect(apply("inet", "::1", listen)).toEqual(refused("inet", listen));
+    expect(apply("inet6", "127.0.0.1", "loopback")).toEqual(refused("inet6", "127.0.0.1"));
+    expect(apply("inet6", "127.0.0.1", "0.0.0.0")).toEqual(refused("inet6", "0.0.0.0"));
+    expect(apply("inet6", "127.0.0.1", "all")).toEqual(refused("inet6", "*"));
+    expect(apply("inet", "127.0.0.1", "all")).not.toContain("error");
+    expect(apply("any", "::1", "::1")).not.toContain("error");
+  });
+
   test("refuses a port that any other program has, even root's or an unknown one", () => {
     const refused = (by: string) => `port 2222 of the forward 'ssh' is in use by ${by}; end that, or choose`;
     expect(check('users:(("nginx",pid=812,fd=6)) ino:1 sk:2 <->').stderr).toContain(

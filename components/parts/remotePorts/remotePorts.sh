@@ -5,12 +5,19 @@
 #   FORWARDS  each as in forwards.sh; the port of one that the host chooses is "auto:START"
 #   RANGE     first and last port for those
 apply() {
-  local forward start obstacle
+  local family forward start obstacle
+  family=$(sshd_effective "$ACCOUNT" | sed -n 's/^addressfamily //p')
   for forward in $FORWARDS; do
     split_forward "$forward"
     case $LISTEN in
       loopback) LISTEN=127.0.0.1 ;;
       all) LISTEN='*' ;;
+    esac
+    # sshd_config(5), AddressFamily: it is for forwards, too.
+    case $family,$LISTEN in
+      inet,*:* | inet6,'*' | inet6,*.*)
+        fail "the forward '$NAME' cannot listen on $LISTEN, since sshd here has 'AddressFamily $family'; choose another address for it, or change that in sshd's configuration and run 'pulumi up' again"
+        ;;
     esac
     case $PORT in
       auto:*)
