@@ -19,7 +19,7 @@ export interface Names {
    * one works.
    */
   tunnelKey: (account: string | undefined) => string;
-  /** The line of a login in authorized_keys. Account names have no dots, so every login has its own line. */
+  /** The line of a login in authorized_keys. A dot in an account is doubled, so every login has its own line. */
   loginKey: (from: string, alias: string) => string;
 }
 
@@ -43,7 +43,9 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
     settle: `${outside}-settle`,
     startOf: (forward) => `${outside}-port-${forward}`,
     tunnelKey: (account) =>
-      [outside, ...(inside === tunnel ? [] : [internalHost.name]), account ?? []].flat().join("."),
-    loginKey: (from, alias) => `${outside}-login-${from}.${alias}`,
+      [outside, ...(inside === tunnel ? [] : [internalHost.name]), account?.replaceAll(".", "..") ?? []]
+        .flat()
+        .join("."),
+    loginKey: (from, alias) => `${outside}-login-${from.replaceAll(".", "..")}.${alias}`,
   };
 }

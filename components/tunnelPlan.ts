@@ -11,7 +11,7 @@ import type { Names } from "./names.ts";
 import { namesOf } from "./names.ts";
 import type { PublicHost } from "./publicHost.ts";
 import { resolveRange } from "./parts/remotePorts/remotePorts.ts";
-import { namePatterns } from "./render/checks.ts";
+import { accountWordsFor, assertValid, namePatterns } from "./render/checks.ts";
 
 /** A password-less login from the public host back to the internal host. */
 export interface LoginArgs {
@@ -138,10 +138,7 @@ function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.R
   const paths = args.logins ?? [];
   for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {
     if (account !== undefined && !namePatterns.account.test(account)) {
-      throw inputError(
-        `the tunnel '${name}': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
-        tunnel,
-      );
+      throw inputError(`the tunnel '${name}': '${account}' must be ${accountWordsFor(account)}`, tunnel);
     }
   }
   for (const { alias } of paths) {

@@ -303,11 +303,15 @@ describe("names contain the tunnel and the hosts, and no other values:", () => {
     const paths = [
       { from: "svc-a", to: "bob", alias: "b" },
       { from: "svc", to: "bob", alias: "a-b" },
+      { from: "svc", to: "bob", alias: "a.b" },
+      { from: "svc.a", to: "bob", alias: "b" },
     ];
     const lines = (await deploy({ logins: paths })).command("nas-start").partsOf("authorizedKey");
     expect(lines.map(({ MARKER }) => MARKER!.split("/")[1])).toEqual([
       "nas-on.gate-login-svc-a.b",
       "nas-on.gate-login-svc.a-b",
+      "nas-on.gate-login-svc.a.b",
+      "nas-on.gate-login-svc..a.b",
     ]);
   });
 });
@@ -704,13 +708,23 @@ describe("wrong arguments are reported with a sentence:", () => {
 
   test.each<[string, Changes]>([
     ["ro bot", { account: "ro bot" }],
-    ["Alice", { logins: [{ from: "Alice", to: "bob" }] }],
+    ["1000", { logins: [{ from: "1000", to: "bob" }] }],
+    ["-x", { logins: [{ from: "alice", to: "-x" }] }],
     ["bob\n", { logins: [{ from: "alice", to: "bob\n" }] }],
   ])("the account %j", async (account, changes) => {
     await expect(deploy(changes)).rejects.toThrow(
-      `the tunnel 'nas': '${account}' is not a valid name for an account; use a to z, 0 to 9, '_' and '-', at most 32 characters`,
+      `the tunnel 'nas': '${account}' must be the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits`,
     );
   });
+
+  test.each(["EXAMPLE\\alice", "alice@example.org"])(
+    "the account %j, with what to do about its domain",
+    async (to) => {
+      await expect(deploy({ logins: [{ from: "root", to }] })).rejects.toThrow(
+        "'DOMAIN\\user' and 'user@domain' are not supported, so have the host's directory service leave out the domain",
+      );
+    },
+  );
 
   test.each(["", "../nas", "a b", "a\nb"])("the alias %j", async (alias) => {
     await expect(deploy({ logins: [{ from: "alice", to: "bob", alias }] })).rejects.toThrow(

@@ -5,12 +5,23 @@ export const namePatterns = {
   host: /^[a-z][a-z0-9-]{0,62}$/,
   tunnel: /^[a-z][a-z0-9-]{0,23}$/,
   forward: /^[a-z][a-z0-9-]{0,30}$/,
-  /** useradd(8): accepted by every system. */
-  account: /^[a-z_][a-z0-9_-]{0,31}$/,
+  /** Also those of directories such as LDAP. A number alone could be a user ID. */
+  account: /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/,
   /** Root's, such as /var/lib/prometheus: absolute, and without `..`. */
   folder: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.@+:-]+)+$/,
   alias: /^[a-z0-9][a-z0-9._-]{0,62}$/,
 };
+
+/** What an account's name must be, for an error. */
+const accountWords =
+  "the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits";
+
+/** The same, for this name: sshd and systemd would read a domain in it as something else. */
+export function accountWordsFor(name: unknown): string {
+  return typeof name === "string" && /[\\@]/.test(name)
+    ? `${accountWords}; 'DOMAIN\\user' and 'user@domain' are not supported, so have the host's directory service leave out the domain (use_fully_qualified_names of SSSD, 'winbind use default domain'), or choose a local account`
+    : accountWords;
+}
 
 /** The text, for a file of lines. Throws if it would end its line and begin a new one. */
 export function oneLine(text: string): string {
@@ -40,7 +51,7 @@ const kinds = {
     namePatterns.tunnel,
     "the name of a tunnel: a-z, 0-9 and '-', beginning with a letter, at most 24 characters",
   ],
-  account: [namePatterns.account, "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters"],
+  account: [namePatterns.account, accountWords],
   /** Literal wherever ssh, sshd and systemd read it: not a pattern, a `%` token or a list. */
   plain: [
     /^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$/,

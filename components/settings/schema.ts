@@ -4,7 +4,7 @@ import { defaultToolsDirectory } from "../remote/host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
 import { networkWords, parseNetwork } from "./network.ts";
-import { namePatterns } from "../render/checks.ts";
+import { accountWordsFor, namePatterns } from "../render/checks.ts";
 
 /**
  * The schema of the settings: `load.ts` checks with it, and docs/settings.md is written from it. Errors are phrased as
@@ -47,10 +47,8 @@ const fromPreset = <T extends z.ZodType>(schema: T, key: keyof KeepAlive, what: 
 
 const address = text("a host name or an IP address", /^[A-Za-z0-9][A-Za-z0-9.:_-]*$|^::[0-9a-fA-F:.]*$/);
 
-const account = text(
-  "the name of an account: a-z, 0-9, '_' and '-', at most 32 characters",
-  namePatterns.account,
-);
+const notAnAccount = { error: ({ input }: { input?: unknown }) => `must be ${accountWordsFor(input)}` };
+const account = z.string(notAnAccount).regex(namePatterns.account, notAnAccount);
 
 const hostName = /^[a-z][a-z0-9-]{0,62}$/;
 

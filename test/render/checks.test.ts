@@ -31,7 +31,11 @@ describe("a value with a type", () => {
   test.each<[Parameters<typeof assertValid>[0], string[], string[]]>([
     ["host", ["gate", "a-1"], ["", "Gate", "a.b", "-a", "a\n", "*", "ä", "a".repeat(64)]],
     ["tunnel", ["nas"], ["", "a".repeat(25), "../x", "a b"]],
-    ["account", ["root", "_x-1"], ["", "-r", "a.b", "root\n", "a".repeat(33), "%n"]],
+    [
+      "account",
+      ["root", "_x-1", "First.Last", "3d"],
+      ["", "-r", ".a", "12", "a@b", "A\\b", "root\n", "a".repeat(33), "%n"],
+    ],
     [
       "plain",
       ["198.18.0.2", "fd00::2", "::1", "Gate.example.org", "_a"],

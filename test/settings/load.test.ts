@@ -254,7 +254,7 @@ describe("one mistake is reported with its path, what was found and what is allo
     [
       "an admin that is not an account name",
       gateWith({ admin: { hostKey, user: "Root User" } }),
-      `publicHosts.gate.admin.user: found "Root User"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
+      `publicHosts.gate.admin.user: found "Root User"; must be the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits`,
     ],
     [
       "a capital in a tunnel's name",
@@ -528,8 +528,8 @@ describe("a login back", () => {
   });
 
   test("with a mistake is reported only for that mistake", () => {
-    expect(mistakes(nasWith({ logins: [{ from: "Alice", to: "bob" }] }))).toEqual([
-      `internalHosts.nas.logins.0.from: found "Alice"; must be the name of an account: a-z, 0-9, '_' and '-', at most 32 characters`,
+    expect(mistakes(nasWith({ logins: [{ from: "a b", to: "bob" }] }))).toEqual([
+      `internalHosts.nas.logins.0.from: found "a b"; must be the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits`,
     ]);
   });
 });
