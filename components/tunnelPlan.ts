@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { tunnelAccount } from "./parts/account/account.ts";
 import { boundsMistake } from "./settings/bounds.ts";
 import type { Forward, ForwardArgs, PortRange } from "./settings/forward.ts";
-import { resolveForward } from "./settings/forward.ts";
+import { defaultVia, noDefaultVia, resolveForward } from "./settings/forward.ts";
 import { inputError } from "./settings/inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
 import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
@@ -21,7 +21,7 @@ export interface LoginArgs {
   to: string;
   /** What is typed after `ssh`. @default the tunnel's name */
   alias?: string;
-  /** The forward to use. @default the first whose protocol is ssh */
+  /** The forward to use. @default the first to an SSH port of the internal host itself */
   via?: string;
 }
 
@@ -29,6 +29,12 @@ export interface LoginArgs {
 export interface ReverseTunnelArgs {
   /** Where the tunnel starts. */
   internalHost: InternalHost;
+  /**
+   * The internal host's own address: a forward to it leads to the host itself, as one to its loopback does.
+   *
+   * @default that of its connection
+   */
+  address?: string;
   /** Where it ends, and listens. */
   publicHost: PublicHost;
   /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
@@ -93,6 +99,9 @@ export interface TunnelPlan {
 export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): TunnelPlan {
   checkArguments(name, args, tunnel);
   const { internalHost, publicHost } = args;
+  const { host } = internalHost.host.connection;
+  const known = typeof host === "string" ? host : undefined;
+  const address = args.address === undefined ? known : assertValid("plain", args.address);
   const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
   for (const forward of forwards) {
     const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
@@ -104,7 +113,7 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
     names: namesOf(name, internalHost.host, publicHost.host),
     forwards,
     portRange: resolveRange(publicHost.host.name, publicHost.portRange),
-    logins: (args.logins ?? []).map((path) => planLogin(name, forwards, path, tunnel)),
+    logins: (args.logins ?? []).map((path) => planLogin(name, { forwards, address }, path, tunnel)),
     account: args.account ?? tunnelAccount(name),
     ownsAccount: args.account === undefined,
     publicAccount: tunnelAccount(name),
@@ -113,12 +122,21 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
   };
 }
 
-function planLogin(name: string, forwards: Forward[], path: LoginArgs, tunnel?: pulumi.Resource): Login {
+function planLogin(
+  name: string,
+  { forwards, address }: { forwards: Forward[]; address: string | undefined },
+  path: LoginArgs,
+  tunnel?: pulumi.Resource,
+): Login {
   const { from, to, alias = name } = path;
-  const via = forwards.find((forward) => (path.via ? forward.name === path.via : forward.protocol === "ssh"));
+  const via = path.via
+    ? forwards.find((forward) => forward.name === path.via)
+    : defaultVia(forwards, address);
   if (!via) {
     throw inputError(
-      `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its login from '${from}' needs one`,
+      path.via === undefined && forwards.some(({ protocol }) => protocol === "ssh")
+        ? `the tunnel '${name}': the login from '${from}' must name a forward in 'via', ${noDefaultVia}`
+        : `the tunnel '${name}' has no ${path.via ? `forward '${path.via}'` : "forward to an SSH port"}; its login from '${from}' needs one`,
       tunnel,
     );
   }

@@ -738,6 +738,13 @@ describe("wrong arguments are reported with a sentence:", () => {
     );
   });
 
+  test("a login back without 'via' if no forward leads to the internal host itself", async () => {
+    const forwards = { printer: { remotePort: 2223, target: "192.168.1.20:22" } };
+    await expect(deploy({ forwards, logins })).rejects.toThrow(
+      "the tunnel 'nas': the login from 'alice' must name a forward in 'via', since none of the forwards to an SSH port leads to the internal host itself, by its loopback or its address",
+    );
+  });
+
   test("a login back through a forward that does not exist", async () => {
     await expect(deploy({ logins: [{ ...logins[0]!, via: "sch" }] })).rejects.toThrow(
       "the tunnel 'nas' has no forward 'sch'; its login from 'alice' needs one",

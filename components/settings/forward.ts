@@ -141,6 +141,22 @@ export function parseTarget(target: string | number): { host: string; port: numb
   return { host: match[1] ?? match[2] ?? "127.0.0.1", port };
 }
 
+/**
+ * The forward that a login back takes if nothing names one: the first that leads to the sshd of the internal host itself.
+ *
+ * @param address the internal host's own
+ */
+export function defaultVia(forwards: Forward[], address: string | undefined): Forward | undefined {
+  return forwards.find(
+    ({ protocol, targetHost }) =>
+      protocol === "ssh" && (/^(127(\.\d+){3}|::1|localhost)$/.test(targetHost) || targetHost === address),
+  );
+}
+
+/** What to do if there is no such forward although some lead to an SSH port; in the words of an error. */
+export const noDefaultVia =
+  "since none of the forwards to an SSH port leads to the internal host itself, by its loopback or its address";
+
 /** The address that the client requests. It is always explicit, since sshd compares permitlisten with the request. */
 export function bindAddress(forward: Forward): string {
   return { loopback: "127.0.0.1", all: "*" }[forward.listen] ?? forward.listen;

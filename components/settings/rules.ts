@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, listensEverywhere, resolveForward } from "./forward.ts";
+import { bindAddress, defaultVia, listensEverywhere, noDefaultVia, resolveForward } from "./forward.ts";
 import type { Settings } from "./schema.ts";
 
 /** A mistake: where it is, what was found, what is allowed. */
@@ -143,6 +143,8 @@ function checkLogins(tunnels: Tunnel[], report: Report): void {
             ? "must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'"
             : `must be a forward to an SSH port: ${ssh.join(", ")}`,
         );
+      } else if (path.via === undefined && !defaultVia(forwards, settings.address)) {
+        report([...at, "via"], `must be one of ${ssh.join(", ")}, ${noDefaultVia}`);
       }
       const alias = path.alias ?? name;
       const key = `${publicHost} ${path.from} ${alias}`;

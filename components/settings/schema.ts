@@ -228,7 +228,9 @@ const loginBack = settings({
   via: z
     .string(must("the name of a forward"))
     .optional()
-    .describe("The forward to go through. Absent: the first one to an SSH port."),
+    .describe(
+      "The forward to go through. Absent: the first one to an SSH port of the internal host itself, by its loopback or its `address`; required if there is none.",
+    ),
 });
 
 /** One entry of `internalHosts`. */

@@ -498,6 +498,26 @@ describe("a login back", () => {
     expect(mistakes(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
   });
 
+  describe("without 'via'", () => {
+    const printer = { remotePort: 2223, target: "192.168.1.20:22" };
+    const viaOf = (ssh: string | number) =>
+      parseConfig(nasWith({ forwards: { printer, ssh: { remotePort: 2222, target: ssh } }, logins: [path] }));
+
+    test.each([22, "127.0.0.53:22", "[::1]:22", "localhost:22", "198.18.0.3:22"])(
+      "uses the forward to the internal host itself, not the first of all: %j",
+      (target) => {
+        expect(() => viaOf(target)).not.toThrow();
+      },
+    );
+
+    test("is refused if all forwards to an SSH port lead to other machines", () => {
+      expect(mistakes(nasWith({ forwards: { printer }, logins: [path] }))).toEqual([
+        "internalHosts.nas.logins.0.via: found nothing; must be one of printer, since none of the forwards to an SSH port leads to the internal host itself, by its loopback or its address",
+      ]);
+      expect(mistakes(nasWith({ forwards: { printer }, logins: [{ ...path, via: "printer" }] }))).toEqual([]);
+    });
+  });
+
   test("uses a forward that exists and leads to an SSH port", () => {
     const forwards = { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } };
     const via = (forward: string) => nasWith({ forwards, logins: [{ ...path, via: forward }] });

@@ -87,6 +87,7 @@ export const samples: Record<string, Sample> = {
   SshServer: sample(SshServer, () => ({ host: gate, ...sshServer })),
   ReverseTunnel: sample(ReverseTunnel, () => ({
     ...bothEnds(),
+    address: "192.168.1.10",
     forwards: {
       ssh: {
         remotePort: "auto" as const,
