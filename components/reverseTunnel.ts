@@ -259,8 +259,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       account: user,
       login: {
         file: name,
-        // The second name is the unit's own: no other tunnel of the same account can have it.
-        aliases: [this.outside.name, `ssh-tunnel-${name}`],
+        // A name of our own: the account may have another use for that of the host.
+        aliases: [`ssh-tunnel-${name}`],
         address: publicHost.address,
         port: publicHost.sshPort,
         account: publicAccount,

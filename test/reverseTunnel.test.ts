@@ -439,7 +439,7 @@ describe("a tunnel's client", () => {
 
   test("notices within seconds that the tunnel is dead", async () => {
     expect((await entry()).slice(1, 5)).toEqual([
-      "Host gate ssh-tunnel-nas",
+      "Host ssh-tunnel-nas", // and not "gate", for which the account may have an entry
       "    HostName 198.18.0.2",
       "    Port 22",
       "    User tunnel-nas",
@@ -471,7 +471,7 @@ describe("a tunnel's client", () => {
 
   test("pins the public host's keys", async () => {
     const { KEYS } = await partOf("nas-start", "tunnelService");
-    expect(KEYS).toBe(gateKeys.map((key) => `gate ${key}`).join("\n"));
+    expect(KEYS).toBe(gateKeys.map((key) => `ssh-tunnel-nas ${key}`).join("\n"));
   });
 });
 

@@ -39,7 +39,7 @@ const at = { account: "tunnel-nas" };
 const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback";
 const login = {
   file: "x",
-  aliases: ["gate", "ssh-tunnel-nas"],
+  aliases: ["ssh-tunnel-nas"],
   address: "198.18.0.2",
   port: 22,
   account: "tunnel-nas",
