@@ -4,6 +4,27 @@
 #   ACCOUNT FILE ENTRY
 apply() {
   ssh_folder "$ACCOUNT"
+  recorded file "$FOLDER/$FILE" || recorded_elsewhere file "$FOLDER/$FILE" ||
+    refuse_taken "$(printf '%s\n' "$ENTRY" | sed -n 's/^Host //p')"
   write_file "$FOLDER/$FILE" 600 "$(known_to_ssh "$ENTRY")"
   add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
+}
+
+# refuse_taken ALIAS — ends the script if the account's ssh knows this name already, without ours: our entry would come first,
+# and what used the name would end up elsewhere. ssh itself says so, by what else it does for a name that is nobody's.
+# shellcheck disable=SC2016
+refuse_taken() {
+  look_for_apart
+  # shellcheck disable=SC2086  # words
+  ! ask "$SSH_DIR/config" ${APART:+setpriv --inh-caps -all --ambient-caps -all} sh -c '
+    others() {
+      {
+        [ ! -f "$2" ] || grep -vxF "Include ssh-reverse-tunnel/*.conf" "$2"
+        printf "\nMatch all\nInclude /etc/ssh/ssh_config\n"
+      } | ssh -F /dev/stdin -o CanonicalizeHostname=no -G "$1" 2>/dev/null |
+        sed "s/[0-9a-f]\{40,\}/@/g; s/ssh-reverse-tunnel[.]invalid/@/g; s/$alias/@/g"
+    }
+    alias=$1
+    [ "$(others "$1" "$2")" != "$(others ssh-reverse-tunnel.invalid "$2")" ]' sh "$1" ||
+    fail "'ssh $1' already has a meaning for '$ACCOUNT' ('ssh -G $1' shows it), which this login would replace; choose another 'alias' for the login, or rename that in the configuration of ssh"
 }
