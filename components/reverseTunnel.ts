@@ -228,6 +228,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             account: to,
             publicKey: given.loginKeys[index]!,
             options: loginKeyOptions(via.targetHost),
+            target: { host: via.targetHost, port: via.targetPort },
           }),
         ),
         this.service(given),

@@ -349,6 +349,8 @@ describe("least privilege", () => {
         'permitopen="127.0.0.1:2222"',
         'permitopen="127.0.0.1:@web@"',
       ].join("\n"),
+      TARGET_HOST: "",
+      TARGET_PORT: "",
       FILE: "/etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys",
     });
   });
@@ -361,6 +363,8 @@ describe("least privilege", () => {
       LINE: `restrict,pty,from="127.0.0.1,::1" ${type} ${key} ${marker}`,
       MARKER: marker,
       PERMITS: "",
+      TARGET_HOST: "127.0.0.1",
+      TARGET_PORT: "22",
       FILE: "",
     });
   });

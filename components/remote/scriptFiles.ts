@@ -35,6 +35,7 @@ export const libraryNames = [
   "strangers",
   "sshdLists",
   "sshdAccess",
+  "loginAccess",
   "forwards",
   "ports",
   "selinux",

@@ -44,9 +44,10 @@ export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[])
 
 /**
  * The options of a login's key on the internal host: only a terminal and commands, and only through the tunnel, whose
- * connections come from the internal host itself.
+ * connections come from the internal host itself. sshd compares addresses, so that host resolves a name.
  */
 export function loginKeyOptions(targetHost: string): string[] {
-  const from = [...new Set(["127.0.0.1", "::1", targetHost])].join(",");
+  const isName = !/^[0-9.]+$|:/.test(targetHost);
+  const from = [...new Set(["127.0.0.1", "::1", isName ? "@target@" : targetHost])].join(",");
   return ["restrict", "pty", `from="${from}"`];
 }

@@ -38,6 +38,8 @@ describe("an account with a login", () => {
         MARKER: "ssh-reverse-tunnel:p-s/a",
         FILE: "",
         PERMITS: "",
+        TARGET_HOST: "",
+        TARGET_PORT: "",
       },
     ],
   } as const satisfies Record<string, [string, Record<string, string>]>;

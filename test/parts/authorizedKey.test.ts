@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
 import type { AuthorizedKeyArgs } from "../../components/parts/authorizedKey/authorizedKey.ts";
+import { loginKeyOptions } from "../../components/render/authorizedKeyLine.ts";
 import { partOf } from "../support/partOf.ts";
 
 const marker = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-key";
@@ -23,6 +24,8 @@ describe("an authorized key", () => {
         LINE: `restrict,pty ssh-ed25519 AAAA ${marker}`,
         MARKER: marker,
         PERMITS: "",
+        TARGET_HOST: "",
+        TARGET_PORT: "",
         FILE: "",
       },
     });
@@ -53,6 +56,15 @@ describe("an authorized key", () => {
 
   test("goes into the file that the settings name, if they name one", async () => {
     expect(await valuesOf({ file: "/etc/ssh/keys/nas" })).toMatchObject({ FILE: "/etc/ssh/keys/nas" });
+  });
+
+  test("says where a login through a tunnel arrives, so that the host looks whether sshd would refuse it", async () => {
+    const options = loginKeyOptions("nas.lan");
+    expect(await valuesOf({ options, target: { host: "nas.lan", port: 2022 } })).toMatchObject({
+      LINE: `restrict,pty,from="127.0.0.1,::1,@target@" ssh-ed25519 AAAA ${marker}`,
+      TARGET_HOST: "nas.lan",
+      TARGET_PORT: "2022",
+    });
   });
 
   test("has a marker without spaces, whatever it is called", async () => {

@@ -37,6 +37,8 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     LINE: `${options.join(",")} ssh-ed25519 ${key} ${marker}`,
     MARKER: marker,
     PERMITS: permits.join("\n"),
+    TARGET_HOST: "",
+    TARGET_PORT: "",
     ...(keeps ? { STALE: "keep" } : {}),
   });
 

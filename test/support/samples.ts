@@ -122,6 +122,7 @@ export const partSamples: Record<string, Sample> = {
     options: ["restrict", 'from="127.0.0.1"'],
     permits: ['permitlisten="127.0.0.1:2222"'],
     file: "/etc/ssh/keys/nas",
+    target: { host: "nas.lan", port: 22 },
   })),
   clientConfig: samplePart(clientConfig, () => ({
     ...at,

@@ -6,9 +6,11 @@
 #   PERMITS  more options, one a line, as with_ports takes them; each is on record by itself, so that those which are stale
 #            stay in the line until they are swept: what runs may have to come back
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
+#   TARGET_HOST TARGET_PORT  where a login through a tunnel arrives here; "@target@" in LINE stands for its addresses
 apply() {
   local file
   refuse_locked
+  [ -z "$TARGET_HOST" ] || suit_target
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     refuse_modes "$FILE"
@@ -88,6 +90,18 @@ private_group() {
     getent passwd | awk -F : -v gid="$gid" '$4 == gid { print $1 }'
     getent group "$gid" | cut -d: -f4 | tr , '\n' | sed '/^$/d'
   } | sort -u | paste -sd ' ' -)" = "$ACCOUNT" ] && sshd -t -o DebianBanner=yes 2>/dev/null && printf %s "$gid" || :
+}
+
+# suit_target — replaces "@target@" in LINE. The login comes from the address that it goes to.
+suit_target() {
+  local addresses address type
+  addresses=$(addresses_of "$TARGET_HOST")
+  [ -n "$addresses" ] ||
+    fail "there is no address of '$TARGET_HOST', the target of the forward that '$ACCOUNT' is logged in to by; correct 'target', or write an address there"
+  type=${LINE%" $MARKER"}
+  type=${type% *}
+  for address in $addresses; do refuse_shut_out "$ACCOUNT" "$address" "$TARGET_PORT" "${type##* }"; done
+  LINE=$(printf '%s\n' "$LINE" | sed "s/@target@/$(printf '%s\n' "$addresses" | paste -sd , -)/")
 }
 
 # authorize PLACE — sshd reads a file that belongs to root as the account. If we make such a file it stays root's, or the

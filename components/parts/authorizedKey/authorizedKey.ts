@@ -3,6 +3,7 @@ import { assertValidInput } from "../../settings/assertValidInput.ts";
 import { inputError } from "../../settings/inputError.ts";
 import type { Part } from "../../remote/remoteScript.ts";
 import { ownerId } from "../../remote/remoteScript.ts";
+import { assertValid } from "../../render/checks.ts";
 import { renderAuthorizedKeyLine } from "../../render/authorizedKeyLine.ts";
 
 /** Arguments of {@link authorizedKey}. */
@@ -27,6 +28,13 @@ export interface AuthorizedKeyArgs {
    * @default the first that sshd reads for the account (`sshd -T`, AuthorizedKeysFile)
    */
   file?: string;
+  /**
+   * For a login through a tunnel, where it arrives on this host: the target of its forward. The addresses of that replace
+   * `@target@` in the options, and it is an error if sshd would refuse the login.
+   *
+   * @default any other login
+   */
+  target?: { host: string; port: number };
 }
 
 /** As rendered by `permitListen` and `permitOpen`. */
@@ -52,6 +60,8 @@ export function authorizedKey(args: AuthorizedKeyArgs): Part {
         .apply((publicKey) => renderAuthorizedKeyLine(args.options, publicKey, marker)),
       MARKER: marker,
       PERMITS: permits.join("\n"),
+      TARGET_HOST: args.target ? assertValid("plain", args.target.host) : "",
+      TARGET_PORT: args.target ? String(assertValid("number", args.target.port)) : "",
       FILE: args.file === undefined ? "" : assertValidInput("path", args.file),
     },
   };

@@ -69,6 +69,8 @@ export const key: Trial = {
     MARKER: "ssh-reverse-tunnel:owner/key",
     FILE: "",
     PERMITS: "",
+    TARGET_HOST: "",
+    TARGET_PORT: "",
   }),
   look: `file=~alice/.ssh/authorized_keys
     sed -n 's/.*permitopen="127.0.0.1:\\([0-9]*\\)".*/\\1/p' "$file"; grep -c ours "$file" | grep -vx 1
