@@ -18,6 +18,7 @@ import type { Host } from "./remote/host.ts";
 import { takenBack } from "./remote/host.ts";
 import type { KeepAlive } from "./settings/keepAlive.ts";
 import { keyPair, publicKeyFrom } from "./parts/keyPair/keyPair.ts";
+import { loginCheck } from "./parts/loginCheck/loginCheck.ts";
 import { knownHost } from "./parts/knownHost/knownHost.ts";
 import { fingerprintOf } from "./remote/fingerprint.ts";
 import { fingerprintOfScript, trialValues } from "./remote/remoteComponent.ts";
@@ -326,6 +327,15 @@ export class ReverseTunnel extends pulumi.ComponentResource {
               ])
               .apply((all) => fingerprintOf(all.join())),
           }),
+          ...(logins.length > 0
+            ? [
+                loginCheck({
+                  logins: logins.map(({ from, alias, via }) => ({ from, alias, forward: via.name })),
+                  inside: this.inside.name,
+                  ...(timeoutSec === undefined ? {} : { timeoutSec }),
+                }),
+              ]
+            : []),
         ],
         settles: [admit, ...(loginKeys ? [loginKeys] : []), ...(firewall ? [firewall] : [])].map(
           ({ kept }) => kept,

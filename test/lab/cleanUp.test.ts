@@ -10,6 +10,7 @@ import { HostTools } from "../../components/parts/hostTools/hostTools.ts";
 import type { Host as RemoteHost } from "../../components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../../components/index.ts";
 import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
+import { loginCheck } from "../../components/parts/loginCheck/loginCheck.ts";
 import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import { trialValues } from "../../components/remote/remoteComponent.ts";
 import { remotePorts } from "../../components/parts/remotePorts/remotePorts.ts";
@@ -155,6 +156,10 @@ const trials: Record<string, Trial> = {
       }
     },
     there: "ssh-keygen -F x -f ~/.ssh/ssh-reverse-tunnel/x.known_hosts",
+  },
+  loginCheck: {
+    make: (name, host) => void onePart(name, host, loginCheck({ logins: [], inside: "x" })),
+    says: /unchanged: .*the part loginCheck/,
   },
   PublicHost: {
     make: (name, host) => void new PublicHost(name, { ...host, allowUsers: ["root", "admin"] }),

@@ -7,6 +7,7 @@ import { HostFacts } from "../../components/parts/hostFacts/hostFacts.ts";
 import { HostTools } from "../../components/parts/hostTools/hostTools.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../../components/index.ts";
 import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
+import { loginCheck } from "../../components/parts/loginCheck/loginCheck.ts";
 import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import type { Part } from "../../components/remote/remoteScript.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
@@ -143,6 +144,11 @@ export const partSamples: Record<string, Sample> = {
     file: "x.known_hosts",
     alias: "gate",
     hostKeys: gateKeys,
+  })),
+  loginCheck: samplePart(loginCheck, () => ({
+    logins: [{ from: "root", alias: "nas", forward: "ssh" }],
+    inside: "nas",
+    timeoutSec: 30,
   })),
   tunnelCheck: samplePart(tunnelCheck, () => ({
     account: "tunnel-nas",

@@ -7,7 +7,7 @@
 #   ACCOUNT   that the tunnel logs in as here
 apply() {
   need_cmd bash
-  WAITS_FOR=each_forward_works
+  WAITS_FOR="$WAITS_FOR each_forward_works"
 }
 
 each_forward_works() {

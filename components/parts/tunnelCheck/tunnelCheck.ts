@@ -22,7 +22,7 @@ export interface TunnelCheckArgs {
  * protocol, its listener accepts connections. A target that does not answer after such a listener is a warning. If
  * nothing listens, it prints what sshd has said about the account.
  *
- * It must be the last part of its script: others may change the host while it waits.
+ * Only {@link loginCheck} may come after it: others may change the host while it waits.
  */
 export function tunnelCheck(args: TunnelCheckArgs): Part {
   return {

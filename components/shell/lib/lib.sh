@@ -295,16 +295,16 @@ remove_record() {
   sweep
 }
 
-# A part that waits for something puts the command in WAITS_FOR. It runs after all parts, and without the lock, so others
-# may change the host meanwhile. What is stale stays until it has succeeded. If it fails, what was written stays: earlier
+# A part that waits for something adds a command to WAITS_FOR. They run after all parts, and without the lock, so others may
+# change the host meanwhile. What is stale stays until they have succeeded. If one fails, what was written stays: earlier
 # stages have proven it.
 WAITS_FOR=
 wait_unlocked() {
-  local recorded
+  local recorded wait
   recorded=$RECORDED
   clear_work
   unlock
-  "$WAITS_FOR"
+  for wait in $WAITS_FOR; do "$wait"; done
   lock
   forget_looks
   BEFORE=

@@ -23,8 +23,8 @@ interface Resource {
   dependencies?: string[];
 }
 
-/** Leaves out what needs the other host: whether the tunnel works. */
-export const onOneHost = (part: string): boolean => part !== "tunnelCheck";
+/** Leaves out what needs the other host: whether the tunnel and the logins work. */
+export const onOneHost = (part: string): boolean => !["tunnelCheck", "loginCheck"].includes(part);
 
 /** Every script of the stack, each after its dependencies; only the wanted parts of each. */
 export async function remoteScripts(
