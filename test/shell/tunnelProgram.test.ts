@@ -59,7 +59,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     join(folder, "bin/tunnel"),
     "ssh-tunnel-nas",
     "30",
-    "-R 2222:x:22",
+    ...["2222:x:22", "8080:x:80"].flatMap((forward) => ["-R", forward]),
   ];
 
   /**
@@ -69,16 +69,17 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     if (down !== undefined) {
       writeFileSync(join(folder, "down-since"), `${uptime() - down * 100} ${uptime() - last * 100}\n`);
     }
-    const { status, signal } = spawnSync(shell[0]!, command(), {
+    const { status, signal, stdout } = spawnSync(shell[0]!, command(), {
       cwd: folder,
       env: environment(),
       timeout: 10_000,
+      encoding: "utf8",
     });
     const said = existsSync(join(folder, "said"))
       ? readFileSync(join(folder, "said"), "utf8").trim().split("\n")
       : [];
     rmSync(join(folder, "said"), { force: true });
-    return { status, signal, said };
+    return { status, signal, stdout, said };
   };
 
   /** How long it paused before it tried. */
@@ -92,12 +93,62 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(paused).toBeGreaterThanOrEqual(seconds - (uptime() - before) / 100);
   };
 
-  test("ends its earlier session over its own connection, and then requests the forwards", () => {
-    expect(start().said.filter((line) => !line.startsWith("ssh -G"))).toEqual([
+  /** What it asked over its connection, in the order of the words: the forwards are asked for all at once. */
+  const asked = (said: string[]) =>
+    said
+      .filter((line) => line.includes("-S control"))
+      .map((line) => /evict-stale|-O .*\S(?= ssh-tunnel-nas)/.exec(line)?.[0])
+      .sort();
+
+  test("ends its earlier session over its own connection, and requests each forward by itself", () => {
+    const { said } = start();
+    expect(said.filter((line) => line.includes(" -M "))).toEqual([
       `ssh -y -N -T -M -S ${folder}/control -o ControlPersist=no -o ClearAllForwardings=yes ssh-tunnel-nas`,
-      "ssh -F /dev/null -T -S control ssh-tunnel-nas evict-stale",
-      "ssh -q -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas",
     ]);
+    expect(said).toContain("ssh -F /dev/null -T -S control ssh-tunnel-nas evict-stale");
+    expect(said).toContain("ssh -q -F /dev/null -S control -O forward -R 2222:x:22 ssh-tunnel-nas");
+    expect(asked(said)).toEqual(["-O forward -R 2222:x:22", "-O forward -R 8080:x:80", "evict-stale"]);
+  });
+
+  /** A connection that lasts until it is ended, or for a moment, and what else ssh does. */
+  const during = (seconds: number | string, act: string) =>
+    program("ssh", ssh(`case "$*" in *" -M "*) : >control && exec /bin/sleep ${seconds} ;; ${act} esac`));
+
+  test("has its forwards before anything that the public host runs at a login has ended", () => {
+    during(1, `*evict-stale*) /bin/sleep 0.5; echo evicted >>"${folder}/said" ;;`);
+    program(
+      "network",
+      `#!/bin/sh\nuntil [ -e "$2/forwarding" ]; do /bin/sleep 0.01; done; echo has >>"$2/said"\n`,
+    );
+    const { said } = start();
+    expect(said.filter((line) => ["has", "evicted"].includes(line))).toEqual(["has", "evicted"]);
+  });
+
+  test("asks again for a forward that was refused, once its earlier session has been ended", () => {
+    during(
+      1,
+      `*evict-stale*) /bin/sleep 0.2; : >evicted ;; *"forward -R 2222"*) [ -e evicted ] || exit 255 ;;`,
+    );
+    const { said, signal } = start();
+    expect(signal).toBeNull();
+    expect(existsSync(join(folder, "forwarding"))).toBe(true);
+    expect(asked(said)).toEqual([
+      "-O cancel -R 2222:x:22",
+      "-O forward -R 2222:x:22",
+      "-O forward -R 2222:x:22",
+      "-O forward -R 8080:x:80",
+      "evict-stale",
+    ]);
+  });
+
+  test.each(["2222", "8080"])("keeps the other forward if only that on %s is refused", (port) => {
+    during(1, `*"forward -R ${port}"*) exit 255 ;;`);
+    const { signal, stdout } = start();
+    expect(signal).toBeNull();
+    expect(existsSync(join(folder, "forwarding"))).toBe(true);
+    expect(stdout).toMatch(
+      new RegExp(`^the public host does not listen for ${port}:x:\\d+; the watchdog asks again\n$`),
+    );
   });
 
   test("notifies its watchdog when it has its forwards, not about an earlier connection", () => {
@@ -115,12 +166,10 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     expect(existsSync(has)).toBe(false);
   });
 
-  test("exits, so that systemd tries again, if it does not get its forwards", () => {
-    program(
-      "ssh",
-      ssh('case "$*" in *forward*) exit 255 ;; *" -M "*) : >control && exec /bin/sleep 60 ;; esac'),
-    );
+  test("exits, so that systemd tries again, if it gets none of its forwards", () => {
+    during(60, "*forward*) exit 255 ;;");
     expect(start()).toMatchObject({ signal: "SIGTERM" });
+    expect(existsSync(join(folder, "forwarding"))).toBe(false);
   });
 
   test("does not mistake an earlier connection's control socket for its own", () => {

@@ -41,6 +41,14 @@ pids=$(printf '%s\n' /proc/[0-9]*/status | awk -v uid="$uid" -v own=$$ '
 [ -n "$pids" ] || exit 0
 # shellcheck disable=SC2086  # one word each
 kill -KILL $pids 2>/dev/null
+# Until the last of them is gone, it has its ports. None takes longer than a moment.
+tries=40
+for pid in $pids; do
+  while [ "$tries" -gt 0 ] && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status"; do
+    tries=$((tries - 1))
+    sleep 0.05
+  done
+done 2>/dev/null
 # shellcheck disable=SC2086
 set -- $pids
 if [ $# = 1 ]; then

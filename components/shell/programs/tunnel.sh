@@ -42,18 +42,57 @@ if [ "$next" -gt "$now" ]; then
 fi
 echo "$since $now" >down-since
 
-# One login does all: as soon as the connection is there, we end our own earlier session over it, which may hold the ports
-# for hours after a power cut here, and then ask for the forwards. What this host's configuration says of every host, say
-# RemoteForward or RemoteCommand, is for neither. The connection's own ssh says why a forward is refused, and as the last.
+# One login does all: over the connection we end our own earlier session, which may hold the ports for hours after a power cut
+# here, and ask for the forwards. What this host's configuration says of every host, say RemoteForward or RemoteCommand, is
+# for neither. The connection's own ssh says why a forward is refused.
 # What evict-stale prints is the public host's to choose: a few lines of it are enough, and what it does needs none.
+take_over() {
+  timeout 30 ssh -F /dev/null -T -S control "$alias" evict-stale 2>&1 | printable 3 "the public host says: "
+}
+
+# on_socket ACTION FORWARD
+on_socket() { timeout 30 ssh -q -F /dev/null -S control -O "$1" -R "$2" "$alias" >/dev/null; }
+
+# ask_for FORWARD… — for each by itself, so that one that is refused takes no other with it, and all at once. Prints those
+# that are refused, one a line. An older ssh would take them for its own unless they are cancelled.
+ask_for() {
+  local forward
+  for forward; do
+    on_socket forward "$forward" || {
+      on_socket cancel "$forward" || :
+      echo "$forward"
+    } &
+  done
+  wait
+}
+
+# open_forwards -R FORWARD … — what the public host's administrator has run at each login (sshrc) may take its time. Only a
+# forward that is refused waits for it: an earlier session may hold the port.
 open_forwards() {
+  local forward taking_over refused
   until [ -e control ]; do
     kill -0 $$ 2>/dev/null || exit 0
     sleep 0.05
   done
-  timeout 30 ssh -F /dev/null -T -S control "$alias" evict-stale 2>&1 | printable 3 "the public host says: "
+  for forward; do
+    shift
+    [ "$forward" = -R ] || set -- "$@" "$forward"
+  done
+  take_over &
+  taking_over=$!
+  refused=$(ask_for "$@")
+  if [ -n "$refused" ]; then
+    wait "$taking_over"
+    # shellcheck disable=SC2086  # one word each
+    refused=$(ask_for $refused)
+  fi
+  if [ "$(printf '%s' "$refused" | grep -c .)" = $# ]; then
+    kill $$
+    return
+  fi
   # The file tells the watchdog that from now on something must listen.
-  timeout 30 ssh -q -F /dev/null -S control -O forward "$@" "$alias" && : >forwarding || kill $$
+  : >forwarding
+  [ -z "$refused" ] || printf 'the public host does not listen for %s; the watchdog asks again\n' $refused
 }
 open_forwards "$@" &
 
