@@ -13,7 +13,7 @@ test("the tools are everything that commands run: library, parts and programs", 
   expect([...all, ...before, ...piecesOfPrograms].sort()).toEqual(
     ["library", ...partNames, ...programNames].sort(),
   );
-  expect(piecesOfPrograms).toEqual(["reasons", "state"]);
+  expect(piecesOfPrograms).toEqual(["banner", "listeners", "reasons", "state"]);
 });
 
 test("the tools are named after their content, and are in the folder that the settings name", async () => {

@@ -18,26 +18,55 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process called ssh to watch, and what `ssh -W` does for each port. */
-const tunnel = (ports: Record<number, string>) => {
-  const cases = Object.entries(ports).map(([port, act]) => `*:${port}*) ${act} ;;`);
+/** What evict-stale says of the listeners on the public host; undefined where it says nothing, or what else ssh does. */
+let listening: string[] | undefined;
+/** The ports that the public host grants when it is asked. */
+let granted: number[];
+/** What else the public host runs at a login. */
+let rc: string;
+/** What ssh was asked to do over the tunnel's connection: "forward 2222", "cancel 2222", "listeners". */
+const asked = () => {
+  const lines = readFileSync(join(folder, "asked"), "utf8").split("\n").filter(Boolean);
+  writeFileSync(join(folder, "asked"), "");
+  return lines;
+};
+const tunnel = (act = ":") => {
   const fake = join(folder, "bin/ssh");
-  writeFileSync(fake, `#!/bin/sh\ncase "$*" in *"-O check"*) exit 0 ;; ${cases.join(" ")} esac\n`);
+  const ports = granted.map((port) => `*:${port}:*`).join(" | ");
+  const grants = ports && `${ports}) exit 0 ;;`;
+  writeFileSync(join(folder, "listening"), listening?.map((line) => `${line}\n`).join("") ?? "");
+  writeFileSync(
+    fake,
+    `#!/bin/sh
+${act}
+case "$*" in
+  *"-O check"*) exit 0 ;;
+  *" listeners") echo listeners >>${folder}/asked; ${rc}; ${listening ? `echo listeners; cat ${folder}/listening` : ""} ;;
+  *"-O "*)
+    echo "$*" | sed -E 's/.*-O ([a-z]+) -R .*:([0-9]+):[^:]*:[0-9]* .*/\\1 \\2/' >>${folder}/asked
+    case "$*" in *"-O cancel"*) exit 0 ;; ${grants} esac
+    exit 255 ;;
+esac
+`,
+  );
   chmodSync(fake, 0o755);
 };
-const banner = "echo SSH-2.0-x";
-const refused = "exit 255";
-const silent = "exit 0";
 
 /** The target is never there: only root may listen on its port. */
 const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,1,loopback";
 const web = "web,::1,8080,tcp,127.0.0.1,1,all";
+const both = ["127.0.0.1 2222 -", "0.0.0.0 8080 -", "[::] 8080 -"];
+beforeEach(() => {
+  [listening, granted, rc] = [both, [2222, 8080], ":"];
+  writeFileSync(join(folder, "asked"), "");
+});
 
 /** Runs the program next to a process called ssh; returns its output, and whether that process lives. */
 const script = `
   mkdir -p "$1/held" && cp "$(command -v sleep)" "$1/held/ssh"
   "$1/held/ssh" 60 & pid=$!
   echo $pid >"$1/runtime/pid"
+  [ "$CONNECTION" = another ] || sed -i "1s/^[0-9]*/$pid/" "$1/runtime/listeners" 2>/dev/null
   for file in control $FORWARDING; do [ -e "$1/runtime/$file" ] || : >"$1/runtime/$file"; done
   while ! grep -q '^Name:[[:space:]]*ssh$' /proc/$pid/status; do :; done
   shift
@@ -48,8 +77,11 @@ const script = `
 
 describe.each(shells)("the watchdog in %s", (_name, shell) => {
   /** What the tunnel writes once it has its forwards. */
-  let forwarding = "forwarding";
+  let forwarding: string;
+  /** Whether the next check finds the same connection, although its process is another one. */
+  let connection: "same" | "another";
   beforeEach(() => {
+    connection = "same";
     // It calls itself, in the shell that its first line names.
     const [program, ...options] = shell;
     const { stdout } = spawnSync("sh", ["-c", 'command -v "$1"', "sh", program!], { encoding: "utf8" });
@@ -66,6 +98,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
         RUNTIME_DIRECTORY: state,
         CHECK_INTERVAL: "15",
         FORWARDING: forwarding,
+        CONNECTION: connection,
       },
     });
     const lines = stdout.trimEnd().split("\n");
@@ -79,93 +112,181 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       .map((line) => line.split("\t"))
       .map((fields) => [...fields.slice(0, 3), ...fields.slice(5, 9), fields[11]].join(" "));
 
+  const up = (name: string, listens: string, was = "unknown") =>
+    `<5>tunnel nas: forward '${name}' on ${listens} is up (was ${was})`;
+  const down = (name: string, listens: string, why: string, was = "unknown") =>
+    `<4>tunnel nas: forward '${name}' on ${listens} is down (was ${was}): ${why}`;
+  const [atSsh, atWeb] = ["127.0.0.1:2222", "*:8080"];
+
   test("records what works, reports it once, and resets the back-off of the tunnel's restarts", () => {
-    tunnel({ 2222: banner });
+    tunnel();
     writeFileSync(join(runtime, "down-since"), "");
-    const first = watchdog("repair", ssh);
-    expect(first.said).toEqual(["<5>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is up (was unknown)"]);
+    expect(watchdog("repair", ssh).said).toEqual([up("ssh", atSsh)]);
     expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
     expect(existsSync(join(runtime, "down-since"))).toBe(false);
     expect(watchdog("repair", ssh)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
-  test("restarts the tunnel with back-off if a listener is gone, including that of a forward that is not SSH", () => {
-    tunnel({ 2222: banner, 8080: refused });
-    writeFileSync(join(runtime, "down-since"), "");
-    expect(watchdog("repair", ssh, web)).toMatchObject({
-      said: [
-        "<5>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is up (was unknown)",
-        "<4>tunnel nas: forward 'web' on *:8080 is down (was unknown): nothing listens there; restarting the tunnel",
-      ],
-      tunnelIs: "ended",
-    });
-    expect(existsSync(join(runtime, "down-since"))).toBe(true);
+  test("asks the public host what listens only once in each connection, and connects to no target", () => {
+    tunnel();
+    watchdog("repair", ssh, web);
+    expect(asked()).toEqual(["listeners", "forward 2222", "forward 8080"]);
+    expect(watchdog("repair", ssh, web).said).toEqual([]);
+    expect(asked()).toEqual(["forward 2222", "forward 8080"]);
+    connection = "another";
+    watchdog("repair", ssh, web);
+    expect(asked()).toEqual(["listeners", "forward 2222", "forward 8080"]);
   });
 
-  test("leaves a tunnel alone if its targets are down, and reports each target once", () => {
-    tunnel({ 2222: silent, 8080: silent });
-    const { said, tunnelIs } = watchdog("repair", ssh, web);
-    expect(said).toEqual([
-      "<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): its target 127.0.0.1:1 does not answer",
-      "<4>tunnel nas: forward 'web' on *:8080 is down (was unknown): its target 127.0.0.1:1 does not answer",
-    ]);
-    expect(tunnelIs).toBe("alive");
-    // The listener has been seen: trying it again would fill the journal with ssh's own lines.
-    tunnel({ 2222: refused, 8080: refused });
+  test("asks again for a forward that is missing, and leaves the tunnel alone even if that is refused", () => {
+    granted = [2222];
+    listening = both.slice(0, 1);
+    tunnel();
+    const missing = watchdog("repair", ssh, web);
+    expect(missing.said).toEqual([up("ssh", atSsh), down("web", atWeb, "nothing listens there")]);
+    expect(missing.tunnelIs).toBe("alive");
     expect(watchdog("repair", ssh, web)).toMatchObject({ said: [], tunnelIs: "alive" });
+    [granted, listening] = [[2222, 8080], both];
+    tunnel();
+    expect(watchdog("repair", ssh, web).said).toEqual([up("web", atWeb, "down")]);
   });
 
-  test("checks twice before it ends a tunnel", () => {
-    const once = join(folder, "once");
-    tunnel({ 2222: `if [ ! -e ${once} ]; then : >${once}; exit 255; fi; ${banner}` });
-    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "alive" });
-    expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
+  test.each([
+    ["on its one address", ssh, ["127.0.0.1 2222 root"]],
+    ["on all addresses", ssh, ["* 2222 root"]],
+    ["on IPv4 while it listens on IPv6 itself", web, ["0.0.0.0 8080 root", "[::] 8080 -"]],
+    ["on IPv6 while it listens on IPv4 itself", web, ["0.0.0.0 8080 -", "[::] 8080 root"]],
+    ["on one of all addresses", web, ["127.0.0.1 8080 root"]],
+    [
+      "on its address, written otherwise",
+      "x,2001:DB8::0:1,9000,tcp,127.0.0.1,1,2001:DB8::0:1",
+      ["[2001:db8::1] 9000 root"],
+    ],
+  ])(
+    "says who has the port %s, does not ask for it until that has ended, and then for all of it",
+    (_where, forward, there) => {
+      const port = Number(forward.split(",")[2]);
+      listening = there;
+      tunnel();
+      const { said, tunnelIs } = watchdog("repair", forward);
+      expect(said).toEqual([
+        expect.stringMatching(/^<4>.* is down \(was unknown\): a program of 'root' has the port$/),
+      ]);
+      expect(tunnelIs).toBe("alive");
+      expect(asked()).toEqual(["listeners"]);
+      listening = there.filter((line) => line.endsWith("-")).concat(["[::1] 9999 -"]);
+      granted = [port];
+      tunnel();
+      expect(watchdog("repair", forward).said).toEqual([expect.stringContaining("is up (was down)")]);
+      expect(asked()).toEqual(["listeners", `cancel ${port}`, `forward ${port}`]);
+    },
+  );
+
+  test("finds the answer behind whatever else the public host prints at a login", () => {
+    listening = ["127.0.0.1 2222 root"];
+    rc = 'echo "Welcome!"; echo "127.0.0.1 2222 -"';
+    tunnel();
+    expect(watchdog("repair", ssh).said).toEqual([down("ssh", atSsh, "a program of 'root' has the port")]);
   });
 
-  test("does not blame a tunnel that was restarted during the check, and restarts it the next time it fails", () => {
-    tunnel({ 2222: `echo 1 >${join(runtime, "pid")}; ${refused}` });
+  test("needs no answer: what sshd has granted is up", () => {
+    listening = undefined;
+    granted = [2222];
+    tunnel();
+    const { said } = watchdog("repair", ssh, web);
+    expect(said).toEqual([up("ssh", atSsh), down("web", atWeb, "nothing listens there")]);
+  });
+
+  test("asks only once for a listener that sshd grants again and again, and then reports it", () => {
+    listening = ["[::] 1 -"];
+    tunnel();
+    expect(watchdog("repair", ssh).said).toEqual([up("ssh", atSsh)]);
+    expect(asked()).toEqual(["listeners", "cancel 2222", "forward 2222"]);
+    for (const said of [[down("ssh", atSsh, "nothing listens there", "up")], []]) {
+      expect(watchdog("repair", ssh)).toMatchObject({ said, tunnelIs: "alive" });
+      expect(asked()).toEqual(["listeners"]);
+    }
+  });
+
+  test("looks at a target only with the probe 'banner', and leaves the tunnel alone if that is down", () => {
+    tunnel();
+    const { said, tunnelIs } = watchdog("repair", `${ssh},banner`, web);
+    expect(said).toEqual([down("ssh", atSsh, "its target 127.0.0.1:1 does not answer"), up("web", atWeb)]);
+    expect(tunnelIs).toBe("alive");
+    expect(watchdog("repair", `${ssh},banner`, web)).toMatchObject({ said: [], tunnelIs: "alive" });
+  });
+
+  test("reports nothing of a forward with the probe 'none', but asks for it as well", () => {
+    tunnel();
+    expect(watchdog("repair", ssh, `${web},none`).said).toEqual([up("ssh", atSsh)]);
+    expect(asked()).toContain("forward 8080");
+    expect(watchdog("check", `${web},none`).status).toBe(0);
+  });
+
+  test("takes from the public host no more than it knows", () => {
+    listening = [
+      "127.0.0.1 2222 <0>evil\u001b",
+      "127.0.0.1 2222 root evil",
+      "127.0.0.1 2222",
+      "\u0000".repeat(1000),
+    ];
+    tunnel();
+    for (const line of watchdog("repair", ssh).said) expect(line).toMatch(/^<[45]>tunnel nas: [ -~]*$/);
+    expect(readFileSync(join(state, "state"), "utf8")).not.toMatch(/evil/);
+  });
+
+  test("does not blame a tunnel that was restarted during the check", () => {
+    granted = [];
+    tunnel(`case "$*" in *"-O forward"*) echo 1 >${join(runtime, "pid")} ;; esac`);
     expect(watchdog("repair", ssh)).toMatchObject({
-      said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
+      said: [down("ssh", atSsh, "no connection")],
       tunnelIs: "alive",
     });
-    tunnel({ 2222: refused });
-    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
   });
 
   test("leaves a tunnel alone that is connected and has only just requested its forwards", () => {
-    tunnel({ 2222: refused });
+    granted = [];
+    tunnel();
     forwarding = "";
     expect(watchdog("repair", ssh)).toMatchObject({
-      said: ["<4>tunnel nas: forward 'ssh' on 127.0.0.1:2222 is down (was unknown): no connection"],
+      said: [down("ssh", atSsh, "no connection")],
       tunnelIs: "alive",
     });
+    expect(asked()).toEqual([]);
     expect(watchdog("check", ssh).status).toBe(1);
   });
 
-  test("also asks ssh twice before it treats it as hanging", () => {
+  /** ssh has been there for long, and its control socket does this. */
+  const control = (act: string) =>
+    tunnel(`case "$*" in *"-O check"*) touch -d @1 ${runtime}/pid; ${act} ;; esac`);
+
+  test("asks ssh twice before it treats it as hanging, and ends it only once for that", () => {
     const once = join(folder, "once");
-    const fake = (act: string) =>
-      writeFileSync(
-        join(folder, "bin/ssh"),
-        `#!/bin/sh\ncase "$*" in *"-O check"*) touch -d @1 ${runtime}/pid; ${act} ;; *) ${banner} ;; esac\n`,
-      );
-    tunnel({});
-    fake(`[ -e ${once} ] || { : >${once}; exit 124; }`);
+    control(`[ -e ${once} ] || { : >${once}; exit 124; }`);
     expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "alive" });
-    fake("exit 124");
-    expect(watchdog("repair", ssh)).toMatchObject({ tunnelIs: "ended" });
+    writeFileSync(join(runtime, "down-since"), "");
+    control("exit 124");
+    expect(watchdog("repair", ssh)).toMatchObject({
+      said: [down("ssh", atSsh, "ssh does not answer on its control socket; restarting the tunnel", "up")],
+      tunnelIs: "ended",
+    });
+    expect(existsSync(join(runtime, "down-since"))).toBe(true);
+    tunnel(`case "$*" in *"-O check"*) touch -d '1 minute ago' ${runtime}/pid; exit 124 ;; esac`);
+    expect(watchdog("repair", ssh)).toMatchObject({ said: [], tunnelIs: "alive" });
   });
 
   test("only reports, if it runs as a check, whether the connection and each listener are up", () => {
-    tunnel({ 2222: banner, 8080: silent });
+    tunnel();
     expect(watchdog("check", ssh, web)).toMatchObject({ status: 0, tunnelIs: "alive", said: [] });
-    tunnel({ 2222: banner, 8080: refused });
+    granted = [2222];
+    tunnel();
     expect(watchdog("check", ssh, web)).toMatchObject({ status: 1, tunnelIs: "alive", said: [] });
     expect(existsSync(join(state, "state"))).toBe(false);
   });
 
   test("writes metrics that match the stored state", () => {
-    tunnel({ 2222: banner, 8080: silent });
+    listening = ["127.0.0.1 2222 -", "* 8080 root"];
+    tunnel();
     watchdog("repair", ssh, web);
     const metrics = readFileSync(join(state, "ssh-tunnel-nas.prom"), "utf8");
     const samples = metrics.split("\n").filter((line) => /^[^#]/.test(line));
@@ -173,7 +294,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(samples.map((line) => line.replace(/ \d{10}$/, " time"))).toEqual([
       `ssh_tunnel_up${of("ssh")} 1`,
       `ssh_tunnel_up${of("web")} 0`,
-      `ssh_tunnel_down_info${of("web").replace("}", ',reason="target-down"}')} 1`,
+      `ssh_tunnel_down_info${of("web").replace("}", ',reason="taken"}')} 1`,
       `ssh_tunnel_state_change_timestamp_seconds${of("ssh")} time`,
       `ssh_tunnel_state_change_timestamp_seconds${of("web")} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds${of("ssh")} time`,

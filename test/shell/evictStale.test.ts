@@ -148,6 +148,45 @@ describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
     spawnSync("setpriv", ["--reuid", String(account), "--clear-groups", "sh", "-c", "kill -KILL -1"]);
   });
 
+  /** Asks what listens, of an account whose key permits this, if it has one. */
+  const listeners = (permits?: string) => {
+    const bin = join(folder, "fake");
+    mkdirSync(bin, { recursive: true });
+    const lines = [
+      "127.0.0.1:2222 uid:61001",
+      "0.0.0.0:8080",
+      "[::]:8080 uid:61001",
+      "127.0.0.1:5432 uid:61002",
+    ];
+    writeFileSync(
+      join(bin, "ss"),
+      `#!/bin/sh\n[ "$*" = -Hltne ] && printf 'LISTEN 0 128 %s 0.0.0.0:* %s ino:1\\n' ${lines.flatMap((line) => [...line.split(" "), '""'].slice(0, 2)).join(" ")}\n`,
+      { mode: 0o755 },
+    );
+    if (permits !== undefined)
+      writeFileSync(join(folder, `${account}.keys`), `# a line\nrestrict,${permits} ssh-ed25519 AAAA x\n`);
+    const text = readProgram("evictStale").replaceAll("/etc/ssh/ssh-reverse-tunnel", folder);
+    writeFileSync(join(folder, "evict-stale"), text);
+    const [program, ...args] = shell;
+    const { env, ...options } = environment(`${bin}:${process.env.PATH}`);
+    return spawnSync(program!, [...args, join(folder, "evict-stale")], {
+      ...options,
+      env: { ...env, SSH_ORIGINAL_COMMAND: "listeners" },
+    }).stdout;
+  };
+
+  test("says, when it is asked to, who has the ports that the account's key permits, and of no other port, and ends nothing", async () => {
+    const session = await start("sshd", account);
+    const permits = `permitlisten="127.0.0.1:2222",permitlisten="*:8080",permitopen="127.0.0.1:5432"`;
+    expect(listeners(permits)).toBe("listeners\n127.0.0.1 2222 -\n0.0.0.0 8080 root\n[::] 8080 -\n");
+    expect(listeners(`permitlisten="[2001:db8::1]:9000"`)).toBe("listeners\n");
+    expect(isThere(session)).toBe(true);
+  });
+
+  test("says nothing if it cannot tell which ports the account has", () => {
+    expect(listeners()).toBe("");
+  });
+
   test("starts as many programs with three hundred processes as with few", async () => {
     const [program, ...args] = shell;
     const path = countingPath();

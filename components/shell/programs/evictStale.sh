@@ -2,8 +2,38 @@
 # The one command that a tunnel's key may run: it ends the account's earlier sessions, so that the port that a dead one
 # still holds is free for the new one. Sessions run as the account itself, which therefore may end them, and no others.
 # Hundreds of tunnels come back at once: one awk reads all processes of the host, and no program is started for each.
+# Asked for "listeners", it says instead what listens on the ports that the account's key permits, and on no other:
+# "ADDRESS PORT USER" for each after the word itself, with "-" for the account.
+# needs: listeners
 set -u
+PATH=$PATH:/usr/sbin:/sbin
 uid=$(id -u)
+
+# Nothing at all where it cannot tell.
+show_listeners() {
+  local name keys listening
+  name=$(id -un)
+  keys=/etc/ssh/ssh-reverse-tunnel/$name.keys
+  listening=$(list_listeners)
+  [ -r "$keys" ] && [ -n "$listening" ] || return 0
+  echo listeners
+  printf '%s\n' "$listening" | awk -v name="$name" '
+    FILENAME == ARGV[1] {
+      while (match($0, /permitlisten="[^"]*"/)) {
+        port = substr($0, RSTART, RLENGTH - 1)
+        $0 = substr($0, RSTART + RLENGTH)
+        sub(/.*:/, "", port)
+        mine[port]
+      }
+      next
+    }
+    $2 in mine { print $1, $2, ($3 == name ? "-" : $3) }' "$keys" -
+}
+
+if [ "${SSH_ORIGINAL_COMMAND-}" = listeners ]; then
+  show_listeners
+  exit
+fi
 # printf is the shell's own and takes any number of names, and getline passes over what has ended in the meantime. Ours
 # is the session that we run in, where there is one: a run that was slow does not end what began after it.
 # shellcheck disable=SC2016  # awk's own

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Looks at the forwards of all tunnels of a stack from their public host, at each tunnel as often as it asks for, and keeps
-# what it finds; changes go to the journal.
+# what it finds; changes go to the journal. What listens there, and as whom, is proof enough of a forward: sshd's session of
+# the tunnel's account listens as long as its connection lives.
 #   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and a line for each forward
-# needs: reasons forwards state
+# needs: reasons forwards state listeners
 set -u
 lists=$1
 
@@ -49,16 +50,23 @@ gather() {
     while IFS= read -r forward; do
       case $forward in "interval "*) continue ;; esac
       split_forward "$forward"
-      case $PORT in "" | *[!0-9]*) continue ;; esac
+      case $PORT/$PROBE in *[!0-9]*/* | /* | */none) continue ;; esac
       expect "$TUNNEL" "$INTERVAL" -
-      FORWARDS="$FORWARDS$TUNNEL $NAME $ADDRESS $PORT $PROTOCOL$NL"
+      FORWARDS="$FORWARDS$LISTEN $PORT tunnel-$TUNNEL $TUNNEL $NAME $PROBE $ADDRESS $PORT$NL"
     done <"$list"
   done
 }
 
-# As an account without rights. It may write for ever, and we read no more than we need.
+# look — prints what it finds. Only where a banner is wanted, it connects: as an account without rights. That may write for
+# ever, and we read no more than we need. No listener at all: the kernel has not been asked.
 look() {
-  printf %s "$FORWARDS" |
+  local listening verdicts
+  listening=$(list_listeners)
+  [ -n "$listening" ] || return 0
+  verdicts=$(printf '%s\n%s\n' "$FORWARDS" "$listening" | judge)
+  printf '%s\n' "$verdicts" | awk -v OFS="$TAB" '$4 != "banner" || $1 != "-" { print $2, $3, $1 }'
+  verdicts=$(printf '%s\n' "$verdicts" | awk '$4 == "banner" && $1 == "-" { print $2, $3, $5, $6 }')
+  [ -z "$verdicts" ] || printf '%s\n' "$verdicts" |
     HOME=/ SHELL=/bin/sh ${LOOKS_AS:+setpriv --reuid "${LOOKS_AS%:*}" --regid "${LOOKS_AS#*:}" --clear-groups} \
       bash "${0%/*}/probe" 2>/dev/null |
     head -c 1048576

@@ -1,27 +1,25 @@
 #!/bin/bash
-# Connects to each forward that standard input names, "TUNNEL NAME ADDRESS PORT PROTOCOL", and prints what it finds, with
-# tabs: "TUNNEL NAME REASON", with "-" for a reason where it is up. In bash, which connects without another program, so that
-# a look costs no more than a fork.
+# Connects to each forward that standard input names, "TUNNEL NAME ADDRESS PORT", and prints what it finds, with tabs:
+# "TUNNEL NAME REASON", with "-" for a reason where an SSH banner comes back. In bash, so that a look costs no more than a
+# fork.
+# needs: banner
 set -u
 
 # So many wait at once, and none longer than so many hundredths of a second: the shortest interval of a check has room for it.
 most=128
 longest=400
 
+eval "$SPEAKS_SSH"
+
 finding() { printf '%s\t%s\t%s\t%s\n' "$BASHPID" "$1" "$2" "$3"; }
 
-# look TUNNEL NAME ADDRESS PORT PROTOCOL — a listener whose target is down accepts, and closes at once.
+# look TUNNEL NAME ADDRESS PORT — a listener whose target is down accepts, and closes at once.
 look() {
-  local start reason=-
-  if ! exec 3<>"/dev/tcp/$3/$4"; then
-    reason=no-listener
-  elif [[ $5 = ssh ]]; then
-    IFS= read -r -t 3 -n 4 start <&3
-    [[ $start = SSH- ]] || reason=nothing-back
+  if speaks_ssh "$3" "$4"; then
+    finding "$1" "$2" -
   else
-    IFS= read -r -t 1 -n 1 start <&3 || (($? > 128)) || reason=nothing-back
+    finding "$1" "$2" nothing-back
   fi
-  finding "$1" "$2" "$reason"
 }
 
 # Sets NOW: hundredths of a second since the boot, whatever the clock says.
@@ -37,7 +35,7 @@ end_overdue() {
     ((NOW - began[$pid] >= longest)) || continue
     if kill -KILL "$pid"; then
       read -r tunnel name _ <<<"${looks[$pid]}"
-      printf '%s\t%s\tno-listener\n' "$tunnel" "$name"
+      printf '%s\t%s\tnothing-back\n' "$tunnel" "$name"
     fi
     unset "began[$pid]"
   done

@@ -23,11 +23,11 @@ expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$NAME$TAB$LISTENS$TAB$LEADS_TO$NL
 begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
 
 # keep_states SIDE NOW FILE… <findings — "tunnel name reason", with "-" where it is up. FILE is where the states of a tunnel
-# are: "state", or "<tunnel>.state" of several. Prints for the journal what has gone up or down and what is done about it, and
+# are: "state", or "<tunnel>.state" of several. Prints for the journal what has gone up or down, who has taken a port, and what is done about it, and
 # nothing else. Each file is replaced in one piece. What the findings say of a forward that is not expected, or more than
 # once, is left out; of a tunnel that they say nothing of, all stays as it is, and grows old. Ends with 10 where the tunnel is
 # to be restarted for something that it was not restarted for already. That is the internal host's business alone, and only
-# where its own tunnel is to blame.
+# where its own ssh is to blame.
 keep_states() {
   local side now status file
   side=$1
@@ -46,7 +46,7 @@ keep_states() {
     echo
     cat
   } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$now" -v side="$side" "$REASON_WORDS"'
-    function restarts(code) { return side == "internal" && code ~ /^(ssh-hangs|no-listener|nothing-back)$/ }
+    function restarts(code) { return side == "internal" && code == "ssh-hangs" }
     FILENAME ~ /state$/ { was[$1, $6] = $9; since[$1, $6] = $10; good[$1, $6] = $11; why[$1, $6] = $12; next }
     !theirs && $0 == "" { theirs = 1; next }
     !theirs {
@@ -69,7 +69,7 @@ keep_states() {
       else if (!(k in good)) good[k] = "-"
       states = states t OFS side OFS interval[i] OFS now OFS connected[i] OFS f OFS listens[i] OFS leads[i] OFS \
         state[k] OFS since[k] OFS good[k] OFS reason[k] "\n"
-      if (before != state[k] || (why[k] != reason[k] && restarts(reason[k]))) {
+      if (before != state[k] || (why[k] != reason[k] && (restarts(reason[k]) || reason[k] ~ /^taken:/))) {
         printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s%s\n", (state[k] == "up" ? 5 : 4), \
           t, f, listens[i], state[k], before, (reason[k] == "-" ? "" : ": " words(reason[k], leads[i])), \
           (restarts(reason[k]) ? "; restarting the tunnel" : "")
@@ -78,7 +78,7 @@ keep_states() {
       labels = "{tunnel=\"" t "\",forward=\"" f "\",side=\"" side "\"} "
       up = up "ssh_tunnel_up" labels (state[k] == "up") "\n"
       if (state[k] == "down")
-        down = down "ssh_tunnel_down_info{tunnel=\"" t "\",forward=\"" f "\",side=\"" side "\",reason=\"" reason[k] "\"} 1\n"
+        down = down "ssh_tunnel_down_info{tunnel=\"" t "\",forward=\"" f "\",side=\"" side "\",reason=\"" name_of(reason[k]) "\"} 1\n"
       change = change "ssh_tunnel_state_change_timestamp_seconds" labels since[k] "\n"
       if (good[k] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[k] "\n"
     }

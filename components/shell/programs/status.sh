@@ -182,7 +182,7 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       printf ",\"forwards\":["
       for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)
         if (f[j, 6] != "-") printf "%s{\"forward\":%s,\"listens\":%s,\"leadsTo\":%s,\"state\":%s,\"since\":%s,\"lastGood\":%s,\"reason\":%s,\"code\":%s}", \
-          (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 15]), text(f[j, 12])
+          (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 15]), text(name_of(f[j, 12]))
       printf "]}"
     }
     print "]}"

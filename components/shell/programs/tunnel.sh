@@ -92,6 +92,7 @@ open_forwards() {
   fi
   # The file tells the watchdog that from now on something must listen.
   : >forwarding
+  # shellcheck disable=SC2086
   [ -z "$refused" ] || printf 'the public host does not listen for %s; the watchdog asks again\n' $refused
 }
 open_forwards "$@" &

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Looks at a tunnel from its internal host, from end to end over its own connection, and keeps what it finds. It sees what
-# keep-alives do not: the connection is alive, but one of its listeners is gone, or leads nowhere. Then the tunnel is ended,
-# and only that; systemd starts it again. A target that is down is not the fault of the tunnel, which may carry others.
+# Looks at a tunnel from its internal host, and keeps what it finds. It sees what keep-alives do not: ssh hangs, and then it
+# is ended, and systemd starts it again; or one of its listeners is gone, and then it is asked for again, over the tunnel's
+# own connection, without harm to any other. ssh itself ends a connection that is dead, and a target is none of our business
+# unless we are told so (probe): to connect to it at each look may harm it, and what refuses such a connection says nothing
+# of the tunnel.
 #   watchdog repair HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
 #   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
 #   watchdog look …     what repair does as the account: prints what it finds, and of the connection, behind a tab, its
 #                       process, since when it is there and how long ago it began
 #   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   repair's last step, as the account
-# needs: reasons forwards state
+# needs: reasons forwards state listeners banner
 set -u
 mode=$1
 alias=$2
@@ -52,67 +54,86 @@ look_at_connection() {
   fi
 }
 
-# through — the first four bytes that come back over the tunnel's own connection and through the listener. If there are
-# none, how ssh ended: 255 if nothing listens there, 124 if something does and is silent.
-through() {
-  case $ADDRESS in *:*) set -- "[$ADDRESS]:$PORT" ;; *) set -- "$ADDRESS:$PORT" ;; esac
+# on_socket ACTION — asks ssh to forward or to cancel the forward that was split. For one that it has it does nothing.
+on_socket() {
+  timeout 10 ssh -q -F /dev/null -S "$runtime/control" -O "$1" -R "$LISTENS:$LEADS_TO" "$alias" >/dev/null 2>&1
+}
+
+# verdicts FORWARD… — what evict-stale says of each (judge), "VERDICT FORWARD"; with "?" where it says nothing.
+verdicts() {
+  local forward listening
+  listening=$(timeout 10 ssh -F /dev/null -T -S "$runtime/control" "$alias" listeners </dev/null 2>/dev/null |
+    head -c 65536 | awk 'theirs; $0 == "listeners" { theirs = 1 }')
+  if [ -z "$listening" ]; then
+    printf '? %s\n' "$@"
+    return
+  fi
   {
-    timeout 10 ssh -S "$runtime/control" -o ClearAllForwardings=yes -W "$1" "$alias" </dev/null
-    echo " $?"
-  } 2>/dev/null | head -c 4
+    for forward; do
+      split_forward "$forward"
+      echo "$LISTEN $PORT - $forward"
+    done
+    printf '\n%s\n' "$listening"
+  } | judge
+}
+
+# look_at_listeners FORWARD… — prints what is found of each. What sshd has granted stays unless it is cancelled here. So it is
+# asked what listens only once in each connection, and again while something is wrong: each such question is a session there,
+# which may run a script of the administrator's (sshrc). The verdicts are kept in the file "listeners"; with "asked" where
+# one was not there and was asked for again, and "lost" where it still is not: then that is reported, and nothing is done.
+look_at_listeners() {
+  local about before after verdict forward was reason
+  about="$PID $CONNECTED $*"
+  before=$(sed 1q "$runtime/listeners" 2>/dev/null)
+  if [ "$before" = "$about" ]; then before=$(sed 1d "$runtime/listeners"); else before=; fi
+  after=$before
+  if [ -z "$before" ] || printf '%s\n' "$before" | grep -q '^[^-?]'; then after=$(verdicts "$@"); fi
+  {
+    echo "$about"
+    while read -r verdict forward <&3; do
+      split_forward "$forward"
+      was=$(printf '%s\n' "$before" | awk -v forward="$forward" '$2 == forward { print $1 }')
+      reason=-
+      case $verdict/$was in
+        taken:*) reason=$verdict ;;
+        no-listener/asked | no-listener/lost) reason=no-listener verdict=lost ;;
+        *)
+          case $verdict/$was in
+            no-listener/no-listener) verdict=asked ;;
+            # ssh takes it for granted; or the port was another's on one address of several, and is not any more.
+            no-listener/* | -/taken:*) verdict=asked && on_socket cancel ;;
+          esac
+          on_socket forward || {
+            on_socket cancel # an older ssh would take it for granted
+            reason=no-listener verdict=no-listener
+          }
+          ;;
+      esac
+      echo "$verdict $forward"
+      [ "$reason" = - ] || is_as_before || reason=no-connection
+      report "$reason" >&4 &
+    done 3<<EOT
+$after
+EOT
+    wait
+  } 4>&1 >"$runtime/listeners"
+}
+
+# report REASON — of the forward that was split, after a look at its target where that is wanted.
+report() {
+  [ "$PROBE" != none ] || return 0
+  if [ "$1 $PROBE" = "- banner" ] && ! target_answers; then
+    finding target-down
+  else
+    finding "$1"
+  fi
 }
 
 # target_answers — asked without the tunnel.
 # shellcheck disable=SC2016
 target_answers() {
-  timeout 5 bash --norc -c '
-    exec 3<>"/dev/tcp/$1/$2" || exit 1
-    [ "$3" = ssh ] || exit 0
-    read -r -t 3 -n 4 start <&3
-    [ "$start" = SSH- ]' bash "$TARGET_HOST" "$TARGET_PORT" "$PROTOCOL" 2>/dev/null
+  timeout 5 bash --norc -c "$SPEAKS_SSH"'speaks_ssh "$1" "$2"' bash "$TARGET_HOST" "$TARGET_PORT" 2>/dev/null
 }
-
-# fault_of — the reason why the forward that was split is down; "-" if it works.
-fault_of() {
-  case $(through) in
-    " 255") echo no-listener ;;
-    SSH-) echo - ;;
-    *)
-      if ! target_answers; then
-        echo target-down
-      elif [ "$PROTOCOL" = ssh ]; then
-        echo nothing-back
-      else
-        echo -
-      fi
-      ;;
-  esac
-}
-
-# target_was_down — whether only the target was down when this very connection was last looked at.
-target_was_down() {
-  [ "$mode" = look ] && grep -q "$TAB$CONNECTED$TAB$NAME$TAB.*${TAB}target-down\$" "$RUNTIME_DIRECTORY/state" 2>/dev/null
-}
-
-look() {
-  local reason
-  split_forward "$1"
-  # ssh tells the journal of each connection to a target that is down. The listener has been seen.
-  if [ -z "$FAULT" ] && target_was_down && ! target_answers; then
-    finding target-down
-    return
-  fi
-  reason=${FAULT:-$(fault_of)}
-  if [ -z "$FAULT" ] && is_to_blame "$reason"; then
-    # Once is not enough to end the other connections of the tunnel for; and it may have ended itself meanwhile.
-    reason=$(fault_of)
-    is_as_before || reason=no-connection
-  fi
-  finding "$reason"
-}
-
-# is_to_blame TEXT — whether the tunnel is, by a reason or by one of several findings.
-is_to_blame() { printf '%s\n' "$1" | grep -qE "(^|$TAB)(ssh-hangs|no-listener|nothing-back)\$"; }
 
 restart() {
   kill "$1" 2>/dev/null || return 0
@@ -123,15 +144,15 @@ restart() {
 # look_at_all FORWARD… — sets FINDINGS, and WHOLE to yes or no.
 look_at_all() {
   local forward
-  look_at_connection
-  # All at once: one that hangs holds up no other.
-  FINDINGS=$(
-    for forward; do look "$forward" & done
-    wait
-  )
   WHOLE=yes
+  look_at_connection
+  if [ -z "$FAULT" ]; then
+    FINDINGS=$(look_at_listeners "$@") || WHOLE=no
+  else
+    FINDINGS=$(for forward; do split_forward "$forward" && report "$FAULT"; done)
+  fi
   # A target that is down is no fault of the tunnel.
-  if [ -n "$FAULT" ] || printf '%s\n' "$FINDINGS" | grep -qvE "$TAB(-|target-down)\$"; then WHOLE=no; fi
+  if [ -n "$FAULT" ] || printf '%s\n' "$FINDINGS" | grep -qvE "^\$|$TAB(-|target-down)\$"; then WHOLE=no; fi
 }
 
 number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
@@ -145,14 +166,14 @@ EOT
   CONNECTED=$(number "$CONNECTED" -)
   for forward; do
     split_forward "$forward"
-    expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED"
+    [ "$PROBE" = none ] || expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED"
   done
   kept=0
   { begin && printf '%s\n' "$FINDINGS" | keep_states internal "$(date +%s)" state; } || kept=$?
   if [ "$kept" = 10 ]; then
     :
-  elif is_to_blame "$FINDINGS" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
-    echo "<4>tunnel $tunnel: it is still not whole; restarting the tunnel again"
+  elif printf '%s\n' "$FINDINGS" | grep -q "${TAB}ssh-hangs\$" && [ "$(number "$age" 0)" -ge 300 ]; then # where it did not help, it does not help every few seconds either
+    echo "<4>tunnel $tunnel: ssh still hangs; restarting the tunnel again"
   else
     return 0
   fi
@@ -168,8 +189,8 @@ case $mode in
     ;;
   look)
     look_at_all "$@"
-    # The back-off of the tunnel's restarts ends where the whole tunnel has been seen to work.
-    [ "$WHOLE" = no ] || rm -f "$runtime/down-since"
+    # The back-off of the tunnel's restarts ends where it has been seen to work: without any forward it ends by itself.
+    [ -n "$FAULT" ] || rm -f "$runtime/down-since"
     printf '%s\n\t%s\t%s\t%s\n' "$FINDINGS" "$PID" "$CONNECTED" "$(age)"
     ;;
 esac
