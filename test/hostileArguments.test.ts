@@ -36,7 +36,7 @@ const said = ({ commands, resources }: Recording) =>
 
 /** Our own messages, and not those of something that crashed. */
 const refusal =
-  /must (be|not)|is not a valid (name|target|protocol|alias|remote port|listen address)|has no forward|no such file|NUL/;
+  /must (be|not)|is not a valid (name|target|protocol|probe|alias|remote port|listen address)|has no forward|no such file|NUL/;
 
 describe("hostile text is refused, or adds nothing but itself, in the arguments of", () => {
   test.each(Object.keys(all))("%s", { timeout: 60_000 }, async (type) => {

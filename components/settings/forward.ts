@@ -23,9 +23,20 @@ export interface Forward {
   listen: string;
   /** The networks that may reach the port; undefined for everyone that `listen` allows. */
   sources: string[] | undefined;
-  /** `ssh` if the target is an SSH server, whose banner proves that the forward works; otherwise `tcp`. */
+  /** `ssh` if the target is an SSH server; otherwise `tcp`. */
   protocol: "ssh" | "tcp";
+  /**
+   * What the checks look at: `listener`, that the tunnel listens there, without a connection to the target; `banner`, also
+   * that the target's SSH banner comes back; `none`, nothing.
+   */
+  probe: Probe;
 }
+
+/** @see Forward.probe */
+export const probes = ["none", "listener", "banner"] as const;
+
+/** @see Forward.probe */
+type Probe = (typeof probes)[number];
 
 /** The range of the ports for `auto`. */
 export interface PortRange {
@@ -48,11 +59,13 @@ export interface ForwardArgs {
   sources?: string[] | undefined;
   /** @see Forward.protocol @default "ssh" if the target's port is 22, otherwise "tcp" */
   protocol?: "ssh" | "tcp";
+  /** @see Forward.probe @default "listener" */
+  probe?: Probe;
 }
 
 /** Fills in the defaults of a forward. Throws an error if an argument is wrong. */
 export function resolveForward(name: string, args: ForwardArgs): Forward {
-  const { remotePort, listen = "loopback" } = args;
+  const { remotePort, listen = "loopback", probe = "listener" } = args;
   if (!namePatterns.forward.test(name)) {
     throw inputError(
       `'${name}' is not a valid name for a forward; use a to z, 0 to 9 and '-', beginning with a letter, at most 31 characters`,
@@ -78,6 +91,14 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   if (!["ssh", "tcp"].includes(protocol)) {
     throw inputError(`the forward '${name}': '${protocol}' is not a valid protocol; write 'ssh' or 'tcp'`);
   }
+  if (!probes.includes(probe)) {
+    throw inputError(
+      `the forward '${name}': '${probe}' is not a valid probe; write 'none', 'listener' or 'banner'`,
+    );
+  }
+  if (probe === "banner" && protocol !== "ssh") {
+    throw inputError(`the forward '${name}': its probe ${noBanner}`);
+  }
   const mistake = args.sources && (networksMistake(args.sources) ?? sourcesMistake(listen, args.sources));
   if (mistake !== undefined) {
     throw inputError(`the forward '${name}': its sources ${mistake}`);
@@ -90,8 +111,13 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
     listen,
     sources: args.sources && [...new Set(args.sources.map(networkText))],
     protocol,
+    probe,
   };
 }
+
+/** What is wrong with the probe `banner` of a forward to anything but an SSH server. */
+export const noBanner =
+  "must be 'none' or 'listener': only an SSH server sends the banner that is looked for";
 
 /** What is wrong with the sources alone, "must be …"; undefined if they are valid. */
 function networksMistake(sources: string[]): string | undefined {
@@ -177,10 +203,13 @@ export function probeAddress(forward: Forward): string {
  * @example "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback"
  */
 export function forwardWord(forward: Forward, port: number | string): string {
-  const { name, protocol, targetHost, targetPort, listen } = forward;
+  const { name, protocol, targetHost, targetPort, listen, probe } = forward;
   return assertValid(
     "unitWord",
-    [name, probeAddress(forward), port, protocol, targetHost, targetPort, listen].join(","),
+    [
+      ...[name, probeAddress(forward), port, protocol, targetHost, targetPort, listen],
+      ...(probe === "listener" ? [] : [probe]),
+    ].join(","),
   );
 }
 

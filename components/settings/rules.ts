@@ -192,15 +192,15 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
 
 /**
  * Since OpenSSH 9.8, sshd counts a penalty of one second for each connection that ends without a login, such as those
- * of the checks. If the penalties add up, it refuses their address, which is the address of everyone who connects
- * through the tunnel (PerSourcePenalties).
+ * of the checks of a banner. If the penalties add up, it refuses their address, which is the address of everyone who
+ * connects through the tunnel (PerSourcePenalties).
  */
 function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
   const looks = new Map<string, number>();
   for (const { name, settings, forwards } of tunnels) {
     const { address, watchdogIntervalSec, healthIntervalSec } = settings;
-    for (const { protocol, targetHost, targetPort } of forwards) {
-      if (protocol !== "ssh") continue;
+    for (const { probe, targetHost, targetPort } of forwards) {
+      if (probe !== "banner") continue;
       const server = `${address} ${targetHost}:${targetPort}`;
       const before = looks.get(server) ?? 0;
       const now = before + 1 / watchdogIntervalSec + 1 / healthIntervalSec;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defaultPortRange, isListener, parseTarget, sourcesMistake } from "./forward.ts";
+import { defaultPortRange, isListener, noBanner, parseTarget, probes, sourcesMistake } from "./forward.ts";
 import { defaultToolsDirectory } from "../remote/host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
@@ -212,9 +212,17 @@ const forward = settings({
     .enum(["ssh", "tcp"], must("'ssh' or 'tcp'"))
     .optional()
     .describe(
-      "`ssh` if the target is an SSH server: its banner then proves that the forward works. Absent: `ssh` if the target's port is 22, otherwise `tcp`.",
+      "`ssh` if the target is an SSH server, whose banner must then come back at the end of `pulumi up`. Absent: `ssh` if the target's port is 22, otherwise `tcp`.",
     ),
-}).superRefine(({ listen, sources }, found) => {
+  probe: z
+    .enum(probes, must("'none', 'listener' or 'banner'"))
+    .default("listener")
+    .describe(
+      "What the checks on both hosts look at: `listener` (the tunnel listens on the public host; the target is never connected to), `banner` (also that the target's SSH banner comes back, with a connection to the target in each check), or `none`.",
+    ),
+}).superRefine(({ listen, sources, target, protocol, probe }, found) => {
+  if (probe === "banner" && (protocol ?? (parseTarget(target)?.port === 22 ? "ssh" : "tcp")) !== "ssh")
+    found.addIssue({ code: "custom", path: ["probe"], message: noBanner });
   const mistake = sources && sourcesMistake(listen, sources);
   if (mistake !== undefined) found.addIssue({ code: "custom", path: ["sources"], message: mistake });
 });

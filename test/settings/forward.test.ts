@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   bindAddress,
+  forwardWord,
   probeAddress,
   hostPort,
   isOpen,
@@ -37,7 +38,28 @@ describe("a forward", () => {
       targetPort: 22,
       listen: "loopback",
       protocol: "ssh",
+      probe: "listener",
     });
+  });
+
+  test("is looked at without a connection to its target unless the settings say otherwise, and for a banner only if it leads to an SSH server", () => {
+    const probeOf = (target: number, probe?: "none" | "listener" | "banner") =>
+      resolveForward("x", { remotePort: 8080, target, ...(probe && { probe }) }).probe;
+    expect([probeOf(22), probeOf(80)]).toEqual(["listener", "listener"]);
+    expect([probeOf(22, "banner"), probeOf(80, "none")]).toEqual(["banner", "none"]);
+    expect(() => probeOf(80, "banner")).toThrow(
+      "the forward 'x': its probe must be 'none' or 'listener': only an SSH server sends the banner that is looked for",
+    );
+    expect(() => probeOf(22, "connect" as "none")).toThrow(
+      "the forward 'x': 'connect' is not a valid probe; write 'none', 'listener' or 'banner'",
+    );
+  });
+
+  test("is one word for the hosts, which names its probe if it has one of its own", () => {
+    const word = (probe?: "none" | "banner") =>
+      forwardWord(resolveForward("ssh", { remotePort: 2222, target: 22, ...(probe && { probe }) }), 2222);
+    expect(word()).toBe("ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback");
+    expect(word("banner")).toBe("ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback,banner");
   });
 
   test("is plain TCP if its target has another port, unless the settings say otherwise", () => {

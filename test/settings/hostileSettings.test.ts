@@ -69,6 +69,7 @@ const everything = {
           listen: "all",
           sources: ["203.0.113.0/24"],
           protocol: "ssh",
+          probe: "banner",
         },
       },
       logins: [{ from: "root", to: "root", alias: "my-nas", via: "ssh" }],

@@ -67,7 +67,7 @@ describe("settings without a mistake", () => {
         nas: {
           address: "198.18.0.3",
           publicHost: "gate",
-          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback" } },
+          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback", probe: "listener" } },
           keepAlive: { preset: "fast" },
           watchdogIntervalSec: 15,
           healthIntervalSec: 30,
@@ -160,6 +160,16 @@ describe("one mistake is reported with its path, what was found and what is allo
       "a listener with a zone",
       forwardWith({ listen: "fe80::1%eth0" }),
       `internalHosts.nas.forwards.ssh.listen: found "fe80::1%eth0"; ${listen}`,
+    ],
+    [
+      "an invalid probe",
+      forwardWith({ probe: "connect" }),
+      `internalHosts.nas.forwards.ssh.probe: found "connect"; must be 'none', 'listener' or 'banner'`,
+    ],
+    [
+      "a probe for a banner that nobody sends",
+      forwardWith({ target: 80, probe: "banner" }),
+      `internalHosts.nas.forwards.ssh.probe: found "banner"; must be 'none' or 'listener': only an SSH server sends the banner that is looked for`,
     ],
     [
       "an invalid protocol",
@@ -385,9 +395,12 @@ describe("the public host of a tunnel", () => {
 });
 
 describe("checks that connect to one sshd from many places", () => {
-  const forwards = (count: number, target: string | number = 22) =>
+  const forwards = (count: number, probe = "banner") =>
     Object.fromEntries(
-      Array.from({ length: count }, (_, i) => [`f${i}`, { remotePort: 2222 + i, target }] as const),
+      Array.from(
+        { length: count },
+        (_, i) => [`f${i}`, { remotePort: 2222 + i, target: 22, probe }] as const,
+      ),
     );
   const nas = (count: number, watchdogIntervalSec: number, healthIntervalSec: number) =>
     nasWith({ forwards: forwards(count), watchdogIntervalSec, healthIntervalSec });
@@ -403,7 +416,7 @@ describe("checks that connect to one sshd from many places", () => {
     const two = (changes: Changes) =>
       hosts({
         nas: { ...often, forwards: forwards(2) },
-        till: { ...often, forwards: { g: { remotePort: 2300, target: 22 } }, ...changes },
+        till: { ...often, forwards: { g: { remotePort: 2300, target: 22, probe: "banner" } }, ...changes },
       });
     expect(mistakes(two({}))).toEqual([expect.stringMatching(/^internalHosts\.till\.watchdogIntervalSec: /)]);
     expect(mistakes(two({ address: "192.0.2.2" }))).toEqual([]);
@@ -413,8 +426,8 @@ describe("checks that connect to one sshd from many places", () => {
     ["two forwards every 5 s", nas(2, 5, 5)],
     ["nine forwards as often as by default", nas(9, 15, 30)],
     [
-      "three every 5 s to a target that is not sshd",
-      nasWith({ forwards: forwards(3, 80), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
+      "three every 5 s that do not connect to their target",
+      nasWith({ forwards: forwards(3, "listener"), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
     ],
   ])("may run at %s", (_what, settings) => {
     expect(mistakes(settings)).toEqual([]);

@@ -95,6 +95,7 @@ export const samples: Record<string, Sample> = {
         target: "127.0.0.1:22",
         listen: "loopback",
         protocol: "ssh" as const,
+        probe: "banner" as const,
       },
       web: { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24"] },
     },
