@@ -21,12 +21,21 @@ describe("the health check on a public host", () => {
     one: { nas: 3600, shop: 3600 },
     two: { other: 3600 },
   };
-  let forwards = ["ssh,127.0.0.1,22,ssh,127.0.0.1,22,loopback"];
+  /** Each tunnel's account listens on a port of its own, and not on its neighbour's. */
+  const ports: Record<string, number> = { nas: 2401, shop: 2402, other: 2403 };
+  let more: string[] = [];
   const stacks = {} as Record<keyof typeof wanted, LabStack>;
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "health", hosts: ["gate"] });
     gate = lab.host("gate");
+    for (const [tunnel, port] of Object.entries(ports))
+      await gate.run(
+        `useradd --system tunnel-${tunnel}
+        systemd-run --quiet --unit listener-${tunnel} --uid tunnel-${tunnel} python3 -c \
+          'import socket, time; s = socket.create_server(("127.0.0.1", ${port})); time.sleep(100000)'
+        until ss -Hltn 'sport = :${port}' | grep -q .; do sleep 0.05; done`,
+      );
     before = await hostState(gate);
     for (const name of ["one", "two"] as const) {
       stacks[name] = await openStack({
@@ -34,12 +43,14 @@ describe("the health check on a public host", () => {
         stack: name,
         program: () => {
           const host = hostWithTools(lab, gate);
-          for (const [tunnel, intervalSec] of Object.entries(wanted[name]))
+          for (const [tunnel, intervalSec] of Object.entries(wanted[name])) {
+            const forwards = [`ssh,127.0.0.1,${ports[tunnel]},ssh,127.0.0.1,22,loopback`, ...more];
             onePart(
               tunnel,
               host,
               healthCheck({ host, tunnel, forwards, intervalSec, textfileDirectory: metrics }),
             );
+          }
           return Promise.resolve();
         },
         directory: `${lab.directory}/stacks/${name}`,
@@ -102,11 +113,7 @@ describe("the health check on a public host", () => {
       ),
     ).toBe("");
     // It waits for something that a listener does not report.
-    await gate.run(
-      `systemd-run --quiet --unit silent python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 2400)); time.sleep(10000)'
-      until ss -Hltn 'sport = :2400' | grep -q .; do sleep 0.05; done`,
-    );
-    forwards = [...forwards, "silent,127.0.0.1,2400,ssh,127.0.0.1,22,loopback"];
+    more = [`silent,127.0.0.1,${ports["other"]},ssh,127.0.0.1,22,loopback,banner`];
     wanted.two = { other: 3600 };
     await stacks.two.up();
     const said = await onGate(
@@ -130,8 +137,7 @@ describe("the health check on a public host", () => {
     await expect
       .poll(status, { timeout: 60_000, interval: 500 })
       .toEqual({ nas: "up", shop: "up", other: "down" });
-    await gate.run("systemctl stop silent");
-    forwards = forwards.slice(0, 1);
+    more = [];
     await stacks.two.up();
     await expect.poll(async () => (await status())["other"], { timeout: 60_000, interval: 500 }).toBe("up");
   });

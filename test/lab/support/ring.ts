@@ -42,7 +42,7 @@ export class Ring {
     const tunnel = (host: Host) => ({
       ...labAdmin(this.lab, host),
       publicHost: this.publicHostOf(host.name),
-      forwards: { ssh: { remotePort: 2222, target: 22 } },
+      forwards: { ssh: { remotePort: 2222, target: 22, probe: "banner" } },
       // Not root, which could log in another way.
       logins: [{ from: "alice", to: "alice" }],
     });

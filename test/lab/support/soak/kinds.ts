@@ -87,10 +87,9 @@ const KINDS = {
   },
   "cancelled forward": {
     says: "ssh -O cancel of a forward, whose listener goes",
-    disturbs: "one tunnel",
-    restarts: "always",
-    // The watchdog runs every 15 s, and its timer is accurate to one; then a check, a start, a login: at most 18 on an
-    // idle machine.
+    disturbs: "one forward",
+    restarts: "never",
+    // The watchdog runs every 15 s, and its timer is accurate to one; then it asks for it again.
     backWithin: 22,
   },
 } as const satisfies Record<string, FaultKind>;
