@@ -90,8 +90,9 @@ export function renderTunnelUnit(args: {
       Unit: [
         `Description=${literal(args.description)}`,
         "Documentation=man:ssh(1)",
-        "Wants=network-online.target",
-        "After=network-online.target",
+        // Not network-online.target, which waits two minutes for a network port without a cable. The tunnel starts again
+        // until it connects.
+        "After=network.target",
         // systemd's default limit, 5 starts in 10 s, would stop the tunnel permanently.
         "StartLimitIntervalSec=0",
       ],

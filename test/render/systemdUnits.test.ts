@@ -60,8 +60,7 @@ describe("the tunnel's unit", () => {
 [Unit]
 Description=Reverse SSH tunnel nas
 Documentation=man:ssh(1)
-Wants=network-online.target
-After=network-online.target
+After=network.target
 StartLimitIntervalSec=0
 
 [Service]

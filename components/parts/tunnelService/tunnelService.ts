@@ -47,8 +47,8 @@ export function tunnelUnits(tunnel: string): [service: string, watchdog: string]
 }
 
 /**
- * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot once the network is online
- * and always restarted, with the Host entry and the host keys for its login, and a watchdog.
+ * The internal host's end of a tunnel: `ssh -N -R …` as a systemd service, started at boot and always restarted,
+ * with the Host entry and the host keys for its login, and a watchdog.
  *
  * A running tunnel is changed on trial (`trialValues`): the host restores the previous one unless the new one works. If
  * the admin connection goes through the tunnel itself, a new login must also confirm the change.
