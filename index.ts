@@ -20,8 +20,9 @@ export default function program() {
 
   const tunnels = mapValues(
     settings.internalHosts,
-    ({ connection, throughTunnel, toolsDirectory, publicHost, ...tunnel }, name) => {
-      const internalHost = new InternalHost(name, { connection, throughTunnel, toolsDirectory, ...common });
+    ({ connection, throughTunnel, toolsDirectory, namespaces, publicHost, ...tunnel }, name) => {
+      const host = { connection, throughTunnel, toolsDirectory, namespaces };
+      const internalHost = new InternalHost(name, { ...host, ...common });
       return new ReverseTunnel(name, { ...tunnel, internalHost, publicHost: publicHosts[publicHost]! });
     },
   );

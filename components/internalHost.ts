@@ -18,6 +18,8 @@ export interface InternalHostArgs {
   throughTunnel?: string;
   /** @see Host.toolsDirectory */
   toolsDirectory?: string | undefined;
+  /** @see Host.namespaces */
+  namespaces?: boolean | undefined;
   /** @see Host.revision */
   revision?: pulumi.Input<string>;
   /** @see Host.stackId */

@@ -39,6 +39,11 @@ export interface Host {
    */
   toolsDirectory?: string | undefined;
   /**
+   * Whether the services on the host run in namespaces of their own, in which they see little of its files and devices.
+   * @default true
+   */
+  namespaces?: boolean | undefined;
+  /**
    * Seconds until the host rolls back a change on trial, unless a new login confirms it. Use more if a run changes many
    * hosts, since the confirmation waits for its turn.
    *

@@ -205,3 +205,20 @@ export function renderPace(intervalSec: number): string {
 }
 
 const pace = (intervalSec: number) => `OnUnitActiveSec=${assertValid("number", intervalSec)}`;
+
+/** What systemd makes namespaces for: systemd.exec(5). */
+const namespaced =
+  /^(ProtectSystem|ProtectHome|ProtectProc|ProtectHostname|ProtectKernel\w+|ProtectControlGroups|PrivateTmp|PrivateDevices|ReadWritePaths)=/;
+
+/** A unit as it is on a host whose services may have no namespaces, for example in an unprivileged container. */
+export function forNamespaces(
+  unit: string,
+  { namespaces = true }: { namespaces?: boolean | undefined },
+): string {
+  return namespaces
+    ? unit
+    : unit
+        .split("\n")
+        .filter((line) => !namespaced.test(line))
+        .join("\n");
+}

@@ -136,6 +136,13 @@ const toolsDirectory = folder
     "The folder for this project's scripts and programs on the host. Root runs them, so only root may be able to write to it or to any folder above it. With SELinux, choose one below `/opt`, where policy allows systemd to start programs.",
   );
 
+const namespaces = z
+  .boolean(must("true or false"))
+  .default(true)
+  .describe(
+    "Whether the services on this host run in namespaces of their own, which hide files and devices from them. Set it to false for a container in which systemd may not make any (`226/NAMESPACE`), such as an unprivileged LXC container without `nesting=1`.",
+  );
+
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
@@ -172,6 +179,7 @@ export const publicHostSchema = settings({
     .describe("Whether to install the package with semanage if SELinux is enabled and semanage is missing."),
   textfileDirectory,
   toolsDirectory,
+  namespaces,
 });
 
 const network = z.string(must(networkWords)).superRefine((text, found) => {
@@ -305,6 +313,7 @@ export const internalHostSchema = settings({
   healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
   textfileDirectory,
   toolsDirectory,
+  namespaces,
   timeoutSec: seconds(5).default(30).describe("How many seconds `pulumi up` waits for the tunnel to work."),
 });
 

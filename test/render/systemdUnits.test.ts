@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  forNamespaces,
   renderCheckUnit,
   renderPace,
   renderTimer,
@@ -127,6 +128,43 @@ SystemCallFilter=capset`,
     const lines = renderCheckUnit({ ...check, needsHome: true, writable: "/run/ssh-tunnel-nas" }).split("\n");
     expect(lines).toContain("ProtectHome=read-only");
     expect(lines).toContain("ReadWritePaths=-/run/ssh-tunnel-nas");
+  });
+});
+
+describe("without namespaces, which an unprivileged container may not allow,", () => {
+  const units = { tunnel: renderTunnelUnit({ ...tunnel, needsHome: true }), check: renderCheckUnit(check) };
+
+  test.each(Object.entries(units))("the %s's unit keeps all else that its service gives up", (_, unit) => {
+    const lines = forNamespaces(unit, { namespaces: false }).split("\n");
+    const gone = unit.split("\n").filter((line) => !lines.includes(line));
+    expect(gone.map((line) => line.split("=")[0]).sort()).toEqual([
+      "PrivateDevices",
+      "PrivateTmp",
+      "ProtectControlGroups",
+      "ProtectHome",
+      "ProtectHostname",
+      "ProtectKernelLogs",
+      "ProtectKernelModules",
+      "ProtectKernelTunables",
+      "ProtectProc",
+      "ProtectSystem",
+    ]);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        "NoNewPrivileges=yes",
+        "DevicePolicy=closed",
+        "SystemCallFilter=@system-service",
+      ]),
+    );
+  });
+
+  test("a check's unit needs no permission to write elsewhere, since it can write everywhere", () => {
+    const unit = renderCheckUnit({ ...check, writable: "/run/ssh-tunnel-nas" });
+    expect(forNamespaces(unit, { namespaces: false })).not.toContain("ReadWritePaths");
+  });
+
+  test("is not the default", () => {
+    expect(forNamespaces(units.tunnel, {})).toBe(units.tunnel);
   });
 });
 

@@ -54,6 +54,7 @@ const everything = {
       installPackages: true,
       textfileDirectory: "/srv/metrics",
       toolsDirectory: "/srv/tools",
+      namespaces: true,
     },
   },
   internalHosts: {
@@ -85,6 +86,7 @@ const everything = {
       healthIntervalSec: 30,
       textfileDirectory: "/srv/metrics",
       toolsDirectory: "/srv/tools",
+      namespaces: true,
       timeoutSec: 30,
     },
   },

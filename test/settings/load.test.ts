@@ -54,6 +54,7 @@ describe("settings without a mistake", () => {
           portRange: { first: 20000, last: 29999 },
           installPackages: true,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
+          namespaces: true,
           connection: {
             host: "198.18.0.2",
             port: 22,
@@ -72,6 +73,7 @@ describe("settings without a mistake", () => {
           watchdogIntervalSec: 15,
           healthIntervalSec: 30,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
+          namespaces: true,
           timeoutSec: 30,
           connection: {
             host: "198.18.0.3",

@@ -32,6 +32,7 @@ apply() {
   write_status
   # It looks at a new list in a moment.
   run_unit "$TIMER" "$RESTART"
+  [ -z "$RESTART" ] || try_once "$UNITS.service"
 }
 
 see_change() { RESTART=$RESTART$WRITTEN; }

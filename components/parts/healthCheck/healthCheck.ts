@@ -5,7 +5,7 @@ import type { Part } from "../../remote/remoteScript.ts";
 import { ownerId } from "../../remote/remoteScript.ts";
 import { Program } from "../../remote/scriptText.ts";
 import { assertValid } from "../../render/checks.ts";
-import { renderCheckUnit, renderPace, renderTimer } from "../../render/systemdUnits.ts";
+import { forNamespaces, renderCheckUnit, renderPace, renderTimer } from "../../render/systemdUnits.ts";
 import { statusValues } from "../statusValues.ts";
 
 /** Arguments of {@link healthCheck}. */
@@ -42,6 +42,14 @@ export function healthCheck(args: HealthCheckArgs): Part {
   const lists = `/etc/ssh-reverse-tunnel/${units}`;
   const programs = `${toolsDirectoryOf(args.host)}/${owner}/bin`;
   const description = `Check of the reverse SSH tunnels of ${owner}`;
+  const service = renderCheckUnit({
+    description,
+    // nobody, in a separate group: a process of nobody in another group can neither trace it nor answer in its place.
+    environment: ["LOOKS_AS=65534:65533"],
+    runtimeDirectory: units,
+    command: [`${programs}/health`, lists],
+    needsHome: false,
+  });
   const interval = pulumi.output(args.intervalSec ?? 30).apply((seconds) => assertValid("number", seconds));
   return {
     script: "healthCheck",
@@ -57,15 +65,7 @@ export function healthCheck(args: HealthCheckArgs): Part {
       HEALTH_PROGRAM: new Program("health"),
       PROBE_PROGRAM: new Program("probe"),
       UNITS: units,
-      SERVICE_UNIT: renderCheckUnit({
-        description,
-        // nobody, in a separate group: a process of nobody in another group can neither trace it nor answer in its
-        // place.
-        environment: ["LOOKS_AS=65534:65533"],
-        runtimeDirectory: units,
-        command: [`${programs}/health`, lists],
-        needsHome: false,
-      }),
+      SERVICE_UNIT: forNamespaces(service, args.host),
       TIMER_UNIT: renderTimer({ description, service: `${units}.service` }),
       INTERVAL: interval.apply(String),
       PACE: interval.apply(renderPace),

@@ -8,7 +8,7 @@ import type { Part } from "../../remote/remoteScript.ts";
 import { Program } from "../../remote/scriptText.ts";
 import { assertValid } from "../../render/checks.ts";
 import { renderHostEntry, renderKnownHosts } from "../../render/hostEntry.ts";
-import { renderCheckUnit, renderTimer, renderTunnelUnit } from "../../render/systemdUnits.ts";
+import { forNamespaces, renderCheckUnit, renderTimer, renderTunnelUnit } from "../../render/systemdUnits.ts";
 import type { ClientSide } from "../clientConfig/clientOptions.ts";
 import { clientOptionsOf } from "../clientConfig/clientOptions.ts";
 import { statusValues } from "../statusValues.ts";
@@ -120,8 +120,8 @@ export function tunnelService(args: TunnelServiceArgs): Part {
       NETWORK_PROGRAM: new Program("network"),
       WATCHDOG_PROGRAM: new Program("watchdog"),
       SERVICE: service,
-      SERVICE_UNIT: units.service,
-      CHECK_UNIT: units.check,
+      SERVICE_UNIT: units.service.apply((unit) => forNamespaces(unit, host)),
+      CHECK_UNIT: units.check.apply((unit) => forNamespaces(unit, host)),
       TIMER_UNIT: units.timer,
       SECONDS_TO_WAIT: String(timeoutSec),
       ...statusValues({

@@ -26,6 +26,7 @@ record_unit() {
 
 # run_unit UNIT RESTART — enables and starts it; restarts it if RESTART is not empty.
 run_unit() {
+  local since
   if systemctl is-enabled --quiet "$1" 2>/dev/null; then
     [ -z "$2" ] || systemctl daemon-reload
   else # enabling reloads too
@@ -33,9 +34,33 @@ run_unit() {
     changed "enabled $1"
   fi
   if [ -n "$2" ] || ! systemctl is-active --quiet "$1"; then
-    systemctl restart "$1" || fail "$1 does not start; see 'journalctl -u $1' there"
+    since=$(date +%s)
+    systemctl restart "$1" || not_started "$1" "$since"
     changed "started $1"
   fi
+}
+
+# not_started UNIT SINCE — ends the script with the step at which systemd failed since then: systemd.exec(5), "Process exit
+# codes".
+not_started() {
+  local said step
+  journalctl --sync 2>/dev/null || :
+  said=$(journalctl -q -o cat --since "@$2" -u "$1" 2>/dev/null) || :
+  step=$(printf '%s\n' "$said" | sed -n 's/.* status=\(2[0-9][0-9]\/[A-Z_]*\).*/\1/p' | tail -n 1)
+  case $step in
+    226/*)
+      step="$step: $(printf '%s\n' "$said" | sed -n 's/.*: \(Failed to set up .*\)/\1/p' | printable 1)"
+      fail "$1 does not start, since systemd cannot set up its namespaces here ($step); in a container, allow nested ones (on Proxmox 'pct set ID --features nesting=1', and restart it), or set 'namespaces: false' for this host, and run 'pulumi up' again"
+      ;;
+  esac
+  fail "$1 does not start${step:+ ($step)}; see 'journalctl -u $1' there"
+}
+
+# try_once UNIT — of a timer, which would not say that it does not start. What it finds may be a failure as well.
+try_once() {
+  local since
+  since=$(date +%s)
+  systemctl start "$1" 2>/dev/null || case $(systemctl show --property ExecMainStatus --value "$1") in 2??) not_started "$1" "$since" ;; esac
 }
 
 # foreign_unit UNIT — a unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
