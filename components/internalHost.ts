@@ -38,6 +38,8 @@ export class InternalHost extends pulumi.ComponentResource {
   public readonly host: Host;
   /** Its public host keys. */
   public readonly hostKeys: pulumi.Output<string[]>;
+  /** @see HostFacts.keyTypes */
+  public readonly keyTypes: pulumi.Output<string>;
 
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
@@ -48,6 +50,7 @@ export class InternalHost extends pulumi.ComponentResource {
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
     this.host = { ...known, after: [facts, tools] };
     this.hostKeys = facts.hostKeys;
+    this.keyTypes = facts.keyTypes;
     this.registerOutputs({ hostKeys: this.hostKeys });
   }
 }

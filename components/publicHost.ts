@@ -50,6 +50,8 @@ export class PublicHost extends pulumi.ComponentResource {
   public readonly sshPort: pulumi.Input<number>;
   /** Its public host keys, read on the host. */
   public readonly hostKeys: pulumi.Output<string[]>;
+  /** @see HostFacts.keyTypes */
+  public readonly keyTypes: pulumi.Output<string>;
   /** Its sshd. */
   public readonly server: SshServer;
   /** @see PublicHostArgs.portRange */
@@ -79,6 +81,7 @@ export class PublicHost extends pulumi.ComponentResource {
     this.installPackages = installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;
+    this.keyTypes = facts.keyTypes;
     this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
     // Before everything else on the host: a change to sshd must be confirmed in time, however many tunnels there are.
     this.host = { ...this.host, after: [facts, tools, this.server] };

@@ -124,7 +124,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       what: `the key of the tunnel ${name}`,
       parts: [
         ...(ownsAccount ? [account({ account: user, ...home })] : []),
-        keyPair({ ...keyOf(this.plan), comment: `${user}@${this.inside.name}` }),
+        keyPair({
+          ...keyOf(this.plan),
+          comment: `${user}@${this.inside.name}`,
+          types: this.args.publicHost.keyTypes,
+        }),
       ],
       keepsStale: true,
       // If the admin connects through the tunnel, nobody can connect once it is gone, so the removal of `start` undoes
@@ -197,7 +201,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       host: this.outside,
       what: `the keys of the logins to ${name}`,
       parts: logins.map((login) =>
-        keyPair({ ...keyOfLogin(login), comment: `${login.from}@${this.outside.name}` }),
+        keyPair({
+          ...keyOfLogin(login),
+          comment: `${login.from}@${this.outside.name}`,
+          types: this.args.internalHost.keyTypes,
+        }),
       ),
       keepsStale: true,
     });

@@ -4,7 +4,7 @@ import { InternalHost, PublicHost, ReverseTunnel } from "../components/index.ts"
 import { fingerprintOf } from "../components/remote/fingerprint.ts";
 import { bothEnds, gate, gateKeys, nas, nasKeys } from "./support/hosts.ts";
 import type { Answers, Recording } from "../tools/mocks.ts";
-import { publicKeyOf, record } from "../tools/mocks.ts";
+import { hostKeysOf, publicKeyOf, record } from "../tools/mocks.ts";
 import { promiseOf } from "./support/promiseOf.ts";
 
 type Changes = Partial<ReverseTunnelArgs>;
@@ -108,12 +108,25 @@ describe("a tunnel's stages", () => {
       ACCOUNT: "robot",
       FILE: "nas.key",
       COMMENT: "robot@nas",
+      TYPES: "ed25519 ecdsa",
     });
     const values = recording.command("nas-start").part("tunnelService");
     expect(values.ACCOUNT).toBe("robot");
     expect(values.SERVICE_UNIT).toContain("\nUser=robot\n");
     expect(values.CHECK_UNIT).toContain(" ACCOUNT=robot\n");
     expect(recording.command("nas-on.gate-admit").part("account").ACCOUNT).toBe("tunnel-nas");
+  });
+
+  test.each([
+    ["gate", { "nas-prepare": "ecdsa", "nas-on.gate-login-keys": "ed25519 ecdsa" }],
+    ["nas", { "nas-prepare": "ed25519 ecdsa", "nas-on.gate-login-keys": "ecdsa" }],
+  ])("make keys that the other host accepts, for example %s in FIPS mode", async (strict, types) => {
+    const hostFacts = ({ HOST = "" }) =>
+      HOST.startsWith(`${strict} `) ? ["key-types ecdsa", ...hostKeysOf(HOST)].join("\n") : undefined;
+    const recording = await deploy({ logins: [{ from: "root", to: "root" }] }, { hostFacts });
+    for (const [stage, expected] of Object.entries(types)) {
+      expect(recording.command(stage).part("keyPair").TYPES).toBe(expected);
+    }
   });
 
   test("use ports chosen in the same visit before they are known to Pulumi", async () => {
@@ -377,9 +390,9 @@ describe("the order of the stages", () => {
   const onGate = ["gate-facts-script", "gate-server-change", "gate-server-confirm", "gate-tools-script"];
   const onNas = ["nas-facts-script", "nas-tools-script"];
 
-  test("makes a stage wait only for its own host if it needs nothing from the other", async () => {
-    expect(await waitsFor("nas-prepare")).toEqual(onNas);
-    expect(await waitsFor("nas-on.gate-login-keys", { logins })).toEqual(onGate);
+  test("makes a key once both hosts have been checked, which says what types of keys the other accepts", async () => {
+    expect(await waitsFor("nas-prepare")).toEqual(["gate-facts-script", ...onNas]);
+    expect(await waitsFor("nas-on.gate-login-keys", { logins })).toEqual([...onGate, "nas-facts-script"]);
   });
 
   test("admits the tunnel once its key exists", async () => {
@@ -555,6 +568,7 @@ describe("a login back", () => {
       ACCOUNT: "alice",
       FILE: "nas.key",
       COMMENT: "alice@gate",
+      TYPES: "ed25519 ecdsa",
     });
     const settle = recording.command("nas-on.gate-settle");
     expect(settle.part("knownHost")).toEqual({

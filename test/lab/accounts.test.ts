@@ -28,7 +28,7 @@ describe("an account with a login", () => {
   });
 
   const parts = {
-    key: ["keyPair", { FILE: "nas.key", COMMENT: "alice@gate" }],
+    key: ["keyPair", { FILE: "nas.key", COMMENT: "alice@gate", TYPES: "ed25519 ecdsa" }],
     known: ["knownHost", { FILE: "nas.known_hosts", KEYS: "nas ssh-ed25519 AAAA" }],
     config: ["clientConfig", { FILE: "nas.conf", ENTRY: "Host nas\n    HostName 127.0.0.1" }],
     authorized: [

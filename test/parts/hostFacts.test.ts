@@ -50,6 +50,19 @@ describe("the check of a host", () => {
     expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
   });
 
+  test.each([
+    ["ed25519 ecdsa", ""],
+    ["ecdsa", "key-types ecdsa\n"],
+  ])("returns the types of keys that its sshd accepts: %s", async (types, line) => {
+    const answers = {
+      hostFacts: () => `root-shell ${rootShells.at(-1)}\n${line}${gateKeys.join("\n")}`,
+    };
+    const make = () => new HostFacts("facts", { host: gate, needsServer: true });
+    const { result } = await record(make, false, answers);
+    expect(await promiseOf(result.keyTypes)).toBe(types);
+    expect(await promiseOf(result.hostKeys)).toEqual(gateKeys);
+  });
+
   test("does not take a greeting of the admin's login shell for a key", async () => {
     const chatty = { ...nas, name: "chatty" };
     const { result } = await record(() => new HostFacts("facts", { host: chatty, needsServer: false }));

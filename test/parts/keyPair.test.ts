@@ -1,3 +1,4 @@
+import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import type { Host } from "../../components/index.ts";
 import { keyPair, publicKeyFrom } from "../../components/parts/keyPair/keyPair.ts";
@@ -14,8 +15,25 @@ describe("a key pair", () => {
   test("is a part with its account, its file and its comment", async () => {
     expect(await partOf(() => keyPair(args))).toEqual({
       script: "keyPair",
-      values: { ACCOUNT: "tunnel-nas", FILE: "nas.key", COMMENT: "tunnel-nas@nas" },
+      values: {
+        ACCOUNT: "tunnel-nas",
+        FILE: "nas.key",
+        COMMENT: "tunnel-nas@nas",
+        TYPES: "ed25519 ecdsa",
+      },
     });
+  });
+
+  test("is of a type that the other side accepts", async () => {
+    expect((await partOf(() => keyPair({ ...args, types: "ecdsa" }))).values).toMatchObject({
+      TYPES: "ecdsa",
+    });
+  });
+
+  test("may be an ecdsa key", async () => {
+    const line = "ecdsa-sha2-nistp256 AAAA tunnel-nas@nas";
+    const stdout = pulumi.output(`key tunnel-nas/nas.key ${line}\n`);
+    expect((await record(() => promiseOf(publicKeyFrom(nas, stdout, args)))).result).toBe(line);
   });
 
   const printedBy = async (host: Host, preview = false) => {

@@ -141,7 +141,7 @@ export const partSamples: Record<string, Sample> = {
     intervalSec: 5,
     textfileDirectory: "/srv/metrics",
   })),
-  keyPair: samplePart(keyPair, () => ({ ...at, file: "x.key", comment: "tunnel-nas@nas" })),
+  keyPair: samplePart(keyPair, () => ({ ...at, file: "x.key", comment: "tunnel-nas@nas", types: "ecdsa" })),
   knownHost: samplePart(knownHost, () => ({
     ...at,
     file: "x.known_hosts",

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # needs: messages connection printable sshd
-# Looks whether this host can be managed, and prints its public host keys, one a line. Runs as the admin itself,
+# Looks whether this host can be managed, and prints its public host keys, one a line; before them "key-types ecdsa" where
+# its sshd accepts no ed25519 key of a user, for example in FIPS mode. Runs as the admin itself,
 # so that a missing right to sudo gets a sentence of its own. Changes nothing.
 #   NEEDS_SERVER  yes where tunnels end on this host
 #   ROOT_SHELLS   command lines that begin a shell as root, one a line; where the admin is not root, the first that
@@ -37,9 +38,22 @@ apply() {
   fi
   settings=$(sshd_settings 2>/dev/null) ||
     fail "sshd does not accept its own configuration here: $(sshd_settings 2>&1 >/dev/null | printable 1); correct that first ('sshd -t' checks it)"
-  printf '%s\n' "$settings" | with_lower_keywords | sed -n 's/^hostkey //p' | while IFS= read -r key; do
+  settings=$(printf '%s\n' "$settings" | with_lower_keywords)
+  print_key_types "$(printf '%s\n' "$settings" | sed -n 's/^pubkeyaccepted[a-z]* //p')"
+  printf '%s\n' "$settings" | sed -n 's/^hostkey //p' | while IFS= read -r key; do
     [ ! -f "$key.pub" ] || cut -d' ' -f1,2 "$key.pub"
   done
+}
+
+print_key_types() {
+  case ",$1," in
+    ,, | *,ssh-ed25519,*) ;;
+    *,ecdsa-sha2-nistp256,*) echo "key-types ecdsa" ;;
+    *)
+      [ "$NEEDS_SERVER" != yes ] ||
+        fail "sshd accepts neither ed25519 nor ecdsa keys of users here (PubkeyAcceptedAlgorithms $(printf '%s' "$1" | printable 1)); add ssh-ed25519 or ecdsa-sha2-nistp256 to them in sshd's configuration"
+      ;;
+  esac
 }
 
 # As sshd_effective, with the rights that sshd needs to read its keys.

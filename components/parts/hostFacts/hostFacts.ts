@@ -1,6 +1,7 @@
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import { validateOutput } from "../../remote/validateOutput.ts";
 import type { Host } from "../../remote/host.ts";
+import { knownOr } from "../../remote/knownOr.ts";
 import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import { rootShells } from "../../remote/rootShell.ts";
 
@@ -18,6 +19,12 @@ const HOST_KEY = /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}$/;
 /** The prefix of the line with the way to become root. */
 const ROOT_SHELL = "root-shell ";
 
+/** @see HostFacts.keyTypes */
+const ALL_KEY_TYPES = "ed25519 ecdsa";
+
+/** The line of a host whose sshd accepts no ed25519 keys. */
+const KEY_TYPES = "key-types ecdsa";
+
 /**
  * Checks first whether a host can be managed (systemd, sudo, OpenSSH). Reads its public host keys on the host itself,
  * over the admin connection, so that the other host need not trust whatever answers first.
@@ -27,6 +34,8 @@ const ROOT_SHELL = "root-shell ";
 export class HostFacts extends RemoteComponent {
   /** The public host keys, each `type base64`. */
   public readonly hostKeys: pulumi.Output<string[]>;
+  /** The types of keys that its sshd accepts from users, the best first: "ed25519 ecdsa", or "ecdsa" in FIPS mode. */
+  public readonly keyTypes: pulumi.Output<string>;
   /** @see Host.rootShell */
   public readonly rootShell: pulumi.Output<string>;
 
@@ -48,15 +57,28 @@ export class HostFacts extends RemoteComponent {
     const facts = script.stdout.apply((text) => factsFrom(args.host.name, text.split("\n")));
     this.hostKeys = facts.apply(({ hostKeys }) => hostKeys);
     this.rootShell = facts.apply(({ rootShell }) => rootShell);
-    this.registerOutputs({ hostKeys: this.hostKeys, rootShell: this.rootShell });
+    // A preview should show what changes in the stages that make keys.
+    this.keyTypes = knownOr(
+      pulumi.output(ALL_KEY_TYPES),
+      facts.apply(({ keyTypes }) => keyTypes),
+    );
+    const { hostKeys, keyTypes, rootShell } = this;
+    this.registerOutputs({ hostKeys, keyTypes, rootShell });
   }
+}
+
+interface Facts {
+  rootShell: string;
+  keyTypes: string;
+  hostKeys: string[];
 }
 
 /**
  * The way to become root, if the host printed one, and its keys. A greeting of the admin's login shell may come before
  * them.
  */
-function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys: string[] } {
+function factsFrom(host: string, printed: string[]): Facts {
+  const lines = printed.filter((line) => line !== KEY_TYPES);
   const start = lines.findIndex((line) => line.startsWith(ROOT_SHELL) || HOST_KEY.test(line));
   const [first = "", ...others] = lines.slice(Math.max(start, 0));
   const way = first.startsWith(ROOT_SHELL) ? first.slice(ROOT_SHELL.length) : undefined;
@@ -66,6 +88,7 @@ function factsFrom(host: string, lines: string[]): { rootShell: string; hostKeys
   const keys = way === undefined ? [first, ...others] : [others[0] ?? "", ...others.slice(1)];
   return {
     rootShell: way ?? rootShells[0],
+    keyTypes: lines.length < printed.length ? "ecdsa" : ALL_KEY_TYPES,
     hostKeys: keys.map((key) => validateOutput(host, key, HOST_KEY.test(key), "a public host key")),
   };
 }

@@ -3,6 +3,7 @@
 #   ACCOUNT  whose ~/.ssh it lies in
 #   FILE     its name below ~/.ssh/ssh-reverse-tunnel
 #   COMMENT  of the public key
+#   TYPES    of key that the sshd which it is for accepts, the best first: "ed25519 ecdsa", or one of them
 apply() {
   local key file public
   need_cmd ssh-keygen openssh-client
@@ -14,24 +15,50 @@ apply() {
   done
   passing file "$key.new"
   passing file "$key.new.pub"
+  drop_types_of_ssh "$key"
+  public=
   if ask "$key" test -s; then
     public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"
-  else
+    case "$TYPES $public" in
+      ecdsa" ssh-ed25519 "*)
+        say "note: $HOST: sshd or ssh no longer accepts the ed25519 key $key, so there is an ecdsa key in its place"
+        public=
+        ;;
+    esac
+  fi
+  if [ -z "$public" ]; then
     write_record "${RECORDED}file$TAB$key.new${NL}file$TAB$key.new.pub$NL"
     # shellcheck disable=SC2016
     public=$(
       at "$key" sh -c '
-        rm -f -- "$2.new" "$2.new.pub"
-        ssh-keygen -q -t ed25519 -N "" -C "$1" -f "$2.new" && cat -- "$2.new.pub" &&
-          { sync -- "$2.new" 2>/dev/null || sync; } && rm -f -- "$2.new.pub" && mv -fT -- "$2.new" "$2" && exit 0
-        rm -f -- "$2.new" "$2.new.pub"
-        exit 1' sh "$COMMENT"
+        for type in $2; do
+          rm -f -- "$3.new" "$3.new.pub"
+          ssh-keygen -q -t "$type" -N "" -C "$1" -f "$3.new" && cat -- "$3.new.pub" &&
+            { sync -- "$3.new" 2>/dev/null || sync; } && rm -f -- "$3.new.pub" && mv -fT -- "$3.new" "$3" && exit 0
+        done
+        rm -f -- "$3.new" "$3.new.pub"
+        exit 1' sh "$COMMENT" "$TYPES"
     ) || cannot_at "make the key $key" "$key"
     label "$key"
     changed "made the key $key"
   fi
   write_file "$key.pub" 644 "$public"
   printf 'key %s/%s %s\n' "$ACCOUNT" "$FILE" "$public"
+}
+
+# drop_types_of_ssh KEY — leaves ecdsa alone in TYPES if ssh uses no ed25519 keys here, by the configuration of the host: what
+# the account has of its own could keep us waiting. In FIPS mode, ssh-keygen makes none either.
+drop_types_of_ssh() {
+  local file accepted
+  file=/etc/ssh/ssh_config
+  [ -f "$file" ] || file=/usr/etc/ssh/ssh_config
+  [ -f "$file" ] || return 0
+  locate "$1"
+  accepted=$(as "$AT_IDS" ssh -F "$file" -G x 2>/dev/null | sed -n 's/^pubkeyaccepted[a-z]* //p') || :
+  case ",$accepted," in
+    *,ssh-ed25519,*) ;;
+    *,ecdsa-sha2-nistp256,*) TYPES=ecdsa ;;
+  esac
 }

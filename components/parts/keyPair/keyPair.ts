@@ -13,13 +13,16 @@ export interface KeyPairArgs {
   file: string;
   /** Comment of the public key. */
   comment: pulumi.Input<string>;
+  /** The types of keys that the sshd accepts which it is for: {@link HostFacts.keyTypes}. @default "ed25519 ecdsa" */
+  types?: pulumi.Input<string>;
 }
 
 /** As ssh-keygen writes it: no options before the key, and nothing after its comment. */
-const publicKey = /^ssh-ed25519 [A-Za-z0-9+/]+={0,2}( \P{Cc}*)?$/u;
+const publicKey = /^(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+={0,2}( \P{Cc}*)?$/u;
 
 /**
- * An ed25519 key pair, created on its host with ssh-keygen(1). The private half is never an output and never in the
+ * A key pair, created on its host with ssh-keygen(1): ed25519, or ecdsa where that is not accepted, for example in FIPS
+ * mode. The private half is never an output and never in the
  * state. An existing file of that name that is not ours is refused, never overwritten.
  */
 export function keyPair(args: KeyPairArgs): Part {
@@ -29,12 +32,13 @@ export function keyPair(args: KeyPairArgs): Part {
       ACCOUNT: assertValidInput("account", args.account),
       FILE: assertValidInput("file", args.file),
       COMMENT: pulumi.output(args.comment).apply(oneLine),
+      TYPES: args.types ?? "ed25519 ecdsa",
     },
   };
 }
 
 /**
- * The public half, `ssh-ed25519 AAAA… comment`, from the output of a script that has {@link keyPair} among its parts.
+ * The public half, `type AAAA… comment`, from the output of a script that has {@link keyPair} among its parts.
  */
 export function publicKeyFrom(
   host: Host,
