@@ -144,6 +144,46 @@ undo_line() { fail "the second"; }`);
     expect(run(write)).toEqual({ status: 0, stderr: `changed: gate: wrote ${unreadable}\n` });
   });
 
+  // As root is refused on NFS with root_squash.
+  const squashed = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
+  const runSquashed = (where: string, apply: string) => {
+    const text = textWith(`apply() { ${apply}; }`, join(folder, "state"), file);
+    const { status, stderr } = runScript(
+      [...squashed, "sh", "-c", `cd "$1" && shift && exec ${shell.join(" ")} "$@"`, "sh", where],
+      text,
+      "apply",
+    );
+    return { status, stderr };
+  };
+
+  test.runIf(process.getuid!() === 0)("root may begin in a folder that it cannot look into", () => {
+    const theirs = join(folder, "theirs");
+    mkdirSync(theirs);
+    chmodSync(folder, 0o755);
+    // Root enters it, and may not do so again.
+    const close = `chmod 700 ${theirs} && chown 65534 ${theirs} && exec ${shell.join(" ")}`;
+    const text = textWith("apply() { find_records; }", join(folder, "state"), file);
+    mkdirSync(join(folder, "state"), { mode: 0o700 });
+    const { status, stderr } = runScript(
+      [...squashed, "sh", "-c", `cd ${theirs} && ${close} "$@"`, "sh"],
+      text,
+      "apply",
+    );
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/unchanged: gate: the test\n$/);
+  });
+
+  test.runIf(process.getuid!() === 0)("a folder that root may not write in is not called read-only", () => {
+    const theirs = join(folder, "theirs");
+    mkdirSync(theirs, { mode: 0o755 });
+    chownSync(theirs, 65534, 65534);
+    chmodSync(folder, 0o755);
+    expect(runSquashed("/", `cannot "write ${theirs}/x" ${theirs}/x`)).toEqual({
+      status: 3,
+      stderr: `error: gate: cannot write ${theirs}/x: root may not write in ${theirs}; allow that and run 'pulumi up' again\n`,
+    });
+  });
+
   test("entries collected for the record but never written are not undone when the apply fails", () => {
     writeFileSync(file, "line\n");
     const { status, stderr } = run(`

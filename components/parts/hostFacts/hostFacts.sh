@@ -107,6 +107,7 @@ no_root_shell() {
 # As that of lib.sh, which an edit of would otherwise make every host be looked at again.
 main() {
   exec </dev/null
+  cd /
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   LC_ALL=C
   export PATH LC_ALL

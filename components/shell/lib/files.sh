@@ -254,6 +254,8 @@ cannot_at() {
       echo "it is a link to $(readlink -- "$1"), where $(id -un) may not write; make it a file of its own"
     elif [ -e "$1" ] && [ ! -O "$1" ]; then
       echo "it belongs to somebody else than its account, $(id -un); give it to that account"
+    elif [ ! -w "$dir" ] && findmnt -nro OPTIONS -T "$dir" | grep -qE "(^|,)ro(,|$)"; then
+      echo "the file system at $(df -P -- "$dir" | awk "END { print \$NF }") is read-only; make it writable"
     elif [ ! -w "$dir" ] || [ ! -x "$dir" ]; then
       echo "$(id -un) may not write in $dir; give the folder to that account"
     elif [ "$(df -P -- "$dir" | awk "END { print \$4 }")" = 0 ] || [ "$(df -Pi -- "$dir" | awk "END { print \$4 }")" = 0 ]; then

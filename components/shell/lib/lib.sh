@@ -46,7 +46,10 @@ cannot() {
   done
   disk=$(df -P -- "$dir" | awk 'END { print $NF }')
   if [ ! -w "$dir" ]; then
-    fail "cannot $1: the file system at $disk is read-only; make it writable and run 'pulumi up' again"
+    case ,$(findmnt -nro OPTIONS -T "$dir" 2>/dev/null), in
+      *,ro,*) fail "cannot $1: the file system at $disk is read-only; make it writable and run 'pulumi up' again" ;;
+    esac
+    fail "cannot $1: root may not write in $dir; allow that and run 'pulumi up' again"
   elif [ "$(df -P -- "$dir" | awk 'END { print $4 }')" = 0 ] || [ "$(df -Pi -- "$dir" | awk 'END { print $4 }')" = 0 ]; then
     fail "cannot $1: the disk at $disk is full; make room and run 'pulumi up' again"
   fi
@@ -216,6 +219,8 @@ heirs() {
 main() {
   # Nothing that runs from here may swallow the rest of the script from standard input.
   exec </dev/null
+  # The admin's home may be one that root may not enter, for example on NFS, and find(1) fails there.
+  cd /
   # sudo may pass on a short PATH, and messages are compared in English.
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   LC_ALL=C
