@@ -17,6 +17,7 @@ apply() {
   see_change
   write_shared "$PROGRAMS/probe" 755 "$PROBE_PROGRAM"
   see_change
+  let_systemd_run "$PROGRAMS/health"
   write_unit "$UNITS.service" "$SERVICE_UNIT"
   see_change
   write_unit "$TIMER" "$TIMER_UNIT"

@@ -91,6 +91,7 @@ write_all() {
   add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
   make_dirs "$PROGRAMS"
   each_file write_one
+  let_systemd_run "$PROGRAMS/tunnel"
   write_status
 }
 
@@ -107,6 +108,7 @@ write_one() {
 
 run_all() {
   run_unit "$SERVICE.service" "$RESTART_TUNNEL"
+  [ -z "$RESTART_TUNNEL" ] || refuse_init "$SERVICE.service"
   run_unit "$WATCHDOG.timer" "$RESTART_WATCHDOG"
 }
 

@@ -266,9 +266,11 @@ cannot_at() {
 }
 
 # label PLACE — SELinux gives a new file the label of its folder, which is not always the one that the policy wants there.
-label() {
+label() { ! selinux_is_enabled || at "$1" restorecon -- || warn "restorecon could not label $1"; }
+
+selinux_is_enabled() {
   [ -n "$SELINUX" ] || if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then SELINUX=yes; else SELINUX=no; fi
-  [ "$SELINUX" = no ] || at "$1" restorecon -- || warn "restorecon could not label $1"
+  [ "$SELINUX" = yes ]
 }
 SELINUX=
 
