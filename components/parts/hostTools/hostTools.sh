@@ -41,7 +41,7 @@ print_if_earlier() { [ "$1" = "$TOOLS_FOLDER" ] || [ ! -d "$1" ] || printf '\nfo
 
 label_all() {
   label "$TOOLS_FOLDER"
-  [ "$SELINUX" = no ] || restorecon -R -- "$1" || warn "restorecon could not label $1"
+  [ "$SELINUX" = no ] || restorecon -R -- "$1" 9<&- || warn "restorecon could not label $1"
 }
 
 # replaces that of record.sh

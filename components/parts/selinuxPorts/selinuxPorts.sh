@@ -11,7 +11,7 @@ apply() {
     return 0
   fi
   need_semanage
-  ALL_ENTRIES=$(semanage port -l -n) || fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
+  ALL_ENTRIES=$(semanage port -l -n 9<&-) || fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
   read_own_entries
   for port in $(printf '%s\n' "$PORTS" | sort -u); do
     type_port "$port"
@@ -61,9 +61,9 @@ type_port() {
     *) own seport "$1 ${before:-${own% *}}" ;;
   esac
   if [ "${now#* }" = "$1" ]; then
-    semanage port -m -t ssh_port_t -p tcp "$1"
+    semanage port -m -t ssh_port_t -p tcp "$1" 9<&-
   else # in a range of the policy's, or in none
-    semanage port -a -t ssh_port_t -p tcp "$1"
+    semanage port -a -t ssh_port_t -p tcp "$1" 9<&-
   fi || fail "semanage cannot give port $1 the type ssh_port_t"
   changed "gave port $1 the SELinux type ssh_port_t (it was ${now:-of no type of its own})"
 }

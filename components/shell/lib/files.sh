@@ -266,7 +266,12 @@ cannot_at() {
 }
 
 # label PLACE — SELinux gives a new file the label of its folder, which is not always the one that the policy wants there.
-label() { ! selinux_is_enabled || at "$1" restorecon -- || warn "restorecon could not label $1"; }
+# restorecon and semanage run in domains of their own, which may not have the lock open.
+label() {
+  selinux_is_enabled || return 0
+  locate "$1"
+  as "$AT_IDS" restorecon -- "$AT_PATH" 9<&- || warn "restorecon could not label $1"
+}
 
 selinux_is_enabled() {
   [ -n "$SELINUX" ] || if command -v selinuxenabled >/dev/null 2>&1 && selinuxenabled; then SELINUX=yes; else SELINUX=no; fi

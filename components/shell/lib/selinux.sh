@@ -5,7 +5,7 @@
 # else here; a run changes a port only once.
 OWN_ENTRIES=unread
 read_own_entries() {
-  [ "$OWN_ENTRIES" != unread ] || OWN_ENTRIES=$(semanage port -l -n -C) ||
+  [ "$OWN_ENTRIES" != unread ] || OWN_ENTRIES=$(semanage port -l -n -C 9<&-) ||
     fail "semanage cannot list the ports of the SELinux policy; see the lines before this one"
 }
 
@@ -35,9 +35,9 @@ undo_seport() {
   [ "$(entry_of "$port" "$OWN_ENTRIES")" = "ssh_port_t $port" ] || return 0
   if [ "$before" = none ]; then
     # For a port that the policy itself types, deleting the local entry gives the policy's type back.
-    semanage port -d -p tcp "$port"
+    semanage port -d -p tcp "$port" 9<&-
   else
-    semanage port -m -t "$before" -p tcp "$port"
+    semanage port -m -t "$before" -p tcp "$port" 9<&-
   fi || fail "semanage cannot give port $port back"
   changed "gave port $port its SELinux type back"
 }
@@ -58,10 +58,10 @@ let_systemd_run() {
     fail "SELinux would keep $1 in systemd's own domain (init_t), where it does not work, by the rule '$rule' of this host; remove that with 'semanage fcontext -d', or choose another toolsDirectory"
   fi
   own secontext "$pattern"
-  [ -n "$rule" ] || semanage fcontext -a -t bin_t "$pattern" ||
+  [ -n "$rule" ] || semanage fcontext -a -t bin_t "$pattern" 9<&- ||
     fail "semanage cannot give $DIR the type bin_t, from which systemd starts programs; see the lines before this one, or choose a toolsDirectory below /opt"
   dir_of "$1"
-  restorecon -R -- "$DIR" || :
+  restorecon -R -- "$DIR" 9<&- || :
   changed "gave $DIR the SELinux type bin_t"
   ! stays_in_init "$1" ||
     fail "SELinux keeps $1 in systemd's own domain (init_t), where it does not work, although 'semanage fcontext' gives its folder the type bin_t; choose a toolsDirectory below /opt"
@@ -78,13 +78,13 @@ stays_in_init() {
 domain_of() { tr -d '\0' <"/proc/$1/attr/current" 2>/dev/null | cut -d: -f3; }
 
 # own_rule PATTERN — "PATTERN CONTEXT", if this host has a rule of its own, or of ours, for exactly this pattern.
-own_rule() { semanage fcontext -l -n -C | PATTERN=$1 awk '$1 == ENVIRON["PATTERN"] { print $1, $NF }'; }
+own_rule() { semanage fcontext -l -n -C 9<&- | PATTERN=$1 awk '$1 == ENVIRON["PATTERN"] { print $1, $NF }'; }
 
 kind secontext PATTERN
 undo_secontext() {
   command -v semanage >/dev/null 2>&1 || return 0
   case $(own_rule "$1") in *:bin_t | *:bin_t:*) ;; *) return 0 ;; esac
-  semanage fcontext -d "$1" || fail "semanage cannot remove the rule for $1"
+  semanage fcontext -d "$1" 9<&- || fail "semanage cannot remove the rule for $1"
   changed "removed the SELinux rule for $1"
 }
 
