@@ -118,7 +118,7 @@ function knownHostKey(name: string, admin: AdminLogin): string {
   const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
   const host =
     admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
-  const keys = existsSync(file) ? lookUp(file, host) : [];
+  const keys = existsSync(file) ? lookUp(name, file, host) : [];
   // ed25519 if there are several, which OpenSSH itself prefers. No RSA: see hostKey in schema.ts.
   const key = ["ssh-ed25519 ", "ecdsa-"]
     .map((type) => keys.find((each) => each.startsWith(type)))
@@ -131,15 +131,27 @@ function knownHostKey(name: string, admin: AdminLogin): string {
   return key;
 }
 
-function lookUp(file: string, host: string): string[] {
+function lookUp(name: string, file: string, host: string): string[] {
   let found: string;
   try {
-    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-  } catch {
-    return []; // ssh-keygen exits with 1 if the host is not in the file
+    found = execFileSync("ssh-keygen", ["-F", host, "-f", file], { encoding: "utf8", stdio: "pipe" });
+  } catch (error) {
+    const { code, status, stderr, message } = error as Error & Partial<Record<string, unknown>>;
+    if (code === "ENOENT") {
+      throw inputError(
+        `${name}: there is no ssh-keygen on the PATH here to look up the host key in ${file}; install OpenSSH's client, or set hostKey`,
+        undefined,
+        error,
+      );
+    }
+    if (status !== 1) {
+      throw inputError(
+        `${name}: ssh-keygen cannot look up the host key in ${file} (${String(stderr ?? message).trim()}); correct knownHostsFile, or set hostKey`,
+        undefined,
+        error,
+      );
+    }
+    return []; // the host is not in the file
   }
   // "type base64" after the names and, on some lines, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
   const lines = found.split("\n").filter((line) => line !== "" && !line.startsWith("#"));

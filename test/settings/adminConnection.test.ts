@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import type { AdminConnection } from "../../components/settings/adminConnection.ts";
 import { adminConnection, throughTunnel } from "../../components/settings/adminConnection.ts";
 import { hostKey } from "../support/hosts.ts";
@@ -187,6 +187,34 @@ describe("a host key from known_hosts", () => {
     expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n198.18.0.2 ${ed25519}\n`)).toBe(ed25519);
     expect(await keyIn(`198.18.0.2 ${rsa}\n198.18.0.2 ${ecdsa}\n`)).toBe(ecdsa);
     await expect(keyIn(`198.18.0.2 ${rsa}\n`)).rejects.toThrow(missing);
+  });
+
+  describe("is not reported as missing", () => {
+    const path = process.env.PATH;
+    afterEach(() => {
+      process.env.PATH = path;
+    });
+
+    test("if there is no ssh-keygen to find it with, which is reported instead", async () => {
+      const known = `198.18.0.2 ${ed25519}\n`;
+      process.env.PATH = "/nonexistent";
+      await expect(keyIn(known)).rejects.toThrow(
+        `gate: there is no ssh-keygen on the PATH here to look up the host key in ${join(folder, "known_hosts")}; install OpenSSH's client, or set hostKey`,
+      );
+      expect(await keyIn(known, { hostKey })).toBe(hostKey);
+    });
+
+    test("if the file cannot be searched, which is reported instead", async () => {
+      const failing = join(folder, "failing");
+      mkdirSync(failing);
+      writeFileSync(join(failing, "ssh-keygen"), "#!/bin/sh\necho 'Permission denied' >&2\nexit 255\n", {
+        mode: 0o755,
+      });
+      process.env.PATH = `${failing}:${path}`;
+      await expect(keyIn(`198.18.0.2 ${ed25519}\n`)).rejects.toThrow(
+        `gate: ssh-keygen cannot look up the host key in ${join(folder, "known_hosts")} (Permission denied); correct knownHostsFile, or set hostKey`,
+      );
+    });
   });
 
   test("is never the key of an authority", async () => {
