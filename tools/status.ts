@@ -178,16 +178,14 @@ async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   ].join(" ");
   const ending = await run(file, [...args, command], { env, timeout: 30_000, killSignal: "SIGKILL" }).then(
     ({ stdout, stderr }): Ending => ({ code: 0, stdout, stderr }),
-    (error: {
-      code?: number | string | null;
-      stdout?: string;
-      stderr?: string;
-      message: string;
-    }): Ending => ({
-      code: typeof error.code === "string" ? -1 : (error.code ?? null),
-      stdout: error.stdout ?? "",
-      stderr: error.stderr || error.message,
-    }),
+    (error: { code?: number | string | null; stdout?: string; stderr?: string; message: string }): Ending =>
+      error.code === "ENOENT"
+        ? { code: 255, stdout: "", stderr: "there is no ssh on the PATH here; install OpenSSH's client" }
+        : {
+            code: typeof error.code === "string" ? -1 : (error.code ?? null),
+            stdout: error.stdout ?? "",
+            stderr: error.stderr || error.message,
+          },
   );
   return statusOf(host, address, ending);
 }
