@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -162,29 +163,72 @@ describe("the ssh that asks", () => {
 });
 
 describe("npm run status", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "status-"));
+    mkdirSync(join(folder, "tmp"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Starts it with this stack's settings, and only these programs on its PATH; the value of each is its script. */
+  const start = (settings: Record<string, unknown>, programs: Record<string, string>) => {
+    const all = Object.entries(settings).map(([key, value]) => [key, { value: JSON.stringify(value) }]);
+    writeFileSync(join(folder, "settings"), JSON.stringify(Object.fromEntries(all)));
+    const pulumi = `exec /bin/cat ${folder}/settings`;
+    for (const [name, script] of Object.entries({ pulumi, ...programs })) {
+      writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    return spawn(process.execPath, ["--import", "tsx", "tools/status.ts"], {
+      env: { ...process.env, PATH: folder, TMPDIR: join(folder, "tmp") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  };
+  const ended = async (status: ReturnType<typeof start>) => {
+    const texts: string[] = [];
+    status.stdout.on("data", (data: Buffer) => texts.push(data.toString()));
+    status.stderr.on("data", (data: Buffer) => texts.push(data.toString()));
+    const [code] = (await once(status, "close")) as [number | null];
+    return { code, text: texts.join("") };
+  };
+  const settingsOf = (project: string) =>
+    Object.fromEntries(Object.entries(smallest()).map(([key, value]) => [`${project}:${key}`, value]));
+
+  test("reads the settings of a project of any name, and no others", async () => {
+    const settings = { ...settingsOf("home"), "home:other": "x", "aws:region": "eu-west-1" };
+    const { code, text } = await ended(start(settings, { ssh: "echo no route >&2; exit 255" }));
+    expect(text.split("\n").sort()).toEqual([
+      "",
+      "gate (198.18.0.2) cannot be reached: no route",
+      "nas (198.18.0.3) cannot be reached: no route",
+    ]);
+    expect(code).toBe(1);
+  });
+
+  test("says where else to look if the program has other settings", async () => {
+    const { code, text } = await ended(start({ "web-app:publicPort": 8080 }, {}));
+    expect(text).toBe(
+      "status: this stack has none of the settings publicHosts and internalHosts, with which npm run status finds its hosts; run ssh-tunnel-status on each host\n",
+    );
+    expect(code).toBe(2);
+  });
+
+  test("says that there is no ssh here to ask with", async () => {
+    const { code, text } = await ended(start(settingsOf("ssh-reverse-tunnel"), {}));
+    expect(text).toContain(
+      "gate (198.18.0.2) cannot be reached: there is no ssh on the PATH here; install OpenSSH's client\n",
+    );
+    expect(code).toBe(1);
+  });
+
   test.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)(
     "leaves no key behind if %s ends it",
     async (signal) => {
-      const folder = mkdtempSync(join(tmpdir(), "status-"));
-      const settings = Object.entries(smallest()).map(([key, value]) => [
-        `ssh-reverse-tunnel:${key}`,
-        { value: JSON.stringify(value) },
-      ]);
-      writeFileSync(join(folder, "settings"), JSON.stringify(Object.fromEntries(settings)));
-      writeFileSync(join(folder, "pulumi"), `#!/bin/sh\ncat ${folder}/settings\n`, { mode: 0o755 });
-      writeFileSync(join(folder, "ssh"), "#!/bin/sh\nexec sleep 20\n", { mode: 0o755 });
-      mkdirSync(join(folder, "tmp"));
       const keys = () =>
         readdirSync(join(folder, "tmp"), { recursive: true }).filter((file) => /key$/.test(String(file)));
-      const status = spawn(process.execPath, ["--import", "tsx", "tools/status.ts"], {
-        env: { ...process.env, PATH: `${folder}:${process.env["PATH"]}`, TMPDIR: join(folder, "tmp") },
-        stdio: "ignore",
-      });
-      await expect.poll(keys, { timeout: 15_000 }).not.toEqual([]);
+      const status = start(settingsOf("ssh-reverse-tunnel"), { ssh: "exec /bin/sleep 20" });
+      await expect.poll(keys, { timeout: 60_000 }).not.toEqual([]);
       status.kill(signal);
-      await expect.poll(keys, { timeout: 5_000 }).toEqual([]);
-      rmSync(folder, { recursive: true, force: true });
+      await expect.poll(keys, { timeout: 30_000 }).toEqual([]);
     },
-    25_000,
   );
 });

@@ -7,6 +7,7 @@ import { parseArgs, promisify } from "node:util";
 import { z } from "zod";
 import type { Config } from "../components/settings/load.ts";
 import { parseConfig } from "../components/settings/load.ts";
+import { settingsSchema } from "../components/settings/schema.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
 import { sshCommand } from "./sshCommand.ts";
@@ -199,10 +200,17 @@ async function settingsOf(stack: string | undefined): Promise<Config> {
     },
   );
   const all = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>);
+  const known = Object.keys(settingsSchema.shape);
+  // The project may have another name here. Other keys are those of other programs and of providers.
   const raw = all.flatMap(([key, { value = "" }]): [string, unknown][] => {
-    const name = /^ssh-reverse-tunnel:(.*)$/.exec(key)?.[1];
-    return name === undefined ? [] : [[name, name === "revision" ? value : (json(value) ?? value)]];
+    const name = key.slice(key.indexOf(":") + 1);
+    return known.includes(name) ? [[name, name === "revision" ? value : (json(value) ?? value)]] : [];
   });
+  if (raw.length === 0) {
+    throw new Error(
+      `this stack has none of the settings ${known.slice(0, 2).join(" and ")}, with which npm run status finds its hosts; run ssh-tunnel-status on each host`,
+    );
+  }
   return parseConfig(Object.fromEntries(raw));
 }
 
