@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
+import { deadAgents } from "./agents.ts";
 import { checkSettings, lookUp, publicHostOf } from "./rules.ts";
 import type { ForwardArgs } from "./forward.ts";
 import { probeAddress, resolveForward } from "./forward.ts";
@@ -33,18 +34,28 @@ export function loadConfig(): Config {
   const config = new pulumi.Config();
   const keys = Object.keys(settingsSchema.shape);
   const raw = keys.map((key): [string, unknown] => [key, readSetting(config, key)]);
-  return parseConfig(Object.fromEntries(raw.filter(([, value]) => value !== undefined)));
+  const settings = Object.fromEntries(raw.filter(([, value]) => value !== undefined));
+  return parseConfig(settings, ({ publicHosts, internalHosts }) =>
+    deadAgents(mapValues({ ...publicHosts, ...internalHosts }, ({ connection }) => connection)),
+  );
 }
 
-/** {@link loadConfig} for plain values. */
-export function parseConfig(raw: Record<string, unknown>): Config {
+/**
+ * {@link loadConfig} for plain values.
+ *
+ * @param more further mistakes that the program would run into
+ */
+export function parseConfig(
+  raw: Record<string, unknown>,
+  more: (config: Config) => string[] = () => [],
+): Config {
   const parsed = settingsSchema.safeParse(raw);
   const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
   errors.push(...findPrototypes(raw).map(noSuchSetting));
   // Mistakes elsewhere do not prevent checks of the rules between settings that are valid.
   const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
   const found = checkAndConnect(settings, raw);
-  errors.push(...found.errors);
+  errors.push(...found.errors, ...more(found.config));
   if (errors.length > 0) {
     throw settingsError(errors);
   }
