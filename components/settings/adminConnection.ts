@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { inputError } from "./inputError.ts";
+import { keyMistake } from "./privateKey.ts";
 
 /** How Pulumi reaches a host, or its bastion. */
 export interface AdminLogin {
@@ -87,7 +88,7 @@ function login(
   anyHostKey: boolean,
 ): Omit<command.types.input.remote.ConnectionArgs, "proxy"> {
   const port = admin.port ?? 22;
-  const privateKey = admin.privateKey ?? (admin.privateKeyFile && readKey(name, admin.privateKeyFile));
+  const privateKey = privateKeyOf(name, admin);
   return {
     host: admin.address,
     port,
@@ -101,12 +102,26 @@ function login(
   };
 }
 
+function privateKeyOf(
+  name: string,
+  { privateKey, privateKeyFile, passphrase }: AdminLogin,
+): string | undefined {
+  const text = privateKey ?? (privateKeyFile ? readKey(name, privateKeyFile) : undefined);
+  const mistake = text ? keyMistake(text, Boolean(passphrase)) : undefined;
+  if (mistake !== undefined) {
+    const what = privateKey === undefined ? `private key file ${privateKeyFile}` : "private key";
+    throw inputError(`${name}: the ${what} ${mistake}`);
+  }
+  return text;
+}
+
 function readKey(name: string, file: string): string {
   try {
     return readFileSync(expandHome(file), "utf8");
   } catch (error) {
+    const { code } = error as { code?: string };
     throw inputError(
-      `${name}: the private key file ${file} cannot be read; correct privateKeyFile`,
+      `${name}: the private key file ${file} cannot be read${code === undefined ? "" : ` (${code})`}; correct privateKeyFile`,
       undefined,
       error,
     );
@@ -136,7 +151,11 @@ function lookUp(name: string, file: string, host: string): string[] {
   try {
     found = execFileSync("ssh-keygen", ["-F", host, "-f", file], { encoding: "utf8", stdio: "pipe" });
   } catch (error) {
-    const { code, status, stderr, message } = error as Error & Partial<Record<string, unknown>>;
+    const { code, status, stderr, message } = error as Error & {
+      code?: string;
+      status?: number;
+      stderr?: string;
+    };
     if (code === "ENOENT") {
       throw inputError(
         `${name}: there is no ssh-keygen on the PATH here to look up the host key in ${file}; install OpenSSH's client, or set hostKey`,
@@ -146,7 +165,7 @@ function lookUp(name: string, file: string, host: string): string[] {
     }
     if (status !== 1) {
       throw inputError(
-        `${name}: ssh-keygen cannot look up the host key in ${file} (${String(stderr ?? message).trim()}); correct knownHostsFile, or set hostKey`,
+        `${name}: ssh-keygen cannot look up the host key in ${file} (${(stderr ?? message).trim()}); correct knownHostsFile, or set hostKey`,
         undefined,
         error,
       );

@@ -24,6 +24,7 @@ const ed25519 = newSshKey().publicLine;
 const otherEd25519 = newSshKey().publicLine;
 const ecdsa = newSshKey("ecdsa").publicLine;
 const rsa = newSshKey("rsa").publicLine;
+const { privateKey } = newSshKey();
 
 /** The connection with its secrets in the clear, and which of its parts are secret. */
 async function connect(admin: Omit<AdminConnection, "address">) {
@@ -58,21 +59,25 @@ describe("an admin connection", () => {
   });
 
   test("has a private key and its passphrase as secrets", async () => {
-    const { plain, secrets } = await connect({ hostKey, privateKey: "KEY", passphrase: "hunter2" });
-    expect(plain).toMatchObject({ privateKey: "KEY\n", privateKeyPassword: "hunter2" });
+    const { privateKey } = newSshKey("ed25519", { passphrase: "hunter2" });
+    const { plain, secrets } = await connect({ hostKey, privateKey, passphrase: "hunter2" });
+    expect(plain).toMatchObject({ privateKey, privateKeyPassword: "hunter2" });
     expect(secrets).toEqual(["privateKey", "privateKeyPassword"]);
   });
 
   test("reads a private key from a file, as a secret", async () => {
-    const { plain, secrets } = await connect({ hostKey, privateKeyFile: file("key", "KEY\n") });
-    expect(plain).toMatchObject({ privateKey: "KEY\n" });
+    const { plain, secrets } = await connect({ hostKey, privateKeyFile: file("key", privateKey) });
+    expect(plain).toMatchObject({ privateKey });
     expect(secrets).toEqual(["privateKey"]);
   });
 
   test("prefers a private key to a file with one", async () => {
-    const { plain } = await connect({ hostKey, privateKey: "KEY", privateKeyFile: "/nonexistent" });
+    const { plain } = await connect({
+      ...{ hostKey, privateKey: privateKey.trimEnd() },
+      privateKeyFile: "/nonexistent",
+    });
     // With one newline at its end, whatever its source: "pulumi config set" removes it, and a file has it.
-    expect(plain).toMatchObject({ privateKey: "KEY\n" });
+    expect(plain).toMatchObject({ privateKey });
   });
 
   test("has a password as a secret", async () => {
@@ -103,12 +108,29 @@ describe("an admin connection", () => {
 
   test("reports which host's key file cannot be read, and what to correct", async () => {
     await expect(connect({ hostKey, privateKeyFile: "/nonexistent/key" })).rejects.toThrow(
-      "gate: the private key file /nonexistent/key cannot be read; correct privateKeyFile",
+      "gate: the private key file /nonexistent/key cannot be read (ENOENT); correct privateKeyFile",
     );
     await expect(
       connect({ hostKey, bastion: { address: "b", hostKey, privateKeyFile: "/nonexistent/key" } }),
     ).rejects.toThrow(
-      "gate, bastion: the private key file /nonexistent/key cannot be read; correct privateKeyFile",
+      "gate, bastion: the private key file /nonexistent/key cannot be read (ENOENT); correct privateKeyFile",
+    );
+    await expect(connect({ hostKey, privateKeyFile: folder })).rejects.toThrow(
+      `gate: the private key file ${folder} cannot be read (EISDIR); correct privateKeyFile`,
+    );
+  });
+
+  test("reports a private key that the provider cannot use, and whose it is", async () => {
+    const encrypted = newSshKey("ed25519", { passphrase: "hunter2" }).privateKey;
+    const place = file("encrypted", encrypted);
+    await expect(connect({ hostKey, privateKeyFile: place })).rejects.toThrow(
+      `gate: the private key file ${place} is encrypted; set its passphrase as a secret, or leave it out, and add it to your ssh-agent with ssh-add`,
+    );
+    await expect(
+      connect({ hostKey, bastion: { address: "b", hostKey, privateKey: encrypted } }),
+    ).rejects.toThrow("gate, bastion: the private key is encrypted; set its passphrase");
+    await expect(connect({ hostKey, privateKey: "KEY" })).rejects.toThrow(
+      "gate: the private key is not a private key",
     );
   });
 
@@ -127,7 +149,7 @@ describe("a connection through a tunnel", () => {
     port: 2200,
     user: "admin",
     hostKey: "ssh-ed25519 NAS",
-    privateKey: "KEY",
+    privateKey,
   };
   const outside = { host: "gate.example.org", port: 2222, user: "jump", hostKey, password: "hunter2" };
   const listener = { address: "127.0.0.1", port: 20022 };
@@ -145,7 +167,7 @@ describe("a connection through a tunnel", () => {
   });
 
   test("includes every way to log in to the public host", () => {
-    const ways = { privateKey: "KEY", privateKeyPassword: "hunter2", agentSocketPath: "/run/agent" };
+    const ways = { privateKey, privateKeyPassword: "hunter2", agentSocketPath: "/run/agent" };
     expect(throughTunnel(inside, { ...outside, ...ways }, listener).proxy).toMatchObject({
       ...outside,
       ...ways,
