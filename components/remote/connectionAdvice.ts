@@ -13,18 +13,17 @@ import { printable } from "./printable.ts";
  * Needs Pulumi 3.244 or later, whose engine passes every error of a provider to error hooks.
  */
 export function connectionAdvice(name: string, host: Host, ifRefused?: string): pulumi.ErrorHook {
-  const explain = inProgram(async (error: string) => {
-    const { connection } = host;
+  const explain = inProgram(async (error: string, { connection }: Host, meant?: string) => {
     const [address, port, user] = await Promise.all(
       [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
     );
-    const label = await valueOf(hostLabel(host));
+    const label = await valueOf(hostLabel({ ...host, connection }));
     const advice = adviceFor(error, label, Number(port), String(user), address as string);
     // The engine ends the program as soon as the hook returns.
-    if (advice) await pulumi.log.error(ifRefused ? `${advice}; ${ifRefused}` : advice);
+    if (advice) await pulumi.log.error(meant ? `${advice}; ${meant}` : advice);
   });
   let firstAt: number | undefined;
-  return new pulumi.ErrorHook(`${name}-advice`, async ({ errors }) => {
+  return new pulumi.ErrorHook(`${name}-advice`, async ({ errors, failedOperation, oldInputs }) => {
     const [error = "", ...earlier] = errors;
     firstAt ??= Date.now();
     if (
@@ -34,10 +33,21 @@ export function connectionAdvice(name: string, host: Host, ifRefused?: string): 
       await new Promise((resolve) => setTimeout(resolve, 1000));
       return true;
     }
-    await explain(error);
+    if (failedOperation === "delete") {
+      // A secret as a whole, in two layers.
+      const connection: unknown = await valueOf(oldInputs?.connection as pulumi.Input<unknown>);
+      const used = pulumi.runtime.unwrapRpcSecret(connection) as Host["connection"];
+      await explain(error, { ...host, connection: used }, removalsConnect);
+    } else {
+      await explain(error, host, ifRefused);
+    }
     return false; // the provider has tried again already
   });
 }
+
+/** A removal runs with what is in the state. */
+const removalsConnect =
+  "a removal uses the address, keys and host key of the last 'pulumi up': if the settings have changed since, run 'pulumi up' first";
 
 /**
  * Milliseconds. The host rolls back a change on trial after a certain time. A script that is to confirm one gives up
@@ -54,7 +64,7 @@ function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
   // A tunnel that restarts cuts every connection through it. Scripts converge, so they can run again.
   return (
     host.throughTunnel !== undefined &&
-    (isUnreachable(error) || /exited without exit status|\bEOF\b/.test(error))
+    (isUnreachable(error) || /exited without exit status|\bEOF\b/.test(ofProvider(error)))
   );
 }
 
@@ -76,7 +86,9 @@ export function warningsOf(name: string): pulumi.ResourceHook {
 }
 
 /** Pulumi calls hooks from outside the program, where a program of the Automation API finds no engine to log to. */
-function inProgram<T>(act: (value: T) => Promise<void>): (value: T) => Promise<void> {
+function inProgram<T extends unknown[]>(
+  act: (...values: T) => Promise<void>,
+): (...values: T) => Promise<void> {
   return AsyncResource.bind(act);
 }
 
@@ -93,20 +105,73 @@ export function adviceFor(
   user: string,
   address: string,
 ): string | undefined {
-  if (/host key mismatch/.test(error)) {
-    return `${host} answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`;
-  }
-  if (/unable to authenticate/.test(error)) {
-    return `${host} refuses the login of '${user}'; check the key or password of admin, and that '${user}' may log in there: 'ssh -p ${port} ${user}@${address}'`;
-  }
-  if (isUnreachable(error)) {
+  const said = ofProvider(error);
+  // What it finds before it dials names the host on the way, too: "proxy: ssh: no key found".
+  const login = /\bproxy: (?!after )/.test(said) ? `the host on the way to ${host}` : host;
+  const explained: [RegExp, string][] = [
+    [
+      /host key mismatch/,
+      `${host} answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`,
+    ],
+    [
+      /attempted methods \[none\]/,
+      `there is nothing to log in to ${host} with as '${user}'; set privateKeyFile, privateKey or password of admin, or start an ssh-agent (SSH_AUTH_SOCK) and add the key with ssh-add`,
+    ],
+    [
+      /unable to authenticate/,
+      `${host} refuses the login of '${user}'; check the key or password of admin, and that '${user}' may log in there: 'ssh -p ${port} ${user}@${address}'`,
+    ],
+    [
+      /Too many authentication failures/,
+      `${host} ends the login of '${user}' after too many keys; the ssh-agent offers all that it has ('ssh-add -l'): remove some, or unset SSH_AUTH_SOCK and set privateKeyFile`,
+    ],
+    [
+      /no common algorithm for host key/,
+      `${host} has no host key of the type in the settings or known_hosts; set hostKey to one that it has, of type ed25519 or ecdsa`,
+    ],
+    [
+      /no common algorithm/,
+      `${host} and the provider have no algorithm in common; allow one of those that the provider offered in the host's sshd_config`,
+    ],
+    [
+      /failed to parse host key/,
+      `the hostKey of ${login} is not a public key; set it to the first two fields of /etc/ssh/ssh_host_ed25519_key.pub there`,
+    ],
+    [
+      /passphrase protected/,
+      `the private key for ${login} is encrypted; set its passphrase, or leave it out, and add it to your ssh-agent with ssh-add`,
+    ],
+    [
+      /decryption password incorrect/,
+      `the passphrase of the private key for ${login} is wrong; correct passphrase: 'ssh-keygen -y -f <key>' tests it`,
+    ],
+    [
+      /not password protected|not an encrypted key/,
+      `the private key for ${login} is not encrypted, and the provider then accepts no passphrase; leave out passphrase`,
+    ],
+    [
+      /no key found|unsupported key type|unhandled (key type|elliptic curve)|openssh private key|malformed OpenSSH key|multi-key|unknown cipher/,
+      `the provider cannot read the private key for ${login}; it must be the whole file, in OpenSSH's format: 'ssh-keygen -y -f <key>' shows whether ssh can read it`,
+    ],
+    [
+      /dial unix/,
+      `no ssh-agent answers for ${login}, and the provider then does not log in, even with a private key or a password; start it, or correct agentSocketPath or SSH_AUTH_SOCK`,
+    ],
+  ];
+  const [, advice] = explained.find(([pattern]) => pattern.test(said)) ?? [];
+  if (advice === undefined && isUnreachable(error)) {
     return `${host} cannot be reached on port ${port}; check that it is on, that the address and port are right, and that no firewall is in the way`;
   }
-  return undefined;
+  return advice;
+}
+
+/** The provider's own words, without the command line and the output of a script, which follow them. */
+function ofProvider(error: string): string {
+  return error.split(': running "', 1)[0]!;
 }
 
 function isUnreachable(error: string): boolean {
-  return /dial tcp|i\/o timeout|connection refused|no route to host|connection reset|handshake failed: EOF|rejected: connect failed/i.test(
-    error,
+  return /dial tcp|i\/o timeout|(?<!dial unix .*)connection refused|no route to host|connection reset|handshake failed: EOF|rejected: connect failed/i.test(
+    ofProvider(error),
   );
 }

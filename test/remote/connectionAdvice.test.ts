@@ -14,6 +14,10 @@ const refused =
   "gate (198.18.0.2) refuses the login of 'admin'; check the key or password of admin, and that 'admin' may log in there: 'ssh -p 2200 admin@198.18.0.2'";
 const unreachable =
   "gate (198.18.0.2) cannot be reached on port 2200; check that it is on, that the address and port are right, and that no firewall is in the way";
+const encrypted =
+  "the private key for gate (198.18.0.2) is encrypted; set its passphrase, or leave it out, and add it to your ssh-agent with ssh-add";
+const unreadable =
+  "the provider cannot read the private key for gate (198.18.0.2); it must be the whole file, in OpenSSH's format: 'ssh-keygen -y -f <key>' shows whether ssh can read it";
 
 describe("the provider's message about a connection is explained", () => {
   test.each([
@@ -21,6 +25,57 @@ describe("the provider's message about a connection is explained", () => {
     [
       "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain",
       refused,
+    ],
+    [
+      "ssh: handshake failed: ssh: unable to authenticate, attempted methods [none], no supported methods remain",
+      "there is nothing to log in to gate (198.18.0.2) with as 'admin'; set privateKeyFile, privateKey or password of admin, or start an ssh-agent (SSH_AUTH_SOCK) and add the key with ssh-add",
+    ],
+    [
+      "ssh: handshake failed: ssh: disconnect, reason 2: Too many authentication failures",
+      "gate (198.18.0.2) ends the login of 'admin' after too many keys; the ssh-agent offers all that it has ('ssh-add -l'): remove some, or unset SSH_AUTH_SOCK and set privateKeyFile",
+    ],
+    [
+      "ssh: handshake failed: ssh: no common algorithm for host key; we offered: [ssh-ed25519], peer offered: [rsa-sha2-512 ecdsa-sha2-nistp256]",
+      "gate (198.18.0.2) has no host key of the type in the settings or known_hosts; set hostKey to one that it has, of type ed25519 or ecdsa",
+    ],
+    [
+      "ssh: handshake failed: ssh: no common algorithm for client to server cipher; we offered: [aes128-ctr], peer offered: [aes256-cbc]",
+      "gate (198.18.0.2) and the provider have no algorithm in common; allow one of those that the provider offered in the host's sshd_config",
+    ],
+    [
+      "failed to parse host key: ssh: no key found",
+      "the hostKey of gate (198.18.0.2) is not a public key; set it to the first two fields of /etc/ssh/ssh_host_ed25519_key.pub there",
+    ],
+    ["ssh: this private key is passphrase protected", encrypted],
+    [
+      "proxy: ssh: this private key is passphrase protected",
+      encrypted.replace("for gate", "for the host on the way to gate"),
+    ],
+    [
+      "x509: decryption password incorrect",
+      "the passphrase of the private key for gate (198.18.0.2) is wrong; correct passphrase: 'ssh-keygen -y -f <key>' tests it",
+    ],
+    [
+      "ssh: key is not password protected",
+      "the private key for gate (198.18.0.2) is not encrypted, and the provider then accepts no passphrase; leave out passphrase",
+    ],
+    [
+      "ssh: not an encrypted key",
+      "the private key for gate (198.18.0.2) is not encrypted, and the provider then accepts no passphrase; leave out passphrase",
+    ],
+    ["ssh: no key found", unreadable],
+    ["proxy: ssh: no key found", unreadable.replace("for gate", "for the host on the way to gate")],
+    ['ssh: unsupported key type "ENCRYPTED PRIVATE KEY"', unreadable],
+    ["ssh: unhandled key type", unreadable],
+    ["ssh: invalid openssh private key format", unreadable],
+    ['ssh: unknown cipher "aes128-ctr", only supports "aes256-ctr" or "aes256-cbc"', unreadable],
+    [
+      "dial unix /tmp/ssh-1/agent.2: connect: no such file or directory",
+      "no ssh-agent answers for gate (198.18.0.2), and the provider then does not log in, even with a private key or a password; start it, or correct agentSocketPath or SSH_AUTH_SOCK",
+    ],
+    [
+      "proxy: dial unix /tmp/ssh-1/agent.2: connect: connection refused",
+      "no ssh-agent answers for the host on the way to gate (198.18.0.2), and the provider then does not log in, even with a private key or a password; start it, or correct agentSocketPath or SSH_AUTH_SOCK",
     ],
     ["dial tcp 198.18.0.2:2200: connect: connection refused", unreachable],
     ["dial tcp 198.18.0.2:2200: connect: no route to host", unreachable],
@@ -33,12 +88,15 @@ describe("the provider's message about a connection is explained", () => {
     expect(advice(error)).toBe(expected);
   });
 
-  test("unless it is an error of a script, which has its own sentence", () => {
-    expect(
-      advice(
-        "error: gate (198.18.0.2): port 2222 is in use by nginx (pid 812)\nProcess exited with status 3",
-      ),
-    ).toBeUndefined();
+  test.each([
+    "port 2222 is in use by nginx (pid 812)",
+    "the tunnel did not come up (ssh: connect to host gate port 22: Connection refused)",
+    "this private key is passphrase protected",
+    "read: Connection reset by peer",
+  ])("unless it is an error of a script, which has its own sentence: %s", (sentence) => {
+    const ran = `running "sh -s -- apply":\nerror: gate (198.18.0.2): ${sentence}`;
+    expect(advice(`Process exited with status 3: ${ran}`)).toBeUndefined();
+    expect(advice(`Process exited with status 143 from signal TERM: ${ran}`)).toBeUndefined();
   });
 });
 
@@ -52,17 +110,26 @@ describe("the error hook", () => {
    * of the errors, the last of which repeats. Returns how often it asked, after how many seconds it gave up, and its
    * messages.
    */
-  const failing = async (host: Host, tries: string[], { seconds = 1, ifRefused = "" } = {}) => {
+  const failing = async (
+    host: Host,
+    tries: string[],
+    {
+      seconds = 1,
+      ifRefused = "",
+      operation = "create",
+    }: { seconds?: number; ifRefused?: string; operation?: "create" | "delete" } = {},
+  ) => {
     const log = vi.spyOn(pulumi.log, "error").mockResolvedValue();
     try {
       const { result } = await record(async () => {
         const { callback } = connectionAdvice("nas-script", host, ifRefused || undefined);
         const begun = Date.now();
         const errors: string[] = [];
+        const oldInputs = { connection: pulumi.secret({ ...host.connection, host: "198.18.0.9" }) };
         const once = async () => {
           errors.unshift(tries[errors.length] ?? tries.at(-1)!);
           vi.setSystemTime(Date.now() + seconds * 1000);
-          const args = { urn: "", id: "", name: "", type: "", failedOperation: "create" as const };
+          const args = { urn: "", id: "", name: "", type: "", failedOperation: operation, oldInputs };
           let answer: boolean | undefined;
           void Promise.resolve(callback({ ...args, errors: [...errors] })).then((each) => (answer = each));
           while (answer === undefined) await vi.advanceTimersByTimeAsync(100);
@@ -136,6 +203,24 @@ describe("the error hook", () => {
       expect({ again, after, said }).toEqual({ again: 2, after: 2, said: [] });
     },
   );
+
+  test("does not try again if it is the script that could not reach something", async () => {
+    const { again, said } = await failing(through, [
+      `${ended(3)}\nssh: connect to host gate port 22: Connection refused`,
+    ]);
+    expect({ again, said }).toEqual({ again: 0, said: [] });
+  });
+
+  test("says of a removal that it connects as the last 'pulumi up' did, and where to", async () => {
+    const { said } = await failing(gate, ["ssh: handshake failed: ssh: host key mismatch"], {
+      operation: "delete",
+    });
+    expect(said).toEqual([
+      expect.stringMatching(
+        /^gate \(198\.18\.0\.9\) answers with a host key .*; a removal uses the address, keys and host key of the last 'pulumi up': if the settings have changed since, run 'pulumi up' first$/,
+      ),
+    ]);
+  });
 
   test("does not try any of these again if the connection is direct", async () => {
     for (const error of [cut, refusedInside, "dial tcp 198.18.0.3:22: i/o timeout"]) {
