@@ -292,6 +292,8 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     const samples = metrics.split("\n").filter((line) => /^[^#]/.test(line));
     const of = (forward: string) => `{tunnel="nas",forward="${forward}",side="internal"}`;
     expect(samples.map((line) => line.replace(/ \d{10}$/, " time"))).toEqual([
+      'ssh_tunnel_check_timestamp_seconds{tunnel="nas",side="internal"} time',
+      'ssh_tunnel_check_interval_seconds{tunnel="nas",side="internal"} 15',
       `ssh_tunnel_up${of("ssh")} 1`,
       `ssh_tunnel_up${of("web")} 0`,
       `ssh_tunnel_down_info${of("web").replace("}", ',reason="taken"}')} 1`,

@@ -221,12 +221,18 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
         .filter((line) => /^[^#]/.test(line))
         .map((line) => line.replace(/ \d{10}$/, " time"));
     const labels = (tunnel: string, name: string) => `tunnel="${tunnel}",forward="${name}",side="public"`;
+    const check = (tunnel: string) => [
+      `ssh_tunnel_check_timestamp_seconds{tunnel="${tunnel}",side="public"} time`,
+      `ssh_tunnel_check_interval_seconds{tunnel="${tunnel}",side="public"} 30`,
+    ];
     expect(samples("nas")).toEqual([
+      ...check("nas"),
       `ssh_tunnel_up{${labels("nas", "ssh")}} 1`,
       `ssh_tunnel_state_change_timestamp_seconds{${labels("nas", "ssh")}} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds{${labels("nas", "ssh")}} time`,
     ]);
     expect(samples("shop")).toEqual([
+      ...check("shop"),
       `ssh_tunnel_up{${labels("shop", "none")}} 0`,
       `ssh_tunnel_down_info{${labels("shop", "none")},reason="taken"} 1`,
       `ssh_tunnel_state_change_timestamp_seconds{${labels("shop", "none")}} time`,

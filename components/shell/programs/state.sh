@@ -85,13 +85,18 @@ keep_states() {
     function family(metric, help, samples) {
       return samples ? "# HELP " metric " " help "\n# TYPE " metric " gauge\n" samples : ""
     }
-    function write_files(t,   file) {
+    function write_files(t, seconds,   file, labels) {
       if (states) {
         file = side == "internal" ? "new/state" : "new/" t ".state"
         printf "%s", states >file
         close(file)
         file = "new/ssh-tunnel-" t ".prom"
-        printf "%s%s%s%s", \
+        labels = "{tunnel=\"" t "\",side=\"" side "\"} "
+        printf "%s%s%s%s%s%s", \
+          family("ssh_tunnel_check_timestamp_seconds", "When the tunnel was last checked.", \
+            "ssh_tunnel_check_timestamp_seconds" labels now "\n"), \
+          family("ssh_tunnel_check_interval_seconds", "Seconds between two checks.", \
+            "ssh_tunnel_check_interval_seconds" labels seconds "\n"), \
           family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up), \
           family("ssh_tunnel_down_info", "Why a forward is down; 1, and not there where it is up.", down), \
           family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change), \
@@ -103,7 +108,7 @@ keep_states() {
     END {
       for (i = 1; i <= n; i++) {
         if ((tunnel[i], name[i]) in state) keep(i)
-        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i])
+        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i], interval[i])
       }
       exit restart
     }' "$@" -
