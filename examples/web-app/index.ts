@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
 import { InternalHost, PublicHost, ReverseTunnel } from "ssh-reverse-tunnel";
 
 /** One host's settings in Pulumi.<stack>.yaml. */
@@ -14,6 +15,8 @@ interface Machine {
 export default function program() {
   const config = new pulumi.Config();
   const privateKey = config.requireSecret("adminKey");
+  // Distinguishes this stack from one of the same name in another state.
+  const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
   const connection = ({ address, hostKey }: Machine) => ({
     host: address,
     user: "root",
@@ -24,9 +27,11 @@ export default function program() {
   const tunnel = new ReverseTunnel("web-app", {
     internalHost: new InternalHost("app-server", {
       connection: connection(config.requireObject<Machine>("appServer")),
+      stackId,
     }),
     publicHost: new PublicHost("gate", {
       connection: connection(config.requireObject<Machine>("gate")),
+      stackId,
     }),
     forwards: {
       web: {

@@ -131,6 +131,10 @@ describe("the examples", () => {
     const { outputs } = await stack.up();
     expect(outputs.url).toBe(`http://${gate.address}:8080`);
     expect(await (await fetch(`http://${gate.address}:8080/`)).text()).toBe("the app\n");
+    for (const host of [gate, server]) {
+      const { stdout } = await host.run("cat /var/lib/ssh-reverse-tunnel/web-app-dev/.stack-id");
+      expect(stdout, host.name).toMatch(/^[0-9a-f]{16}$/);
+    }
     await stack.destroy();
   });
 });
