@@ -13,6 +13,8 @@ interface Step {
 }
 interface Job {
   steps: Step[];
+  needs?: string;
+  environment?: string;
   env?: Record<string, string>;
 }
 interface Workflow {
@@ -53,6 +55,40 @@ describe.each(workflows)("the workflow %s", (_name, workflow) => {
     const others = jobs.flatMap((job) => job.steps.flatMap(({ uses }) => uses ?? []));
     expect(others.filter((uses) => !/^\.\/|@[0-9a-f]{40}$/.test(uses))).toEqual([]);
   });
+});
+
+test("`pulumi up` reaches an environment only after it has succeeded in the one before", () => {
+  const { jobs } = read(`${folder}/up.yml`) as Workflow;
+  expect(Object.values(jobs).map(({ environment, needs }) => [needs, environment])).toEqual([
+    [undefined, "dev"],
+    ["dev", "staging"],
+    ["staging", "prod"],
+  ]);
+  for (const [name, { environment, steps }] of Object.entries(jobs)) {
+    expect([environment, steps.at(-1)!.with!.environment]).toEqual([name, name]);
+  }
+});
+
+test("the unit tests run on the oldest Node that package.json allows", () => {
+  const { engines } = JSON.parse(readFileSync("package.json", "utf8")) as { engines: { node: string } };
+  const { jobs } = read(`${folder}/check.yml`) as Workflow;
+  const versions = jobs["oldest-node"]!.steps.flatMap((step) => step.with?.["node-version"] ?? []);
+  expect(versions.map((version) => `>=${version}`)).toEqual([engines.node]);
+});
+
+test("each kind of dependency that is pinned somewhere is moved by dependabot", () => {
+  const { updates } = read(".github/dependabot.yml") as {
+    updates: { "package-ecosystem": string; directory?: string; directories?: string[] }[];
+  };
+  const places = updates.flatMap(({ directory, directories = [directory!], ...update }) =>
+    directories.map((place) => [update["package-ecosystem"], place]),
+  );
+  expect(places).toEqual([
+    ["github-actions", "/"],
+    ["github-actions", "/.github/actions/pulumi"],
+    ["npm", "/"],
+    ["gomod", "/lab/engine"],
+  ]);
 });
 
 describe("the action that runs Pulumi", () => {
