@@ -13,6 +13,7 @@ const quotations = (text: string) =>
 describe.each([
   ["safety.md", 50],
   ["distributions.md", 10],
+  ["field-reports.md", 5],
 ])("docs/%s", (document, least) => {
   const text = read(document);
   const named = quotations(text);
