@@ -182,10 +182,12 @@ describe("on a public host that its administrator has changed,", () => {
       const fixed = badSshdLines(({ what }) => what === "fixed");
       expect(fixed.filter((line) => !bad.includes(line))).toEqual([]);
       const dropIn = (await gate.run("cat /etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf")).stdout;
-      const ours = [...dropIn.matchAll(/^ {4}(\w+) (.*)$/gm)].map(
-        ([, name, value]) => `${name!.toLowerCase()} ${value}`,
+      const keywords = [...dropIn.matchAll(/^ {4}(\w+) (.*)$/gm)];
+      expect(keywords.length).toBe(fixed.length);
+      // sshd -T has a line for each account.
+      const ours = keywords.flatMap(([, name, value]) =>
+        (name === "AllowUsers" ? value!.split(" ") : [value]).map((each) => `${name!.toLowerCase()} ${each}`),
       );
-      expect(ours.length).toBe(fixed.length);
       const { stdout } = await gate.run(`sshd -T -C user=tunnel-nas,host=x,addr=${nas.address}`);
       const effective = stdout.split("\n").map((line) => line.replace(/^\w+/, (name) => name.toLowerCase()));
       expect(ours.filter((line) => !effective.includes(line))).toEqual([]);
@@ -266,7 +268,7 @@ describe("sshd of each release", () => {
         forward() { systemd-run --quiet --unit "$1" ssh -i /root/key -o StrictHostKeyChecking=no -N -R "127.0.0.1:$2:127.0.0.1:9000" "$1@127.0.0.1"; }
         forward tunnel-x 2301
         forward alice 2302`,
-        { input: renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 }) },
+        { input: renderSshdDropIn({ owner: "p-s", clientAliveIntervalSec: 15, clientAliveCountMax: 3 }) },
       );
       const shows = (command: string, text: RegExp) =>
         until(

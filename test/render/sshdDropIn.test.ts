@@ -85,7 +85,9 @@ test("the sshd drop-in has one word for each entry of allowUsers", () => {
 });
 
 test("the sshd drop-in sets each keyword that the table of keywords calls fixed, and no other", () => {
-  const lines = renderSshdDropIn({ clientAliveIntervalSec: 15, clientAliveCountMax: 3 }).split("\n");
+  const lines = renderSshdDropIn({ owner: "p-s", clientAliveIntervalSec: 15, clientAliveCountMax: 3 }).split(
+    "\n",
+  );
   const set = lines.flatMap((line) => /^ {4}(\w+) /.exec(line)?.[1] ?? []);
   const fixed = Object.keys(sshdKeywords).filter((name) => sshdKeywords[name]!.what === "fixed");
   expect(set.toSorted()).toEqual(fixed.toSorted());

@@ -9,7 +9,7 @@ describe.each(shells)("a ChannelTimeout for everybody is read with %s", (_, shel
       ${readScript("sshServer")}
       source_of() { echo "/etc/ssh/sshd_config.d/60.conf"; }
       ssh() { echo '${version}, OpenSSL 3.0.1' >&2; }
-      sshd() { printf '%s\\n' 'Port 22' '${setting}'; }
+      ask_sshd() { printf '%s\\n' 'Port 22' '${setting}'; }
       set -eu
       warn_of_channel_timeout`;
     const { stderr, status } = runScript(shell, text);

@@ -37,7 +37,7 @@ export const sshdKeywords: Record<string, SshdKeyword> = {
   Include: block("what it names is read after ours, or sshd -T shows another value than ours"),
 
   // Who may log in.
-  AllowUsers: checked("an account that it does not name is refused"),
+  AllowUsers: fixed("it names the tunnel accounts there, in place of the host's own", "nobody"),
   DenyUsers: checked("an account that it names is refused"),
   AllowGroups: checked("an account without such a group is refused"),
   DenyGroups: checked("an account with such a group is refused"),
