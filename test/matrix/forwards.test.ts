@@ -109,7 +109,7 @@ time.sleep(100000)'`,
     });
   };
 
-  it("are looked at without a connection to their target, except for a banner, which leaves no error in its sshd's journal", async () => {
+  it("are checked without a connection to their target, except for a banner, which leaves no error in its sshd's journal", async () => {
     await areUp();
     const seen = async () => {
       const said = await journal(nas, "-t sshd");
@@ -176,7 +176,7 @@ time.sleep(100000)'`,
       `cp -p /root/drop-in $(ls /etc/ssh/sshd_config.d/00-*.conf) && systemctl reload ssh`,
     ],
   ])(
-    "are not taken for dead, and the tunnel is not restarted, because of %s",
+    "are not mistaken for dead, and the tunnel is not restarted, because of %s",
     async (_what, refuse, undo) => {
       await areUp();
       onTestFinished(async () => {

@@ -108,7 +108,7 @@ describe("logins back", () => {
     expect(shown).toContain(`since somebody else may change /home/${person} `);
   });
 
-  it("work, for accounts with dots and capitals too, and up runs nothing of theirs on the internal host", async () => {
+  it("work, for accounts with dots and capitals too, and up runs none of their programs on the internal host", async () => {
     const files = `/root/.bashrc /home/${person}/.bashrc`;
     // The admin's own logins run them, too.
     const note = (what: string) => `case $SSH_CONNECTION in 127.*) echo ${what} >>/tmp/ran ;; esac`;

@@ -197,7 +197,7 @@ describe("sshd's configuration on a public host", () => {
       ["AllowUsers *@!203.0.113.0/24,*"],
       ["AllowUsers ?oot\nDenyUsers [r]oot"],
       ["AllowGroups r?ot ssh-tunnel\nDenyGroups [r]oot"],
-    ])("%s is no lock-out", async (text) => {
+    ])("%s is not a lock-out", async (text) => {
       await prepare(`printf '%s\\n' ${shellQuote(text)} >${FOLDER}/60.conf`);
       const { exitCode } = await exec("ssh", ["-F", lab.sshConfigFile, "gate", "true"], {
         allowFailure: true,
