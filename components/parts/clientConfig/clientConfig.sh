@@ -25,6 +25,7 @@ refuse_taken() {
         sed "s/[0-9a-f]\{40,\}/@/g; s/ssh-reverse-tunnel[.]invalid/@/g; s/$alias/@/g"
     }
     alias=$1
+    export HOME="${2%/.ssh/config}" # for what is included
     [ "$(others "$1" "$2")" != "$(others ssh-reverse-tunnel.invalid "$2")" ]' sh "$1" ||
     fail "'ssh $1' already has a meaning for '$ACCOUNT' ('ssh -G $1' shows it), which this login would replace; choose another 'alias' for the login, or rename that in the configuration of ssh"
 }

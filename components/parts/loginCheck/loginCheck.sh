@@ -32,14 +32,14 @@ each_login_works() {
 }
 
 # log_in FROM ALIAS — otherwise sets SAID, the last that ssh has said. The account's own configuration can have ssh run
-# anything: without the capability that keeps this apart from the account.
+# anything: without the capability that keeps this apart from the account. ssh finds what that includes by HOME.
 log_in() {
   local said
   find_account "$1"
   look_for_apart
   # shellcheck disable=SC2086  # words
   said=$(as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} timeout 20 \
-    ssh -T -o BatchMode=yes -o LogLevel=VERBOSE -s "$2" login-check@ssh-reverse-tunnel 2>&1 </dev/null |
+    env HOME="$FOUND_HOME" ssh -T -o BatchMode=yes -o LogLevel=VERBOSE -s "$2" login-check@ssh-reverse-tunnel 2>&1 </dev/null |
     head -c 65536 | tr -d '\0\r') || :
   case $said in *"subsystem request failed"*) return 0 ;; esac
   SAID=$(printf '%s\n' "$said" | sed '/^ *$/d; /^Transferred: /d; /^Bytes per second: /d; s/\.$//' | tail -n 1 | printable 1)
