@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { tunnelAccount } from "./parts/account/account.ts";
 import { boundsMistake } from "./settings/bounds.ts";
 import type { Forward, ForwardArgs, PortRange } from "./settings/forward.ts";
-import { defaultVia, noDefaultVia, resolveForward } from "./settings/forward.ts";
+import { defaultVia, noDefaultVia, onlyNone, resolveForward } from "./settings/forward.ts";
 import { inputError } from "./settings/inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
 import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
@@ -152,6 +152,9 @@ function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.R
   }
   if (Object.keys(args.forwards).length === 0) {
     throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
+  }
+  if (Object.values(args.forwards).every(({ probe }) => probe === "none")) {
+    throw inputError(`the tunnel '${name}': its forwards ${onlyNone}`, tunnel);
   }
   const paths = args.logins ?? [];
   for (const account of [args.account, ...paths.flatMap(({ from, to }) => [from, to])]) {

@@ -92,7 +92,7 @@ export function renderTunnelUnit(args: {
         "Documentation=man:ssh(1)",
         // Not network-online.target, which waits two minutes for a network port without a cable. The tunnel starts again
         // until it connects.
-        "After=network.target",
+        "After=network.target nss-user-lookup.target",
         // systemd's default limit, 5 starts in 10 s, would stop the tunnel permanently.
         "StartLimitIntervalSec=0",
       ],

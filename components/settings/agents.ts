@@ -39,7 +39,7 @@ interface Login {
 
 function whyDead(socket: string): string | undefined {
   try {
-    execFileSync(process.execPath, ["-e", knock, socket], { env: {}, stdio: "pipe", timeout: 5_000 });
+    execFileSync(process.execPath, ["-e", knock, "--", socket], { env: {}, stdio: "pipe", timeout: 5_000 });
     return undefined;
   } catch (error) {
     const { code, stderr = "", message } = error as Error & { code?: string; stderr?: Buffer };

@@ -119,6 +119,9 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
 export const noBanner =
   "must be 'none' or 'listener': only an SSH server sends the banner that is looked for";
 
+/** What is wrong with the forwards of a tunnel that nothing would check. */
+export const onlyNone = "must not all have the probe 'none': one of them must show whether the tunnel works";
+
 /** What is wrong with the sources alone, "must be …"; undefined if they are valid. */
 function networksMistake(sources: string[]): string | undefined {
   if (sources.length === 0) return noNetworks;

@@ -1,7 +1,14 @@
 import { isIP } from "node:net";
 import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, defaultVia, listensEverywhere, noDefaultVia, resolveForward } from "./forward.ts";
+import {
+  bindAddress,
+  defaultVia,
+  listensEverywhere,
+  noDefaultVia,
+  onlyNone,
+  resolveForward,
+} from "./forward.ts";
 import type { Settings } from "./schema.ts";
 
 /** A mistake: where it is, what was found, what is allowed. */
@@ -44,6 +51,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   checkBounds(tunnels, settings, report);
   checkLogins(tunnels, report);
   checkThroughTunnel(tunnels, settings, report);
+  checkProbes(tunnels, report);
   checkHowOftenChecksLook(tunnels, report);
   return errors;
 }
@@ -187,6 +195,14 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
         "must be left out if the public host is behind a bastion: only one host on the way is supported",
       );
     }
+  }
+}
+
+/** A tunnel that nothing checks would never be restarted if its ssh hangs, and has no state. */
+function checkProbes(tunnels: Tunnel[], report: Report): void {
+  for (const { name, forwards } of tunnels) {
+    if (forwards.length > 0 && forwards.every(({ probe }) => probe === "none"))
+      report(["internalHosts", name, "forwards"], onlyNone);
   }
 }
 

@@ -95,17 +95,14 @@ describe("logins back", () => {
     await gate.run("rm /root/.ssh/config /root/.ssh/more");
   });
 
-  // Only sshd itself knows this.
-  it("are an error if PAM refuses the account", async () => {
-    const shown = await broken(`usermod --expiredate 1 ${person}`, `usermod --expiredate '' ${person}`);
+  // Only sshd itself knows these.
+  it.each([
+    ["PAM refuses the account", `usermod --expiredate 1 ${person}`, `usermod --expiredate '' ${person}`],
+    ["others may write into the home", `chmod o+w /home/${person}`, `chmod o-w /home/${person}`],
+  ])("are an error if %s", async (_what, breakIt, mendIt) => {
+    const shown = await broken(breakIt, mendIt);
     expect(shown).toContain(`error: gate (${gate.address}): 'ssh files' of '${person}' does not get in: `);
     expect(shown).toContain("'journalctl -u ssh -u sshd' on nas says why");
-  });
-
-  it("are an error if others may write into the home", async () => {
-    const shown = await broken(`chmod o+w /home/${person}`, `chmod o-w /home/${person}`);
-    expect(shown).toContain(`error: nas (${nas.address}): sshd takes no keys for '${person}' from `);
-    expect(shown).toContain(`since somebody else may change /home/${person} `);
   });
 
   it("work, for accounts with dots and capitals too, and up runs none of their programs on the internal host", async () => {

@@ -61,7 +61,7 @@ describe("the tunnel's unit", () => {
 [Unit]
 Description=Reverse SSH tunnel nas
 Documentation=man:ssh(1)
-After=network.target
+After=network.target nss-user-lookup.target
 StartLimitIntervalSec=0
 
 [Service]

@@ -169,6 +169,11 @@ describe("one mistake is reported with its path, what was found and what is allo
       `internalHosts.nas.forwards.ssh.probe: found "connect"; must be 'none', 'listener' or 'banner'`,
     ],
     [
+      "a tunnel that nothing checks",
+      forwardWith({ probe: "none" }),
+      `internalHosts.nas.forwards: found {"ssh":{"remotePort":2222,"target":22,"probe":"none"}}; must not all have the probe 'none': one of them must show whether the tunnel works`,
+    ],
+    [
       "a probe for a banner that nobody sends",
       forwardWith({ target: 80, probe: "banner" }),
       `internalHosts.nas.forwards.ssh.probe: found "banner"; must be 'none' or 'listener': only an SSH server sends the banner that is looked for`,

@@ -197,6 +197,15 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(said).toEqual([up("ssh", atSsh), down("web", atWeb, "nothing listens there")]);
   });
 
+  test("still believes what it was told if there is no answer later in that connection", () => {
+    listening = ["127.0.0.1 2222 root"];
+    tunnel();
+    expect(watchdog("repair", ssh).said).toEqual([down("ssh", atSsh, "a program of 'root' has the port")]);
+    listening = undefined;
+    expect(watchdog("repair", ssh).said).toEqual([]);
+    expect(asked().at(-1)).toBe("listeners");
+  });
+
   test("asks only once for a listener that sshd grants again and again, and then reports it", () => {
     listening = ["[::] 1 -"];
     tunnel();

@@ -22,7 +22,7 @@ const beforeTools = ["hostFacts", "installTools"];
 const textOf = (name: string) => (name === "loader" ? loaderText() : readScript(name));
 
 /** What a script may have of its own in place of the library's. */
-const replaced = ["takes_tools", "clear_work"];
+const replaced = ["takes_tools", "clear_work", "ask_sshd"];
 
 /** Without the comments, in which every word may stand. */
 const codeOf = (name: string) => `\n${withoutComments(textOf(name))}`;

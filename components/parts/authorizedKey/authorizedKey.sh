@@ -89,7 +89,7 @@ private_group() {
   [ "$({
     getent passwd | awk -F : -v gid="$gid" '$4 == gid { print $1 }'
     getent group "$gid" | cut -d: -f4 | tr , '\n' | sed '/^$/d'
-  } | sort -u | paste -sd ' ' -)" = "$ACCOUNT" ] && sshd -t -o DebianBanner=yes 2>/dev/null && printf %s "$gid" || :
+  } | sort -u | paste -sd ' ' -)" = "$ACCOUNT" ] && ask_sshd -t -o DebianBanner=yes 2>/dev/null && printf %s "$gid" || :
 }
 
 # suit_target — replaces "@target@" in LINE. The login comes from the address that it goes to.
@@ -97,7 +97,7 @@ suit_target() {
   local addresses address type
   addresses=$(addresses_of "$TARGET_HOST")
   [ -n "$addresses" ] ||
-    fail "there is no address of '$TARGET_HOST', the target of the forward that '$ACCOUNT' is logged in to by; correct 'target', or write an address there"
+    fail "there is no address of '$TARGET_HOST', the target of the forward for the login to '$ACCOUNT'; correct 'target', or write an address there"
   type=${LINE%" $MARKER"}
   type=${type% *}
   for address in $addresses; do refuse_shut_out "$ACCOUNT" "$address" "$TARGET_PORT" "${type##* }"; done

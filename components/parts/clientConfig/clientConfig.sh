@@ -15,8 +15,8 @@ apply() {
 # shellcheck disable=SC2016
 refuse_taken() {
   look_for_apart
-  # shellcheck disable=SC2086  # words
-  ! ask "$SSH_DIR/config" ${APART:+setpriv --inh-caps -all --ambient-caps -all} sh -c '
+  ! ask "$SSH_DIR/config" sh -c "exec >/dev/null 2>&1; $AS_TYPED" sh \
+    "${APART:+setpriv --inh-caps -all --ambient-caps -all}" "$HOME_PATH" timeout 20 sh -c '
     others() {
       {
         [ ! -f "$2" ] || grep -vxF "Include ssh-reverse-tunnel/*.conf" "$2"
@@ -25,7 +25,6 @@ refuse_taken() {
         sed "s/[0-9a-f]\{40,\}/@/g; s/ssh-reverse-tunnel[.]invalid/@/g; s/$alias/@/g"
     }
     alias=$1
-    export HOME="${2%/.ssh/config}" # for what is included
     [ "$(others "$1" "$2")" != "$(others ssh-reverse-tunnel.invalid "$2")" ]' sh "$1" ||
     fail "'ssh $1' already has a meaning for '$ACCOUNT' ('ssh -G $1' shows it), which this login would replace; choose another 'alias' for the login, or rename that in the configuration of ssh"
 }

@@ -56,10 +56,12 @@ print_key_types() {
   esac
 }
 
-# As sshd_effective, with the rights that sshd needs to read its keys.
+# As that of sshd.sh, with the rights that sshd needs to read its keys.
+ask_sshd() { as_root "$ROOT_SHELL" "sshd $(quoted_options) $*"; }
+
 sshd_settings() {
   find_daemon
-  as_root "$ROOT_SHELL" "sshd $(quoted_options) -T -C user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+  ask_sshd -T -C "user=root,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 }
 
 # as_root ROOT_SHELL COMMAND — the very way that the other scripts take.

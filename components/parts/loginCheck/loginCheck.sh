@@ -31,16 +31,21 @@ each_login_works() {
   done
 }
 
-# log_in FROM ALIAS — otherwise sets SAID, the last that ssh has said. The account's own configuration can have ssh run
-# anything: without the capability that keeps this apart from the account. ssh finds what that includes by HOME.
+# log_in FROM ALIAS — otherwise sets SAID, the last that ssh has said. It says so in a file that has no name any more, and not
+# in a pipe: what the account has ssh start may stay, with that open.
 log_in() {
-  local said
+  local file said
   find_account "$1"
-  look_for_apart
-  # shellcheck disable=SC2086  # words
-  said=$(as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} timeout 20 \
-    env HOME="$FOUND_HOME" ssh -T -o BatchMode=yes -o LogLevel=VERBOSE -s "$2" login-check@ssh-reverse-tunnel 2>&1 </dev/null |
-    head -c 65536 | tr -d '\0\r') || :
+  file=$(mktemp /run/ssh-reverse-tunnel.XXXXXX)
+  exec 3<>"$file"
+  rm -f -- "$file"
+  (
+    ulimit -f 2048 # of 512 bytes, or 1024 in bash
+    as_typed "$FOUND_IDS" "$FOUND_HOME" timeout 20 \
+      ssh -T -o BatchMode=yes -o LogLevel=VERBOSE -s "$2" login-check@ssh-reverse-tunnel >&3 2>&1 </dev/null
+  ) || :
+  said=$(head -c 65536 /dev/fd/3 | tr -d '\0\r')
+  exec 3<&-
   case $said in *"subsystem request failed"*) return 0 ;; esac
   SAID=$(printf '%s\n' "$said" | sed '/^ *$/d; /^Transferred: /d; /^Bytes per second: /d; s/\.$//' | tail -n 1 | printable 1)
   case $said in *"with partial success"*) ;; *) return 1 ;; esac

@@ -197,11 +197,8 @@ works_in_time() {
   done
 }
 
-# The account's own configuration can have ssh run anything: without the capability that keeps this apart from the account.
 works() {
-  look_for_apart
   find_account "$ACCOUNT"
   # shellcheck disable=SC2086  # forwards without spaces
-  as "$FOUND_IDS" ${APART:+setpriv --inh-caps -all --ambient-caps -all} \
-    "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
+  as_typed "$FOUND_IDS" "$FOUND_HOME" timeout 50 "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
 }

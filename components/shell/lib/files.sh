@@ -35,6 +35,20 @@ look_for_apart() {
 }
 
 FOUND=
+# What an account's own configuration has ssh run must get nothing of ours: no environment, no terminal, and not the
+# capability that keeps it apart from the account. Nor any output of ours, since it could keep that open.
+# shellcheck disable=SC2016
+AS_TYPED='drop=$1 home=$2; shift 2; exec $drop setsid -w env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@"'
+
+# as_typed UID:GID HOME COMMAND… — as if somebody with that account had typed it.
+as_typed() {
+  local ids
+  ids=$1
+  shift
+  look_for_apart
+  as "$ids" sh -c "$AS_TYPED" sh "${APART:+setpriv --inh-caps -all --ambient-caps -all}" "$@"
+}
+
 # find_account ACCOUNT — sets FOUND_IDS, its "uid:gid", and FOUND_HOME.
 find_account() {
   local entry

@@ -10,7 +10,10 @@ list_listeners() {
       port = $4
       sub(/.*:/, "", port)
       uid = match($0, / uid:[0-9]+/) ? substr($0, RSTART + 5, RLENGTH - 5) : 0
-      print substr($4, 1, length($4) - length(port) - 1), port, (uid in user ? user[uid] : uid)
+      address = substr($4, 1, length($4) - length(port) - 1)
+      sub(/%.*/, "", address) # one of an interface
+      sub(/^\[::ffff:/, "[", address) # one of IPv4, by an IPv6 socket
+      print address, port, (uid in user ? user[uid] : uid)
     }' /etc/passwd -
 }
 

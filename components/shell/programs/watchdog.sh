@@ -5,7 +5,7 @@
 # unless we are told so (probe): to connect to it at each look may harm it, and what refuses such a connection says nothing
 # of the tunnel.
 #   watchdog repair HOST_ALIAS RUNTIME_DIRECTORY FORWARD…
-#   watchdog check …    only looks: succeeds where the connection and each of its listeners are there
+#   watchdog check …    succeeds where the connection and each of its listeners are there; asks for those that are not
 #   watchdog look …     what repair does as the account: prints what it finds, and of the connection, behind a tab, its
 #                       process, since when it is there and how long ago it began
 #   watchdog restart HOST_ALIAS RUNTIME_DIRECTORY PROCESS   repair's last step, as the account
@@ -88,6 +88,8 @@ look_at_listeners() {
   if [ "$before" = "$about" ]; then before=$(sed 1d "$runtime/listeners"); else before=; fi
   after=$before
   if [ -z "$before" ] || printf '%s\n' "$before" | grep -q '^[^-?]'; then after=$(verdicts "$@"); fi
+  # Without an answer, what it said before still holds.
+  case $after in "?"*) after=${before:-$after} ;; esac
   {
     echo "$about"
     while read -r verdict forward <&3; do
@@ -96,7 +98,7 @@ look_at_listeners() {
       reason=-
       case $verdict/$was in
         taken:*) reason=$verdict ;;
-        no-listener/asked | no-listener/lost) reason=no-listener verdict=lost ;;
+        no-listener/asked | no-listener/lost | lost/*) reason=no-listener verdict=lost ;;
         *)
           case $verdict/$was in
             no-listener/no-listener) verdict=asked ;;
@@ -116,12 +118,12 @@ look_at_listeners() {
 $after
 EOT
     wait
-  } 4>&1 >"$runtime/listeners"
+  } 4>&1 >"$runtime/listeners.$$"
+  mv -f -- "$runtime/listeners.$$" "$runtime/listeners"
 }
 
 # report REASON — of the forward that was split, after a look at its target where that is wanted.
 report() {
-  [ "$PROBE" != none ] || return 0
   if [ "$1 $PROBE" = "- banner" ] && ! target_answers; then
     finding target-down
   else
