@@ -52,7 +52,7 @@ describe.skipIf(!root).each(shells)("what keeps sshd from the keys of an account
       locate() { AT_PATH=$1; }
       find_account() { FOUND_IDS=${account}:${account} FOUND_HOME='${host.home ?? home}'; }
       sshd_effective() { echo 'strictmodes ${strictModes}'; }
-      sshd() { ${debian}; }
+      ask_sshd() { ${debian}; }
       getent() { case $1 in passwd) printf '${passwd}\\n' ;; *) echo 'alice:x:${account}:' ;; esac; }
       set -eu
       refuse_modes '${host.file ?? keys}'`;
