@@ -40,20 +40,26 @@ beforeAll(async () => {
 
 afterAll(() => Lab.clear("queue"));
 
-it(`confirms a change to ${COUNT} tunnels that the admin comes through, one step at a time, and none is rolled back`, async () => {
-  await (await openProgram(lab, { config: settings(() => ({})) })).up();
-  const stack = await openProgram(lab, {
-    config: settings((host) => ({
-      admin: { ...labAdmin(lab, host).admin, throughTunnel: "ssh" },
-      keepAlive: { serverAliveIntervalSec: 5 },
-    })),
-    parallel: 1,
-  });
-  const { stdout } = await stack.up();
-  const confirmed = stdout.match(/changed: site\d+ .*: confirmed the tunnel's new settings by a new login/g);
-  expect(new Set(confirmed).size).toBe(COUNT);
-  for (const text of await onAll("cat /var/lib/tunnel-*/.ssh/ssh-reverse-tunnel/*.conf"))
-    expect(text).toContain("ServerAliveInterval 5");
-  expect(await onAll("ls -d /var/lib/*rollback*")).toEqual(internal.map(() => ""));
-  expect((await onAll("journalctl -q -o cat")).join()).not.toContain("the old one is back");
-});
+it(
+  `confirms a change to ${COUNT} tunnels that the admin comes through, one step at a time, and none is rolled back`,
+  { timeout: 1_200_000 },
+  async () => {
+    await (await openProgram(lab, { config: settings(() => ({})) })).up();
+    const stack = await openProgram(lab, {
+      config: settings((host) => ({
+        admin: { ...labAdmin(lab, host).admin, throughTunnel: "ssh" },
+        keepAlive: { serverAliveIntervalSec: 5 },
+      })),
+      parallel: 1,
+    });
+    const { stdout } = await stack.up();
+    const confirmed = stdout.match(
+      /changed: site\d+ .*: confirmed the tunnel's new settings by a new login/g,
+    );
+    expect(new Set(confirmed).size).toBe(COUNT);
+    for (const text of await onAll("cat /var/lib/tunnel-*/.ssh/ssh-reverse-tunnel/*.conf"))
+      expect(text).toContain("ServerAliveInterval 5");
+    expect(await onAll("ls -d /var/lib/*rollback*")).toEqual(internal.map(() => ""));
+    expect((await onAll("journalctl -q -o cat")).join()).not.toContain("the old one is back");
+  },
+);
