@@ -14,20 +14,14 @@ addresses_of() {
 # refuse_shut_out ACCOUNT ADDRESS PORT KEY_TYPE — ends the script if the sshd that listens there would refuse it. Another
 # server than the host's sshd is left to the login itself.
 refuse_shut_out() {
-  local from host why
+  local from why
   find_account "$1"
   find_main
   if is_other_server "$2" "$3"; then return 0; fi
   from=$2
   case $from in 127.*) from=127.0.0.1 ;; esac # whichever address of the loopback it goes to
-  EFFECTIVE=$(sshd_effective "$1" "$from" "$2" "$3") && listens_at "$3" || return 0
-  host=$from
-  if [ "$(values_of usedns)" = yes ]; then
-    host=$(getent hosts "$from" | awk '{ print $2; exit }')
-    host=${host:-$from}
-    EFFECTIVE=$(sshd_effective "$1" "$from" "$2" "$3" "$host") || return 0
-  fi
-  why=$(shut_out "$1" "$from" "$host" "$4")
+  find_effective "$1" "$from" "$2" "$3" && listens_at "$3" || return 0
+  why=$(shut_out "$1" "$from" "$FROM_HOST" "$4")
   [ -z "$why" ] || fail "sshd refuses the login of '$1' from $from, where logins back come from: $why, and run 'pulumi up' again"
 }
 

@@ -76,7 +76,7 @@ a_tunnel_account() {
 # lock_out — prints what would keep the admin out. Sets EFFECTIVE for that login: by where the admin comes from and arrives,
 # since a Match may ask for that. Outside of a session, nobody knows.
 lock_out() {
-  local by host
+  local by
   if ! ask_sshd -t 2>/dev/null; then
     printf 'sshd -t refuses the new configuration: %s' "$(ask_sshd -t 2>&1 | head -n 1)"
     return 0
@@ -84,15 +84,9 @@ lock_out() {
   # shellcheck disable=SC2046  # four words: address and port of the client, and ours
   set -- $(ssh_connection)
   if [ $# = 4 ] && is_other_server "$3" "$4"; then return 0; fi
-  host=${1-127.0.0.1}
-  EFFECTIVE=$(sshd_effective "$ADMIN" "$host" "${3-127.0.0.1}" "${4-22}") || return 1
-  if [ "$(values_of usedns)" = yes ]; then
-    host=$(getent hosts "$host" | awk '{ print $2; exit }')
-    host=${host:-${1-127.0.0.1}}
-    EFFECTIVE=$(sshd_effective "$ADMIN" "${1-127.0.0.1}" "${3-127.0.0.1}" "${4-22}" "$host") || return 1
-  fi
+  find_effective "$ADMIN" "${1-127.0.0.1}" "${3-127.0.0.1}" "${4-22}" || return 1
   by="would lock out the admin '$ADMIN' at the next reload"
-  case $(printf '%s\n' "$EFFECTIVE" | kept_out "$ADMIN" "$(groups_of_user "$ADMIN")" "${1-}" "$host") in
+  case $(printf '%s\n' "$EFFECTIVE" | kept_out "$ADMIN" "$(groups_of_user "$ADMIN")" "${1-}" "$FROM_HOST") in
     allowusers) printf "AllowUsers %s; add '%s' to it: in allowUsers of the settings, or where %s says AllowUsers" "$by" "$ADMIN" "$(source_of AllowUsers)" ;;
     denyusers) printf "DenyUsers %s; take '%s' out of it in %s" "$by" "$ADMIN" "$(source_of DenyUsers)" ;;
     allowgroups) printf "AllowGroups %s; add a group of '%s' to it in %s" "$by" "$ADMIN" "$(source_of AllowGroups)" ;;
@@ -106,6 +100,17 @@ lock_out() {
       fi
       ;;
   esac
+}
+
+# find_effective USER ADDRESS LOCAL_ADDRESS LOCAL_PORT — sets EFFECTIVE for that login, and FROM_HOST to what sshd takes the
+# client's name to be: with UseDNS, that of its address.
+find_effective() {
+  FROM_HOST=$2
+  EFFECTIVE=$(sshd_effective "$@") || return 1
+  [ "$(values_of usedns)" = yes ] || return 0
+  FROM_HOST=$(getent hosts "$2" | awk '{ print $2; exit }')
+  FROM_HOST=${FROM_HOST:-$2}
+  EFFECTIVE=$(sshd_effective "$@" "$FROM_HOST")
 }
 
 # listens_at PORT — by EFFECTIVE. If a socket of systemd listens, sshd's own ports do not matter.
