@@ -9,6 +9,7 @@
 #   TARGET_HOST TARGET_PORT  where a login through a tunnel arrives here; "@target@" in LINE stands for its addresses
 apply() {
   local file
+  know_daemon
   refuse_locked
   [ -z "$TARGET_HOST" ] || suit_target
   if [ -n "$FILE" ]; then

@@ -6,6 +6,7 @@
 #   RANGE     first and last port for those
 apply() {
   local family forward start obstacle
+  know_daemon
   family=$(sshd_effective "$ACCOUNT" | sed -n 's/^addressfamily //p')
   for forward in $FORWARDS; do
     split_forward "$forward"

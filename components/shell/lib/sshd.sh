@@ -3,7 +3,7 @@
 
 # ask_sshd OPTION… — sshd with these options, and with those of the sshd that runs: they outlive a reload.
 ask_sshd() {
-  [ -n "${DAEMON_OPTIONS+set}" ] || find_daemon
+  know_daemon
   (
     IFS=$NL
     set -f
@@ -11,6 +11,9 @@ ask_sshd() {
     sshd $DAEMON_OPTIONS "$@"
   )
 }
+
+# know_daemon — find_daemon, once. Whoever asks sshd in several subshells calls it before.
+know_daemon() { [ -n "${DAEMON_OPTIONS+set}" ] || find_daemon; }
 
 # find_daemon — sets DAEMON to the process of the sshd that a reload is for, which may not run behind a socket, and
 # DAEMON_OPTIONS to what it was started with, an option or its value a line.
