@@ -34,7 +34,6 @@ look_for_apart() {
   setpriv $APART true 2>/dev/null || APART=
 }
 
-FOUND=
 # What an account's own configuration has ssh run must get nothing of ours: no environment, no terminal, and not the
 # capability that keeps it apart from the account. Nor any output of ours, since it could keep that open.
 # shellcheck disable=SC2016
@@ -49,6 +48,7 @@ as_typed() {
   as "$ids" sh -c "$AS_TYPED" sh "${APART:+setpriv --inh-caps -all --ambient-caps -all}" "$@"
 }
 
+FOUND=
 # find_account ACCOUNT — sets FOUND_IDS, its "uid:gid", and FOUND_HOME.
 find_account() {
   local entry
