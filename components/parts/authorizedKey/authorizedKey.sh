@@ -20,11 +20,13 @@ apply() {
     authorize "$FILE"
   else
     file=$(keys_file_of "$ACCOUNT")
-    refuse_modes "$file"
     case $file in
       "~$ACCOUNT/.ssh/"*)
+        refuse_link "~$ACCOUNT/.ssh"
+        refuse_modes "$file"
         own_ssh_dir "$ACCOUNT"
         ;;
+      *) refuse_modes "$file" ;;
     esac
     dir_of "$file"
     ask "$DIR" test -d ||
