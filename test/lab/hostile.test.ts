@@ -112,6 +112,7 @@ describe("with hostile values on hostile hosts", () => {
       "allowusers :ssh-reverse-tunnel-dev",
       "authenticationmethods publickey",
       "authorizedkeysfile /etc/ssh/ssh-reverse-tunnel/%u.keys",
+      "channeltimeout global=0 *=0",
       "clientaliveinterval 15",
       "gatewayports clientspecified",
       "permittty no",
