@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Forward } from "../settings/forward.ts";
 import { bindAddress, probeAddress, hostPort } from "../settings/forward.ts";
 import { assertValid, oneLine, oneWord } from "./checks.ts";
@@ -31,7 +32,8 @@ export function tunnelKeyOptions(evictStale: string): string[] {
 }
 
 /**
- * What a tunnel's key permits: to listen on its own ports, and to connect to them to test itself.
+ * What a tunnel's key permits: to listen on its own ports, and to connect to them, which lead back to its own host. An
+ * authorized_keys file has no `permitopen="none"`, and without the option a key may connect to everything.
  *
  * @param forwards with the port of each, as a number or as `@forward@`
  */
@@ -47,7 +49,7 @@ export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[])
  * connections come from the internal host itself. sshd compares addresses, so that host resolves a name.
  */
 export function loginKeyOptions(targetHost: string): string[] {
-  const isName = !/^[0-9.]+$|:/.test(targetHost);
+  const isName = isIP(targetHost) === 0;
   const from = [...new Set(["127.0.0.1", "::1", isName ? "@target@" : targetHost])].join(",");
   return ["restrict", "pty", `from="${from}"`];
 }

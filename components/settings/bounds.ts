@@ -10,7 +10,7 @@ import { inputError } from "./inputError.ts";
 export interface Bounds {
   /** Where they may listen, in the format of `PermitListen`. @default no bound */
   permitListen?: string[] | undefined;
-  /** What they may connect to to test themselves, in the format of `PermitOpen`. @default no bound */
+  /** Where they may connect to on the public host, in the format of `PermitOpen`. @default no bound */
   permitOpen?: string[] | undefined;
 }
 
@@ -23,16 +23,16 @@ export function boundsMistake(
   const { remotePort } = forward;
   const [first, last] = remotePort === "auto" ? [portRange.first, portRange.last] : [remotePort, remotePort];
   const sides = [
-    ["listen", "permitListen", bindAddress(forward)],
-    ["be tested", "permitOpen", probeAddress(forward)],
+    ["listen where permitListen allows it", "permitListen", bindAddress(forward)],
+    ["be open where permitOpen allows it", "permitOpen", probeAddress(forward)],
   ] as const;
-  for (const [verb, bound, address] of sides) {
+  for (const [what, bound, address] of sides) {
     const permits = bounds[bound]?.map(readPermit);
     if (!permits) continue;
     for (let port = first; port <= last; port++) {
       if (permits.some((permit) => permit(address, port))) continue;
       const why = remotePort === "auto" ? ", which 'auto' may choose," : "";
-      return `must ${verb} where ${bound} allows it: ${hostPort(address, port)}${why} is not in ${JSON.stringify(bounds[bound])}`;
+      return `must ${what}: ${hostPort(address, port)}${why} is not in ${JSON.stringify(bounds[bound])}`;
     }
   }
   return undefined;

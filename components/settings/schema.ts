@@ -133,7 +133,7 @@ const textfileDirectory = folder
 const toolsDirectory = folder
   .default(defaultToolsDirectory)
   .describe(
-    "The folder for this project's scripts and programs on the host. Root runs them, so only root may be able to write to it or to any folder above it. With SELinux, choose one below `/opt`, where policy allows systemd to start programs.",
+    "The folder for this project's scripts and programs on the host. Root runs them, so only root may be able to write to it or to any folder above it. With SELinux, it gets a file-context rule if systemd could not start programs there.",
   );
 
 const namespaces = z
@@ -170,7 +170,7 @@ export const publicHostSchema = settings({
   permitOpen: list(text("host:port, as in PermitOpen", /^[A-Za-z0-9.:*[\]_-]+$/), "host:port")
     .optional()
     .describe(
-      "An upper limit on what this stack's tunnels may open to test themselves, as in PermitOpen. It must include their own ports.",
+      "An upper limit on where this stack's tunnels may connect to on this host, as in PermitOpen. Each key is limited to its own ports in any case, so this must include them.",
     ),
   portRange: range.prefault(defaultPortRange).describe("The ports that `remotePort: auto` chooses from."),
   installPackages: z
