@@ -30,6 +30,8 @@ export default defineConfig({
           exclude: ["test/lab/**", "test/matrix/**", "test/selinux/**", "node_modules/**"],
           // Importing Pulumi takes longer than most files' tests.
           isolate: false,
+          // Most of them run scripts and wait for them.
+          maxWorkers: 2,
           // For a machine that is busy with other work, as below.
           testTimeout: 120_000,
           hookTimeout: 120_000,
