@@ -21,6 +21,8 @@ export interface Names {
   tunnelKey: (account: string | undefined) => string;
   /** The line of a login in authorized_keys. A dot in an account is doubled, so every login has its own line. */
   loginKey: (from: string, alias: string) => string;
+  /** What the names of all lines begin with that are for logins of this account. No alias begins with a dot. */
+  loginKeysOf: (from: string) => string;
 }
 
 /**
@@ -32,6 +34,7 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
   const on = (host: string) => `${tunnel}-on.${host}`;
   const inside = tunnel === internalHost.name ? tunnel : on(internalHost.name);
   const outside = on(publicHost.name);
+  const loginKeysOf = (from: string) => `${outside}-login-${from.replaceAll(".", "..")}.`;
   return {
     prepare: `${inside}-prepare`,
     start: `${inside}-start`,
@@ -46,6 +49,7 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
       [outside, ...(inside === tunnel ? [] : [internalHost.name]), account?.replaceAll(".", "..") ?? []]
         .flat()
         .join("."),
-    loginKey: (from, alias) => `${outside}-login-${from.replaceAll(".", "..")}.${alias}`,
+    loginKey: (from, alias) => `${loginKeysOf(from)}${alias}`,
+    loginKeysOf,
   };
 }

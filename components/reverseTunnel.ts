@@ -103,7 +103,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const logins = this.loginKeys();
     const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
     const settle = this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
-    this.finish(prepare, start, settle);
+    this.finish(start, settle);
 
     this.endpoints = this.endpointsAt(ports);
     this.logins = this.plan.logins.map(({ from, alias }) => ({
@@ -238,13 +238,16 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             publicKey: given.loginKeys[index]!,
             options: loginKeyOptions(via.targetHost),
             target: { host: via.targetHost, port: via.targetPort },
+            otherNames: names.loginKeysOf(from),
           }),
         ),
         this.service(given),
       ],
       record: names.start,
-      // An earlier login is needed until `settle` has written the new one.
-      ...(logins.length > 0 ? { keepsStale: true } : { settles: [prepare.kept] }),
+      // A login's earlier name is needed until `settle` has written the new one. Others end now, whatever keeps `settle`
+      // from succeeding.
+      ...(logins.length > 0 ? { keepsStale: "renamed" } : {}),
+      settles: [prepare.kept],
       undoes: this.inside.throughTunnel ? [names.start, names.prepare] : [names.start],
       values: trialValues(this.inside, `tunnel-${name}`, confirm, timeoutSec + 30),
     });
@@ -292,7 +295,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   /**
-   * Public host: the logins and the health check. Then what `admit` has kept is removed, and each forward must work.
+   * Public host: the logins and the health check. Each forward must work, then what the earlier stages there have kept is
+   * removed, and each login must work.
    */
   private settle(
     ports: pulumi.Output<number>[],
@@ -360,18 +364,15 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     );
   }
 
-  /**
-   * Internal host, if there are logins back: removes what the stages there have kept, since the new logins are in
-   * place.
-   */
-  private finish(prepare: Stage, start: Stage, settle: Stage): void {
+  /** Internal host, if there are logins back: removes those that have another name now, since that is in place. */
+  private finish(start: Stage, settle: Stage): void {
     const { name, names, logins } = this.plan;
     if (logins.length === 0) return;
     const args = {
       host: this.inside,
       what: `the earlier logins of the tunnel ${name}`,
       parts: [],
-      settles: [start.kept, prepare.kept],
+      settles: [start.kept],
       removes: false,
     };
     this.stage(names.finish, args, [start.command, settle.command]);

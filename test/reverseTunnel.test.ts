@@ -172,23 +172,29 @@ describe("the record of a tunnel", () => {
       "nas-start": {
         ...none,
         RESOURCE: "nas-start",
-        STALE: "keep",
+        STALE: "renamed",
+        SETTLES: "nas-prepare",
         RECORDS: "nas-start",
         removes: true,
       },
-      "nas-finish": { ...none, RESOURCE: "nas-finish", SETTLES: "nas-start nas-prepare", removes: false },
+      "nas-finish": { ...none, RESOURCE: "nas-finish", SETTLES: "nas-start", removes: false },
       [settle]: { ...none, RESOURCE: settle, SETTLES: `${admit} ${loginKeys} ${firewall}`, removes: false },
     });
   });
 
-  test("is settled on the internal host by the start if there are no logins, which would need the earlier ones until then", async () => {
+  test("is settled on the internal host by the start, which keeps nothing if there are no logins", async () => {
     const recording = await deploy();
     expect(recording.command("nas-start").header).toMatchObject({ SETTLES: "nas-prepare" });
     expect(recording.command("nas-start").header).not.toHaveProperty("STALE");
     expect(recording.resources.map(({ name }) => name)).not.toContain("nas-finish");
   });
 
-  test("is settled on the internal host after the new logins are in place, if there are any", async () => {
+  test("keeps an earlier name of a login on the internal host until the new one is in place", async () => {
+    const { OTHER_NAMES, MARKER } = await partOf("nas-start", "authorizedKey", {
+      logins: [{ from: "svc.a", to: "bob", alias: "b" }],
+    });
+    const began = "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-svc..a.";
+    expect([OTHER_NAMES, MARKER]).toEqual([began, `${began}b`]);
     const { waitsFor } = (await deploy({ logins })).command("nas-finish");
     expect(waitsFor).toEqual(expect.arrayContaining(["nas-start", settle]));
   });
@@ -379,6 +385,7 @@ describe("least privilege", () => {
       PERMITS: "",
       TARGET_HOST: "127.0.0.1",
       TARGET_PORT: "22",
+      OTHER_NAMES: marker.replace(/nas$/, ""),
       FILE: "",
     });
   });
@@ -518,7 +525,7 @@ describe("the checks", () => {
     expect(settle.part("tunnelCheck").SECONDS_TO_WAIT).toBe("10");
   });
 
-  test("come last in their stage, since others may change the host while they wait", async () => {
+  test("come last in their stage, since others may change the host meanwhile", async () => {
     const { parts } = (await deploy({ logins })).command("nas-on.gate-settle");
     expect(parts.slice(-2).map(({ script }) => script)).toEqual(["tunnelCheck", "loginCheck"]);
   });

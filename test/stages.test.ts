@@ -38,7 +38,7 @@ const token = /^token [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/;
 
 interface Stage {
   lines?: string;
-  keeps?: boolean;
+  keeps?: boolean | "renamed";
   settles?: string;
   undoes?: string;
   /** What the script does at its end. */
@@ -56,7 +56,7 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
       FILE: join(folder, name),
       LINES: lines.split(" ").join("\n"),
       THEN: then,
-      ...(keeps ? { STALE: "keep" } : {}),
+      ...(keeps ? { STALE: keeps === true ? "keep" : keeps } : {}),
       ...(settles ? { SETTLES: settles } : {}),
       ...(undoes ? { RECORDS: undoes } : {}),
     };
@@ -210,6 +210,45 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     expect(linesOf("a")).toBe("one two");
     expect(waits(":")).toMatchObject({ status: 0, stderr: removed("a") });
     expect(linesOf("a")).toBe("two");
+  });
+
+  test("that settles sweeps before it checks what an account can break, and fails if that does not work", () => {
+    keep("one");
+    keep("two");
+    run("b", { lines: "its old" });
+    const checks = (command: string, lines: string) =>
+      settle({ lines, then: "CHECKS_LAST=works", instead: `works() { ${command}; }` });
+    const broken = checks('[ ! -e "$LOCK_FILE" ] || fail "it has the lock"; fail "it does not work"', "its");
+    expect(broken).toEqual({
+      stdout: "",
+      stderr: `${removed("b")}${removed("a")}error: gate: it does not work\n`,
+      status: 3,
+    });
+    expect(["a", "b"].map(linesOf)).toEqual(["two", "its"]);
+    expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
+    expect(checks('say "it works"', "its")).toMatchObject({
+      status: 0,
+      stderr: `it works\n${unchanged}`,
+    });
+  });
+
+  test("that keeps what is wanted under another name now sweeps everything else, and settles", () => {
+    keep("one");
+    keep("two");
+    const line = (name: string) => `line$TAB$FILE\${TAB}${name}`;
+    const rename = (lines: string, names: string) =>
+      run("c", { lines, keeps: "renamed", settles: "a", then: `RENAMED="${names}"` });
+    run("c", { lines: "al. al.x al..y bo.x" });
+    const renamed = rename("al.z", `${line("al.")}\${NL}${line("cy.")}\${NL}`);
+    expect(renamed).toMatchObject({ stdout: expect.stringMatching(token) as string, status: 0 });
+    expect(["a", "c"].map(linesOf)).toEqual(["two", "al.x al.z"]);
+    expect(recordOf("c")).toEqual(["stale\tline\tc\tal.x", "created\tc", "line\tc\tal.x", "line\tc\tal.z"]);
+    expect(rename("al.z", `${line("al.")}\${NL}`).stderr).toBe(unchanged);
+    expect(linesOf("c")).toBe("al.x al.z");
+    expect(settle({ settles: "c" })).toMatchObject({ status: 0, stderr: removed("c") });
+    expect(recordOf("c")).toEqual(["created\tc", "line\tc\tal.z"]);
+    expect(rename("bo.x", "")).toMatchObject({ stdout: "", status: 0 });
+    expect(linesOf("c")).toBe("bo.x");
   });
 
   test("that fails restores the file of ours that it has rewritten, with its mode", () => {

@@ -51,12 +51,12 @@ export interface RemoteScriptArgs {
   record?: string;
   /**
    * Whether what is on record but no longer wanted stays until another script has confirmed its replacement and sweeps
-   * it.
+   * it: all of it, or only what is wanted under another name now.
    *
    * @see settles
    * @default false
    */
-  keepsStale?: boolean;
+  keepsStale?: boolean | "renamed";
   /** What scripts on the same host have kept, which is removed after everything else has been applied. @default none */
   settles?: Kept[];
   /** The records that a removal undoes, in this order. @default its own */
@@ -99,7 +99,7 @@ export function remoteScript(
     RESOURCE: fileOf(args.record ?? name),
     WHAT: args.what,
     REVISION: host.revision ?? "",
-    ...(args.keepsStale ? { STALE: "keep" } : {}),
+    ...(args.keepsStale ? { STALE: args.keepsStale === true ? "keep" : args.keepsStale } : {}),
     ...(args.settles
       ? {
           SETTLES: args.settles.map(({ record }) => fileOf(record)).join(" "),

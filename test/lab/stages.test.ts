@@ -216,6 +216,26 @@ describe("a change to a tunnel", () => {
     await stack.up();
   });
 
+  it("ends a login that is no longer in the settings, although another account has broken its own", async () => {
+    const alice = { from: "alice", to: "alice" };
+    await configure({ logins: [...logins, alice] });
+    await stack.up();
+    // ssh reads this first, and the file is hers.
+    await gate.run(
+      `su - alice -c 'cd .ssh && (printf "Host nas\n Port 1\n" && cat config) >new && mv new config'`,
+    );
+    await configure({ logins: [alice] });
+    expect(await failedUp(stack)).toContain("'ssh nas' of 'alice' does not get in: ");
+    expect(await tracesOf(nas, "login-root.")).toBe("");
+    expect((await gate.run("ls -A /root/.ssh")).stdout).not.toContain("ssh-reverse-tunnel");
+    await gate.run("su - alice -c 'sed -i 1,2d .ssh/config'");
+    await stack.up();
+    expect((await gate.run("su - alice -c 'ssh nas id -un'")).stdout).toBe("alice");
+    await configure();
+    await stack.up();
+    expect(await banner()).toBe("through");
+  });
+
   it("permits both ports until the tunnel uses the new one, and then only that", async () => {
     await configure({ forwards: { ssh: next }, gate: broken });
     await failedUp(stack);

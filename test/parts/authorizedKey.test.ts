@@ -67,6 +67,14 @@ describe("an authorized key", () => {
     });
   });
 
+  test("says what its name began with if it has been renamed, and nothing if it cannot be", async () => {
+    const began = "nas-on.gate-login-al ice.";
+    expect(await valuesOf({ otherNames: began })).toMatchObject({
+      OTHER_NAMES: "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/nas-on.gate-login-al%20ice.",
+    });
+    expect(await valuesOf({})).not.toHaveProperty("OTHER_NAMES");
+  });
+
   test("has a marker without spaces, whatever it is called", async () => {
     expect(await valuesOf({ name: "my nas" })).toMatchObject({
       MARKER: "ssh-reverse-tunnel:ssh-reverse-tunnel-dev/my%20nas",

@@ -89,6 +89,24 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     expect(record()).toBe(before);
   });
 
+  test("of a login stays beside that of its new name until that is settled, and no longer than its account may log in", () => {
+    const login = (from: string, alias: string, key: string) => {
+      const began = `ssh-reverse-tunnel:owner/nas-login-${from}.`;
+      const named = { LINE: line([], key, began + alias), MARKER: began + alias, OTHER_NAMES: began };
+      return run("authorizedKey", { ...valuesOf([]), ...named, STALE: "renamed" });
+    };
+    const whose = () => lines().map((text) => text.split("-login-")[1]);
+    login("alice", "nas", "AAAA");
+    login("alice", "again", "BBBB");
+    expect(whose()).toEqual(["alice.nas", "alice.again"]);
+    expect(settle()).toBe(`changed: gate: removed our line from ${file}\n`);
+    expect(whose()).toEqual(["alice.again"]);
+    login("alice", "third", "CCCC");
+    login("bob", "nas", "DDDD");
+    expect(whose()).toEqual(["bob.nas"]);
+    expect(settle()).toBe(unchanged);
+  });
+
   test("permits no old ports if its stage keeps nothing", () => {
     apply([listen(2222), open(2222)]);
     expect(apply([listen(3333)], { keeps: false })).toBe(`changed: gate: added a line to ${file}\n`);

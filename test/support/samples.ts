@@ -127,6 +127,7 @@ export const partSamples: Record<string, Sample> = {
     permits: ['permitlisten="127.0.0.1:2222"'],
     file: "/etc/ssh/keys/nas",
     target: { host: "nas.lan", port: 22 },
+    otherNames: "nas-",
   })),
   clientConfig: samplePart(clientConfig, () => ({
     ...at,

@@ -7,6 +7,8 @@
 #            stay in the line until they are swept: what runs may have to come back
 #   FILE     the authorized_keys file; empty: the one that sshd reads for the account
 #   TARGET_HOST TARGET_PORT  where a login through a tunnel arrives here; "@target@" in LINE stands for its addresses
+#   OTHER_NAMES  what MARKER began with if this was admitted under another name, whose line stays until it is swept; may be
+#            unset
 apply() {
   local file
   know_daemon
@@ -111,6 +113,7 @@ suit_target() {
 # account could add keys of its own.
 authorize() {
   local key mode
+  [ -z "${OTHER_NAMES-}" ] || RENAMED=${RENAMED}key$TAB$1$TAB$OTHER_NAMES$NL
   key=${LINE%" $MARKER"}
   key=${key##* }
   [ -z "$PERMITS" ] || together own_permits "$1" "$key"

@@ -35,6 +35,13 @@ export interface AuthorizedKeyArgs {
    * @default any other login
    */
   target?: { host: string; port: number };
+  /**
+   * What the name began with if the same account was admitted to this one by another name. Such a line stays until it is
+   * swept (`keepsStale: "renamed"`).
+   *
+   * @default none
+   */
+  otherNames?: string;
 }
 
 /** As rendered by `permitListen` and `permitOpen`. */
@@ -45,7 +52,8 @@ const permit = /^permit(listen|open)="[A-Za-z0-9.:*[\]@-]+"$/;
  * line has no newline.
  */
 export function authorizedKey(args: AuthorizedKeyArgs): Part {
-  const marker = `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(args.name)}`;
+  const markerOf = (name: string) => `ssh-reverse-tunnel:${ownerId()}/${encodeURIComponent(name)}`;
+  const marker = markerOf(args.name);
   const permits = args.permits ?? [];
   for (const each of permits) {
     if (!permit.test(each))
@@ -62,6 +70,7 @@ export function authorizedKey(args: AuthorizedKeyArgs): Part {
       PERMITS: permits.join("\n"),
       TARGET_HOST: args.target ? assertValid("plain", args.target.host) : "",
       TARGET_PORT: args.target ? String(assertValid("number", args.target.port)) : "",
+      ...(args.otherNames === undefined ? {} : { OTHER_NAMES: markerOf(args.otherNames) }),
       FILE: args.file === undefined ? "" : assertValidInput("path", args.file),
     },
   };

@@ -7,7 +7,7 @@
 #   PATIENCE  for how many seconds a login is tried again that was not refused
 apply() {
   need_cmd ssh openssh-client
-  WAITS_FOR="$WAITS_FOR each_login_works"
+  CHECKS_LAST="$CHECKS_LAST each_login_works"
 }
 
 each_login_works() {

@@ -16,7 +16,7 @@ export interface LoginCheckArgs {
  * Succeeds only if each login back works, as the account that types it. Nothing is run on the internal host. A login that
  * wants more than the key is a warning.
  *
- * Nothing but {@link tunnelCheck} may come before it that waits, and nothing after it: others may change the host meanwhile.
+ * It runs after what is stale has been swept, since an account can break its own login.
  */
 export function loginCheck(args: LoginCheckArgs): Part {
   const words = args.logins.map(({ from, alias, forward }) => [

@@ -12,7 +12,8 @@
 #   TEXTS     VARIABLE=program, for the texts of programs that a part puts somewhere; the functions set theirs
 #
 # and, where a stage of a tunnel needs them:
-#   STALE     keep: an apply leaves what is on record and no longer wanted, for another script to sweep (keep_stale)
+#   STALE     keep: an apply leaves what is on record and no longer wanted, for another script to sweep (keep_stale);
+#             renamed: only what it wants under another name now
 #   SETTLES   the records that an apply sweeps after its own: what is stale there
 #   TOKENS    a hash of what the scripts of those records have printed; only so that this one runs again
 #   RECORDS   the records that a removal undoes, in this order; RESOURCE by default
@@ -240,6 +241,7 @@ main() {
       apply_parts
       [ -z "$WAITS_FOR" ] || wait_unlocked
       after_apply
+      [ -z "$CHECKS_LAST" ] || check_last
       ;;
     remove)
       if comes_through_recorded; then
@@ -277,14 +279,16 @@ read_texts() {
 }
 
 after_apply() {
+  local before
   session_is_alive || fail "the connection that this came over has been cut, so nobody would hear of what it has done, which is taken back; run 'pulumi up' again"
   [ "$SWEEP" = yes ] || return 0
   if [ "$STALE" = keep ]; then
-    keep_stale
+    keep_stale "$BEFORE"
   else
     # What has been proven stays, even if something stale cannot be removed.
+    before=$BEFORE
     [ "$BEFORE" = "$NL" ] || BEFORE=
-    sweep
+    if [ "$STALE" = renamed ]; then keep_stale "$before"; else sweep; fi
     BEFORE= # the other records are not of this apply
     settle
   fi
@@ -315,6 +319,17 @@ wait_unlocked() {
   BEFORE=
   read_records
   [ "$RECORDED" = "$recorded" ] || fail "another run has changed $WHAT meanwhile; run 'pulumi up' again"
+}
+
+# A part that others could make fail adds a command to CHECKS_LAST. They run at the very end, without the lock, when what is
+# stale has been swept: an account that breaks its own login must not keep somebody else's.
+CHECKS_LAST=
+check_last() {
+  local check
+  clear_work
+  clear_overwritten
+  unlock
+  for check in $CHECKS_LAST; do "$check"; done
 }
 
 # A change on trial may have to be taken back, which needs what is stale: the run that confirms it sweeps.

@@ -322,17 +322,19 @@ EOF
   sshd_after_sweep
 }
 
-# keep_stale — in place of sweep, if another script must first prove what replaces the stale entries. Each gets a line
-# "stale<TAB>kind<TAB>value". These lines come first in the record, so they are the last to go: a sweep that fails in
-# between still knows the rest. What only this run needed goes now. The token, a new one each time, is for the script that
-# settles this record: Pulumi then runs it, even if its settings are again what they were.
+# keep_stale BEFORE — in place of sweep, if another script must first prove what replaces the stale entries of those BEFORE.
+# Each gets a line "stale<TAB>kind<TAB>value". These lines come first in the record, so they are the last to go: a sweep that
+# fails in between still knows the rest. What only this run needed goes now. The token, a new one each time, is for the script
+# that settles this record: Pulumi then runs it, even if its settings are again what they were.
 keep_stale() {
   local wanted entry stale all
   wanted=$MARKED
   while IFS= read -r entry <&3; do
-    case $PASSING in *"$NL$entry$NL"*) ;; *) MARKED=$MARKED$entry$NL ;; esac
+    case $PASSING in *"$NL$entry$NL"*) continue ;; esac
+    [ "$STALE" = keep ] || is_renamed "$entry" || continue
+    MARKED=$MARKED$entry$NL
   done 3<<EOF
-$BEFORE
+$1
 EOF
   sweep
   MARKED=$wanted
@@ -347,6 +349,19 @@ $RECORDED
 EOF
   [ "$NL$stale$all" = "$RECORDED" ] || write_record "$NL$stale$all"
   [ -z "$stale" ] || print_token
+}
+
+# What this apply wants under another name now, as entries on record begin up to a name, one a line. No name begins with a
+# dot.
+RENAMED=
+is_renamed() {
+  local start
+  while IFS= read -r start; do
+    case $1 in "${start:-"$NL"}"[!.]*) return 0 ;; esac
+  done <<EOF || fail "the shell cannot store what is renamed; make room in /tmp and run 'pulumi up' again"
+$RENAMED
+EOF
+  return 1
 }
 
 # print_token — a new one, for a script that must then run.
