@@ -127,16 +127,31 @@ describe("logins back", () => {
     expect(await login(person, "files id -un")).toBe(person);
   });
 
-  it("are an error if their forward leads to another machine", async () => {
+  const viaElsewhere = (target: string) => {
     const forwards = {
-      elsewhere: { remotePort: 2223, target: `${gate.address}:22` },
+      elsewhere: { remotePort: 2223, target, protocol: "ssh" },
       ssh: { remotePort: 2222, target: 22 },
     };
-    await configure({ forwards, logins: [{ ...logins[0]!, via: "elsewhere" }] });
+    return { forwards, logins: [{ ...logins[0]!, via: "elsewhere" }] };
+  };
+
+  it("are refused if their forward leads to another machine", async () => {
+    await configure(viaElsewhere(`${gate.address}:22`));
+    expect(await failedUp(stack)).toContain(
+      `error: nas (${nas.address}): the login to 'root' would end on another machine, since the target of its forward is ${gate.address}, which is not this host`,
+    );
+  });
+
+  it("are an error if their forward leads to another sshd", async () => {
+    await nas.run(
+      "ssh-keygen -q -t ed25519 -N '' -f /root/other && systemd-run --quiet --unit other /usr/sbin/sshd -D -p 2022 -h /root/other",
+    );
+    await configure(viaElsewhere(`${nas.address}:2022`));
     expect(await failedUp(stack)).toContain(
       `error: gate (${gate.address}): 'ssh nas' of 'root' does not lead to nas, since the forward 'elsewhere' leads to another host key`,
     );
-    await configure({ forwards, logins });
+    await nas.run("systemctl stop other; rm /root/other /root/other.pub");
+    await configure({ logins });
     await stack.up();
     expect(await login("root", "nas hostname")).toBe("nas");
   });

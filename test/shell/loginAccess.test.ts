@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readScript } from "../../components/remote/scriptFiles.ts";
 import { shellQuote } from "../../components/remote/shellQuote.ts";
 import { runScript, shells } from "../support/shells.ts";
@@ -63,4 +63,44 @@ test.each([
 ])("the addresses of the target %s", (target, addresses) => {
   const { stdout } = runScript(["sh"], `${readScript("loginAccess")}\naddresses_of ${target}`);
   expect(stdout.trim()).toEqual(addresses);
+});
+
+describe.each(shells)("the target of a login back, in %s,", (_name, shell) => {
+  interface Target {
+    /** What its name resolves to. */
+    addresses?: string[];
+    /** Those of which ip(8) says that they are the host's own. */
+    own?: string[];
+  }
+
+  const look = ({
+    addresses = ["192.0.2.5"],
+    own = ["127.0.0.1", "192.0.2.5", "2001:db8::5"],
+  }: Target) => {
+    const text = `HOST=nas ACCOUNT=alice MARKER=marker TARGET_PORT=22 TARGET_HOST=nas.lan
+      LINE='from="127.0.0.1,::1,@target@" ssh-ed25519 AAAA marker'
+      ${["messages", "loginAccess", "authorizedKey"].map(readScript).join("\n")}
+      addresses_of() { printf '%s\\n' ${addresses.join(" ")}; }
+      ip() { case " ${own.join(" ")} " in *" $3 "*) echo "local $3 dev lo" ;; *) echo "$3 dev eth0" ;; esac; }
+      refuse_shut_out() { :; }
+      set -eu
+      suit_target
+      printf '%s' "$LINE"`;
+    const { stdout, stderr } = runScript(shell, text);
+    return stdout === "" ? stderr : /from="127.0.0.1,::1,(.*)" ssh/.exec(stdout)?.[1];
+  };
+  test("is every address of its name that is this host's own", () => {
+    expect(look({ addresses: ["2001:db8::5", "192.0.2.5", "192.0.2.9"] })).toBe("2001:db8::5,192.0.2.5");
+    expect(look({ addresses: ["127.0.1.1"] })).toBe("127.0.1.1");
+  });
+
+  test("is refused if it is another machine, whose addresses from= could never match", () => {
+    expect(look({ addresses: ["192.0.2.9", "2001:db8::9"] })).toBe(
+      "error: nas: the login to 'alice' would end on another machine, since the target of its forward is nas.lan (192.0.2.9, 2001:db8::9), which is not this host; let 'target' be 127.0.0.1 or an address of this host, or name another forward in 'via', and run 'pulumi up' again\n",
+    );
+  });
+
+  test("is left to the login itself if the host cannot say which addresses are its own", () => {
+    expect(look({ own: [], addresses: ["192.0.2.9"] })).toBe("192.0.2.9");
+  });
 });

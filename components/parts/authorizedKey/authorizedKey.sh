@@ -97,16 +97,20 @@ private_group() {
   } | sort -u | paste -sd ' ' -)" = "$ACCOUNT" ] && ask_sshd -t -o DebianBanner=yes 2>/dev/null && printf %s "$gid" || :
 }
 
-# suit_target — replaces "@target@" in LINE. The login comes from the address that it goes to.
+# suit_target — replaces "@target@" in LINE. The login comes from the address that it goes to, which must be this host's own.
 suit_target() {
-  local addresses address type
+  local addresses own address type
   addresses=$(addresses_of "$TARGET_HOST")
   [ -n "$addresses" ] ||
     fail "there is no address of '$TARGET_HOST', the target of the forward for the login to '$ACCOUNT'; correct 'target', or write an address there"
+  own=$(for address in $addresses; do ! is_own "$address" || printf '%s\n' "$address"; done)
+  [ "$addresses" = "$TARGET_HOST" ] || addresses="$TARGET_HOST ($(printf '%s\n' "$addresses" | paste -sd , - | sed 's/,/, /g'))"
+  [ -n "$own" ] ||
+    fail "the login to '$ACCOUNT' would end on another machine, since the target of its forward is $addresses, which is not this host; let 'target' be 127.0.0.1 or an address of this host, or name another forward in 'via', and run 'pulumi up' again"
   type=${LINE%" $MARKER"}
   type=${type% *}
-  for address in $addresses; do refuse_shut_out "$ACCOUNT" "$address" "$TARGET_PORT" "${type##* }"; done
-  LINE=$(printf '%s\n' "$LINE" | sed "s/@target@/$(printf '%s\n' "$addresses" | paste -sd , -)/")
+  for address in $own; do refuse_shut_out "$ACCOUNT" "$address" "$TARGET_PORT" "${type##* }"; done
+  LINE=$(printf '%s\n' "$LINE" | sed "s/@target@/$(printf '%s\n' "$own" | paste -sd , -)/")
 }
 
 # authorize PLACE — sshd reads a file that belongs to root as the account. If we make such a file it stays root's, or the

@@ -11,6 +11,15 @@ addresses_of() {
   esac
 }
 
+# is_own ADDRESS — whether a connection to it stays on this host. The kernel says so; without ip(8), or with one that cannot
+# ask it, nobody knows.
+is_own() {
+  case $1 in 127.* | ::1 | 0.0.0.0 | ::) return 0 ;; esac
+  is_local "$1" || ! is_local 127.0.0.1
+}
+
+is_local() { case $(ip route get "$1" 2>/dev/null) in "local "*) ;; *) return 1 ;; esac }
+
 # refuse_shut_out ACCOUNT ADDRESS PORT KEY_TYPE — ends the script if the sshd that listens there would refuse it. Another
 # server than the host's sshd is left to the login itself.
 refuse_shut_out() {
