@@ -71,18 +71,21 @@ describe.each(shells)("the target of a login back, in %s,", (_name, shell) => {
     addresses?: string[];
     /** Those of which ip(8) says that they are the host's own. */
     own?: string[];
+    /** The addresses from which sshd would refuse the login. */
+    refused?: string[];
   }
 
   const look = ({
     addresses = ["192.0.2.5"],
     own = ["127.0.0.1", "192.0.2.5", "2001:db8::5"],
+    refused = [],
   }: Target) => {
     const text = `HOST=nas ACCOUNT=alice MARKER=marker TARGET_PORT=22 TARGET_HOST=nas.lan
       LINE='from="127.0.0.1,::1,@target@" ssh-ed25519 AAAA marker'
       ${["messages", "loginAccess", "authorizedKey"].map(readScript).join("\n")}
       addresses_of() { printf '%s\\n' ${addresses.join(" ")}; }
       ip() { case " ${own.join(" ")} " in *" $3 "*) echo "local $3 dev lo" ;; *) echo "$3 dev eth0" ;; esac; }
-      refuse_shut_out() { :; }
+      refusal_of_login() { case " ${refused.join(" ")} " in *" $2 "*) echo "sshd refuses $*" ;; esac; }
       set -eu
       suit_target
       printf '%s' "$LINE"`;
@@ -102,5 +105,14 @@ describe.each(shells)("the target of a login back, in %s,", (_name, shell) => {
 
   test("is left to the login itself if the host cannot say which addresses are its own", () => {
     expect(look({ own: [], addresses: ["192.0.2.9"] })).toBe("192.0.2.9");
+  });
+
+  test("is refused only if sshd would refuse a login from each of its addresses", () => {
+    const addresses = ["192.0.2.5", "2001:db8::5"];
+    const all = addresses.join(",");
+    for (const refused of addresses) expect(look({ addresses, refused: [refused] })).toBe(all);
+    expect(look({ addresses, refused: addresses })).toBe(
+      "error: nas: sshd refuses alice 192.0.2.5 22 ssh-ed25519\n",
+    );
   });
 });

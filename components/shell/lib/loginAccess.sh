@@ -20,9 +20,9 @@ is_own() {
 
 is_local() { case $(ip route get "$1" 2>/dev/null) in "local "*) ;; *) return 1 ;; esac }
 
-# refuse_shut_out ACCOUNT ADDRESS PORT KEY_TYPE — ends the script if the sshd that listens there would refuse it. Another
-# server than the host's sshd is left to the login itself.
-refuse_shut_out() {
+# refusal_of_login ACCOUNT ADDRESS PORT KEY_TYPE — prints why the sshd that listens there would refuse it, in a sentence;
+# nothing if it would not. Another server than the host's sshd is left to the login itself.
+refusal_of_login() {
   local from why
   find_account "$1"
   find_main
@@ -31,7 +31,7 @@ refuse_shut_out() {
   case $from in 127.*) from=127.0.0.1 ;; esac # whichever address of the loopback it goes to
   find_effective "$1" "$from" "$2" "$3" && listens_at "$3" || return 0
   why=$(shut_out "$1" "$from" "$FROM_HOST" "$4")
-  [ -z "$why" ] || fail "sshd refuses the login of '$1' from $from, where logins back come from: $why, and run 'pulumi up' again"
+  [ -z "$why" ] || printf "sshd refuses the login of '%s' from %s, where logins back come from: %s, and run 'pulumi up' again" "$1" "$from" "$why"
 }
 
 # shut_out ACCOUNT FROM HOST KEY_TYPE — prints what in EFFECTIVE speaks against the login; nothing if it is good.
