@@ -34,6 +34,7 @@ export const libraryNames = [
   "session",
   "strangers",
   "sshdLists",
+  "sockets",
   "sshdAccess",
   "loginAccess",
   "forwards",

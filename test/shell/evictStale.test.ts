@@ -160,7 +160,7 @@ describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
     ];
     writeFileSync(
       join(bin, "ss"),
-      `#!/bin/sh\n[ "$*" = -Hltne ] && printf 'LISTEN 0 128 %s 0.0.0.0:* %s ino:1\\n' ${lines.flatMap((line) => [...line.split(" "), '""'].slice(0, 2)).join(" ")}\n`,
+      `#!/bin/sh\n[ "$*" = -Hltne ] && printf 'LISTEN 0 128 %s 0.0.0.0:* %s ino:1 v6only:1\\n' ${lines.flatMap((line) => [...line.split(" "), '""'].slice(0, 2)).join(" ")}\n`,
       { mode: 0o755 },
     );
     if (permits !== undefined)
@@ -178,7 +178,7 @@ describe.skipIf(!root).each(shells)("evict-stale in %s", (_name, shell) => {
   test("says, when it is asked to, who has the ports that the account's key permits, and of no other port, and ends nothing", async () => {
     const session = await start("sshd", account);
     const permits = `permitlisten="127.0.0.1:2222",permitlisten="*:8080",permitopen="127.0.0.1:5432"`;
-    expect(listeners(permits)).toBe("listeners\n127.0.0.1 2222 -\n0.0.0.0 8080 root\n[::] 8080 -\n");
+    expect(listeners(permits)).toBe("listeners\n127.0.0.1 2222 -\n0.0.0.0 8080 root\n:: 8080 -\n");
     expect(listeners(`permitlisten="[2001:db8::1]:9000"`)).toBe("listeners\n");
     expect(isThere(session)).toBe(true);
   });

@@ -63,7 +63,7 @@ free_port() {
 
 # obstacle ADDRESS PORT — what keeps the tunnel from listening there, in words; nothing where it is free.
 obstacle() {
-  local entry record uid state recv send listener peer details pid name
+  local entry record uid listener port whose pids name first
   if [ -n "$(claim "$MARKED" "$1" "$2")" ]; then
     printf 'is asked for twice by this tunnel'
     return 0
@@ -84,15 +84,12 @@ obstacle() {
   uid=$(id -u "$ACCOUNT" 2>/dev/null || echo none)
   # The kernel says whose a listener is. A look into its process would come too late, or too early, where the tunnel
   # connects just now: there is none that has it then.
-  ss -Hltnpe "sport = :$2" | while read -r state recv send listener peer details; do
-    : "$state$recv$send$peer"
-    find_address "$listener" "$details"
-    overlap "$LISTENER" "$1" || continue
-    case " $details " in *" uid:$uid "*) continue ;; esac
-    pid=$(printf '%s' "$details" | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
+  list_sockets -p "sport = :$2" | while read -r listener port whose pids name; do
+    overlap "$listener" "$1" && [ "$whose" != "$uid" ] || continue
     # Whoever runs it gives it its name.
-    name=$(printf '%s' "$details" | sed -n 's/^users:(("\([^"]*\)".*/\1/p' | printable 1)
-    printf 'is in use by %s (pid %s)' "${name:-a program that cannot be told}" "${pid:-unknown}"
+    name=$(printf '%s' "$name" | printable 1)
+    first=${pids%%,*}
+    printf 'is in use by %s (pid %s)' "${name:-a program that cannot be told}" "${first:-unknown}"
     break
   done
 }
@@ -106,29 +103,4 @@ claim() {
     printf '%s' "$entry"
     break
   done
-}
-
-# find_address LISTENER DETAILS — sets LISTENER to the address that ss prints of a listener, "*" if that is every address of
-# both families. A listener of one interface, "127.0.0.1%lo:22", is in the way of one without.
-find_address() {
-  LISTENER=${1%:*}
-  LISTENER=${LISTENER%"%"*}
-  LISTENER=${LISTENER#"["}
-  LISTENER=${LISTENER%"]"}
-  LISTENER=${LISTENER#::ffff:}
-  # Without IPV6_V6ONLY, ipv6(7), it has the port of IPv4, too.
-  case "$LISTENER $2" in ":: "*v6only:1*) ;; ":: "*) LISTENER="*" ;; esac
-}
-
-# overlap ADDRESS ADDRESS — whether only one of them can have a port. sshd binds an address of IPv6 for IPv6 alone, and "*"
-# for each family by itself.
-overlap() {
-  local all
-  case "$1 $2" in
-    "* "* | *" *") return 0 ;;
-    *:*" "*:*) all=:: ;;
-    *:*) return 1 ;;
-    *) all=0.0.0.0 ;;
-  esac
-  [ "$1" = "$2" ] || [ "$1" = "$all" ] || [ "$2" = "$all" ]
 }

@@ -122,18 +122,12 @@ listens_at() {
 # is_other_server ADDRESS PORT — whether what listens there is not the sshd that would reload, nor systemd for it, but
 # perhaps another sshd: no reload changes its logins.
 is_other_server() {
-  local listeners
-  [ -n "$DAEMON" ] && command -v ss >/dev/null 2>&1 || return 1
-  listeners=$(ss -Hltnp "sport = :$2" | awk -v address="$1" '
-    {
-      where = $4
-      sub(/:[0-9]+$/, "", where)
-      sub(/%.*/, "", where)
-      gsub(/[][]/, "", where)
-      if (where != address && where != "*" && where != "0.0.0.0" && where != "::") next
-      for (; match($0, /pid=[0-9]+/); $0 = substr($0, RSTART + RLENGTH)) print substr($0, RSTART + 4, RLENGTH - 4)
-    }')
-  [ -n "$listeners" ] && ! printf '%s\n' "$listeners" | grep -qxE "1|$DAEMON"
+  local found listener pids
+  [ -n "$DAEMON" ] || return 1
+  found=$(list_sockets -p "sport = :$2" | while read -r listener _ _ pids _; do
+    ! overlap "$listener" "$1" || printf '%s\n' "$pids"
+  done | tr ',' '\n' | sed '/^$/d')
+  [ -n "$found" ] && ! printf '%s\n' "$found" | grep -qxE "1|$DAEMON"
 }
 
 # values_of KEYWORD — in EFFECTIVE, which is what sshd -T says.

@@ -4,7 +4,7 @@
 # Hundreds of tunnels come back at once: one awk reads all processes of the host, and no program is started for each.
 # Asked for "listeners", it says instead what listens on the ports that the account's key permits, and on no other:
 # "ADDRESS PORT USER" for each after the word itself, with "-" for the account.
-# needs: listeners
+# needs: sockets listeners
 set -u
 PATH=$PATH:/usr/sbin:/sbin
 uid=$(id -u)

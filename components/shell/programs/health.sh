@@ -3,7 +3,7 @@
 # what it finds; changes go to the journal. What listens there, and as whom, is proof enough of a forward: sshd's session of
 # the tunnel's account listens as long as its connection lives.
 #   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and a line for each forward
-# needs: reasons forwards state listeners
+# needs: reasons forwards state sockets listeners
 set -u
 lists=$1
 

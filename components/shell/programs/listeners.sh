@@ -2,25 +2,17 @@
 # What listens on a public host, and what that says of the forwards: the kernel knows whose each listener is, so that no
 # connection to it is needed, which would be one to the forward's target.
 
-# list_listeners — "ADDRESS PORT USER" for each, as ss(8) writes an address. What is in no local list of users has a number.
+# list_listeners — "ADDRESS PORT USER" for each, as list_sockets says it. What is in no local list of users has a number.
 list_listeners() {
-  ss -Hltne 2>/dev/null | LC_ALL=C awk '
+  list_sockets | LC_ALL=C awk '
     FILENAME == ARGV[1] { split($0, f, ":"); if (f[1] ~ /^[A-Za-z0-9_.-]+$/) user[f[3]] = f[1]; next }
-    {
-      port = $4
-      sub(/.*:/, "", port)
-      uid = match($0, / uid:[0-9]+/) ? substr($0, RSTART + 5, RLENGTH - 5) : 0
-      address = substr($4, 1, length($4) - length(port) - 1)
-      sub(/%.*/, "", address) # one of an interface
-      sub(/^\[::ffff:/, "[", address) # one of IPv4, by an IPv6 socket
-      print address, port, (uid in user ? user[uid] : uid)
-    }' /etc/passwd -
+    { print $1, $2, ($3 in user ? user[$3] : $3) }' /etc/passwd -
 }
 
 # judge — for each line "LISTEN PORT USER WORD…" before the empty one, what the listeners after it, as above, make of a
 # forward of that user's: "VERDICT WORD…". A verdict is "-" if it listens, "taken:USER" if somebody else does, even on one of
 # several addresses only, and "no-listener". sshd listens on IPv4 and on IPv6 each by itself, or on one alone where it has only
-# that; without netlink, as in a sandbox, ss writes "*" for its [::]. (is_at: whether a listener there is the forward's, or
+# that, so a "*" of its own is its "::", of which ss did not know better. (is_at: whether a listener there is the forward's, or
 # keeps it from there.)
 # shellcheck disable=SC2317  # not everyone needs both
 judge() {
