@@ -81,11 +81,12 @@ describe.each(shells)("the listeners of a host are read with %s", (_name, shell)
 describe.each(shells)(
   "whether another server than the host's sshd listens somewhere, in %s,",
   (_name, shell) => {
-    /** The host's sshd is the process 12. */
-    const isOther = (line: string, address: string) => {
-      const text = `OWNER=p-s DAEMON=12
+    /** The host's sshd is the process 12, or runs behind a socket of systemd. */
+    const isOther = (line: string, address: string, { daemon = "12", socket = false } = {}) => {
+      const text = `OWNER=p-s DAEMON=${daemon}
       kind() { :; }
       ${["sockets", "sshdAccess"].map(readScript).join("\n")}
+      systemctl() { ${socket}; }
       ss() { printf '%s\\n' ${shellQuote(`LISTEN 0 128 ${line}`)}; }
       set -eu
       if is_other_server ${address} 2022; then echo yes; else echo no; fi`;
@@ -111,6 +112,14 @@ describe.each(shells)(
       ["nobody knows whose it is", "0.0.0.0:2022 0.0.0.0:* ino:1", "127.0.0.1", "no"],
     ])("%s", (_what, line, address, answer) => {
       expect(isOther(line, address)).toBe(answer);
+    });
+
+    test.each([
+      ["another process has it", `127.0.0.1:2022 0.0.0.0:* ${by(34)}`, "yes"],
+      ["systemd has it for sshd", `*:2022 *:* ${by(1)} v6only:0`, "no"],
+    ])("also behind a socket of systemd, where sshd itself does not run: %s", (_what, line, answer) => {
+      expect(isOther(line, "127.0.0.1", { daemon: "", socket: true })).toBe(answer);
+      expect(isOther(line, "127.0.0.1", { daemon: "" })).toBe("no");
     });
   },
 );

@@ -115,20 +115,25 @@ find_effective() {
 
 # listens_at PORT — by EFFECTIVE. If a socket of systemd listens, sshd's own ports do not matter.
 listens_at() {
-  ! systemctl is-active --quiet ssh.socket sshd.socket || return 0
+  ! has_socket || return 0
   values_of listenaddress | grep -qxE ".*:$1"
 }
 
 # is_other_server ADDRESS PORT — whether what listens there is not the sshd that would reload, nor systemd for it, but
-# perhaps another sshd: no reload changes its logins.
+# perhaps another sshd: no reload changes its logins. Behind a socket of systemd, sshd itself need not run.
 is_other_server() {
-  local found listener pids
-  [ -n "$DAEMON" ] || return 1
+  local ours found listener pids
+  ours=$DAEMON
+  [ -n "$ours" ] || ! has_socket || ours=1
+  [ -n "$ours" ] || return 1
   found=$(list_sockets -p "sport = :$2" | while read -r listener _ _ pids _; do
     ! overlap "$listener" "$1" || printf '%s\n' "$pids"
   done | tr ',' '\n' | sed '/^$/d')
-  [ -n "$found" ] && ! printf '%s\n' "$found" | grep -qxE "1|$DAEMON"
+  [ -n "$found" ] && ! printf '%s\n' "$found" | grep -qxE "1|$ours"
 }
+
+# has_socket — whether a socket of systemd listens for sshd.
+has_socket() { systemctl is-active --quiet ssh.socket sshd.socket; }
 
 # values_of KEYWORD — in EFFECTIVE, which is what sshd -T says.
 values_of() { printf '%s\n' "$EFFECTIVE" | sed -n "s/^$1 //p"; }
