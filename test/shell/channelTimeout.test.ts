@@ -2,13 +2,15 @@ import { describe, expect, test } from "vitest";
 import { readScript } from "../../components/remote/scriptFiles.ts";
 import { runScript, shells } from "../support/shells.ts";
 
+const scripts = (version: string) => `HOST=gate OWNER=p-s ACCOUNTS='tunnel-*'
+  kind() { :; }
+  ${["messages", "sshdAccess", "sshServer"].map(readScript).join("\n")}
+  source_of() { echo "/etc/ssh/sshd_config.d/60.conf"; }
+  ssh() { echo '${version}, OpenSSL 3.0.1' >&2; }`;
+
 describe.each(shells)("a ChannelTimeout for everybody is read with %s", (_, shell) => {
   const warnings = (setting: string, version = "OpenSSH_9.2p1 Debian-2+deb12u7") => {
-    const text = `HOST=gate DROP_IN_FILE=/etc/ssh/ours DROP_IN_DIR=/nonexistent
-      ${readScript("messages")}
-      ${readScript("sshServer")}
-      source_of() { echo "/etc/ssh/sshd_config.d/60.conf"; }
-      ssh() { echo '${version}, OpenSSL 3.0.1' >&2; }
+    const text = `${scripts(version)}
       ask_sshd() { printf '%s\\n' 'Port 22' '${setting}'; }
       set -eu
       warn_of_channel_timeout`;
@@ -47,4 +49,42 @@ describe.each(shells)("a ChannelTimeout for everybody is read with %s", (_, shel
       expect(warnings("channeltimeout *=30s", version)).toBe("");
     },
   );
+});
+
+describe.each(shells)("the timeouts that sshd has for tunnel accounts are read with %s", (_, shell) => {
+  const dropIn =
+    "Match User tunnel-*\n    PermitTTY no\n    ChannelTimeout global=0 *=0\n    UnusedConnectionTimeout none";
+
+  /** What is wrong with these settings of sshd -T, with our drop-in. */
+  const refusal = (settings: string[], version = "OpenSSH_10.5p1") => {
+    const effective = ["permittty no", ...settings].join("\n");
+    const text = `${scripts(version)}
+      DROP_IN='${dropIn}' EFFECTIVE='${effective}'
+      set -eu
+      other_than_ours`;
+    const { stdout, stderr, status } = runScript(shell, text);
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    return stdout;
+  };
+  const another = (keyword: string) =>
+    `sshd gives the tunnel accounts another value of ${keyword} than our drop-in, since a Match before it says so; let that Match leave 'tunnel-*' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in /etc/ssh/sshd_config.d/60.conf`;
+
+  test("as an error if those of a Match before ours end a tunnel, or idle connections through it", () => {
+    expect(refusal(["channeltimeout *=30s"])).toBe(another("channeltimeout"));
+    expect(refusal(["channeltimeout forwarded-tcpip=0 global=10m"])).toBe(another("channeltimeout"));
+    expect(refusal(["unusedconnectiontimeout 30"], "OpenSSH_9.2p1")).toBe(another("unusedconnectiontimeout"));
+    expect(refusal(["unusedconnectiontimeout 30", "channeltimeout *=1h"], "OpenSSH_11.0p1")).toBe(
+      another("channeltimeout, unusedconnectiontimeout"),
+    );
+  });
+
+  test("without a word if they harm nothing, or if sshd does not use them", () => {
+    const ours = ["unusedconnectiontimeout none", "channeltimeout global=0 *=0"];
+    expect(refusal(ours)).toBe("");
+    expect(refusal(["channeltimeout session:*=10m"])).toBe("");
+    expect(refusal([])).toBe("");
+    for (const version of ["OpenSSH_9.2p1 Debian-2", "OpenSSH_10.4p1"]) {
+      expect(refusal(["channeltimeout *=30s"], version)).toBe("");
+    }
+  });
 });

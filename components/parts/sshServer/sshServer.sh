@@ -64,25 +64,13 @@ EOF
 # allowed_by <drop-in — whom one of our drop-ins alone lets in, one a line.
 allowed_by() { awk '$1 == "Match" { exit } $1 == "AllowUsers" { for (i = 2; i <= NF; i++) print $i }' | sort -u; }
 
-# warn_of_channel_timeout — before OpenSSH 10.5, sshd does not use the ChannelTimeout of a Match, such as ours, but the one
-# for everybody. Of its words, "type=interval", the first whose pattern fits counts, and "global" is for all types together.
+# warn_of_channel_timeout — an sshd that does not use the ChannelTimeout of our Match uses the one for everybody.
 warn_of_channel_timeout() {
-  local word first all
+  local word
   case $(ssh -V 2>&1) in OpenSSH_9.* | OpenSSH_10.[0-4][!0-9]*) ;; *) return 0 ;; esac
-  first=
-  all=
-  set -f
-  for word in $(ask_sshd -T | with_lower_keywords | sed -n 's/^channeltimeout //p'); do
-    case $word in global=*) all=$word ;; esac
-    # shellcheck disable=SC2194,SC2254  # a pattern it is
-    case forwarded-tcpip in ${word%%=*}) first=${first:-$word} ;; esac
-  done
-  set +f
-  for word in $first $all; do
-    case ${word#*=} in 0 | 0[a-zA-Z]) continue ;; esac
+  word=$(ask_sshd -T | with_lower_keywords | idle_limit)
+  [ -z "$word" ] ||
     warn "sshd ends connections through tunnels that are idle, since ChannelTimeout says '$word' in $(source_of ChannelTimeout), and sshd before OpenSSH 10.5 makes no exception for tunnel accounts; let it name other types than forwarded-tcpip, for example 'session:*=10m'"
-    return 0
-  done
 }
 
 one_line() { printf '%s\n' "$1" | paste -sd ' ' -; }

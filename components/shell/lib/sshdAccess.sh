@@ -56,14 +56,41 @@ not_read() {
 }
 
 # other_than_ours — prints which values EFFECTIVE, that of a tunnel account, has other than those of our drop-in: a Match that
-# comes first wins. How soon a silent session ends is not a matter of safety, and each stack decides that.
+# comes first wins. How soon a silent session ends is not a matter of safety, and each stack decides that. Of the timeouts,
+# which not every sshd knows, another value counts only if it ends a tunnel or a connection through it.
 other_than_ours() {
   local keywords
-  keywords=$(printf '%s\n' "$DROP_IN" | sed -n '/AllowUsers\|ClientAlive\|Timeout/!s/^  *//p' | with_lower_keywords |
-    grep -vxF -e "$EFFECTIVE" | cut -d' ' -f1 | paste -sd '|' -) || :
+  keywords=$({
+    printf '%s\n' "$DROP_IN" | sed -n '/AllowUsers\|ClientAlive\|Timeout/!s/^  *//p' | with_lower_keywords |
+      grep -vxF -e "$EFFECTIVE" || :
+    case $(ssh -V 2>&1) in
+      OpenSSH_[1-9].* | OpenSSH_10.[0-4][!0-9]*) ;; # see warn_of_channel_timeout
+      *) [ -z "$(printf '%s\n' "$EFFECTIVE" | idle_limit)" ] || echo channeltimeout ;;
+    esac
+    printf '%s\n' "$EFFECTIVE" | sed -n '/^unusedconnectiontimeout [1-9]/p'
+  } | cut -d' ' -f1 | paste -sd '|' -)
   [ -z "$keywords" ] ||
     printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
       "$(printf '%s' "$keywords" | sed 's/|/, /g')" "$ACCOUNTS" "$(source_of "($keywords)")"
+}
+
+# idle_limit <settings of sshd -T — the word of ChannelTimeout that ends an idle connection through a tunnel; nothing if none
+# does. Of its words, "type=interval", the first whose pattern fits counts, and "global" is for all types together.
+idle_limit() {
+  local word first all
+  first=
+  all=
+  set -f
+  # shellcheck disable=SC2013  # words they are
+  for word in $(sed -n 's/^channeltimeout //p'); do
+    case $word in global=*) all=$word ;; esac
+    # shellcheck disable=SC2194,SC2254  # a pattern it is
+    case forwarded-tcpip in ${word%%=*}) first=${first:-$word} ;; esac
+  done
+  set +f
+  for word in $first $all; do
+    case ${word#*=} in 0 | 0[a-zA-Z]) ;; *) printf '%s' "$word" && return 0 ;; esac
+  done
 }
 
 # An account that exists, since a Match may ask for its group; otherwise any such name.
