@@ -79,16 +79,23 @@ describe.each(shells)("if nothing listens for a tunnel, its check in %s", (_name
     `__CURSOR=s=1;i=${pid}\n_UID=${uid}\nMESSAGE=${message}\n_PID=${pid}\n\n`;
 
   /** What the check prints with such a journal; the tunnel's account has the user id 999, and port 1 is closed. */
-  const check = (...entries: string[]) => {
+  const check = (...entries: string[]) =>
+    checkWith(`
+    journal() { cat <<'EOT'\n${entries.join("")}EOT\n}
+    journalctl() { case $*-- in *' --since -60s '*_UID=0*_UID=999*) journal ;; *' -n 1--') echo x ;; esac; }
+    id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }`);
+
+  const checkWith = (told: string) => {
     const values = {
       ACCOUNT: "tunnel-nas",
       FORWARDS: "ssh,127.0.0.1,1,ssh,127.0.0.1,22,loopback",
       ...{ SECONDS_TO_WAIT: "0", LOOK_AT: "the journal" },
     };
-    const told = `journal() { cat <<'EOT'\n${entries.join("")}EOT\n}
-      journalctl() { case $*-- in *' --since -60s '*_UID=0*_UID=999*) journal ;; esac; }
-      id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }\n`;
-    const { stderr, status } = runScript(shell, told + ourScript("tunnelCheck", state, values), "apply");
+    const { stderr, status } = runScript(
+      shell,
+      `${told}\n${ourScript("tunnelCheck", state, values)}`,
+      "apply",
+    );
     expect(status).toBe(3);
     const lines = stderr.trimEnd().split("\n");
     expect(lines.pop()).toBe(
@@ -142,5 +149,24 @@ describe.each(shells)("if nothing listens for a tunnel, its check in %s", (_name
       "note: gate: sshd has said nothing about 'tunnel-nas' for 60s: the tunnel has not tried to log in";
     expect(check()).toEqual([nothing]);
     expect(check(entry(7, "Accepted publickey for alice from 198.18.0.9 port 4 ssh2"))).toEqual([nothing]);
+  });
+
+  test.each([
+    ["fails", "return 1"],
+    ["fails after a part of it", "printf 'MESSAGE=half'; return 1"],
+    ["is not there", "command no-such-journalctl"],
+    ["has no journal to read, as where the logs go elsewhere", ":"],
+  ])("still ends with its own error, and claims nothing about the login, if journalctl %s", (_what, act) => {
+    expect(checkWith(`journalctl() { ${act}; }`)).toEqual([
+      "note: gate: what sshd said about 'tunnel-nas' is not known, since journalctl shows nothing here; look where the logs of sshd go",
+    ]);
+  });
+
+  test("still ends with its own error if the account is gone", () => {
+    expect(
+      checkWith(
+        'id() { case $* in *tunnel-nas) return 1 ;; *) command id "$@" ;; esac; }; journalctl() { :; }',
+      ),
+    ).toHaveLength(1);
   });
 });

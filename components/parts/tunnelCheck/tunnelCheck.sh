@@ -65,8 +65,8 @@ through() {
 # say_what_sshd_said — the last few lines of sshd's, and of the PAM modules it asks, from connections of this very account.
 # Some of them do not name it, so those of the same process count; after the login, that is one of the account's own.
 say_what_sshd_said() {
-  local uid seconds said
-  uid=$(id -u "$ACCOUNT")
+  local uid seconds said last
+  uid=$(id -u "$ACCOUNT" 2>/dev/null) || uid=none
   seconds=$((SECONDS_TO_WAIT + 60))
   said=$(journalctl -q -o export --output-fields=MESSAGE,_PID,_UID --since "-${seconds}s" -n 5000 \
     SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session _UID=0 _UID="$uid" 2>/dev/null |
@@ -92,6 +92,8 @@ say_what_sshd_said() {
       }' | printable 5 "note: $HOST: sshd said: ")
   if [ -n "$said" ]; then
     printf '%s\n' "$said" >&2
+  elif ! last=$(journalctl -q -o cat -n 1 2>/dev/null) || [ -z "$last" ]; then
+    say "note: $HOST: what sshd said about '$ACCOUNT' is not known, since journalctl shows nothing here; look where the logs of sshd go"
   else
     say "note: $HOST: sshd has said nothing about '$ACCOUNT' for ${seconds}s: the tunnel has not tried to log in"
   fi
