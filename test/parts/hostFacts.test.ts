@@ -5,6 +5,9 @@ import { expectOneScript, ownValues } from "../support/expectScript.ts";
 import { gate, gateKeys, nas } from "../support/hosts.ts";
 import { hostKeysOf, record } from "../../tools/mocks.ts";
 import { promiseOf } from "../support/promiseOf.ts";
+import { readScript } from "../../components/remote/scriptFiles.ts";
+import { shellQuote } from "../../components/remote/shellQuote.ts";
+import { runScript, shells } from "../support/shells.ts";
 
 describe("the check of a host", () => {
   test("is one script, which is told whether tunnels end on the host", async () => {
@@ -75,5 +78,36 @@ describe("the check of a host", () => {
       true,
     );
     expect(await promiseOf(result.hostKeys)).toBeUndefined();
+  });
+});
+
+describe.each(shells)("the types of keys that a host's sshd accepts, read in %s,", (_name, shell) => {
+  const look = (accepted: string, needsServer = "yes") => {
+    const hostFacts = readScript("hostFacts").replace(/^main "\$@"\n$/m, "");
+    const text = `HOST=gate NEEDS_SERVER=${needsServer}
+      ${[readScript("messages"), readScript("printable"), hostFacts].join("\n")}
+      set -eu
+      print_key_types ${shellQuote(accepted)}`;
+    return runScript(shell, text);
+  };
+  const neither = "ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp384,rsa-sha2-512";
+
+  test("are printed only if ed25519 is not among them, as in FIPS mode", () => {
+    for (const accepted of ["", "ssh-ed25519", "rsa-sha2-512,ssh-ed25519,ecdsa-sha2-nistp256"]) {
+      expect(look(accepted)).toEqual({ stdout: "", stderr: "", status: 0 });
+    }
+    expect(look("rsa-sha2-512,ecdsa-sha2-nistp256").stdout).toBe("key-types ecdsa\n");
+  });
+
+  test("are an error on a public host if neither ed25519 nor ecdsa is among them", () => {
+    expect(look(neither)).toEqual({
+      stdout: "",
+      stderr: `error: gate: sshd accepts neither ed25519 nor ecdsa keys of users here (PubkeyAcceptedAlgorithms ${neither}); add ssh-ed25519 or ecdsa-sha2-nistp256 to them in sshd's configuration\n`,
+      status: 3,
+    });
+  });
+
+  test("are no error on an internal host, where a login back is then refused by itself", () => {
+    expect(look(neither, "no")).toEqual({ stdout: "", stderr: "", status: 0 });
   });
 });
