@@ -183,24 +183,40 @@ describe("a tunnel works on hosts", () => {
     await stack.up();
   });
 
-  it("whose services may have no namespaces, by a setting", async () => {
-    await configure({ gate: { namespaces: false }, nas: { namespaces: false } });
-    await stack.up();
-    await works();
-    const own = await nas.run(
-      `pid=$(systemctl show -P MainPID ${unit}); for each in mnt uts ipc pid user; do [ "$(readlink /proc/$pid/ns/$each)" = "$(readlink /proc/1/ns/$each)" ] || echo $each; done`,
-    );
-    expect(own.stdout).toBe("");
-    for (const [host, check] of [
-      [nas, "ssh-tunnel-nas-watchdog"],
-      [gate, healthCheckOf()],
-    ] as const) {
-      await host.run(`systemctl start ${check}`);
-      const { stdout } = await host.run("ssh-tunnel-status --json", { allowFailure: true });
-      expect(JSON.parse(stdout)).toMatchObject({ tunnels: [{ state: "up" }] });
-    }
-    await configure();
-    await stack.up();
+  describe("whose services may have no namespaces, by a setting", () => {
+    it.each([
+      ["of the tunnel's own", {}, "tunnel-nas"],
+      [
+        "that existed before, which systemd then mounts a small file system for",
+        { account: "alice" },
+        "alice",
+      ],
+    ])("with an account %s", async (_what, more, user) => {
+      await configure({ gate: { namespaces: false }, nas: { namespaces: false, ...more } });
+      await stack.up();
+      await works();
+      const own = await nas.run(
+        `pid=$(systemctl show -P MainPID ${unit}); ps -o user= -p $pid; for each in mnt uts ipc pid user; do [ "$(readlink /proc/$pid/ns/$each)" = "$(readlink /proc/1/ns/$each)" ] || echo $each; done`,
+      );
+      expect(own.stdout).toBe(user);
+      const { stdout: mounted } = await nas.run("findmnt -nro FSTYPE /run/ssh-tunnel-nas", {
+        allowFailure: true,
+      });
+      expect(mounted).toBe(user === "alice" ? "tmpfs" : "");
+      for (const [host, check] of [
+        [nas, "ssh-tunnel-nas-watchdog"],
+        [gate, healthCheckOf()],
+      ] as const) {
+        await host.run(`systemctl start ${check}`);
+        const { stdout } = await host.run("ssh-tunnel-status --json", { allowFailure: true });
+        expect(JSON.parse(stdout)).toMatchObject({ tunnels: [{ state: "up" }] });
+      }
+      // A new start finds what the one before has mounted.
+      await nas.run(`systemctl restart ${unit}`);
+      await works();
+      await configure();
+      await stack.up();
+    });
   });
 
   // Root without these capabilities is refused as root is on NFS with root_squash.
