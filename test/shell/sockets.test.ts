@@ -31,6 +31,8 @@ const programs: [users: string, listed: string][] = [
   ['users:(("x uid:7 y",pid=12,fd=3)) uid:9 ', "9 12 x uid:7 y"],
   ['users:(("x",pid=1,fd=",pid=12,fd=3)) uid:7 ', "0"],
   ['users:((" uid:7 "",pid=12,fd=3)) uid:9 ', "0"],
+  ['users:(("\na 0 0 *:1 ",pid=12,fd=3)) uid:9 ', "0"],
+  ['users:(("\nLISTEN 0 0 *:",pid=12,fd=3)) uid:9 ', "0"],
   ["uid:7 ", "7"],
   ["", "0"],
 ];

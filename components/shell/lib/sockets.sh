@@ -3,11 +3,13 @@
 
 # list_sockets [OPTION…] — "ADDRESS PORT UID" of each TCP listener, and with -p also "PIDS NAME" if they are known: commas are
 # between the PIDS, and NAME is whatever the program calls itself, in 15 characters at most, which are too few to look like a
-# second program. ADDRESS has no brackets and no interface, since a listener of one interface is in the way of one without.
-# It is "*" for every address of both families, "::" for those of IPv6 alone (IPV6_V6ONLY, ipv6(7)), and one of IPv4 for an
-# IPv4-mapped one. If ss does not know which, as in a sandbox without netlink, "*" and "::" count as both families.
+# second program, or, with a line break in them, like a second listener. ADDRESS has no brackets and no interface, since a
+# listener of one interface is in the way of one without. It is "*" for every address of both families, "::" for those of
+# IPv6 alone (IPV6_V6ONLY, ipv6(7)), and one of IPv4 for an IPv4-mapped one. If ss does not know which, as in a sandbox
+# without netlink, "*" and "::" count as both families.
 list_sockets() {
   ss -Hltne "$@" 2>/dev/null | LC_ALL=C awk '
+    $1 != "LISTEN" || $4 !~ /:[0-9]+$/ { next }
     {
       rest = $0
       for (i = 0; i < 5; i++) sub(/^[^ ]+ +/, "", rest)
