@@ -58,11 +58,27 @@ test.each(settings)("for a login back, sshd's %j is good or has a sentence", (te
 test.each([
   ["127.0.0.1", "127.0.0.1"],
   ["fd00::5", "fd00::5"],
+  ["::ffff:127.0.0.1", "127.0.0.1"],
   ["localhost", expect.stringMatching(/^(::1\n)?127\.0\.0\.1(\n::1)?$/)],
   ["no.such.host.invalid", ""],
 ])("the addresses of the target %s", (target, addresses) => {
   const { stdout } = runScript(["sh"], `${readScript("loginAccess")}\naddresses_of ${target}`);
   expect(stdout.trim()).toEqual(addresses);
+});
+
+test.each([
+  ["127.0.1.1", "127.0.0.1"],
+  ["0.0.0.0", "127.0.0.1"],
+  ["::", "::1"],
+  ["192.0.2.5", "192.0.2.5"],
+])("sshd is asked about a login to %s as one from %s", (target, from) => {
+  const text = `${readScript("loginAccess")}
+    find_account() { :; }
+    find_main() { :; }
+    is_other_server() { return 1; }
+    find_effective() { printf %s "$2"; return 1; }
+    refusal_of_login alice ${target} 22 ssh-ed25519`;
+  expect(runScript(["sh"], text).stdout).toBe(from);
 });
 
 describe.each(shells)("the target of a login back, in %s,", (_name, shell) => {

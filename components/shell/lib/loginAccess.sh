@@ -5,7 +5,7 @@
 # addresses_of HOST — those of a name, as this host resolves it, one a line.
 addresses_of() {
   case $1 in
-    *:*) printf '%s\n' "$1" ;;
+    *:*) printf '%s\n' "${1#::ffff:}" ;;
     *[!0-9.]*) getent ahosts "$1" | awk '{ sub(/%.*/, "", $1); print $1 }' | sort -u ;;
     *) printf '%s\n' "$1" ;;
   esac
@@ -28,7 +28,10 @@ refusal_of_login() {
   find_main
   if is_other_server "$2" "$3"; then return 0; fi
   from=$2
-  case $from in 127.*) from=127.0.0.1 ;; esac # whichever address of the loopback it goes to
+  case $from in # whichever address of the loopback it goes to
+    127.* | 0.0.0.0) from=127.0.0.1 ;;
+    ::) from=::1 ;;
+  esac
   find_effective "$1" "$from" "$2" "$3" && listens_at "$3" || return 0
   why=$(shut_out "$1" "$from" "$FROM_HOST" "$4")
   [ -z "$why" ] || printf "sshd refuses the login of '%s' from %s, where logins back come from: %s, and run 'pulumi up' again" "$1" "$from" "$why"
