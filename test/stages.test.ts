@@ -226,6 +226,11 @@ describe.each(shells)("in %s, a stage", (_name, shell) => {
     });
     expect(["a", "b"].map(linesOf)).toEqual(["two", "its"]);
     expect(recordOf("a")).toEqual(["created\ta", "line\ta\ttwo"]);
+    // Another run may have begun by then.
+    checks('mkdir "$OVERWRITTEN"; fail "it does not work"', "its");
+    const ofOthers = readdirSync(folder).filter((name) => name.endsWith(".overwritten"));
+    expect(ofOthers).toHaveLength(1);
+    rmSync(join(folder, ofOthers[0]!), { recursive: true });
     expect(checks('say "it works"', "its")).toMatchObject({
       status: 0,
       stderr: `it works\n${unchanged}`,

@@ -427,7 +427,7 @@ EOF
   [ -z "$units" ] || systemctl daemon-reload
 }
 
-clear_overwritten() { [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
+clear_overwritten() { [ -z "$LOCKED" ] || [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
 
 # write_content PLACE MODE CONTENT — after compare. Sets WRITTEN to yes if it changed.
 write_content() {

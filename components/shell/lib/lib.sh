@@ -311,8 +311,7 @@ WAITS_FOR=
 wait_unlocked() {
   local recorded wait
   recorded=$RECORDED
-  clear_work
-  unlock
+  release
   for wait in $WAITS_FOR; do "$wait"; done
   lock
   forget_looks
@@ -321,14 +320,19 @@ wait_unlocked() {
   [ "$RECORDED" = "$recorded" ] || fail "another run has changed $WHAT meanwhile; run 'pulumi up' again"
 }
 
+# Another run may then begin, so nothing that both use may be cleared later.
+release() {
+  clear_work
+  clear_overwritten
+  unlock
+}
+
 # A part that others could make fail adds a command to CHECKS_LAST. They run at the very end, without the lock, when what is
 # stale has been swept: an account that breaks its own login must not keep somebody else's.
 CHECKS_LAST=
 check_last() {
   local check
-  clear_work
-  clear_overwritten
-  unlock
+  release
   for check in $CHECKS_LAST; do "$check"; done
 }
 
