@@ -167,7 +167,7 @@ put_back_of_root() {
     [ -d "$folder" ] || return 0
   else
     rm -f -- "$new" && cp -a -- "$1" "$new" && { [ -L "$new" ] || flush "$new"; } && mv -fT -- "$new" "$2" || return 1
-    if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null; fi
+    if command -v restorecon >/dev/null 2>&1; then restorecon -- "$2" 2>/dev/null 3<&- 9<&-; fi # it may have neither open
   fi
   flush "$folder"
 }
