@@ -199,8 +199,12 @@ export class Host {
       this.name,
       "true",
     ];
-    const result = await exec("ssh", args, { allowFailure: true, timeoutSeconds: 20 });
-    return result.exitCode === 0;
+    const login = exec("ssh", args, { allowFailure: true, timeoutSeconds: 20 });
+    // It may accept a connection long before it answers.
+    return login.then(
+      ({ exitCode }) => exitCode === 0,
+      () => false,
+    );
   }
 
   private async answersInside(): Promise<boolean> {
