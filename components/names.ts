@@ -21,7 +21,7 @@ export interface Names {
   tunnelKey: (account: string | undefined) => string;
   /** The line of a login in authorized_keys. A dot in an account is doubled, so every login has its own line. */
   loginKey: (from: string, alias: string) => string;
-  /** What the names of all lines begin with that are for logins of this account. No alias begins with a dot. */
+  /** The beginning of the names of this account's login lines. No alias begins with a dot. */
   loginKeysOf: (from: string) => string;
 }
 

@@ -352,7 +352,7 @@ EOF
 }
 
 # What this apply wants under another name now, as entries on record begin up to a name, one a line. No name begins with a
-# dot.
+# dot, and an account's own dots are doubled, so "a." is not the beginning of "a..b.nas".
 RENAMED=
 is_renamed() {
   local start
