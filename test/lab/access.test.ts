@@ -3,7 +3,7 @@ import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exec, until } from "../../lab/exec.ts";
+import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -12,6 +12,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { journal } from "./support/journal.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
+import { until } from "./support/until.ts";
 
 let lab: Lab;
 let gate: Host;

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { partText } from "../../tools/parseCommand.ts";
+import { until } from "./support/until.ts";
 
 const FOREIGN = "somebody else than root may have written the records of what was done here";
 

@@ -5,12 +5,12 @@ import type { ResultPromise } from "execa";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { rootShells } from "../../components/remote/rootShell.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import { partText } from "../../tools/parseCommand.ts";
 import { journal } from "./support/journal.ts";
+import { until } from "./support/until.ts";
 
 const common = { HOST: "gate", OWNER: "owner", STACK_ID: "", WHAT: "the test", REVISION: "" };
 const ours = partText("knownHost", {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exec, until } from "../../lab/exec.ts";
+import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -12,6 +12,7 @@ import { leftovers } from "./support/leftovers.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 import { oneIn, sometimes } from "./support/sample.ts";
 import { type Changes, tunnelSettings } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 const ownSettings = "/etc/ssh/sshd_config.d/50-own.conf";
 const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";

@@ -64,7 +64,7 @@ describe("a port open to others", () => {
   });
   const [nobody, everyone] = [open(""), open("gate")];
   const becomes = (expected: object, port = 8080) =>
-    expect.poll(() => visitor.reaches(port), { timeout: 60_000 }).toEqual(expected);
+    expect.poll(() => visitor.reaches(port), { timeout: 120_000 }).toEqual(expected);
 
   const awaited = "until firewall-cmd --quiet --state; do sleep 0.1; done";
   const walls = {

@@ -227,7 +227,7 @@ describe("on hosts whose /usr is read-only, a tunnel", () => {
     for (const host of [gate, nas]) {
       const status = async () =>
         (await host.run("/opt/bin/ssh-tunnel-status", { allowFailure: true })).stdout;
-      await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatch(/^nas +ssh .* up /m);
+      await expect.poll(status, { timeout: 120_000, interval: 500 }).toMatch(/^nas +ssh .* up /m);
     }
     expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);
   });

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
 import { shellQuote } from "../../components/remote/shellQuote.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, hostWithTools, openProgram } from "../../lab/program.ts";
@@ -12,6 +11,7 @@ import { onePart } from "../support/onePart.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { sometimes } from "./support/sample.ts";
+import { until } from "./support/until.ts";
 
 /**
  * Values that are as unusual as the settings allow, on unusual hosts: sshd, ssh and systemd interpret them exactly as

@@ -63,7 +63,7 @@ describe("one tunnel from the first up to destroy", () => {
   const tunnelPid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
   const banner = async () =>
     (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
-  const comesBack = () => expect.poll(banner, { timeout: 60_000, interval: 200 }).toBe("through");
+  const comesBack = () => expect.poll(banner, { timeout: 120_000, interval: 200 }).toBe("through");
 
   it("is created completely by the first up, which ends when the tunnel works", async () => {
     const result = await stack.up();
@@ -188,7 +188,7 @@ describe("one tunnel from the first up to destroy", () => {
   it("comes back by itself when a cut link is restored", async () => {
     const pid = await tunnelPid();
     await nas.cutLink();
-    await expect.poll(tunnelPid, { timeout: 60_000 }).not.toBe(pid); // ssh has noticed
+    await expect.poll(tunnelPid, { timeout: 120_000 }).not.toBe(pid); // ssh has noticed
     await nas.restoreLink();
     await comesBack();
   });

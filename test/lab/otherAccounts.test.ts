@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { shellQuote } from "../../components/remote/shellQuote.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { until } from "./support/until.ts";
 
 const metrics = "/srv/metrics";
 const lockFile = "/run/ssh-reverse-tunnel.lock";
@@ -162,7 +162,7 @@ EOT
     const journal = async (also: string) =>
       (await nas.run(`journalctl -q -o cat --since @${since} -u ssh-tunnel-nas ${also} | cat -v`)).stdout;
     // evict-stale runs while the forwards are opened.
-    await expect.poll(() => journal(""), { timeout: 60_000 }).toContain("the public host says: ");
+    await expect.poll(() => journal(""), { timeout: 120_000 }).toContain("the public host says: ");
     const all = await journal("");
     expect(all).not.toMatch(/\^\[|banner/);
     expect(all.length).toBeLessThan(5000);

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { journal } from "./support/journal.ts";
 import { tunnelSettings } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 /** A tunnel that was cut by something that its host can detect is back before the keep-alives notice. */
 describe("a tunnel whose network changes", () => {

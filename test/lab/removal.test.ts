@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -9,6 +8,7 @@ import { type HostState, expectAsBefore, hostState } from "./support/hostState.t
 import { journal } from "./support/journal.ts";
 import { oneIn, sometimes } from "./support/sample.ts";
 import { sshAsUser } from "./support/ssh.ts";
+import { until } from "./support/until.ts";
 
 let lab: Lab;
 let gate: Host;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { journal } from "./support/journal.ts";
+import { until } from "./support/until.ts";
 import { scriptOf, sshd } from "./support/versions.ts";
 
 /** What temporarily prevents a rollback. The tests are a story: each continues from the one before. */

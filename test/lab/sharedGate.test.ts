@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { account } from "../../components/parts/account/account.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools, openProgram } from "../../lab/program.ts";
@@ -13,6 +12,7 @@ import { leftovers } from "./support/leftovers.ts";
 import { oneIn, sometimes } from "./support/sample.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { sshAsUser } from "./support/ssh.ts";
+import { until } from "./support/until.ts";
 
 /** A public host that others use, too: people whose names or groups resemble ours, and a second stack. */
 describe("on a public host shared with others,", () => {

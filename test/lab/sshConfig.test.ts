@@ -1,6 +1,5 @@
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
@@ -8,6 +7,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { badConfiguration, keywordOf, keywords, STRANGER } from "../support/sshConfigKeywords.ts";
 import { tunnelSettings } from "./support/settings.ts";
 import { missingSuites } from "./support/suites.ts";
+import { until } from "./support/until.ts";
 
 /** The administrator's ssh configuration for all hosts. The tests are a story: each continues from the one before. */
 describe("if both hosts have the worst possible ssh configuration for all hosts,", () => {

@@ -1,6 +1,5 @@
 import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -9,6 +8,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 /**
  * Changes to a tunnel over direct connections: new things are added first, and what they replace is removed once they
@@ -129,7 +129,7 @@ describe("a change to a tunnel", () => {
       async (_, change, trace) => {
         await configure({ ...change, gate: broken });
         expect(await failedUp(stack)).toContain("the tunnel did not come up with its new settings in 5s");
-        await expect.poll(() => banner(), { timeout: 20_000 }).toBe("through");
+        await expect.poll(() => banner(), { timeout: 120_000 }).toBe("through");
         await configure();
         await stack.up();
         expect(await banner()).toBe("through");
@@ -189,7 +189,7 @@ describe("a change to a tunnel", () => {
       await cut(nas);
       await gate.run("nft delete table inet t");
       await run;
-      await expect.poll(() => banner(), { timeout: 60_000 }).toBe("through");
+      await expect.poll(() => banner(), { timeout: 120_000 }).toBe("through");
       await configure();
       await stack.up();
       expect(await banner()).toBe("through");
@@ -201,7 +201,7 @@ describe("a change to a tunnel", () => {
     const again = [{ from: "root", to: "root", alias: "again" }];
     await configure({ logins: again, gate: broken });
     await failedUp(stack);
-    await expect.poll(() => banner(), { timeout: 20_000 }).toBe("through");
+    await expect.poll(() => banner(), { timeout: 120_000 }).toBe("through");
     // The tunnel is confirmed, but the public host does not know the new login.
     await configure({ logins: again });
     await gate.run("mkdir /root/.ssh/ssh-reverse-tunnel/again.conf");

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -11,6 +10,7 @@ import { leftovers } from "./support/leftovers.ts";
 import { remoteScripts } from "./support/remoteScripts.ts";
 import { sometimes } from "./support/sample.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 /**
  * Changes to an internal host that can be reached only through its tunnel, over that tunnel. The tests are a story:
@@ -149,7 +149,7 @@ describe("an internal host that is reached through its own tunnel", () => {
       expect(shown).toMatch(
         /nas \(through its tunnel to gate\)(: the tunnel did not come up| cannot be reached on port 2222)/,
       );
-      await expect.poll(banner, { timeout: 40_000 }).toBe("through");
+      await expect.poll(banner, { timeout: 120_000 }).toBe("through");
       expect((await nas.run("systemctl cat ssh-tunnel-nas")).stdout).not.toContain("2225");
       expect(await conf()).toBe(oldConf);
       expect(await key()).toContain('permitlisten="127.0.0.1:2222"');
@@ -165,11 +165,11 @@ describe("an internal host that is reached through its own tunnel", () => {
     const pid = await tunnelPid();
     await configure({}, { ssh }, { sshPort: 2299 }); // nothing listens there
     const run = failedUp(stack);
-    await expect.poll(conf, { timeout: 30_000 }).toContain("Port 2299");
-    await expect.poll(tunnelPid, { timeout: 30_000 }).not.toBe(pid);
+    await expect.poll(conf, { timeout: 120_000 }).toContain("Port 2299");
+    await expect.poll(tunnelPid, { timeout: 120_000 }).not.toBe(pid);
     // As its timer does a minute after the change.
     await nas.run(`systemctl start ${rollback}.service && { systemctl stop ${rollback}.timer || :; }`); // it may already be gone
-    await expect.poll(banner, { timeout: 20_000 }).toBe("through");
+    await expect.poll(banner, { timeout: 120_000 }).toBe("through");
     await run;
     await configure();
     await stack.up();
@@ -186,14 +186,14 @@ describe("an internal host that is reached through its own tunnel", () => {
     await nas.powerCut();
     await nas.boot();
     expect(await conf()).toContain("ServerAliveInterval 3");
-    await expect.poll(banner, { timeout: 30_000 }).toBe("through");
+    await expect.poll(banner, { timeout: 120_000 }).toBe("through");
     expect(await trials()).toBe("");
   });
 
   it("leaves nothing behind after a destroy over the tunnel that it removes", async () => {
     await nas.run("nft delete table inet nat", { allowFailure: true });
     await stack.destroy();
-    await expect.poll(() => leftovers(nas, before.nas!), { timeout: 30_000 }).toEqual([]);
-    await expect.poll(() => leftovers(gate, before.gate!), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => leftovers(nas, before.nas!), { timeout: 120_000 }).toEqual([]);
+    await expect.poll(() => leftovers(gate, before.gate!), { timeout: 120_000 }).toEqual([]);
   });
 });

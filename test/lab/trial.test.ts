@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FirewallPorts } from "../../components/parts/firewallPorts/firewallPorts.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { hostWithTools } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { sshAsUser } from "./support/ssh.ts";
+import { until } from "./support/until.ts";
 
 /** A change to a host that nobody can confirm: its link is cut between the change and the login that should follow. */
 describe("a change on trial that no new login confirms", () => {

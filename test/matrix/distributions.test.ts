@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
@@ -11,6 +10,7 @@ import { healthCheckOf } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
 import { missingSuites } from "../lab/support/suites.ts";
 import { together } from "../lab/support/together.ts";
+import { until } from "../lab/support/until.ts";
 
 const LAB = "distros";
 

@@ -72,7 +72,7 @@ describe("the examples", () => {
     // What the connection used is removed when it has ended.
     const records = async () =>
       (await lab.host("files").run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout;
-    await expect.poll(records, { timeout: 30_000 }).toBe("");
+    await expect.poll(records, { timeout: 120_000 }).toBe("");
   });
 
   it("open three machines of an office, with admins who are not root, and leave two alone when one is removed", async () => {

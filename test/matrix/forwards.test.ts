@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import type { HostStatus } from "../../tools/status.ts";
 import { journal } from "../lab/support/journal.ts";
 import { healthCheckOf, tunnelSettings } from "../lab/support/settings.ts";
+import { until } from "../lab/support/until.ts";
 
 /**
  * One tunnel with several forwards, and what a public host may do to some of them: a port that another program has, a script

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
@@ -9,6 +8,7 @@ import { failedUp } from "../lab/support/failure.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 import { type Changes, tunnelSettings } from "../lab/support/settings.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
+import { until } from "../lab/support/until.ts";
 
 const dropIn = "/etc/ssh/sshd_config.d/00-ssh-reverse-tunnel-dev.conf";
 const unit = "/etc/systemd/system/ssh-tunnel-nas.service";
@@ -58,7 +58,7 @@ describe("if a host fails in the middle of an up,", () => {
     }
   };
 
-  const works = () => expect.poll(banner, { timeout: 30_000, interval: 200 }).toBe("through");
+  const works = () => expect.poll(banner, { timeout: 120_000, interval: 200 }).toBe("through");
   const banner = async () =>
     (await gate.run("ssh -o ConnectTimeout=2 nas echo through", { allowFailure: true })).stdout;
   const mayLogIn = async (host: Host) => (await sshAsUser(lab, host.name, "true")).exitCode === 0;

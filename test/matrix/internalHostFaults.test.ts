@@ -62,7 +62,7 @@ describe("a tunnel works on hosts", () => {
     (await gate.run(`su - ${account} -c 'ssh -o ConnectTimeout=2 nas hostname'`, { allowFailure: true }))
       .stdout;
   const works = (account?: string) =>
-    expect.poll(() => through(account), { timeout: 60_000, interval: 200 }).toBe("nas");
+    expect.poll(() => through(account), { timeout: 120_000, interval: 200 }).toBe("nas");
 
   const dropIn = "/etc/ssh/sshd_config.d/60-policy.conf";
   const typeOf = async (host: Host, key: string) => (await host.run(`cut -d' ' -f1 ${key}.key.pub`)).stdout;

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cgroupPath, killCgroup } from "../../lab/cgroup.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { RUNTIME_FOLDER } from "../../lab/lock.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
+import { until } from "../lab/support/until.ts";
 
 const NAME = "labtest";
 const CLI = fileURLToPath(new URL("../../lab/cli.ts", import.meta.url));
@@ -107,7 +107,7 @@ describe("a lab", () => {
     expect(await traces()).not.toEqual([]);
     await lab.down();
     // The last processes have ended; their new parent may still have to collect them.
-    await expect.poll(traces, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(traces, { timeout: 120_000 }).toEqual([]);
     await expect(Lab.open(NAME)).rejects.toThrow("npm run lab -- up --name labtest");
   });
 });

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { sshAsUser } from "../lab/support/ssh.ts";
+import { until } from "../lab/support/until.ts";
 
 const NAME = "labhosts";
 const PORT = 5000;

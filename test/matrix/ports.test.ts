@@ -65,7 +65,7 @@ describe("ports of a forward in a host's firewall", () => {
 
     it("are opened in its running and its permanent state, and closed again on destroy", async () => {
       // It reports that it has started before all its rules are there.
-      await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
+      await expect.poll(reachable, { timeout: 120_000 }).toBe(false);
       const before = await gate.snapshot();
       const stack = await firewall("firewalld");
       await stack.up();
@@ -101,7 +101,7 @@ describe("ports of a forward in a host's firewall", () => {
       await stack.destroy();
       expect(await leftovers(gate, before)).toEqual([]);
       await gate.run("systemctl start firewalld");
-      await expect.poll(reachable, { timeout: 20_000 }).toBe(false);
+      await expect.poll(reachable, { timeout: 120_000 }).toBe(false);
       expect(await ports()).toEqual(["", ""]);
     });
 

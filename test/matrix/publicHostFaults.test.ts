@@ -1,7 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderSshdDropIn } from "../../components/render/sshdDropIn.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
@@ -12,6 +11,7 @@ import { journal } from "../lab/support/journal.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
 import { type Changes, tunnelSettings } from "../lab/support/settings.ts";
 import { missingSuites } from "../lab/support/suites.ts";
+import { until } from "../lab/support/until.ts";
 import { badSshdLines, sshdKeywordOf } from "../support/sshdConfigKeywords.ts";
 
 const LAB = "gatefaults";

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { findEngine } from "../../lab/engine.ts";
-import { exec, until } from "../../lab/exec.ts";
+import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -12,6 +12,7 @@ import type { HostStatus } from "../../tools/status.ts";
 import { expectAsBefore, type HostState, hostState } from "../lab/support/hostState.ts";
 import { journal } from "../lab/support/journal.ts";
 import { healthCheckOf } from "../lab/support/settings.ts";
+import { until } from "../lab/support/until.ts";
 
 const tool = fileURLToPath(new URL("../../tools/status.ts", import.meta.url));
 const textfiles = "/var/lib/prometheus/node-exporter";

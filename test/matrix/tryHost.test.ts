@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readFile } from "node:fs/promises";
-import { exec, until } from "../../lab/exec.ts";
+import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { leftovers } from "../lab/support/leftovers.ts";
+import { until } from "../lab/support/until.ts";
 
 /** The file of `make try-host`, on a host with nothing else from the project. */
 describe("the trial of a host without Pulumi", () => {
