@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import type { Forward } from "../settings/forward.ts";
 import { bindAddress, probeAddress, hostPort } from "../settings/forward.ts";
 import { assertValid, oneLine, oneWord } from "./checks.ts";
@@ -49,7 +48,7 @@ export function tunnelKeyPermits(forwards: { forward: Forward; port: string }[])
  * connections come from the internal host itself. sshd compares addresses, so that host resolves a name.
  */
 export function loginKeyOptions(targetHost: string): string[] {
-  const isName = isIP(targetHost) === 0;
+  const isName = !/^[0-9.]+$|:/.test(targetHost);
   const from = [...new Set(["127.0.0.1", "::1", isName ? "@target@" : targetHost])].join(",");
   return ["restrict", "pty", `from="${from}"`];
 }
