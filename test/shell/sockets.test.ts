@@ -44,7 +44,7 @@ describe.each(shells)("the listeners of a host are read with %s", (_name, shell)
     expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
     return stdout;
   };
-  const library = [readScript("sockets")];
+  const library = ["kind() { :; }", readScript("sockets"), readScript("ports")];
 
   test.each(listeners)("as %s", (_what, line, listed, has) => {
     expect(run(line, "list_sockets", library)).toBe(`${listed}\n`);
@@ -87,7 +87,7 @@ describe.each(shells)(
     const isOther = (line: string, address: string, { daemon = "12", socket = false } = {}) => {
       const text = `OWNER=p-s DAEMON=${daemon}
       kind() { :; }
-      ${["sockets", "sshdAccess"].map(readScript).join("\n")}
+      ${["sockets", "ports", "sshdAccess"].map(readScript).join("\n")}
       systemctl() { ${socket}; }
       ss() { printf '%s\\n' ${shellQuote(`LISTEN 0 128 ${line}`)}; }
       set -eu

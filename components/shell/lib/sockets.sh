@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What listens on this host, by ss(8), and what that is in the way of.
+# What listens on this host, by ss(8).
 
 # list_sockets [OPTION…] — "ADDRESS PORT UID" of each TCP listener, and with -p also "PIDS NAME" if they are known: commas are
 # between the PIDS, and NAME is whatever the program calls itself, in 15 characters at most, which are too few to look like a
@@ -7,6 +7,7 @@
 # listener of one interface is in the way of one without. It is "*" for every address of both families, "::" for those of
 # IPv6 alone (IPV6_V6ONLY, ipv6(7)), and one of IPv4 for an IPv4-mapped one. If ss does not know which, as in a sandbox
 # without netlink, "*" and "::" count as both families.
+# shellcheck disable=SC2120  # only root asks for the programs
 list_sockets() {
   ss -Hltne "$@" 2>/dev/null | LC_ALL=C awk '
     $1 != "LISTEN" || $4 !~ /:[0-9]+$/ { next }
@@ -32,17 +33,4 @@ list_sockets() {
       if (address == "::" && " " rest " " !~ / v6only:1 /) address = "*"
       print address, port, uid (pids == "" && name == "" ? "" : " " pids " " name)
     }'
-}
-
-# overlap ADDRESS ADDRESS — whether only one of them can have a port. sshd binds an address of IPv6 for IPv6 alone, and "*"
-# for each family by itself.
-overlap() {
-  local all
-  case "$1 $2" in
-    "* "* | *" *") return 0 ;;
-    *:*" "*:*) all=:: ;;
-    *:*) return 1 ;;
-    *) all=0.0.0.0 ;;
-  esac
-  [ "$1" = "$2" ] || [ "$1" = "$all" ] || [ "$2" = "$all" ]
 }
