@@ -129,6 +129,14 @@ describe("sshd's configuration on a public host", () => {
     expect((await stack.up()).diagnostics).toEqual([]);
   });
 
+  it("keeps idle tunnels where a Match before ours has an UnusedConnectionTimeout", async () => {
+    await prepare(
+      `printf 'Match User tunnel-*\\n  UnusedConnectionTimeout 30s\\n  ChannelTimeout session:*=10m\\n' >${FOLDER}/00-a.conf`,
+    );
+    expect((await stack.up()).diagnostics).toEqual([]);
+    expect(await effective("tunnel-x")).toContain("unusedconnectiontimeout none");
+  });
+
   it("makes nothing of another stack's drop-in active, or inactive, where each has its own Include", async () => {
     await prepare(`sed -i '/^Include/d' ${MAIN}`);
     const other = await openStack({

@@ -57,7 +57,8 @@ not_read() {
 
 # other_than_ours — prints which values EFFECTIVE, that of a tunnel account, has other than those of our drop-in: a Match that
 # comes first wins. How soon a silent session ends is not a matter of safety, and each stack decides that. Of the timeouts,
-# which not every sshd knows, another value counts only if it ends a tunnel or a connection through it.
+# which not every sshd knows, another ChannelTimeout counts only if it ends connections through a tunnel, and our "none" for
+# UnusedConnectionTimeout wins wherever it is.
 other_than_ours() {
   local keywords
   keywords=$({
@@ -67,7 +68,6 @@ other_than_ours() {
       OpenSSH_[1-9].* | OpenSSH_10.[0-4][!0-9]*) ;; # see warn_of_channel_timeout
       *) [ -z "$(printf '%s\n' "$EFFECTIVE" | idle_limit)" ] || echo channeltimeout ;;
     esac
-    printf '%s\n' "$EFFECTIVE" | sed -n '/^unusedconnectiontimeout [1-9]/p'
   } | cut -d' ' -f1 | paste -sd '|' -)
   [ -z "$keywords" ] ||
     printf "sshd gives the tunnel accounts another value of %s than our drop-in, since a Match before it says so; let that Match leave '%s' out, or, where another stack wrote it, run 'pulumi up' of that one first: it is in %s" \
