@@ -280,11 +280,11 @@ cannot_at() {
 }
 
 # label PLACE — SELinux gives a new file the label of its folder, which is not always the one that the policy wants there.
-# restorecon and semanage run in domains of their own, which may not have the lock open.
+# restorecon and semanage run in domains of their own, which may have neither the lock open nor what is read just now.
 label() {
   selinux_is_enabled || return 0
   locate "$1"
-  as "$AT_IDS" restorecon -- "$AT_PATH" 9<&- || warn "restorecon could not label $1"
+  as "$AT_IDS" restorecon -- "$AT_PATH" </dev/null 3<&- 4<&- 5<&- 9<&- || warn "restorecon could not label $1"
 }
 
 selinux_is_enabled() {
