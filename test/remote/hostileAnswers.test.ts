@@ -141,7 +141,7 @@ const withFewerKeys = (shapes: string[]) =>
   shapes.map((shape) => shape.replace(/"KEYS":\[(\d+)(?:,\1)*\]/g, '"KEYS":[$1]'));
 
 describe("no answer of a host can add a line or an option to a file on the other host, with", () => {
-  test.each(Object.keys(usualAnswers))("%s", { timeout: 30_000 }, async (script) => {
+  test.each(Object.keys(usualAnswers))("%s", { timeout: 300_000 }, async (script) => {
     const shape = withFewerKeys(shapeOf(await record(run, false, { [script]: () => usualAnswers[script] })));
     let passed = 0;
     for (const answer of fc.sample(hostile(usualAnswers[script]!), { seed, numRuns: runs })) {

@@ -36,7 +36,7 @@ describe.each(shells)("the output of other programs, in %s,", (_name, shell) => 
       [...shell.slice(1), "-c", `${readScript("printable")}\n${code}`],
       {
         input,
-        timeout: 20_000,
+        timeout: 300_000,
         encoding: "latin1",
       },
     );

@@ -22,7 +22,7 @@ describe("an ssh-agent that does not answer is reported,", () => {
     alive = await startAgent();
     killed = join(folder, "killed");
     const agent = spawn("ssh-agent", ["-D", "-a", killed], { stdio: "ignore" });
-    await vi.waitUntil(() => existsSync(killed), { timeout: 30_000 });
+    await vi.waitUntil(() => existsSync(killed), { timeout: 100_000 });
     agent.kill("SIGKILL");
     await once(agent, "exit");
     writeFileSync(join(folder, "file"), "");

@@ -315,7 +315,7 @@ describe("settings as hostile as they can be", () => {
   test(
     "add no line, word or option anywhere, and arrive unchanged in every shell",
     {
-      timeout: 60_000,
+      timeout: 300_000,
     },
     async () => {
       const shape = shapeOf(await deploy(everything));

@@ -27,7 +27,7 @@ export async function expectAsBefore(host: Host, before: HostState, except: stri
   };
   // What ended a moment ago may still be listed.
   await expect
-    .poll(changes, { timeout: 15_000, interval: 200, message: `running on ${host.name}` })
+    .poll(changes, { timeout: 60_000, interval: 200, message: `running on ${host.name}` })
     .toEqual([]);
   expect(await leftovers(host, before.disk), `left on ${host.name}`).toEqual([]);
 }
@@ -57,7 +57,9 @@ export const QUESTIONS: Record<string, string> = {
   // is started by the first service that waits for it.
   units: `systemctl list-units --all --plain --no-legend | awk '{ print $1, $2, $3, $4 }' |
     grep -vE '^(session-|user-|user@|run-user-|run-credentials-|user-runtime-dir@|network-online.target|systemd-(networkd|hostnamed|initctl))|not-found inactive' | sort`,
-  unitFiles: "systemctl list-unit-files --no-legend | grep -vE '^session-'",
+  // systemd may be too busy to answer at once.
+  unitFiles:
+    "for i in 1 2 3; do systemctl list-unit-files --no-legend && break; sleep 5; done | grep -vE '^session-'",
   timers: "systemctl list-timers --all --no-legend | awk '{ print $(NF - 1), $NF }' | sort",
   listeners: "ss -Hltunp | awk '{ print $1, $5, $7 }' | sort",
   // A login, what it starts, and this command itself are not part of the host. A tunnel's account, "tunnel-x", starts
