@@ -100,23 +100,24 @@ private_group() {
 # suit_target — replaces "@target@" in LINE. The login comes from the address that it goes to, which must be this host's own.
 # A name may have several of them: one by which sshd lets it in is enough.
 suit_target() {
-  local addresses own address type refusal refused
+  local addresses own target address type refusal refused
   addresses=$(addresses_of "$TARGET_HOST")
   [ -n "$addresses" ] ||
     fail "there is no address of '$TARGET_HOST', the target of the forward for the login to '$ACCOUNT'; correct 'target', or write an address there"
   own=$(for address in $addresses; do ! is_own "$address" || printf '%s\n' "$address"; done)
-  [ "$addresses" = "$TARGET_HOST" ] || addresses="$TARGET_HOST ($(printf '%s\n' "$addresses" | paste -sd , - | sed 's/,/, /g'))"
+  target=$TARGET_HOST
+  [ "$addresses" = "$target" ] || target="$TARGET_HOST ($(printf '%s\n' "$addresses" | paste -sd , - | sed 's/,/, /g'))"
   [ -n "$own" ] ||
-    fail "the login to '$ACCOUNT' would end on another machine, since the target of its forward is $addresses, which is not this host; let 'target' be 127.0.0.1 or an address of this host, or name another forward in 'via', and run 'pulumi up' again"
+    fail "the login to '$ACCOUNT' would end on another machine, since the target of its forward is $target, which is not this host; let 'target' be 127.0.0.1 or an address of this host, or name another forward in 'via', and run 'pulumi up' again"
   type=${LINE%" $MARKER"}
   type=${type% *}
   refused=
   for address in $own; do
     refusal=$(refusal_of_login "$ACCOUNT" "$address" "$TARGET_PORT" "${type##* }")
-    [ -n "$refusal" ] || refused=no
+    [ -n "$refusal" ] || break
     refused=${refused:-$refusal}
   done
-  [ "$refused" = no ] || fail "$refused"
+  [ -z "$refusal" ] || fail "$refused"
   LINE=$(printf '%s\n' "$LINE" | sed "s/@target@/$(printf '%s\n' "$own" | paste -sd , -)/")
 }
 
