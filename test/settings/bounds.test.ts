@@ -53,7 +53,7 @@ describe("a bound on where forwards listen", () => {
   });
 });
 
-test("a bound on what tunnels open applies to the address at which they test themselves", () => {
+test("a bound on what tunnels may connect to applies to the address at which their own listeners are reached", () => {
   expect(boundsMistake(forward("all"), { permitOpen: ["127.0.0.1:2222"] })).toBeUndefined();
   expect(boundsMistake(forward(), { permitListen: ["any"], permitOpen: ["127.0.0.1:22"] })).toBe(
     `must be open where permitOpen allows it: 127.0.0.1:2222 is not in ["127.0.0.1:22"]`,
