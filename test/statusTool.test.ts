@@ -6,7 +6,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseConfig } from "../components/settings/load.ts";
-import { sshCommand } from "../tools/sshCommand.ts";
+import { sshCommand } from "../components/remote/sshCommand.ts";
 import { exitStatusOf, hostsOf, statusOf, tableOf } from "../tools/status.ts";
 import { gate, hostKey } from "./support/hosts.ts";
 import { smallest } from "./support/settings.ts";

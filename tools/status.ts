@@ -10,7 +10,7 @@ import { parseConfig } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
-import { sshCommand } from "./sshCommand.ts";
+import { sshCommand } from "../components/remote/sshCommand.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
 

@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { hostPort } from "../components/settings/forward.ts";
-import type { Host } from "../components/remote/host.ts";
-import { shellQuote } from "../components/remote/shellQuote.ts";
+import { hostPort } from "../settings/forward.ts";
+import type { Host } from "./host.ts";
+import { shellQuote } from "./shellQuote.ts";
 
 /** A command line to which a remote command is added. */
 export interface SshCommand {
