@@ -1,10 +1,12 @@
 import * as random from "@pulumi/random";
 import { loadConfig, mapValues } from "./components/settings/load.ts";
+import { chooseWays } from "./components/remote/ways.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 
 /** The program: settings → components → outputs. */
-export default function program() {
-  const { revision, ...settings } = loadConfig();
+export default async function program() {
+  const { revision, ...config } = loadConfig();
+  const settings = { ...config, internalHosts: await chooseWays(config.internalHosts) };
   // Distinguishes this stack from one of the same name in another state.
   const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
   const common = {
@@ -18,14 +20,21 @@ export default function program() {
     (host, name) => new PublicHost(name, { ...host, ...common }),
   );
 
-  const tunnels = mapValues(
+  const internalHosts = mapValues(
     settings.internalHosts,
-    ({ connection, throughTunnel, toolsDirectory, namespaces, publicHost, ...tunnel }, name) => {
-      const host = { connection, throughTunnel, toolsDirectory, namespaces };
-      const internalHost = new InternalHost(name, { ...host, ...common });
-      return new ReverseTunnel(name, { ...tunnel, internalHost, publicHost: publicHosts[publicHost]! });
-    },
+    ({ connection, throughTunnel, ways, toolsDirectory, namespaces }, name) =>
+      new InternalHost(name, { connection, throughTunnel, ways, toolsDirectory, namespaces, ...common }),
   );
+
+  // Those that Pulumi connects through come last.
+  const isWay = ([name, { internalHost }]: [string, { internalHost: string }]) =>
+    settings.internalHosts[internalHost]!.ways?.through === name;
+  const entries = Object.entries(settings.tunnels);
+  const inOrder = Object.fromEntries([...entries.filter((each) => !isWay(each)), ...entries.filter(isWay)]);
+  const tunnels = mapValues(inOrder, ({ internalHost, publicHost, ...tunnel }, name) => {
+    const ends = { internalHost: internalHosts[internalHost]!, publicHost: publicHosts[publicHost]! };
+    return new ReverseTunnel(name, { ...tunnel, ...ends });
+  });
 
   return {
     /** Where each forward listens and leads. */

@@ -32,7 +32,7 @@ export default {
       name: "settings-of-the-program",
       comment: "Components take arguments. Only the program and its tools read the settings of a stack.",
       severity: "error",
-      from: { path: "^components/", pathNot: "^components/settings/(load|rules)[.]ts" },
+      from: { path: "^components/", pathNot: "^components/settings/(load|rules|tunnels)[.]ts" },
       to: { path: "^components/settings/(load|rules|schema)[.]ts" },
     },
     {

@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./remote/host.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
+import type { ReverseTunnel } from "./reverseTunnel.ts";
 import { assertValid } from "./render/checks.ts";
 
 /** Arguments of {@link InternalHost}. */
@@ -16,6 +17,8 @@ export interface InternalHostArgs {
    * @default none, the connection is direct
    */
   throughTunnel?: string;
+  /** @see Host.ways */
+  ways?: Host["ways"];
   /** @see Host.toolsDirectory */
   toolsDirectory?: string | undefined;
   /** @see Host.namespaces */
@@ -40,6 +43,8 @@ export class InternalHost extends pulumi.ComponentResource {
   public readonly hostKeys: pulumi.Output<string[]>;
   /** @see HostFacts.keyTypes */
   public readonly keyTypes: pulumi.Output<string>;
+  /** Its tunnels, so far. */
+  public readonly tunnels: ReverseTunnel[] = [];
 
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);

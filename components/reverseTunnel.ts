@@ -86,6 +86,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   private readonly args: ReverseTunnelArgs;
   private readonly inside: Host;
   private readonly outside: Host;
+  /** What has to be there as long as something connects through the tunnel. */
+  private admitted!: pulumi.Resource;
+  /** What changes the internal host's end. */
+  private started: pulumi.Resource | undefined;
 
   constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
@@ -93,15 +97,25 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     this.args = args;
     this.inside = args.internalHost.host;
     this.outside = args.publicHost.host;
+    args.internalHost.tunnels.push(this);
+    if (this.outside.gone) {
+      this.endpoints = pulumi.output<Record<string, Endpoint>>({});
+      [this.logins, this.units] = [[], {}];
+      this.leave();
+      this.registerOutputs({});
+      return;
+    }
 
     const prepare = this.prepare();
     const key = publicKeyFrom(this.inside, prepare.command.stdout, keyOf(this.plan));
     const starts = this.startsOfPorts();
     const admit = this.admit(key, starts);
+    this.admitted = admit.command;
     const ports = portsFrom(this.outside, admit.command.stdout, { ...this.plan, starts });
     const firewall = this.openFirewall(ports, admit);
     const logins = this.loginKeys();
     const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
+    this.started = start.command;
     const settle = this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
     this.finish(start, settle);
 
@@ -256,11 +270,49 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       this.args.publicHost.server,
       // Nothing listens before the firewall blocks the others.
       ...(firewall && forwards.some(({ sources }) => sources) ? [firewall] : []),
+      ...this.inTurn(),
     ];
     if (!this.inside.throughTunnel) return this.stage(names.start, script("now"), after);
     const { command: change } = this.stage(names.start, script("no"), after);
     const confirm = { ...script("yes"), removes: false, ifRefused: takenBack(this.inside, "the tunnel") };
     return this.stage(names.confirm, confirm, [change]);
+  }
+
+  /**
+   * If the connection goes through one of several tunnels, that one, which is declared last, is changed last: once the
+   * others work. And it stays until the others are removed. A tunnel that does not answer is not waited for.
+   */
+  private inTurn(): pulumi.Input<pulumi.Resource>[] {
+    const { tunnels } = this.args.internalHost;
+    const { ways } = this.inside;
+    if (!ways) return [];
+    if (this.plan.name === ways.through) {
+      return tunnels.flatMap(({ plan, started }) =>
+        started && ways.others.includes(plan.name) ? [started] : [],
+      );
+    }
+    const way = () => tunnels.find(({ plan }) => plan.name === ways.through);
+    return [Promise.resolve().then(() => way()?.admitted ?? this.admitted)];
+  }
+
+  /** The public host is gone: only the internal end is removed. The rest is kept as it is, without a command. */
+  private leave(): void {
+    const { names, name, logins, forwards } = this.plan;
+    const gone = { ...this.inside, gone: true };
+    const stay = (stage: string, host: Host) => this.stage(stage, { host, what: name, parts: [] });
+    stay(names.prepare, gone);
+    stay(names.admit, this.outside);
+    if (logins.length > 0) stay(names.loginKeys, this.outside);
+    if (forwards.some(isOpen)) {
+      new FirewallPorts(names.firewall, { host: this.outside, ports: [] }, { parent: this });
+    }
+    this.stage(names.start, {
+      host: this.inside,
+      what: `the tunnel ${name}`,
+      parts: [],
+      undoes: [names.start, names.prepare],
+      removesNow: true,
+    });
   }
 
   private service(given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[] }) {
@@ -400,7 +452,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     ];
   }
 
-  private stage(name: string, args: RemoteScriptArgs, after: pulumi.Resource[] = []): Stage {
+  private stage(name: string, args: RemoteScriptArgs, after: pulumi.Input<pulumi.Resource>[] = []): Stage {
     const command = remoteScript(name, args, { parent: this, after });
     return { command, kept: keptBy(args.record ?? name, command.stdout) };
   }

@@ -65,6 +65,19 @@ describe("the program", () => {
     expect(commands).toHaveLength(12);
   });
 
+  test("has a tunnel to each of several public hosts, whose commands are those of a single one", async () => {
+    const { publicHosts, internalHosts } = smallest();
+    const gates = { "gate-a": publicHosts.gate, "gate-b": publicHosts.gate };
+    const of = (recording: Awaited<ReturnType<typeof deploy>>, tunnel: string) =>
+      recording.commands.filter(({ name }) => name.startsWith(`${tunnel}-`)).map(({ parts }) => parts.length);
+    const one = await deploy(smallest());
+    const nas = { ...internalHosts.nas, publicHosts: Object.keys(gates) };
+    const two = await deploy({ publicHosts: gates, internalHosts: { nas } });
+    expect(of(two, "nas-gate-a")).toEqual(of(two, "nas-gate-b"));
+    expect(of(two, "nas-gate-a")).toHaveLength(of(one, "nas").length - 2); // without those of the host
+    expect(two.resources.filter(({ type }) => type.endsWith(":InternalHost"))).toHaveLength(1);
+  });
+
   test("needs no more commands for more forwards", async () => {
     const { publicHosts, internalHosts } = usual();
     const many = Object.fromEntries(

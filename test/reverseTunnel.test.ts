@@ -783,3 +783,75 @@ test("a name of 24 characters is not too long", async () => {
   const { commands } = await record(() => tunnel({}, name));
   expect(commands.map((command) => command.name)).toContain(`${name}-on.gate-settle`);
 });
+
+describe("a tunnel", () => {
+  /** Two tunnels of one host, of which the second is the way. */
+  const both = () =>
+    record(() => {
+      const [publicHost, other] = ["gate", "far"].map(
+        (name) => new PublicHost(name, { connection: gate.connection }),
+      );
+      const ways = {
+        through: "far",
+        others: ["near"],
+        all: [],
+        state: Promise.resolve(new Map<string, Record<string, unknown>>()),
+      };
+      const internalHost = new InternalHost("nas", {
+        connection: nas.connection,
+        throughTunnel: "gate or far",
+        ways,
+      });
+      new ReverseTunnel("near", { internalHost, publicHost: publicHost!, forwards });
+      new ReverseTunnel("far", { internalHost, publicHost: other!, forwards });
+    });
+
+  test("of several, that the admin comes through is changed last, and is removed last", async () => {
+    const recording = await both();
+    expect(recording.command("far-on.nas-start").waitsFor).toContain("near-on.nas-confirm");
+    // A destroy goes backwards.
+    expect(recording.command("near-on.nas-start").waitsFor).toContain("far-on.far-admit");
+    const ofNear = recording.commands.filter(({ name }) => name.startsWith("near-"));
+    const waits = ofNear.flatMap(({ waitsFor }) => waitsFor).filter((name) => name.startsWith("far"));
+    expect([...new Set(waits)]).toEqual(["far-on.far-admit"]);
+  });
+
+  test("to a public host that is gone has no command there, and is removed on the internal host", async () => {
+    const recording = await record(() => {
+      const publicHost = new PublicHost("gate", { connection: gate.connection, gone: true });
+      const internalHost = new InternalHost("nas", { connection: nas.connection });
+      const {
+        endpoints,
+        logins: none,
+        units,
+      } = new ReverseTunnel("nas", {
+        ...{ internalHost, publicHost, ...withOpen, logins },
+      });
+      return { endpoints, none, units };
+    });
+    const inputs = (name: string) => recording.resources.find((resource) => resource.name === name)!.inputs;
+    const commands = recording.resources.filter(({ type }) => type === "command:remote:Command");
+    const silent = commands.filter(({ inputs: given }) => !("create" in given)).map(({ name }) => name);
+    expect(silent.sort()).toEqual([
+      "gate-facts-script",
+      "gate-server-change",
+      "gate-server-confirm",
+      "gate-tools-script",
+      "nas-on.gate-admit",
+      "nas-on.gate-firewall-ports-change",
+      "nas-on.gate-firewall-ports-confirm",
+      "nas-on.gate-login-keys",
+      "nas-prepare",
+    ]);
+    for (const name of silent) expect(Object.keys(inputs(name))).toEqual(["connection"]);
+    const { create, update, delete: remove } = inputs("nas-start");
+    expect([create, update, remove].map((line) => String(line).split(" ").at(-1))).toEqual([
+      "remove",
+      "remove",
+      "remove",
+    ]);
+    expect(recording.command("nas-start").header.RECORDS).toBe("nas-start nas-prepare");
+    expect(await promiseOf(recording.result.endpoints)).toEqual({});
+    expect([recording.result.none, recording.result.units]).toEqual([[], {}]);
+  });
+});

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import * as state from "@pulumi/pulumi/runtime/state.js";
 import { parseCommand, textsOf } from "./parseCommand.ts";
 
 /** The project and the stack of every test. */
@@ -179,6 +180,9 @@ export async function record<T>(
     stack,
     preview,
   );
+  // Pulumi's own mocks refuse transforms. Nothing calls them here.
+  (state as unknown as { getStore: () => { supportsTransforms: boolean } }).getStore().supportsTransforms =
+    true;
   const recording = new Recording();
   listen(recording);
   try {
@@ -217,7 +221,7 @@ function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
   if (type === "random:index/randomId:RandomId") {
     return { hex: "0123456789abcdef" };
   }
-  if (type !== "command:remote:Command") return {};
+  if (type !== "command:remote:Command" || inputs.stdin === undefined) return {};
   const stdin = inputs.stdin as string;
   // On a host called chatty, the admin's login shell prints a greeting first.
   const greeting = stdin.startsWith("HOST='chatty ") ? "Welcome to this host!\n\n" : "";

@@ -33,6 +33,8 @@ const examples: Record<string, unknown> = {
   "internalHosts.<name>.address": "192.168.1.10",
   "internalHosts.<name>.admin.throughTunnel": "ssh",
   "internalHosts.<name>.publicHost": "gate",
+  "internalHosts.<name>.publicHosts": ["gate-a", "gate-b"],
+  "internalHosts.<name>.tunnels": { nas: { publicHost: "gate-a" }, far: { publicHost: "gate-b" } },
   "internalHosts.<name>.account": "backup",
   "internalHosts.<name>.forwards": { ssh: { remotePort: 2222, target: 22 } },
   "internalHosts.<name>.forwards.<name>.remotePort": 2222,

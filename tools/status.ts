@@ -10,6 +10,7 @@ import { parseConfig } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
+import { chooseWays } from "../components/remote/ways.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
@@ -63,18 +64,22 @@ export interface HostStatus {
   tunnels: z.infer<typeof tunnel>[];
 }
 
+type Asked = Pick<Config, "publicHosts" | "tunnels"> & {
+  internalHosts: Record<string, { connection: Host["connection"] }>;
+};
+
 /** The hosts in the settings at which a tunnel begins or ends. */
-export function hostsOf({ publicHosts, internalHosts }: Config): AskedHost[] {
-  const inside = Object.entries(internalHosts);
-  const outside = Object.entries(publicHosts).map(([name, { connection }]) => ({
-    name,
-    connection,
-    tunnels: inside.filter(([, { publicHost }]) => publicHost === name).map(([tunnelName]) => tunnelName),
-  }));
-  return [
-    ...outside.filter(({ tunnels }) => tunnels.length > 0),
-    ...inside.map(([name, { connection }]) => ({ name, connection, tunnels: [name] })),
-  ];
+export function hostsOf({ publicHosts, internalHosts, tunnels }: Asked): AskedHost[] {
+  const all = Object.entries(tunnels).filter(([, { publicHost }]) => !publicHosts[publicHost]?.gone);
+  const at = (end: "publicHost" | "internalHost", name: string) =>
+    all.filter(([, tunnel]) => tunnel[end] === name).map(([tunnelName]) => tunnelName);
+  const hosts = (
+    end: "publicHost" | "internalHost",
+    of: Record<string, { connection: Host["connection"] }>,
+  ) => Object.entries(of).map(([name, { connection }]) => ({ name, connection, tunnels: at(end, name) }));
+  return [...hosts("publicHost", publicHosts), ...hosts("internalHost", internalHosts)].filter(
+    (host) => host.tunnels.length > 0,
+  );
 }
 
 /** The output of a host's program, and how the program and ssh ended. */
@@ -225,7 +230,8 @@ async function main(): Promise<number> {
     console.log(usage);
     return 0;
   }
-  const hosts = hostsOf(await settingsOf(values.stack));
+  const config = await settingsOf(values.stack);
+  const hosts = hostsOf({ ...config, internalHosts: await chooseWays(config.internalHosts) });
   const waiting = new Set(hosts.map(({ name }) => name));
   const progress = setInterval(() => console.error(`waiting for ${[...waiting].join(", ")} …`), 2_000);
   const folder = mkdtempSync(join(tmpdir(), "ssh-tunnel-status-"));

@@ -1,6 +1,7 @@
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { assertValid } from "../render/checks.ts";
+import type { Ways } from "./ways.ts";
 
 /** A host that Pulumi reaches over SSH. */
 export interface Host {
@@ -50,6 +51,10 @@ export interface Host {
    * @default 60
    */
   trialSec?: number | undefined;
+  /** If the connection may go through one of several tunnels: which. @see chooseWays */
+  ways?: Ways | undefined;
+  /** Whether it will not come back: nothing connects to it any more. @default false */
+  gone?: boolean | undefined;
   /** What every script on the host waits for, for example the check that the host can be managed. */
   after?: pulumi.Resource[];
 }

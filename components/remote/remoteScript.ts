@@ -7,6 +7,7 @@ import type { Host } from "./host.ts";
 import { knownOr } from "./knownOr.ts";
 import { rootShells } from "./rootShell.ts";
 import { Program, commandText, scriptText } from "./scriptText.ts";
+import { keepWay } from "./ways.ts";
 import type { KnownValues } from "./scriptText.ts";
 
 /** One thing on a host: how a script applies it. */
@@ -57,6 +58,8 @@ export interface RemoteScriptArgs {
    * @default false
    */
   keepsStale?: boolean | "renamed";
+  /** Whether it only undoes what is on record, at once. @default false */
+  removesNow?: boolean;
   /** What scripts on the same host have kept, which is removed after everything else has been applied. @default none */
   settles?: Kept[];
   /** The records that a removal undoes, in this order. @default its own */
@@ -92,6 +95,15 @@ export function remoteScript(
   { parent, after = [] }: { parent?: pulumi.Resource; after?: pulumi.Input<pulumi.Resource>[] } = {},
 ): command.remote.Command {
   const { host } = args;
+  const connection = connectionFor(args);
+  const opts: pulumi.CustomResourceOptions = {
+    hooks: hooksOf(name, args),
+    dependsOn: [...(host.after ?? []), ...after],
+    ...(host.ways ? { transforms: [keepWay(host.ways, connection)] } : {}),
+    ...(parent ? { parent } : {}),
+  };
+  // Without a command line, the provider connects to nothing, now and when it is deleted.
+  if (host.gone) return new command.remote.Command(name, { connection }, opts);
   const values: Values = {
     HOST: hostLabel(host),
     OWNER: ownerId(),
@@ -114,12 +126,13 @@ export function remoteScript(
   const common = known(values);
   const parts = args.parts.map((part) => ({ script: part.script, ...known(part.values) }));
   const shell = shellFor(args);
+  const verb = args.removesNow ? "remove" : "apply";
   return new command.remote.Command(
     name,
     {
-      connection: connectionFor(args),
-      create: pulumi.interpolate`${shell} apply`,
-      update: pulumi.interpolate`${shell} apply`,
+      connection,
+      create: pulumi.interpolate`${shell} ${verb}`,
+      update: pulumi.interpolate`${shell} ${verb}`,
       ...(args.removes === false ? {} : { delete: pulumi.interpolate`${shell} remove` }),
       stdin: pulumi
         .all([common.inputs, pulumi.all(parts.map(({ inputs }) => inputs))])
@@ -135,11 +148,7 @@ export function remoteScript(
       addPreviousOutputInEnv: false,
       logging: command.remote.Logging.Stderr,
     },
-    {
-      hooks: hooksOf(name, args),
-      dependsOn: [...(host.after ?? []), ...after],
-      ...(parent ? { parent } : {}),
-    },
+    opts,
   );
 }
 

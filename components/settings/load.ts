@@ -2,13 +2,16 @@ import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
 import { deadAgents } from "./agents.ts";
-import { checkSettings, lookUp, publicHostOf } from "./rules.ts";
+import { checkSettings, lookUp } from "./rules.ts";
 import type { ForwardArgs } from "./forward.ts";
-import { probeAddress, resolveForward } from "./forward.ts";
+import { probeAddress } from "./forward.ts";
 import type { Host } from "../remote/host.ts";
 import { printable } from "../remote/printable.ts";
 import type { Settings } from "./schema.ts";
 import { internalHostSchema, publicHostSchema, settingsSchema } from "./schema.ts";
+import type { Tunnel, Way } from "./tunnels.ts";
+import { tunnelsOf, waysOf } from "./tunnels.ts";
+import type { ThroughTunnel } from "../remote/ways.ts";
 
 type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connection: Host["connection"] };
 
@@ -17,11 +20,23 @@ export interface Config {
   publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
   internalHosts: Record<
     string,
-    WithConnection<Settings["internalHosts"][string]> & {
-      publicHost: string;
-      /** The public host whose tunnel the connection uses. */
+    Pick<Settings["internalHosts"][string], "address" | "toolsDirectory" | "namespaces"> & {
+      connection: Host["connection"];
+      /** The public host whose tunnel the connection uses; several, if it may use any of them. */
       throughTunnel: string | undefined;
+      /** All its ways through tunnels, in the order in which they are tried. */
+      ways: ThroughTunnel[];
     }
+  >;
+  /** The tunnels, by name. */
+  tunnels: Record<
+    string,
+    Omit<Tunnel["settings"], "forwards"> &
+      Pick<Settings["internalHosts"][string], "address" | "textfileDirectory"> & {
+        forwards: Record<string, ForwardArgs>;
+        internalHost: string;
+        publicHost: string;
+      }
   >;
   revision: string;
 }
@@ -86,42 +101,54 @@ function checkAndConnect(
     ...rest,
     connection: connect("publicHosts", name, { ...rest, admin }),
   }));
-  const internalHosts = mapValues(
-    settings.internalHosts,
-    ({ admin: { throughTunnel: forward, ...admin }, ...rest }, name) => {
-      const publicHost = publicHostOf(rest.publicHost, names) ?? "";
-      const connection = connect("internalHosts", name, { ...rest, admin });
-      return {
-        ...rest,
-        publicHost,
-        connection: forward
-          ? connectThrough(
-              connection,
-              lookUp(publicHosts, publicHost)?.connection,
-              forward,
-              lookUp(rest.forwards, forward),
-            )
-          : connection,
-        throughTunnel: forward && publicHost,
-      };
-    },
+  const tunnels = Object.entries(settings.internalHosts).flatMap(([name, host]) =>
+    tunnelsOf(name, host, names),
   );
-  const config = { publicHosts, internalHosts, revision: settings.revision };
+  const internalHosts = mapValues(settings.internalHosts, (host, name) => {
+    const { address, toolsDirectory, namespaces } = host;
+    const connection = connect("internalHosts", name, host);
+    const present = tunnels.filter(
+      ({ internalHost, publicHost = "" }) => internalHost === name && !lookUp(publicHosts, publicHost)?.gone,
+    );
+    const ways = waysOf(name, host, present)
+      .flatMap((entry) => entry.ways)
+      .filter((way, index, all) => all.findIndex((other) => isSame(way, other)) === index)
+      .flatMap((way) => connectThrough(connection, publicHosts, way));
+    const ends = [...new Set(ways.map(({ publicHost }) => publicHost))];
+    return {
+      ...{ address, toolsDirectory, namespaces },
+      connection: ways[0]?.connection ?? connection,
+      throughTunnel: ends.length > 0 ? ends.join(" or ") : undefined,
+      ways,
+    };
+  });
+  const config: Config = {
+    publicHosts,
+    internalHosts,
+    tunnels: Object.fromEntries(
+      tunnels.map(({ name, internalHost, publicHost = "", settings: { forwards = {}, ...rest } }) => {
+        const { address, textfileDirectory } = settings.internalHosts[internalHost]!;
+        return [name, { ...rest, address, textfileDirectory, forwards, internalHost, publicHost }];
+      }),
+    ),
+    revision: settings.revision,
+  };
   return { config, errors };
 }
+
+const isSame = (one: Way, other: Way) => one.tunnel === other.tunnel && one.forward === other.forward;
 
 /** If something is missing, checkSettings has already reported it. */
 function connectThrough(
   inside: Host["connection"],
-  outside: Host["connection"] | undefined,
-  name: string,
-  args: ForwardArgs | undefined,
-): Host["connection"] {
-  const forward = args && resolveForward(name, args);
-  if (!forward || forward.remotePort === "auto" || !outside || outside.proxy) {
-    return inside;
-  }
-  return throughTunnel(inside, outside, { address: probeAddress(forward), port: forward.remotePort });
+  publicHosts: Config["publicHosts"],
+  { tunnel, forward }: Way,
+): ThroughTunnel[] {
+  const outside = lookUp(publicHosts, tunnel.publicHost ?? "")?.connection;
+  if (forward.remotePort === "auto" || !tunnel.publicHost || !outside || outside.proxy) return [];
+  const listener = { address: probeAddress(forward), port: forward.remotePort };
+  const connection = throughTunnel(inside, outside, listener);
+  return [{ tunnel: tunnel.name, publicHost: tunnel.publicHost, connection }];
 }
 
 /** The settings without the forwards, logins back and hosts that have a mistake. */

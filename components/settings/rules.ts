@@ -1,15 +1,11 @@
 import { isIP } from "node:net";
 import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
-import {
-  bindAddress,
-  defaultVia,
-  listensEverywhere,
-  noDefaultVia,
-  onlyNone,
-  resolveForward,
-} from "./forward.ts";
+import { bindAddress, defaultVia, listensEverywhere, noDefaultVia, onlyNone } from "./forward.ts";
 import type { Settings } from "./schema.ts";
+import type { Tunnel } from "./tunnels.ts";
+import { tunnelsOf, waysOf } from "./tunnels.ts";
+import { namePatterns } from "../render/checks.ts";
 
 /** A mistake: where it is, what was found, what is allowed. */
 export interface SettingsError {
@@ -21,16 +17,6 @@ export interface SettingsError {
 
 type Report = (path: (string | number)[], message: string) => void;
 
-/** A tunnel of the settings, with its forwards resolved. */
-interface Tunnel {
-  /** Its name, and that of its internal host. */
-  name: string;
-  settings: Settings["internalHosts"][string];
-  /** The public host that it ends at; undefined if the settings do not name one. */
-  publicHost: string | undefined;
-  forwards: Forward[];
-}
-
 /**
  * The rules between settings, which a schema cannot express.
  *
@@ -38,27 +24,25 @@ interface Tunnel {
  */
 export function checkSettings(settings: Settings, publicHosts: string[]): SettingsError[] {
   const errors: SettingsError[] = [];
-  const report: Report = (path, message) => errors.push({ path, message });
-  const tunnels = Object.entries(settings.internalHosts).map(([name, host]): Tunnel => ({
-    name,
-    settings: host,
-    publicHost: publicHostOf(host.publicHost, publicHosts),
-    forwards: Object.entries(host.forwards).map(([forward, args]) => resolveForward(forward, args)),
-  }));
+  // What several tunnels share would be reported for each.
+  const reported = new Set<string>();
+  const report: Report = (path, message) => {
+    if (reported.size < reported.add(JSON.stringify([path, message])).size) errors.push({ path, message });
+  };
+  const tunnels = Object.entries(settings.internalHosts).flatMap(([name, host]) =>
+    tunnelsOf(name, host, publicHosts),
+  );
   checkAllowUsers(settings, report);
-  checkPublicHostNames(settings, publicHosts, report);
+  checkTunnelNames(settings, tunnels, report);
+  checkPublicHostNames(tunnels, publicHosts, report);
+  checkForwards(tunnels, report);
   checkPorts(tunnels, report);
   checkBounds(tunnels, settings, report);
-  checkLogins(tunnels, report);
+  checkLogins(tunnels, settings, report);
   checkThroughTunnel(tunnels, settings, report);
   checkProbes(tunnels, report);
-  checkHowOftenChecksLook(tunnels, report);
+  checkHowOftenChecksLook(tunnels, settings, report);
   return errors;
-}
-
-/** The public host that a tunnel ends at: the one that the settings name, or the only one. */
-export function publicHostOf(named: string | undefined, publicHosts: string[]): string | undefined {
-  return named ?? (publicHosts.length === 1 ? publicHosts[0] : undefined);
 }
 
 /** The entry with this name. A name like "constructor" finds only what the settings have. */
@@ -77,26 +61,67 @@ function checkAllowUsers(settings: Settings, report: Report): void {
   }
 }
 
-function checkPublicHostNames(settings: Settings, names: string[], report: Report): void {
+/** Accounts and units are named after tunnels. */
+function checkTunnelNames(settings: Settings, tunnels: Tunnel[], report: Report): void {
   for (const [name, host] of Object.entries(settings.internalHosts)) {
-    if (host.publicHost === undefined ? names.length > 1 : !names.includes(host.publicHost)) {
-      report(["internalHosts", name, "publicHost"], `must be one of the public hosts: ${names.join(", ")}`);
+    const [first, second] = (["publicHost", "publicHosts", "tunnels"] as const).filter((key) => host[key]);
+    if (second) report(["internalHosts", name, second], `must be left out, since ${first} is set`);
+  }
+  const names = new Map<string, Tunnel>();
+  for (const tunnel of tunnels) {
+    const { name, from, internalHost, publicHost } = tunnel;
+    const other = names.get(name);
+    if (other?.internalHost === internalHost) report(from, "must not be named twice");
+    else if (other) {
+      report(
+        from,
+        `must not make a tunnel called '${name}', since ${other.internalHost} has one of this name; name this one yourself, in 'tunnels'`,
+      );
     }
+    if (!namePatterns.tunnel.test(name)) {
+      report(
+        from,
+        `must make a name of at most 24 characters with that of the internal host, but '${name}' has ${name.length}; name its tunnels yourself: 'tunnels: { <name>: { publicHost: ${publicHost} } }'`,
+      );
+    }
+    names.set(name, tunnel);
+  }
+}
+
+function checkPublicHostNames(tunnels: Tunnel[], names: string[], report: Report): void {
+  for (const { publicHost, from } of tunnels) {
+    if (publicHost === undefined ? names.length > 1 : !names.includes(publicHost)) {
+      const path = from.includes("tunnels") ? [...from, "publicHost"] : from;
+      report(path, `must be one of the public hosts: ${names.join(", ")}`);
+    }
+  }
+}
+
+function checkForwards(tunnels: Tunnel[], report: Report): void {
+  for (const { settings, pathOf } of tunnels) {
+    if (!settings.forwards) report(pathOf("forwards"), "must be a map of forwards by name");
   }
 }
 
 /** sshd binds one port of one address only once. */
 function checkPorts(tunnels: Tunnel[], report: Report): void {
-  const taken: { path: string; publicHost: string | undefined; forward: Forward }[] = [];
-  for (const { name, publicHost, forwards } of tunnels) {
+  const taken: { path: string; tunnel: string; publicHost: string | undefined; forward: Forward }[] = [];
+  for (const { name, publicHost, forwards, from, pathOf } of tunnels) {
     for (const forward of forwards) {
-      const path = ["internalHosts", name, "forwards", forward.name];
+      const path = [...pathOf("forwards"), forward.name];
       if (forward.remotePort === "auto") continue;
       const samePort = taken.filter(
         (each) => each.publicHost === publicHost && each.forward.remotePort === forward.remotePort,
       );
       const other = samePort.find((each) => collide(each.forward, forward));
-      if (other) {
+      if (other?.path === path.join(".")) {
+        if (other.tunnel !== name) {
+          report(
+            from,
+            `must have forwards of its own, since the tunnel '${other.tunnel}' has the same ports on the same public host`,
+          );
+        }
+      } else if (other) {
         report(
           [...path, "remotePort"],
           `must be a different port: ${other.path} has the same one on the same address`,
@@ -109,7 +134,7 @@ function checkPorts(tunnels: Tunnel[], report: Report): void {
           `must be given for both or for neither: ${otherFamily.path} has the same port, and the firewall opens or blocks a port for IPv4 and IPv6 together`,
         );
       }
-      taken.push({ path: path.join("."), publicHost, forward });
+      taken.push({ path: path.join("."), tunnel: name, publicHost, forward });
     }
   }
 }
@@ -129,21 +154,21 @@ function collide(one: Forward, other: Forward): boolean {
 const shareRules = (one: Forward, other: Forward) => listensEverywhere(one) && listensEverywhere(other);
 
 function checkBounds(tunnels: Tunnel[], settings: Settings, report: Report): void {
-  for (const { name, publicHost, forwards } of tunnels) {
+  for (const { publicHost, forwards, pathOf } of tunnels) {
     const outside = lookUp(settings.publicHosts, publicHost ?? "");
     for (const forward of forwards) {
       const mistake = outside && boundsMistake(forward, outside, outside.portRange);
-      if (mistake !== undefined) report(["internalHosts", name, "forwards", forward.name], mistake);
+      if (mistake !== undefined) report([...pathOf("forwards"), forward.name], mistake);
     }
   }
 }
 
-function checkLogins(tunnels: Tunnel[], report: Report): void {
+function checkLogins(tunnels: Tunnel[], all: Settings, report: Report): void {
   const aliases = new Map<string, string>();
-  for (const { name, settings, publicHost, forwards } of tunnels) {
+  for (const { internalHost, settings, publicHost, forwards, pathOf } of tunnels) {
     const ssh = forwards.filter(({ protocol }) => protocol === "ssh").map((forward) => forward.name);
     for (const [index, path] of (settings.logins ?? []).entries()) {
-      const at = ["internalHosts", name, "logins", index];
+      const at = [...pathOf("logins"), index];
       if (path.via === undefined ? ssh.length === 0 : !ssh.includes(path.via)) {
         report(
           path.via === undefined ? at : [...at, "via"],
@@ -151,10 +176,10 @@ function checkLogins(tunnels: Tunnel[], report: Report): void {
             ? "must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'"
             : `must be a forward to an SSH port: ${ssh.join(", ")}`,
         );
-      } else if (path.via === undefined && !defaultVia(forwards, settings.address)) {
+      } else if (path.via === undefined && !defaultVia(forwards, all.internalHosts[internalHost]?.address)) {
         report([...at, "via"], `must be one of ${ssh.join(", ")}, ${noDefaultVia}`);
       }
-      const alias = path.alias ?? name;
+      const alias = path.alias ?? internalHost;
       const key = `${publicHost} ${path.from} ${alias}`;
       const other = aliases.get(key);
       if (other) {
@@ -172,37 +197,35 @@ function checkLogins(tunnels: Tunnel[], report: Report): void {
  * A connection through a tunnel needs a port that is known before anything runs, and a public host without a bastion.
  */
 function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): void {
-  for (const { name, settings, publicHost, forwards } of tunnels) {
-    const { throughTunnel } = settings.admin;
-    if (throughTunnel === undefined) {
-      continue;
-    }
-    const path = ["internalHosts", name, "admin", "throughTunnel"];
-    const fit = forwards
-      .filter(({ protocol, remotePort }) => protocol === "ssh" && remotePort !== "auto")
-      .map((forward) => forward.name);
-    if (!fit.includes(throughTunnel)) {
-      report(
-        path,
-        fit.length === 0
-          ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
-          : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
-      );
-    }
-    if (lookUp(all.publicHosts, publicHost ?? "")?.admin.bastion) {
-      report(
-        path,
-        "must be left out if the public host is behind a bastion: only one host on the way is supported",
-      );
+  for (const [name, host] of Object.entries(all.internalHosts)) {
+    const own = tunnels.filter(({ internalHost }) => internalHost === name);
+    const present = own.filter(({ publicHost }) => !lookUp(all.publicHosts, publicHost ?? "")?.gone);
+    for (const { path, ways, fit } of waysOf(name, host, present)) {
+      if (present.length === 0) {
+        report(path, "must be left out, since the public host of its tunnel is gone");
+      } else if (ways.length === 0) {
+        report(
+          path,
+          fit.length === 0
+            ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
+            : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
+        );
+      }
+      if (ways.some(({ tunnel }) => lookUp(all.publicHosts, tunnel.publicHost ?? "")?.admin.bastion)) {
+        report(
+          path,
+          "must be left out if the public host is behind a bastion: only one host on the way is supported",
+        );
+      }
     }
   }
 }
 
 /** A tunnel that nothing checks would never be restarted if its ssh hangs, and has no state. */
 function checkProbes(tunnels: Tunnel[], report: Report): void {
-  for (const { name, forwards } of tunnels) {
+  for (const { forwards, pathOf } of tunnels) {
     if (forwards.length > 0 && forwards.every(({ probe }) => probe === "none"))
-      report(["internalHosts", name, "forwards"], onlyNone);
+      report(pathOf("forwards"), onlyNone);
   }
 }
 
@@ -211,10 +234,11 @@ function checkProbes(tunnels: Tunnel[], report: Report): void {
  * of the checks of a banner. If the penalties add up, it refuses their address, which is the address of everyone who
  * connects through the tunnel (PerSourcePenalties).
  */
-function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
+function checkHowOftenChecksLook(tunnels: Tunnel[], all: Settings, report: Report): void {
   const looks = new Map<string, number>();
-  for (const { name, settings, forwards } of tunnels) {
-    const { address, watchdogIntervalSec, healthIntervalSec } = settings;
+  for (const { internalHost, settings, forwards, pathOf } of tunnels) {
+    const { watchdogIntervalSec, healthIntervalSec } = settings;
+    const address = all.internalHosts[internalHost]?.address;
     for (const { probe, targetHost, targetPort } of forwards) {
       if (probe !== "banner") continue;
       const server = `${address} ${targetHost}:${targetPort}`;
@@ -223,7 +247,7 @@ function checkHowOftenChecksLook(tunnels: Tunnel[], report: Report): void {
       looks.set(server, now);
       if (before < 1 && now >= 1) {
         report(
-          ["internalHosts", name, "watchdogIntervalSec"],
+          pathOf("watchdogIntervalSec"),
           `is too short: together, the checks would probe ${targetHost}:${targetPort} at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec`,
         );
       }

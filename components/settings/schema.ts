@@ -109,11 +109,16 @@ const admin = settings({
     .describe("Accept any host key, with a warning. For experiments only."),
 });
 
+/** A forward, perhaps of one tunnel; neither name has a dot. */
+const aWay = "the name of a forward, or of a tunnel and its forward: '<tunnel>.<forward>'";
+const way = text(aWay, /^([a-z][a-z0-9-]{0,23}\.)?[a-z][a-z0-9-]{0,30}$/);
+
 const insideAdmin = admin.extend({
-  throughTunnel: text("the name of a forward", namePatterns.forward)
+  throughTunnel: z
+    .union([way, z.array(way).min(1, must("a list with at least one forward"))], must(aWay))
     .optional()
     .describe(
-      "The forward through which Pulumi reaches the host once the tunnel is up. It needs a fixed port and must lead to the host's sshd. `port` and `bastion` are then ignored, and `address` is not dialed.",
+      "The forward through which Pulumi reaches the host once the tunnel is up. It needs a fixed port and must lead to the host's sshd. If several tunnels of the host have this forward, `pulumi up` tries them in order and takes the first that answers; a list of `<tunnel>.<forward>` sets another order. `port` and `bastion` are then ignored, and `address` is not dialed.",
     ),
 });
 
@@ -180,6 +185,12 @@ export const publicHostSchema = settings({
   textfileDirectory,
   toolsDirectory,
   namespaces,
+  gone: z
+    .boolean(must("true or false"))
+    .default(false)
+    .describe(
+      "Set it to true if the host will not come back. `pulumi up` then never connects to it, and removes its tunnels from the internal hosts. After that, remove its entry.",
+    ),
 });
 
 const network = z.string(must(networkWords)).superRefine((text, found) => {
@@ -249,22 +260,28 @@ const loginBack = settings({
     ),
 });
 
-/** One entry of `internalHosts`. */
-export const internalHostSchema = settings({
+const internalHost = settings({
   address: address.describe("The name or address at which Pulumi reaches it."),
   admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
   publicHost: z
     .string(must("the name of a public host"))
     .optional()
-    .describe("The public host that its tunnel ends at. Required if there is more than one."),
+    .describe(
+      "The public host that its only tunnel ends at. Required if there is more than one, unless `publicHosts` or `tunnels` is set.",
+    ),
+  publicHosts: list(z.string(must("the name of a public host")), "public hosts")
+    .optional()
+    .describe(
+      "Several public hosts, for a tunnel to each, with the same forwards and logins. A tunnel of these is called `<internal host>-<public host>`.",
+    ),
   account: account
     .optional()
     .describe(
       "An existing account that runs the tunnel, with the key in its ~/.ssh. Absent: a new account, `tunnel-<name>`.",
     ),
-  forwards: records(forward, namePatterns.forward, "forwards").describe(
-    "The listeners on the public host, by name.",
-  ),
+  forwards: records(forward, namePatterns.forward, "forwards")
+    .optional()
+    .describe("The listeners on the public host, by name. Required, unless each of `tunnels` has its own."),
   logins: z
     .array(loginBack, must("a list of logins"))
     .min(1, must("a list with at least one login; leave it out for none"))
@@ -317,13 +334,41 @@ export const internalHostSchema = settings({
   timeoutSec: seconds(5).default(30).describe("How many seconds `pulumi up` waits for the tunnel to work."),
 });
 
+const likeTheHosts = "Absent: as for the internal host.";
+
+/** One entry of `tunnels`. */
+const tunnel = settings({
+  publicHost: z
+    .string(must("the name of a public host"))
+    .optional()
+    .describe("The public host that the tunnel ends at. Required if there is more than one."),
+  account: internalHost.shape.account.describe(
+    "An existing account that runs the tunnel. Absent: as for the internal host.",
+  ),
+  forwards: internalHost.shape.forwards.describe(likeTheHosts),
+  logins: internalHost.shape.logins.describe(likeTheHosts),
+  keepAlive: internalHost.shape.keepAlive.unwrap().optional().describe(likeTheHosts),
+  watchdogIntervalSec: internalHost.shape.watchdogIntervalSec.unwrap().optional().describe(likeTheHosts),
+  healthIntervalSec: internalHost.shape.healthIntervalSec.unwrap().optional().describe(likeTheHosts),
+  timeoutSec: internalHost.shape.timeoutSec.unwrap().optional().describe(likeTheHosts),
+});
+
+/** One entry of `internalHosts`. */
+export const internalHostSchema = internalHost.extend({
+  tunnels: records(tunnel, namePatterns.tunnel, "tunnels")
+    .optional()
+    .describe(
+      "Several tunnels by name, instead of `publicHost` or `publicHosts`: if they differ, or for names of your own.",
+    ),
+});
+
 /** The settings, each under its own key in the stack's configuration. */
 export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
   internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
-    "The hosts that tunnels start from, by name. The name is also the tunnel's, and has at most 24 characters.",
+    "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters.",
   ),
   revision: z
     .string(must("text"))

@@ -138,7 +138,10 @@ function parsed(raw: Record<string, unknown>): { config?: ReturnType<typeof pars
 }
 
 /** Where a setting is in the config that components get. */
-const placeOf = (path: Path): Path => {
+const placeOf = ([kind, host, key, ...rest]: Path): Path => {
+  const ofHost =
+    kind !== "internalHosts" || ["address", "admin", "toolsDirectory", "namespaces"].includes(String(key));
+  const path = [ofHost ? kind! : "tunnels", host, key, ...rest].filter((each) => each !== undefined);
   const place = path.map(
     (key) => ({ admin: "connection", bastion: "proxy", passphrase: "privateKeyPassword" })[key] ?? key,
   );
@@ -156,13 +159,16 @@ const same = (path: Path, value: string) => (path.at(-1) === "privateKey" ? `${v
 /** Ignored if there is a privateKey or a hostKey; they have their own tests. */
 const unused = ["privateKeyFile", "knownHostsFile"];
 
-/** It replaces the address, and does not work with a bastion of the public host: it has its own test. */
-const throughTunnel = "internalHosts.<name>.admin.throughTunnel";
+/** They exclude other settings, and have their own tests. What a tunnel has of its own has the same schemas. */
+const alone = ["internalHosts.<name>.admin.throughTunnel", "internalHosts.<name>.publicHosts.[]"];
+const ofTunnels = "internalHosts.<name>.tunnels.<name>.";
 
 test("every setting is tested with hostile text", () => {
   const booleans = [...known].filter(([, schema]) => schema.safeParse(true).success).map(([path]) => path);
   const inHand = new Set(leaves.map(({ path }) => genericOf(path)));
-  expect([...inHand, ...booleans, throughTunnel].sort()).toEqual([...known.keys()].sort());
+  expect([...inHand, ...booleans, ...alone].sort()).toEqual(
+    [...known.keys()].filter((path) => !path.startsWith(ofTunnels)).sort(),
+  );
 });
 
 describe("hostile text is refused with its path, or passed on unchanged, in", () => {
@@ -218,7 +224,7 @@ describe("hostile text is refused with its path, or passed on unchanged, in", ()
     for (const name of fc.sample(hostile("nas"), { seed, numRuns: runs * 3 })) {
       const { config, lines } = parsed(rename(name));
       if (config) {
-        expect(Object.keys(valueAt(config, where.split(".")) as object)).toEqual([name]);
+        expect(Object.keys(valueAt(config, placeOf(where.split("."))) as object)).toEqual([name]);
         expect(name).toMatch(/^[a-z][a-z0-9-]*$/);
       } else {
         expect(lines.join("\n"), name).toContain(`\n  ${where}`);

@@ -55,6 +55,7 @@ describe("settings without a mistake", () => {
           installPackages: true,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
           namespaces: true,
+          gone: false,
           connection: {
             host: "198.18.0.2",
             port: 22,
@@ -67,14 +68,8 @@ describe("settings without a mistake", () => {
       internalHosts: {
         nas: {
           address: "198.18.0.3",
-          publicHost: "gate",
-          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback", probe: "listener" } },
-          keepAlive: { preset: "fast" },
-          watchdogIntervalSec: 15,
-          healthIntervalSec: 30,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
           namespaces: true,
-          timeoutSec: 30,
           connection: {
             host: "198.18.0.3",
             port: 22,
@@ -82,6 +77,19 @@ describe("settings without a mistake", () => {
             hostKey,
             perDialTimeout: 10,
           },
+          ways: [],
+        },
+      },
+      tunnels: {
+        nas: {
+          address: "198.18.0.3",
+          internalHost: "nas",
+          publicHost: "gate",
+          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback", probe: "listener" } },
+          keepAlive: { preset: "fast" },
+          watchdogIntervalSec: 15,
+          healthIntervalSec: 30,
+          timeoutSec: 30,
         },
       },
       revision: "",
@@ -93,7 +101,7 @@ describe("settings without a mistake", () => {
       ...hosts({ nas: { publicHost: "other" } }, ["gate", "other"]),
       revision: "2",
     });
-    expect(config.internalHosts.nas?.publicHost).toBe("other");
+    expect(config.tunnels.nas?.publicHost).toBe("other");
     expect(config.revision).toBe("2");
   });
 
@@ -663,7 +671,7 @@ describe("an admin connection through the tunnel", () => {
   test("cannot be set for a public host, or with a name that a forward cannot have", () => {
     expect(mistakes(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
     expect(mistakes(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
-      'internalHosts.nas.admin.throughTunnel: found "S sh"; must be the name of a forward',
+      "internalHosts.nas.admin.throughTunnel: found \"S sh\"; must be the name of a forward, or of a tunnel and its forward: '<tunnel>.<forward>'",
     ]);
   });
 

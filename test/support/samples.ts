@@ -65,6 +65,12 @@ export const samples: Record<string, Sample> = {
   InternalHost: sample(InternalHost, () => ({
     connection: nas.connection,
     throughTunnel: "gate",
+    ways: {
+      through: "nas",
+      others: [],
+      all: [nas.connection],
+      state: Promise.resolve(new Map<string, Record<string, unknown>>()),
+    },
     toolsDirectory: "/srv/tools",
     namespaces: false,
     revision: "1",
@@ -86,6 +92,7 @@ export const samples: Record<string, Sample> = {
     revision: "1",
     stackId: "0123456789abcdef",
     trialSec: 60,
+    gone: false,
   })),
   SshServer: sample(SshServer, () => ({ host: gate, ...sshServer })),
   ReverseTunnel: sample(ReverseTunnel, () => ({

@@ -54,7 +54,8 @@ export class HostFacts extends RemoteComponent {
       whole: true,
       removes: false,
     });
-    const facts = script.stdout.apply((text) => factsFrom(args.host.name, text.split("\n")));
+    const { name: host, gone } = args.host;
+    const facts = script.stdout.apply((text) => (gone ? noFacts : factsFrom(host, text.split("\n"))));
     this.hostKeys = facts.apply(({ hostKeys }) => hostKeys);
     this.rootShell = facts.apply(({ rootShell }) => rootShell);
     // A preview should show what changes in the stages that make keys.
@@ -72,6 +73,8 @@ interface Facts {
   keyTypes: string;
   hostKeys: string[];
 }
+
+const noFacts: Facts = { rootShell: rootShells[0], keyTypes: ALL_KEY_TYPES, hostKeys: [] };
 
 /**
  * The way to become root, if the host printed one, and its keys. A greeting of the admin's login shell may come before
