@@ -75,6 +75,27 @@ describe("the examples", () => {
     await expect.poll(records, { timeout: 120_000 }).toBe("");
   });
 
+  it("open a server with two public hosts from either, through whichever Pulumi reaches it afterwards", async () => {
+    const stackFile = await settingsFor("two-gates/Pulumi.two-gates.yaml", {
+      "203.0.113.10": "hub",
+      "198.51.100.7": "till",
+      "192.0.2.20": "files",
+    });
+    const settings = await readFile(stackFile, "utf8");
+    await writeFile(stackFile, settings.replace(/^ *throughTunnel: .*\n/m, ""));
+    await (await openProgram(lab, { stack: "two-gates", stackFile })).up();
+    await writeFile(stackFile, settings);
+    const stack = await openProgram(lab, { stack: "two-gates", stackFile });
+    expect((await stack.up()).stdout).toContain("nas (through its tunnel to gate-a or gate-b)");
+    for (const gate of ["hub", "till"]) {
+      expect(await typed(lab.host(gate), "alice", "ssh nas 'hostname; id -un'")).toBe("files\nalice");
+    }
+    await stack.destroy();
+    const records = async () =>
+      (await lab.host("files").run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout;
+    await expect.poll(records, { timeout: 30_000 }).toBe("");
+  });
+
   it("open three machines of an office, with admins who are not root, and leave two alone when one is removed", async () => {
     const addresses = {
       "198.51.100.7": "hub",
