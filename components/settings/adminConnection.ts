@@ -27,8 +27,10 @@ export interface AdminLogin {
   agentSocketPath?: string;
   /** The host key, `type base64`. @default the one in the runner's known_hosts */
   hostKey?: string;
-  /** The known_hosts file to use if there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
-  knownHostsFile?: string;
+  /** The known_hosts files to use if there is no hostKey; `~/` is the runner's home. @default ~/.ssh/known_hosts */
+  knownHostsFile?: string | string[];
+  /** The name to look up there, as HostKeyAlias of ssh_config(5). @default its address, with the port if it is not 22 */
+  hostKeyAlias?: string;
 }
 
 /** The admin connection of a host. */
@@ -130,23 +132,27 @@ function readKey(name: string, file: string): string {
 
 /** The key of the host in the runner's known_hosts; ssh-keygen finds hashed names, and names with a port. */
 function knownHostKey(name: string, admin: AdminLogin): string {
-  const file = expandHome(admin.knownHostsFile ?? "~/.ssh/known_hosts");
+  const files = [admin.knownHostsFile ?? "~/.ssh/known_hosts"].flat().map(expandHome);
+  const there = files.filter((file) => existsSync(file));
   const host =
-    admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`;
-  const keys = existsSync(file) ? lookUp(name, file, host) : [];
+    admin.hostKeyAlias ??
+    (admin.port === undefined || admin.port === 22 ? admin.address : `[${admin.address}]:${admin.port}`);
+  const found = there.map((file) => lookUp(name, file, host));
+  const revoked = found.flatMap((each) => each.revoked);
+  const keys = found.flatMap((each) => each.keys).filter((key) => !revoked.includes(key));
   // ed25519 if there are several, which OpenSSH itself prefers. No RSA: see hostKey in schema.ts.
   const key = ["ssh-ed25519 ", "ecdsa-"]
     .map((type) => keys.find((each) => each.startsWith(type)))
     .find(Boolean);
   if (!key) {
     throw inputError(
-      `${name}: no ed25519 or ecdsa host key for ${host} in ${file}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+      `${name}: no ed25519 or ecdsa host key for ${host} in ${(there.length > 0 ? there : files.slice(0, 1)).join(" or ")}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
     );
   }
   return key;
 }
 
-function lookUp(name: string, file: string, host: string): string[] {
+function lookUp(name: string, file: string, host: string): { keys: string[]; revoked: string[] } {
   let found: string;
   try {
     found = execFileSync("ssh-keygen", ["-F", host, "-f", file], { encoding: "utf8", stdio: "pipe" });
@@ -170,7 +176,7 @@ function lookUp(name: string, file: string, host: string): string[] {
         error,
       );
     }
-    return []; // the host is not in the file
+    return { keys: [], revoked: [] }; // the host is not in the file
   }
   // "type base64" after the names and, on some lines, a marker: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
   const lines = found.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -182,10 +188,13 @@ function lookUp(name: string, file: string, host: string): string[] {
         .slice(1, 3)
         .join(" "),
     );
-  const revoked = keys((line) => line.startsWith("@revoked"));
-  return keys((line) => !line.startsWith("@")).filter((key) => !revoked.includes(key));
+  return {
+    keys: keys((line) => !line.startsWith("@")),
+    revoked: keys((line) => line.startsWith("@revoked")),
+  };
 }
 
-function expandHome(file: string): string {
+/** A path of the settings, in which `~/` is the home of the user who runs Pulumi. */
+export function expandHome(file: string): string {
   return file.startsWith("~/") ? join(homedir(), file.slice(2)) : file;
 }

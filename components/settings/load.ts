@@ -1,16 +1,21 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import type { AdminConnection } from "./adminConnection.ts";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
 import { deadAgents } from "./agents.ts";
+import { isMap, placeOf, withDefaults } from "./defaults.ts";
+import type { SettingsError } from "./rules.ts";
 import { checkSettings, lookUp } from "./rules.ts";
 import type { ForwardArgs } from "./forward.ts";
 import { probeAddress } from "./forward.ts";
+import type { SshConfig } from "./sshConfig.ts";
+import { loginFrom, readSshConfig } from "./sshConfig.ts";
 import type { Host } from "../remote/host.ts";
 import { printable } from "../remote/printable.ts";
 import type { Settings } from "./schema.ts";
-import { internalHostSchema, publicHostSchema, settingsSchema } from "./schema.ts";
+import { internalHostSchema, isSshName, publicHostSchema, settingsSchema } from "./schema.ts";
 import type { Tunnel, Way } from "./tunnels.ts";
-import { tunnelsOf, waysOf } from "./tunnels.ts";
+import { isEnabled, tunnelsOf, waysOf } from "./tunnels.ts";
 import type { ThroughTunnel } from "../remote/ways.ts";
 
 type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connection: Host["connection"] };
@@ -22,6 +27,8 @@ export interface Config {
     string,
     Pick<Settings["internalHosts"][string], "address" | "toolsDirectory" | "namespaces"> & {
       connection: Host["connection"];
+      /** Whether nothing is done on the host now. */
+      skip: boolean;
       /** The public host whose tunnel the connection uses; several, if it may use any of them. */
       throughTunnel: string | undefined;
       /** All its ways through tunnels, in the order in which they are tried. */
@@ -64,37 +71,95 @@ export function parseConfig(
   raw: Record<string, unknown>,
   more: (config: Config) => string[] = () => [],
 ): Config {
-  const parsed = settingsSchema.safeParse(raw);
-  const errors = parsed.error?.issues.flatMap((issue) => describeIssue(issue, raw)) ?? [];
+  const { settings: merged, ssh, mistakes } = withSshConfig(withDefaults(raw));
+  const given: Given = { raw, merged, ssh };
+  const parsed = settingsSchema.safeParse(merged);
+  const errors = mistakes.map(({ path, message }) => describe(path, given, message));
+  errors.push(...(parsed.error?.issues.flatMap((issue) => describeIssue(issue, given)) ?? []));
   errors.push(...findPrototypes(raw).map(noSuchSetting));
   // Mistakes elsewhere do not prevent checks of the rules between settings that are valid.
-  const settings = parsed.data ?? withoutInvalid(raw, parsed.error?.issues ?? []);
-  const found = checkAndConnect(settings, raw);
+  const settings = parsed.data ?? withoutInvalid(merged, parsed.error?.issues ?? []);
+  const found = checkAndConnect(settings, given);
   errors.push(...found.errors, ...more(found.config));
   if (errors.length > 0) {
-    throw settingsError(errors);
+    // What is wrong with a default is wrong in each host that has it.
+    throw settingsError([...new Set(errors)]);
   }
   return found.config;
 }
 
-function checkAndConnect(
-  settings: Settings,
-  raw: Record<string, unknown>,
-): { config: Config; errors: string[] } {
-  const names = isMap(raw.publicHosts) ? Object.keys(raw.publicHosts) : [];
-  const errors = checkSettings(settings, names).map(({ path, message }) =>
-    describe(path, valueAt(raw, path), message),
-  );
-  const connect = (
-    path: string,
-    name: string,
-    host: { address: string; admin: object },
-  ): Host["connection"] => {
+/** The settings as they were given. */
+interface Given {
+  /** As the stack has them. */
+  raw: Record<string, unknown>;
+  /** With the defaults, and with what ssh's configuration adds. */
+  merged: Record<string, unknown>;
+  /** By kind and name of a host: what ssh's configuration has for it; undefined if it cannot be read. */
+  ssh: Map<string, SshConfig | undefined>;
+}
+
+/** Fills in what ssh's configuration has for each host whose admin connection names it. */
+function withSshConfig(raw: Record<string, unknown>): {
+  settings: Record<string, unknown>;
+  ssh: Given["ssh"];
+  mistakes: SettingsError[];
+} {
+  const ssh: Given["ssh"] = new Map();
+  const mistakes: SettingsError[] = [];
+  const fill = (kind: string, name: string, host: unknown): unknown => {
+    if (!isMap(host) || !isMap(host.admin)) return host;
+    const { admin } = host;
+    const path = [kind, name, "admin", "ssh"];
+    if (!isSshName(admin.ssh)) return host;
+    // Before anything else can fail: the host's other mistakes are reported as well.
+    let found: SshConfig | undefined;
     try {
-      return adminConnection(name, { address: host.address, ...host.admin });
+      found = readSshConfig(admin.ssh, admin.throughTunnel !== undefined || admin.bastion !== undefined);
     } catch (error) {
-      errors.push(`${path}.${name}.admin: ${(error as Error).message}`);
-      return { host: host.address };
+      mistakes.push({ path, message: (error as Error).message });
+    }
+    ssh.set(`${kind}.${name}`, found);
+    if (!found) return { ...host, address: host.address ?? admin.ssh };
+    const { address, port, user, bastion } = found;
+    const jump = bastion && { address: bastion.address, port: bastion.port, user: bastion.user };
+    return {
+      ...host,
+      address: host.address ?? address,
+      admin: { address, port, user, ...(jump ? { bastion: jump } : {}), ...admin },
+    };
+  };
+  const filled = ["publicHosts", "internalHosts"].flatMap((kind): [string, unknown][] => {
+    const hosts = raw[kind];
+    return isMap(hosts) ? [[kind, mapValues(hosts, (host, name) => fill(kind, name, host))]] : [];
+  });
+  return { settings: { ...raw, ...Object.fromEntries(filled) }, ssh, mistakes };
+}
+
+function checkAndConnect(settings: Settings, given: Given): { config: Config; errors: string[] } {
+  const { merged } = given;
+  const names = isMap(merged.publicHosts) ? Object.keys(merged.publicHosts) : [];
+  const errors = checkSettings(settings, names).map(({ path, message }) => describe(path, given, message));
+  const connect = (
+    kind: string,
+    name: string,
+    host: { address: string; admin: Omit<AdminConnection, "address"> & { ssh?: string | undefined } },
+  ): Host["connection"] => {
+    const { ssh, ...admin } = host.admin;
+    const found = given.ssh.get(`${kind}.${name}`);
+    const failed = { host: host.address };
+    if (ssh !== undefined && !found) return failed;
+    try {
+      const own = { address: host.address, ...admin };
+      if (!found) return adminConnection(name, own);
+      const { bastion } = own;
+      return adminConnection(name, {
+        ...loginFrom(found, own),
+        ...own,
+        ...(bastion ? { bastion: { ...(found.bastion ? loginFrom(found.bastion) : {}), ...bastion } } : {}),
+      });
+    } catch (error) {
+      errors.push(`${placeOf([kind, name, "admin"], given.raw).join(".")}: ${(error as Error).message}`);
+      return failed;
     }
   };
   const publicHosts = mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
@@ -108,7 +173,10 @@ function checkAndConnect(
     const { address, toolsDirectory, namespaces } = host;
     const connection = connect("internalHosts", name, host);
     const present = tunnels.filter(
-      ({ internalHost, publicHost = "" }) => internalHost === name && !lookUp(publicHosts, publicHost)?.gone,
+      (tunnel) =>
+        tunnel.internalHost === name &&
+        isEnabled(tunnel) &&
+        !lookUp(publicHosts, tunnel.publicHost ?? "")?.gone,
     );
     const ways = waysOf(name, host, present)
       .flatMap((entry) => entry.ways)
@@ -117,7 +185,9 @@ function checkAndConnect(
     const ends = [...new Set(ways.map(({ publicHost }) => publicHost))];
     return {
       ...{ address, toolsDirectory, namespaces },
-      connection: ways[0]?.connection ?? connection,
+      // Nothing else leads to it.
+      skip: host.skip || (ways.length > 0 && ways.every((way) => way.skip)),
+      connection: (ways.find((way) => !way.skip) ?? ways[0])?.connection ?? connection,
       throughTunnel: ends.length > 0 ? ends.join(" or ") : undefined,
       ways,
     };
@@ -144,11 +214,11 @@ function connectThrough(
   publicHosts: Config["publicHosts"],
   { tunnel, forward }: Way,
 ): ThroughTunnel[] {
-  const outside = lookUp(publicHosts, tunnel.publicHost ?? "")?.connection;
+  const { connection: outside, skip = false } = lookUp(publicHosts, tunnel.publicHost ?? "") ?? {};
   if (forward.remotePort === "auto" || !tunnel.publicHost || !outside || outside.proxy) return [];
   const listener = { address: probeAddress(forward), port: forward.remotePort };
   const connection = throughTunnel(inside, outside, listener);
-  return [{ tunnel: tunnel.name, publicHost: tunnel.publicHost, connection }];
+  return [{ tunnel: tunnel.name, publicHost: tunnel.publicHost, connection, skip }];
 }
 
 /** The settings without the forwards, logins back and hosts that have a mistake. */
@@ -216,12 +286,12 @@ function settingsError(lines: string[]): pulumi.RunError {
   return error;
 }
 
-function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
+function describeIssue(issue: z.core.$ZodIssue, given: Given): string[] {
   const path = issue.path as (string | number)[];
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => noSuchSetting([...path, key]));
+    return issue.keys.map((key) => noSuchSetting(placeOf([...path, key], given.raw)));
   }
-  return [describe(path, valueAt(raw, path), issue.message)];
+  return [describe(path, given, issue.message)];
 }
 
 function noSuchSetting(path: (string | number)[]): string {
@@ -238,19 +308,16 @@ function findPrototypes(value: unknown, path: string[] = []): string[][] {
 /** Settings whose values are not shown. */
 const secrets = ["privateKey", "passphrase", "password"];
 
-function describe(path: (string | number)[], found: unknown, message: string): string {
+function describe(path: (string | number)[], { raw, merged }: Given, message: string): string {
   const secret = path.some((key) => secrets.includes(String(key)));
-  return `${path.join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
+  const found = valueAt(merged, path);
+  return `${placeOf(path, raw).join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
 }
 
 /** A value as the user wrote it, without its secrets. */
 function show(found: unknown): string {
   const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
   return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function valueAt(raw: unknown, path: (string | number)[]): unknown {

@@ -95,9 +95,20 @@ const login = {
     .describe("The known_hosts file to use instead of ~/.ssh/known_hosts."),
 };
 
+/** Not an option of ssh, and nothing that a shell would interpret. */
+const sshName = /^[A-Za-z0-9_][A-Za-z0-9_.:@%+-]*$/;
+
+/** Whether ssh may be asked about it. */
+export const isSshName = (name: unknown): name is string => typeof name === "string" && sshName.test(name);
+
 const bastion = settings({ address: address.describe("Name or address of the bastion."), ...login });
 
 const admin = settings({
+  ssh: text("a name that ssh knows, as in 'ssh nas'", sshName)
+    .optional()
+    .describe(
+      "What you type after `ssh` to log in to the host from the machine that runs Pulumi. Address, port, account, private key, known_hosts and jump host are then those of its ssh_config (`ssh -G`), unless they are set here.",
+    ),
   address: address
     .optional()
     .describe("The address at which Pulumi reaches the host. Absent: its `address`."),
@@ -148,14 +159,26 @@ const namespaces = z
     "Whether the services on this host run in namespaces of their own, which hide files and devices from them. Set it to false for a container in which systemd may not make any (`226/NAMESPACE`), such as an unprivileged LXC container without `nesting=1`.",
   );
 
+const skip = z
+  .boolean(must("true or false"))
+  .default(false)
+  .describe(
+    "Whether to leave the host as it is for now, because it is off or cannot be reached. Pulumi does not connect to it, and nothing is planned for it, for its tunnels, or for what they have on other hosts.",
+  );
+
+const enabled = (what: string) => z.boolean(must("true or false")).default(true).describe(what);
+
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
 /** One entry of `publicHosts`. */
 export const publicHostSchema = settings({
-  address: address.describe("The name or address at which internal hosts reach it."),
+  address: address.describe(
+    "The name or address at which internal hosts reach it. With `admin.ssh`, it may be left out: then it is the HostName in ssh_config.",
+  ),
   sshPort: port.default(22).describe("The port of its sshd, as internal hosts reach it."),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
+  skip,
   allowUsers: list(account, "accounts")
     .optional()
     .describe(
@@ -199,6 +222,9 @@ const network = z.string(must(networkWords)).superRefine((text, found) => {
 });
 
 const forward = settings({
+  enabled: enabled(
+    "Whether the forward exists at present. `false` closes its port; with `remotePort: auto`, `true` opens the same one again if it is still free.",
+  ),
   remotePort: z
     .union([remotePort, z.literal("auto")], must(portOrAuto))
     .describe(
@@ -261,8 +287,14 @@ const loginBack = settings({
 });
 
 const internalHost = settings({
-  address: address.describe("The name or address at which Pulumi reaches it."),
+  address: address.describe(
+    "The name or address at which Pulumi reaches it. With `admin.ssh`, it may be left out: then it is the HostName in ssh_config.",
+  ),
   admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
+  skip,
+  enabled: enabled(
+    "Whether its tunnels may run. `false` stops them and refuses their keys at the public host, but removes nothing: `true` brings them back as they were.",
+  ),
   publicHost: z
     .string(must("the name of a public host"))
     .optional()
@@ -342,6 +374,7 @@ const tunnel = settings({
     .string(must("the name of a public host"))
     .optional()
     .describe("The public host that the tunnel ends at. Required if there is more than one."),
+  enabled: internalHost.shape.enabled.unwrap().optional().describe(likeTheHosts),
   account: internalHost.shape.account.describe(
     "An existing account that runs the tunnel. Absent: as for the internal host.",
   ),
@@ -362,8 +395,43 @@ export const internalHostSchema = internalHost.extend({
     ),
 });
 
+/** The same settings, none of which is required. Rules between several of them hold for the merged settings. */
+function partial(schema: z.ZodType): z.ZodType {
+  const described = (result: z.ZodType) =>
+    schema.description === undefined ? result : result.describe(schema.description);
+  if (schema instanceof z.ZodObject) {
+    const shape = Object.entries<z.ZodType>(schema.shape);
+    return described(
+      settings(Object.fromEntries(shape.map(([key, each]) => [key, partial(each).optional()]))),
+    );
+  }
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
+    return described(partial(schema.unwrap() as z.ZodType));
+  }
+  if (schema instanceof z.ZodRecord) {
+    return described(
+      z.record(schema.keyType as z.ZodString, partial(schema.valueType as z.ZodType), {
+        error: (issue) => schema.def.error?.(issue as never),
+      }),
+    );
+  }
+  return schema;
+}
+
+const defaultsSchema = settings({
+  publicHost: partial(publicHostSchema)
+    .optional()
+    .describe("Settings for every public host that does not have them itself."),
+  internalHost: partial(internalHostSchema)
+    .optional()
+    .describe(
+      "Settings for every internal host that does not have them itself. A list, such as `logins`, is replaced as a whole; `admin`, `keepAlive` and `forwards` are merged.",
+    ),
+});
+
 /** The settings, each under its own key in the stack's configuration. */
 export const settingsSchema = settings({
+  defaults: defaultsSchema.optional().describe("Settings that several hosts have in common."),
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
@@ -380,4 +448,4 @@ export const settingsSchema = settings({
 });
 
 /** The checked settings, with all defaults filled in. */
-export type Settings = z.output<typeof settingsSchema>;
+export type Settings = Omit<z.output<typeof settingsSchema>, "defaults">;

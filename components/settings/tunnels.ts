@@ -8,7 +8,7 @@ type Path = (string | number)[];
 
 /** The settings of an internal host that are for the host, and not for each of its tunnels. */
 const ofTheHost = [
-  ...(["address", "admin", "publicHost", "publicHosts", "tunnels"] as const),
+  ...(["address", "admin", "skip", "publicHost", "publicHosts", "tunnels"] as const),
   ...(["textfileDirectory", "toolsDirectory", "namespaces"] as const),
 ];
 
@@ -72,6 +72,9 @@ export function tunnelsOf(internalHost: string, host: InternalHost, publicHosts:
   }
   return [tunnel(internalHost, publicHost ?? only, [...at, "publicHost"])];
 }
+
+/** Whether the tunnel may run. */
+export const isEnabled = ({ settings }: Tunnel) => settings.enabled;
 
 /** One way to an internal host, through one of its tunnels. */
 export interface Way {

@@ -51,6 +51,7 @@ const everything = {
       address: "198.18.0.2",
       sshPort: 22,
       admin: admin("198.18.0.12"),
+      skip: false,
       allowUsers: ["root", "alice"],
       clientAliveIntervalSec: 15,
       clientAliveCountMax: 3,
@@ -67,10 +68,13 @@ const everything = {
     nas: {
       address: "198.18.0.3",
       admin: admin("198.18.0.13"),
+      skip: false,
+      enabled: true,
       publicHost: "gate",
       account: "backup",
       forwards: {
         ssh: {
+          enabled: true,
           remotePort: 2222,
           target: "127.0.0.1:22",
           listen: "all",
@@ -115,7 +119,9 @@ function schemaLeaves(schema: z.ZodType, path: string): [string, z.ZodType][] {
   return [[path, schema]];
 }
 
-const known = new Map(schemaLeaves(settingsSchema, ""));
+/** Defaults are the same settings; a name for ssh is tested in sshConfig.test.ts. */
+const elsewhere = /^defaults\.|\.admin\.ssh$/;
+const known = new Map(schemaLeaves(settingsSchema, "").filter(([path]) => !elsewhere.test(path)));
 const names = ["gate", "nas", "ssh"];
 const genericOf = (path: Path) =>
   path

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { loadConfig, mapValues, parseConfig } from "../../components/settings/load.ts";
 import { hostKey } from "../support/hosts.ts";
 import { record } from "../../tools/mocks.ts";
-import { setConfig, smallest } from "../support/settings.ts";
+import { mistakesIn, setConfig, smallest } from "../support/settings.ts";
 
 type Changes = Record<string, unknown>;
 
@@ -24,17 +24,6 @@ const hosts = (internal: Record<string, Changes>, publicHosts = ["gate"]) => ({
   internalHosts: mapValues(internal, (changes) => ({ ...smallest().internalHosts.nas, ...changes })),
 });
 
-/** The mistakes that are found, one per line. */
-function mistakes(raw: Changes): string[] {
-  try {
-    parseConfig(raw);
-    return [];
-  } catch (error) {
-    const lines = (error as Error).message.split("\n");
-    return lines.filter((line) => line.startsWith("  ")).map((line) => line.trim());
-  }
-}
-
 const name =
   "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
 const port = "must be a port from 1 to 65535";
@@ -49,6 +38,7 @@ describe("settings without a mistake", () => {
         gate: {
           address: "198.18.0.2",
           sshPort: 22,
+          skip: false,
           clientAliveIntervalSec: 15,
           clientAliveCountMax: 3,
           portRange: { first: 20000, last: 29999 },
@@ -68,6 +58,7 @@ describe("settings without a mistake", () => {
       internalHosts: {
         nas: {
           address: "198.18.0.3",
+          skip: false,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
           namespaces: true,
           connection: {
@@ -85,7 +76,10 @@ describe("settings without a mistake", () => {
           address: "198.18.0.3",
           internalHost: "nas",
           publicHost: "gate",
-          forwards: { ssh: { remotePort: 2222, target: 22, listen: "loopback", probe: "listener" } },
+          enabled: true,
+          forwards: {
+            ssh: { enabled: true, remotePort: 2222, target: 22, listen: "loopback", probe: "listener" },
+          },
           keepAlive: { preset: "fast" },
           watchdogIntervalSec: 15,
           healthIntervalSec: 30,
@@ -130,7 +124,7 @@ describe("settings without a mistake", () => {
     ["an allowUsers with the admin", gateWith({ allowUsers: ["root", "alice"] })],
     ["bounds that contain its forwards", gateWith({ permitListen: ["127.0.0.1:*"], permitOpen: ["*:2222"] })],
   ])("may have %s", (_what, raw) => {
-    expect(mistakes(raw)).toEqual([]);
+    expect(mistakesIn(raw)).toEqual([]);
   });
 });
 
@@ -332,6 +326,16 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.keepAlive.restartSec: found 0; must be a number of seconds from 0.1 to 86400, with at most one decimal place",
     ],
     [
+      "a disabled tunnel that Pulumi connects through",
+      nasWith({ enabled: false, admin: { hostKey, throughTunnel: "ssh" } }),
+      "internalHosts.nas.enabled: found false; must be true while Pulumi connects through this tunnel, or nobody could enable it again; connect directly first, without throughTunnel",
+    ],
+    [
+      "a tunnel whose only forward is disabled",
+      forwardWith({ enabled: false }),
+      `internalHosts.nas.forwards: found {"ssh":{"remotePort":2222,"target":22,"enabled":false}}; must have one that is enabled; to stop all of them, set 'enabled: false' for the tunnel itself`,
+    ],
+    [
       "an unknown preset",
       nasWith({ keepAlive: { preset: "slow" } }),
       "internalHosts.nas.keepAlive.preset: found \"slow\"; must be 'fast' or 'conservative'",
@@ -363,7 +367,7 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.restartSec: there is no such setting; remove it, or correct its name",
     ],
   ])("%s", (_what, raw, line) => {
-    expect(mistakes(raw)).toEqual([line]);
+    expect(mistakesIn(raw)).toEqual([line]);
   });
 });
 
@@ -377,8 +381,8 @@ describe("a value instead of a map is reported like any other mistake", () => {
     ["internalHosts.nas.logins.0", nasWith({ logins: ["root"] })],
     ["internalHosts.nas.keepAlive", nasWith({ keepAlive: 3 })],
   ])("%s", (path, raw) => {
-    expect(mistakes(raw)).toEqual([expect.stringMatching(/^\S+: found \S+; must be a map /)]);
-    expect(mistakes(raw)[0]).toMatch(new RegExp(`^${path}: `));
+    expect(mistakesIn(raw)).toEqual([expect.stringMatching(/^\S+: found \S+; must be a map /)]);
+    expect(mistakesIn(raw)[0]).toMatch(new RegExp(`^${path}: `));
   });
 });
 
@@ -390,20 +394,20 @@ function shown(value: unknown): string {
 
 describe("the public host of a tunnel", () => {
   test("is one of the public hosts in the settings", () => {
-    expect(mistakes(hosts({ nas: { publicHost: "gat" } }, ["gate", "other"]))).toEqual([
+    expect(mistakesIn(hosts({ nas: { publicHost: "gat" } }, ["gate", "other"]))).toEqual([
       'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
     ]);
   });
 
   test("must be named if there are two", () => {
-    expect(mistakes(hosts({ nas: {} }, ["gate", "other"]))).toEqual([
+    expect(mistakesIn(hosts({ nas: {} }, ["gate", "other"]))).toEqual([
       "internalHosts.nas.publicHost: found nothing; must be one of the public hosts: gate, other",
     ]);
   });
 
   test("may have a mistake of its own, which does not make its name unknown", () => {
     const raw = hosts({ nas: { publicHost: "gate" } });
-    expect(mistakes({ ...raw, publicHosts: gateWith({ sshPort: 0 }).publicHosts })).toEqual([
+    expect(mistakesIn({ ...raw, publicHosts: gateWith({ sshPort: 0 }).publicHosts })).toEqual([
       `publicHosts.gate.sshPort: found 0; ${port}`,
     ]);
   });
@@ -421,7 +425,7 @@ describe("checks that connect to one sshd from many places", () => {
     nasWith({ forwards: forwards(count), watchdogIntervalSec, healthIntervalSec });
 
   test("may not run every second, at which a newer sshd refuses whoever comes through the tunnel", () => {
-    expect(mistakes(nas(3, 5, 5))).toEqual([
+    expect(mistakesIn(nas(3, 5, 5))).toEqual([
       "internalHosts.nas.watchdogIntervalSec: found 5; is too short: together, the checks would probe 127.0.0.1:22 at least once a second, and sshd of OpenSSH 9.8 and later then refuses everyone who comes through these forwards (PerSourcePenalties); raise it or healthIntervalSec",
     ]);
   });
@@ -433,8 +437,10 @@ describe("checks that connect to one sshd from many places", () => {
         nas: { ...often, forwards: forwards(2) },
         till: { ...often, forwards: { g: { remotePort: 2300, target: 22, probe: "banner" } }, ...changes },
       });
-    expect(mistakes(two({}))).toEqual([expect.stringMatching(/^internalHosts\.till\.watchdogIntervalSec: /)]);
-    expect(mistakes(two({ address: "192.0.2.2" }))).toEqual([]);
+    expect(mistakesIn(two({}))).toEqual([
+      expect.stringMatching(/^internalHosts\.till\.watchdogIntervalSec: /),
+    ]);
+    expect(mistakesIn(two({ address: "192.0.2.2" }))).toEqual([]);
   });
 
   test.each<[string, Changes]>([
@@ -445,7 +451,7 @@ describe("checks that connect to one sshd from many places", () => {
       nasWith({ forwards: forwards(3, "listener"), watchdogIntervalSec: 5, healthIntervalSec: 5 }),
     ],
   ])("may run at %s", (_what, settings) => {
-    expect(mistakes(settings)).toEqual([]);
+    expect(mistakesIn(settings)).toEqual([]);
   });
 });
 
@@ -471,7 +477,7 @@ describe("two forwards on one port", () => {
     ["all and ::", { listen: "all" }, { listen: "::" }],
     ["0.0.0.0 and all", { listen: "0.0.0.0" }, { listen: "all" }],
   ])("collide on %s", (_what, one, other) => {
-    expect(mistakes(two(one, other))).toEqual(collision);
+    expect(mistakesIn(two(one, other))).toEqual(collision);
   });
 
   test.each<[string, Changes, Changes]>([
@@ -487,27 +493,27 @@ describe("two forwards on one port", () => {
     ],
     ["auto and auto", { remotePort: "auto" }, { remotePort: "auto" }],
   ])("do not collide on %s", (_what, one, other) => {
-    expect(mistakes(two(one, other))).toEqual([]);
+    expect(mistakesIn(two(one, other))).toEqual([]);
   });
 
   test.each([
     [{ listen: "0.0.0.0", sources: ["203.0.113.0/24"] }, { listen: "::" }, "found nothing; "],
     [{ listen: "0.0.0.0" }, { listen: "::", sources: ["2001:db8::/32"] }, 'found ["2001:db8::/32"]; '],
   ])("cannot listen on 0.0.0.0 and :: if only one has sources: %j, %j", (one, other, found) => {
-    expect(mistakes(two(one, other))).toEqual([
+    expect(mistakesIn(two(one, other))).toEqual([
       `internalHosts.nas.forwards.b.sources: ${found}must be given for both or for neither: internalHosts.nas.forwards.a has the same port, and the firewall opens or blocks a port for IPv4 and IPv6 together`,
     ]);
   });
 
   test("collide across two internal hosts of the same public host", () => {
-    expect(mistakes(hosts({ nas: {}, till: {} }))).toEqual([
+    expect(mistakesIn(hosts({ nas: {}, till: {} }))).toEqual([
       "internalHosts.till.forwards.ssh.remotePort: found 2222; must be a different port: internalHosts.nas.forwards.ssh has the same one on the same address",
     ]);
   });
 
   test("do not collide on different public hosts", () => {
     const raw = hosts({ nas: { publicHost: "gate" }, till: { publicHost: "other" } }, ["gate", "other"]);
-    expect(mistakes(raw)).toEqual([]);
+    expect(mistakesIn(raw)).toEqual([]);
   });
 });
 
@@ -516,14 +522,14 @@ describe("a login back", () => {
 
   test("needs a forward to an SSH port", () => {
     const raw = nasWith({ forwards: { web: { remotePort: 8080, target: 80 } }, logins: [path] });
-    expect(mistakes(raw)).toEqual([
+    expect(mistakesIn(raw)).toEqual([
       `internalHosts.nas.logins.0: found {"from":"alice","to":"bob"}; must have a forward to an SSH port to go through; add one, for example 'ssh: { remotePort: auto, target: 22 }'`,
     ]);
   });
 
   test("may use an SSH server on another port if the settings say that it is one", () => {
     const alt = { remotePort: 8022, target: 2022, protocol: "ssh" };
-    expect(mistakes(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
+    expect(mistakesIn(nasWith({ forwards: { alt }, logins: [path] }))).toEqual([]);
   });
 
   describe("without 'via'", () => {
@@ -539,30 +545,32 @@ describe("a login back", () => {
     );
 
     test("is refused if all forwards to an SSH port lead to other machines", () => {
-      expect(mistakes(nasWith({ forwards: { printer }, logins: [path] }))).toEqual([
+      expect(mistakesIn(nasWith({ forwards: { printer }, logins: [path] }))).toEqual([
         "internalHosts.nas.logins.0.via: found nothing; must be one of printer, since none of the forwards to an SSH port leads to the internal host itself, by its loopback or its address",
       ]);
-      expect(mistakes(nasWith({ forwards: { printer }, logins: [{ ...path, via: "printer" }] }))).toEqual([]);
+      expect(mistakesIn(nasWith({ forwards: { printer }, logins: [{ ...path, via: "printer" }] }))).toEqual(
+        [],
+      );
     });
   });
 
   test("uses a forward that exists and leads to an SSH port", () => {
     const forwards = { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } };
     const via = (forward: string) => nasWith({ forwards, logins: [{ ...path, via: forward }] });
-    expect(mistakes(via("ssh"))).toEqual([]);
-    expect(mistakes(via("sch"))).toEqual([
+    expect(mistakesIn(via("ssh"))).toEqual([]);
+    expect(mistakesIn(via("sch"))).toEqual([
       'internalHosts.nas.logins.0.via: found "sch"; must be a forward to an SSH port: ssh',
     ]);
-    expect(mistakes(via("web"))).toEqual([
+    expect(mistakesIn(via("web"))).toEqual([
       'internalHosts.nas.logins.0.via: found "web"; must be a forward to an SSH port: ssh',
     ]);
   });
 
   test("has a unique alias for each account of the public host", () => {
-    expect(mistakes(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
+    expect(mistakesIn(nasWith({ logins: [path, { from: "alice", to: "root" }] }))).toEqual([
       "internalHosts.nas.logins.1.alias: found nothing; must be a different alias: internalHosts.nas.logins.0 is already 'ssh nas' for 'alice'",
     ]);
-    expect(mistakes(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
+    expect(mistakesIn(nasWith({ logins: [path, { from: "root", to: "root" }] }))).toEqual([]);
   });
 
   test("has a unique alias among all tunnels of the public host", () => {
@@ -570,13 +578,13 @@ describe("a login back", () => {
       forwards: { ssh: { remotePort: 2223, target: 22 } },
       logins: [{ ...path, alias: "nas" }],
     };
-    expect(mistakes(hosts({ nas: { logins: [path] }, till }))).toEqual([
+    expect(mistakesIn(hosts({ nas: { logins: [path] }, till }))).toEqual([
       `internalHosts.till.logins.0.alias: found "nas"; must be a different alias: internalHosts.nas.logins.0 is already 'ssh nas' for 'alice'`,
     ]);
   });
 
   test("with a mistake is reported only for that mistake", () => {
-    expect(mistakes(nasWith({ logins: [{ from: "a b", to: "bob" }] }))).toEqual([
+    expect(mistakesIn(nasWith({ logins: [{ from: "a b", to: "bob" }] }))).toEqual([
       `internalHosts.nas.logins.0.from: found "a b"; must be the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits`,
     ]);
   });
@@ -638,7 +646,7 @@ describe("an admin connection through the tunnel", () => {
   });
 
   test("may use an SSH server on another port if the settings say that it is one", () => {
-    expect(mistakes(through({ ssh: { ...ssh, target: 2022, protocol: "ssh" } }))).toEqual([]);
+    expect(mistakesIn(through({ ssh: { ...ssh, target: 2022, protocol: "ssh" } }))).toEqual([]);
   });
 
   test.each<[string, Changes, string]>([
@@ -658,26 +666,26 @@ describe("an admin connection through the tunnel", () => {
       "must be a forward to its sshd with a fixed port: a, b",
     ],
   ])("is a mistake if there is %s", (_what, forwards, message) => {
-    expect(mistakes(through(forwards))).toEqual([`${at} ${message}`]);
+    expect(mistakesIn(through(forwards))).toEqual([`${at} ${message}`]);
   });
 
   test("is a mistake if the public host is behind a bastion", () => {
     const bastion = { address: "bastion.example.org", hostKey };
-    expect(mistakes({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
+    expect(mistakesIn({ ...through({ ssh }), ...gateOnly({ hostKey, bastion }) })).toEqual([
       `${at} must be left out if the public host is behind a bastion: only one host on the way is supported`,
     ]);
   });
 
   test("cannot be set for a public host, or with a name that a forward cannot have", () => {
-    expect(mistakes(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
-    expect(mistakes(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
+    expect(mistakesIn(gateWith({ admin: { hostKey, throughTunnel: "ssh" } }))).toHaveLength(1);
+    expect(mistakesIn(through({ ssh }, { throughTunnel: "S sh" }))).toEqual([
       "internalHosts.nas.admin.throughTunnel: found \"S sh\"; must be the name of a forward, or of a tunnel and its forward: '<tunnel>.<forward>'",
     ]);
   });
 
   test("that uses a forward with a mistake is reported only for that mistake, with the mistakes of the public host", () => {
     const forwards = { ssh: { ...ssh, remotePort: 80 }, other: { remotePort: 2223, target: 22 } };
-    expect(mistakes({ ...through(forwards), ...gateOnly({ hostKey, port: 0 }) })).toEqual([
+    expect(mistakesIn({ ...through(forwards), ...gateOnly({ hostKey, port: 0 }) })).toEqual([
       `publicHosts.gate.admin.port: found 0; ${port}`,
       "internalHosts.nas.forwards.ssh.remotePort: found 80; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
     ]);
@@ -703,7 +711,7 @@ describe("several mistakes", () => {
         },
       },
     };
-    expect(mistakes(raw).sort()).toEqual([
+    expect(mistakesIn(raw).sort()).toEqual([
       `internalHosts.nas.forwards.ssh.remotePort: found 70000; ${portOrAuto}`,
       "internalHosts.nas.forwards.web.remotePort: found 80; must be 1024 or above: sshd listens on a port below only for root, and the tunnel is not root",
       'internalHosts.nas.publicHost: found "gat"; must be one of the public hosts: gate, other',
@@ -721,7 +729,7 @@ describe("several mistakes", () => {
   });
 
   test("include an unknown setting next to a known one", () => {
-    expect(mistakes(nasWith({ forward: {}, login: [] }))).toEqual([
+    expect(mistakesIn(nasWith({ forward: {}, login: [] }))).toEqual([
       "internalHosts.nas.forward: there is no such setting; remove it, or correct its name",
       "internalHosts.nas.login: there is no such setting; remove it, or correct its name",
     ]);
@@ -741,7 +749,7 @@ describe("a secret is never shown", () => {
     ["in hosts that are a list", { ...smallest(), publicHosts: [{ admin: { password: secret } }] }],
     ["in a bastion that is a list", gateWith({ admin: { hostKey, bastion: [{ password: secret }] } })],
   ])("%s", (_what, raw) => {
-    const found = mistakes(raw);
+    const found = mistakesIn(raw);
     expect(found).not.toEqual([]);
     expect(found.join("\n")).not.toContain(secret);
   });
@@ -752,7 +760,7 @@ describe("a host key that cannot be found", () => {
 
   test("is reported as a mistake of its host, with all others", () => {
     const raw = { ...gateWith({ admin: { knownHostsFile }, allowUsers: ["alice"] }) };
-    expect(mistakes(raw)).toEqual([
+    expect(mistakesIn(raw)).toEqual([
       `publicHosts.gate.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
       `publicHosts.gate.admin: gate: no ed25519 or ecdsa host key for 198.18.0.2 in ${knownHostsFile}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
     ]);

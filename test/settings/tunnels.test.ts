@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../components/settings/load.ts";
 import { hostKey } from "../support/hosts.ts";
-import { smallest } from "../support/settings.ts";
+import { mistakesIn, smallest } from "../support/settings.ts";
 
 type Changes = Record<string, unknown>;
 
@@ -20,16 +20,6 @@ const settings = (internalHosts: Changes, changes: Changes = {}) => ({
 });
 const withNas = (changes: Changes, publicHosts: Changes = {}) =>
   settings({ nas: { ...nas, ...changes } }, publicHosts);
-
-function mistakes(raw: Changes): string[] {
-  try {
-    parseConfig(raw);
-    return [];
-  } catch (error) {
-    const lines = (error as Error).message.split("\n");
-    return lines.filter((line) => line.startsWith("  ")).map((line) => line.trim());
-  }
-}
 
 describe("an internal host", () => {
   test("with one public host has one tunnel, which has its name", () => {
@@ -82,8 +72,8 @@ describe("an internal host", () => {
   test("needs no forwards of its own if each of its tunnels has some", () => {
     const tunnels = { one: { publicHost: "gate-a", forwards: { ssh } } };
     const rest = { ...nas, forwards: undefined };
-    expect(mistakes(settings({ nas: { ...rest, tunnels } }))).toEqual([]);
-    expect(mistakes(settings({ nas: { ...rest, publicHosts: ["gate-a"] } }))).toEqual([
+    expect(mistakesIn(settings({ nas: { ...rest, tunnels } }))).toEqual([]);
+    expect(mistakesIn(settings({ nas: { ...rest, publicHosts: ["gate-a"] } }))).toEqual([
       "internalHosts.nas.forwards: found nothing; must be a map of forwards by name",
     ]);
   });
@@ -139,19 +129,19 @@ describe("a mistake in the tunnels of an internal host is reported:", () => {
       'internalHosts.nas.tunnels.two: found {"publicHost":"gate-a"}; must have forwards of its own, since the tunnel \'one\' has the same ports on the same public host',
     ],
   ])("%s", (_what, changes, line) => {
-    expect(mistakes(withNas(changes))).toEqual([line]);
+    expect(mistakesIn(withNas(changes))).toEqual([line]);
   });
 
   test("a name that would be too long, with what to write instead", () => {
     const long = "gate-of-the-branch-office";
-    expect(mistakes(withNas({ publicHosts: ["gate-a", long] }, { [long]: publicHost() }))).toEqual([
+    expect(mistakesIn(withNas({ publicHosts: ["gate-a", long] }, { [long]: publicHost() }))).toEqual([
       `internalHosts.nas.publicHosts.1: found "${long}"; must make a name of at most 24 characters with that of the internal host, but 'nas-${long}' has 29; name its tunnels yourself: 'tunnels: { <name>: { publicHost: ${long} } }'`,
     ]);
   });
 
   test("a name that another internal host has", () => {
     const other = { ...nas, publicHost: "gate-a", forwards: { ssh: { ...ssh, remotePort: 2223 } } };
-    expect(mistakes(settings({ "nas-gate-b": other, nas: { ...nas, publicHosts: ["gate-b"] } }))).toEqual([
+    expect(mistakesIn(settings({ "nas-gate-b": other, nas: { ...nas, publicHosts: ["gate-b"] } }))).toEqual([
       `internalHosts.nas.publicHosts.0: found "gate-b"; must not make a tunnel called 'nas-gate-b', since nas-gate-b has one of this name; name this one yourself, in 'tunnels'`,
     ]);
   });

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { hostKey } from "./hosts.ts";
+import { parseConfig } from "../../components/settings/load.ts";
 import { project } from "../../tools/mocks.ts";
 
 /** Settings of one public and one internal host, without anything that has a default. */
@@ -44,4 +45,15 @@ export function setConfig(settings: Record<string, unknown>, secretKeys: string[
     Object.fromEntries(entries) as Record<string, string>,
     secretKeys.map((key) => `${project}:${key}`),
   );
+}
+
+/** The mistakes that are found in settings, one per line. */
+export function mistakesIn(raw: Record<string, unknown>): string[] {
+  try {
+    parseConfig(raw);
+    return [];
+  } catch (error) {
+    const lines = (error as Error).message.split("\n");
+    return lines.filter((line) => line.startsWith("  ")).map((line) => line.trim());
+  }
 }

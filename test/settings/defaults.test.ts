@@ -1,0 +1,144 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../components/settings/load.ts";
+import { hostKey } from "../support/hosts.ts";
+import { promiseOf } from "../support/promiseOf.ts";
+import { newSshKey } from "../support/sshKey.ts";
+import { mistakesIn } from "../support/settings.ts";
+import * as pulumi from "@pulumi/pulumi";
+
+type Changes = Record<string, unknown>;
+
+const ssh = { ssh: { remotePort: "auto", target: 22 } };
+
+/** A public host and two internal hosts that have only an address. */
+const bare = (defaults: Changes, nas: Changes = {}, gate: Changes = {}) => ({
+  defaults,
+  publicHosts: { gate: { address: "198.18.0.2", ...gate } },
+  internalHosts: { nas: { address: "198.18.0.3", ...nas }, till: { address: "198.18.0.4" } },
+});
+
+const complete = {
+  publicHost: { admin: { hostKey } },
+  internalHost: { admin: { hostKey, user: "deploy" }, forwards: ssh },
+};
+
+describe("defaults", () => {
+  test("are the settings of every host of their kind that does not have them itself", () => {
+    const { publicHosts, internalHosts } = parseConfig(
+      bare(
+        { ...complete, publicHost: { admin: { hostKey, port: 2200 }, clientAliveIntervalSec: 5 } },
+        { admin: { user: "root" }, watchdogIntervalSec: 60 },
+      ),
+    );
+    expect(publicHosts.gate).toMatchObject({
+      clientAliveIntervalSec: 5,
+      connection: { host: "198.18.0.2", port: 2200, user: "root", hostKey },
+    });
+    expect(internalHosts.nas).toMatchObject({
+      watchdogIntervalSec: 60,
+      connection: { port: 22, user: "root", hostKey },
+      forwards: ssh,
+    });
+    expect(internalHosts.till).toMatchObject({
+      watchdogIntervalSec: 15,
+      connection: { user: "deploy", hostKey },
+      forwards: ssh,
+    });
+  });
+
+  test("are merged into objects, down to a single forward", () => {
+    const { internalHosts } = parseConfig(
+      bare(
+        { ...complete, internalHost: { ...complete.internalHost, keepAlive: { preset: "conservative" } } },
+        {
+          keepAlive: { restartSec: 1 },
+          forwards: { ssh: { remotePort: 2222 }, web: { remotePort: 8080, target: 80 } },
+        },
+      ),
+    );
+    expect(internalHosts.nas).toMatchObject({
+      keepAlive: { preset: "conservative", restartSec: 1 },
+      forwards: { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } },
+    });
+  });
+
+  test("are replaced by a list, which is not merged", () => {
+    const internalHost = { ...complete.internalHost, logins: [{ from: "alice", to: "alice" }] };
+    const { internalHosts } = parseConfig(
+      bare({ ...complete, internalHost }, { logins: [{ from: "root", to: "root" }] }),
+    );
+    expect(internalHosts.nas?.logins).toEqual([{ from: "root", to: "root" }]);
+    expect(internalHosts.till?.logins).toEqual([{ from: "alice", to: "alice" }]);
+  });
+
+  test("do not mix with a private key of a host's own", async () => {
+    const [own, common] = [newSshKey().privateKey, newSshKey().privateKey];
+    const internalHost = { ...complete.internalHost, admin: { hostKey, privateKeyFile: "/nonexistent" } };
+    const publicHost = { admin: { hostKey, privateKey: common } };
+    const admin = { privateKey: own };
+    const { internalHosts, publicHosts } = parseConfig({
+      ...bare({ internalHost, publicHost }, { admin }),
+      internalHosts: { nas: { address: "198.18.0.3", admin } },
+    });
+    const keyOf = (key: unknown) => promiseOf(pulumi.output(key as pulumi.Input<string>));
+    expect(await keyOf(internalHosts.nas?.connection.privateKey)).toBe(own);
+    expect(await keyOf(publicHosts.gate?.connection.privateKey)).toBe(common);
+  });
+});
+
+describe("a mistake in the defaults is reported once, and where it stands:", () => {
+  test.each<[string, Changes, string]>([
+    [
+      "an invalid value",
+      { ...complete, internalHost: { ...complete.internalHost, watchdogIntervalSec: 1 } },
+      "defaults.internalHost.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
+    ],
+    [
+      "an invalid value inside an object",
+      { ...complete, publicHost: { admin: { hostKey, port: 0 } } },
+      "defaults.publicHost.admin.port: found 0; must be a port from 1 to 65535",
+    ],
+    [
+      "an unknown setting",
+      { ...complete, publicHost: { admin: { hostKey, prot: 22 } } },
+      "defaults.publicHost.admin.prot: there is no such setting; remove it, or correct its name",
+    ],
+    [
+      "an unknown kind of host",
+      { ...complete, hosts: {} },
+      "defaults.hosts: there is no such setting; remove it, or correct its name",
+    ],
+    [
+      "a rule between settings",
+      { ...complete, publicHost: { admin: { hostKey }, allowUsers: ["alice"] } },
+      `defaults.publicHost.allowUsers: found ["alice"]; must name the admin 'root', who would otherwise be locked out`,
+    ],
+    [
+      "a key that cannot be read",
+      { ...complete, publicHost: { admin: { hostKey, privateKeyFile: "/nonexistent" } } },
+      "defaults.publicHost.admin: gate: the private key file /nonexistent cannot be read (ENOENT); correct privateKeyFile",
+    ],
+    [
+      "a login in a list",
+      { ...complete, internalHost: { ...complete.internalHost, logins: [{ from: "alice", to: "A b" }] } },
+      "defaults.internalHost.logins.0.to: found \"A b\"; must be the name of an account: letters, digits, '_', '.' and '-', at most 32 characters, and not only digits",
+    ],
+  ])("%s", (_what, defaults, mistake) => {
+    expect(mistakesIn(bare(defaults))).toEqual([mistake]);
+  });
+
+  test("text instead of a map", () => {
+    expect(mistakesIn({ ...bare({}), defaults: "none" })).toContain(
+      'defaults: found "none"; must be a map of settings',
+    );
+  });
+
+  test("and a host's own mistake stays its own", () => {
+    expect(mistakesIn(bare(complete, { watchdogIntervalSec: 1 }))).toEqual([
+      "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
+    ]);
+    expect(mistakesIn(bare(complete, { admin: { constructor: 1 } }))).toEqual([
+      "internalHosts.nas.admin.constructor: there is no such setting; remove it, or correct its name",
+    ]);
+  });
+});
