@@ -23,13 +23,14 @@ import { knownHost } from "./parts/knownHost/knownHost.ts";
 import { fingerprintOf } from "./remote/fingerprint.ts";
 import { fingerprintOfScript, trialValues } from "./remote/remoteComponent.ts";
 import { portInVisit, portsFrom, randomStarts, remotePorts } from "./parts/remotePorts/remotePorts.ts";
-import type { Kept, RemoteScriptArgs } from "./remote/remoteScript.ts";
+import type { Kept, Part, RemoteScriptArgs } from "./remote/remoteScript.ts";
 import { keptBy, remoteScript } from "./remote/remoteScript.ts";
 import { loginKeyOptions, tunnelKeyOptions, tunnelKeyPermits } from "./render/authorizedKeyLine.ts";
 import { tunnelGroup, tunnelKeysFile } from "./render/sshdDropIn.ts";
 import { selinuxPorts } from "./parts/selinuxPorts/selinuxPorts.ts";
 import type { ClientSide } from "./parts/clientConfig/clientOptions.ts";
 import { clientOptionsOf } from "./parts/clientConfig/clientOptions.ts";
+import { tunnelStop } from "./parts/tunnelStop/tunnelStop.ts";
 import { tunnelCheck } from "./parts/tunnelCheck/tunnelCheck.ts";
 import type { Login, ReverseTunnelArgs, TunnelPlan } from "./tunnelPlan.ts";
 import { planTunnel } from "./tunnelPlan.ts";
@@ -96,7 +97,8 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     this.plan = planTunnel(name, args, this);
     this.args = args;
     this.inside = args.internalHost.host;
-    this.outside = args.publicHost.host;
+    // What fails there is this tunnel's failure.
+    this.outside = { ...args.publicHost.host, report: this.inside.report };
     args.internalHost.tunnels.push(this);
     if (this.outside.gone) {
       this.endpoints = pulumi.output<Record<string, Endpoint>>({});
@@ -109,12 +111,14 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const prepare = this.prepare();
     const key = publicKeyFrom(this.inside, prepare.command.stdout, keyOf(this.plan));
     const starts = this.startsOfPorts();
-    const admit = this.admit(key, starts);
+    const logins = this.loginKeys();
+    // A tunnel that is disabled is stopped first: if that fails, its key is still good.
+    const stop = this.plan.enabled ? undefined : this.stop(logins.publicKeys, prepare);
+    const admit = this.admit(key, starts, stop);
     this.admitted = admit.command;
     const ports = portsFrom(this.outside, admit.command.stdout, { ...this.plan, starts });
     const firewall = this.openFirewall(ports, admit);
-    const logins = this.loginKeys();
-    const start = this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
+    const start = stop ?? this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);
     this.started = start.command;
     const settle = this.settle(ports, { admit, firewall, start, loginKeys: logins.stage });
     this.finish(start, settle);
@@ -152,16 +156,45 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   private startsOfPorts(): Record<string, pulumi.Output<number>> {
-    const { forwards, portRange, names } = this.plan;
-    return randomStarts(forwards, portRange, names.startOf, { parent: this });
+    const { allForwards, portRange, names } = this.plan;
+    return randomStarts(allForwards, portRange, names.startOf, { parent: this });
+  }
+
+  /** Internal host: stops a tunnel that is disabled. */
+  private stop(loginKeys: LoginKeys, prepare: Stage): Stage {
+    const { name, names } = this.plan;
+    return this.stage(
+      names.start,
+      {
+        host: this.inside,
+        what: `the tunnel ${name}`,
+        parts: [...this.authorizedLogins(loginKeys), tunnelStop({ tunnel: name })],
+        undoes: this.inside.throughTunnel ? [names.start, names.prepare] : [names.start],
+        values: trialValues(this.inside, `tunnel-${name}`, "now"),
+      },
+      [prepare.command, ...this.inTurn()],
+    );
   }
 
   /** Public host: the account, the ports, and the key, which also keeps its earlier permits. */
-  private admit(publicKey: pulumi.Output<string>, starts: Record<string, pulumi.Output<number>>): Stage {
-    const { name, names, forwards, portRange, publicAccount, ownsAccount, account: user } = this.plan;
+  private admit(
+    publicKey: pulumi.Output<string>,
+    starts: Record<string, pulumi.Output<number>>,
+    stop: Stage | undefined,
+  ): Stage {
+    const {
+      name,
+      names,
+      enabled,
+      forwards,
+      portRange,
+      publicAccount,
+      ownsAccount,
+      account: user,
+    } = this.plan;
     const { server, installPackages } = this.args.publicHost;
     const inVisit = forwards.map((forward) => ({ forward, port: portInVisit(forward) }));
-    return this.stage(names.admit, {
+    const script: RemoteScriptArgs = {
       host: this.outside,
       what: `what the tunnel ${name} may do`,
       parts: [
@@ -178,14 +211,30 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           name: names.tunnelKey(ownsAccount ? undefined : user),
           account: publicAccount,
           publicKey,
-          options: tunnelKeyOptions(server.evictStale),
+          options: tunnelKeyOptions(server.evictStale, enabled),
           permits: tunnelKeyPermits(inVisit),
           file: tunnelKeysFile.replace("%u", publicAccount),
         }),
       ],
       keepsStale: true,
       undoes: [names.settle, names.admit],
-    });
+    };
+    return this.stage(names.admit, script, stop ? [stop.command] : []);
+  }
+
+  /** Internal host: who may log in. */
+  private authorizedLogins(publicKeys: LoginKeys): Part[] {
+    const { names, logins } = this.plan;
+    return logins.map(({ from, to, alias, via }, index) =>
+      authorizedKey({
+        name: names.loginKey(from, alias),
+        account: to,
+        publicKey: publicKeys[index]!,
+        options: loginKeyOptions(via.targetHost),
+        target: { host: via.targetHost, port: via.targetPort },
+        otherNames: names.loginKeysOf(from),
+      }),
+    );
   }
 
   /** Public host: the firewall, for the ports open to others. */
@@ -244,19 +293,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const script = (confirm: "no" | "yes" | "now"): RemoteScriptArgs => ({
       host: this.inside,
       what: `the tunnel ${name}`,
-      parts: [
-        ...logins.map(({ from, to, alias, via }, index) =>
-          authorizedKey({
-            name: names.loginKey(from, alias),
-            account: to,
-            publicKey: given.loginKeys[index]!,
-            options: loginKeyOptions(via.targetHost),
-            target: { host: via.targetHost, port: via.targetPort },
-            otherNames: names.loginKeysOf(from),
-          }),
-        ),
-        this.service(given),
-      ],
+      parts: [...this.authorizedLogins(given.loginKeys), this.service(given)],
       record: names.start,
       // A login's earlier name is needed until `settle` has written the new one. Others end now, whatever keeps `settle`
       // from succeeding.
@@ -359,8 +396,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       loginKeys: Stage | undefined;
     },
   ): Stage {
-    const { name, names, logins, publicAccount } = this.plan;
-    const { publicHost, healthIntervalSec, timeoutSec } = this.args;
+    const { name, names, enabled } = this.plan;
+    const { publicHost, healthIntervalSec } = this.args;
+    const logins = this.plan.logins.filter(({ via }) => via.enabled);
     const { admit, firewall, start, loginKeys } = stages;
     return this.stage(
       names.settle,
@@ -373,33 +411,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
             host: this.outside,
             tunnel: name,
             forwards: this.forwardWords(ports),
+            ...(enabled ? {} : { enabled }),
             ...(healthIntervalSec === undefined ? {} : { intervalSec: healthIntervalSec }),
             textfileDirectory: publicHost.textfileDirectory,
           }),
-          tunnelCheck({
-            account: publicAccount,
-            forwards: this.forwardWords(ports),
-            ...(timeoutSec === undefined ? {} : { timeoutSec }),
-            lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
-            // Each of these changes may break the tunnel. And whenever `start` has run, this must check again: the
-            // settings may have been reverted after a failed check, which Pulumi does not remember.
-            fingerprint: pulumi
-              .all([
-                ...[admit, start].map(({ command }) => fingerprintOfScript(command)),
-                publicHost.server.fingerprint,
-                start.kept.token,
-              ])
-              .apply((all) => fingerprintOf(all.join())),
-          }),
-          ...(logins.length > 0
-            ? [
-                loginCheck({
-                  logins: logins.map(({ from, alias, via }) => ({ from, alias, forward: via.name })),
-                  inside: this.inside.name,
-                  ...(timeoutSec === undefined ? {} : { timeoutSec }),
-                }),
-              ]
-            : []),
+          ...(enabled ? this.checks(ports, logins, stages) : []),
         ],
         settles: [admit, ...(loginKeys ? [loginKeys] : []), ...(firewall ? [firewall] : [])].map(
           ({ kept }) => kept,
@@ -414,6 +430,42 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         ...(loginKeys ? [loginKeys.command] : []),
       ],
     );
+  }
+
+  /** Public host: each forward must work, and each login. */
+  private checks(
+    ports: pulumi.Output<number>[],
+    logins: Login[],
+    { admit, start }: { admit: Stage; start: Stage },
+  ): Part[] {
+    const { name, publicAccount } = this.plan;
+    const timeoutSec = this.args.timeoutSec === undefined ? {} : { timeoutSec: this.args.timeoutSec };
+    return [
+      tunnelCheck({
+        account: publicAccount,
+        forwards: this.forwardWords(ports),
+        ...timeoutSec,
+        lookAt: `'journalctl -u ${tunnelUnits(name)[0]}' on ${this.inside.name} and 'journalctl -u ssh -u sshd' on ${this.outside.name}`,
+        // Each of these changes may break the tunnel. And whenever `start` has run, this must check again: the
+        // settings may have been reverted after a failed check, which Pulumi does not remember.
+        fingerprint: pulumi
+          .all([
+            ...[admit, start].map(({ command }) => fingerprintOfScript(command)),
+            this.args.publicHost.server.fingerprint,
+            start.kept.token,
+          ])
+          .apply((all) => fingerprintOf(all.join())),
+      }),
+      ...(logins.length > 0
+        ? [
+            loginCheck({
+              logins: logins.map(({ from, alias, via }) => ({ from, alias, forward: via.name })),
+              inside: this.inside.name,
+              ...timeoutSec,
+            }),
+          ]
+        : []),
+    ];
   }
 
   /** Internal host, if there are logins back: removes those that have another name now, since that is in place. */

@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { tunnelAccount } from "./parts/account/account.ts";
 import { boundsMistake } from "./settings/bounds.ts";
 import type { Forward, ForwardArgs, PortRange } from "./settings/forward.ts";
-import { defaultVia, noDefaultVia, onlyNone, resolveForward } from "./settings/forward.ts";
+import { defaultVia, noDefaultVia, noneEnabled, onlyNone, resolveForward } from "./settings/forward.ts";
 import { inputError } from "./settings/inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
 import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
@@ -35,6 +35,13 @@ export interface ReverseTunnelArgs {
    * @default that of its connection
    */
   address?: string;
+  /**
+   * Whether it may run. One that is disabled is stopped, and its key is refused at the public host, but nothing is
+   * removed. Not possible while Pulumi connects through it.
+   *
+   * @default true
+   */
+  enabled?: boolean;
   /** Where it ends, and listens. */
   publicHost: PublicHost;
   /** Its listeners by name; at least one. @example { ssh: { remotePort: 2222, target: 22 } } */
@@ -75,7 +82,12 @@ export interface TunnelPlan {
   /** The tunnel's name. */
   name: string;
   names: Names;
+  /** Whether it may run. */
+  enabled: boolean;
+  /** Its forwards that are enabled. */
   forwards: Forward[];
+  /** All of them: those that are disabled keep the start of their ports. */
+  allForwards: Forward[];
   /** The range of the ports for `auto`. */
   portRange: PortRange;
   logins: Login[];
@@ -102,7 +114,8 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
   const { host } = internalHost.host.connection;
   const known = typeof host === "string" ? host : undefined;
   const address = args.address === undefined ? known : assertValid("plain", args.address);
-  const forwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
+  const allForwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
+  const forwards = allForwards.filter(({ enabled }) => enabled);
   for (const forward of forwards) {
     const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
     if (mistake !== undefined)
@@ -111,9 +124,13 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
   return {
     name,
     names: namesOf(name, internalHost.host, publicHost.host),
+    enabled: args.enabled ?? true,
     forwards,
+    allForwards,
     portRange: resolveRange(publicHost.host.name, publicHost.portRange),
-    logins: (args.logins ?? []).map((path) => planLogin(name, { forwards, address }, path, tunnel)),
+    logins: (args.logins ?? []).map((path) =>
+      planLogin(name, { forwards: allForwards, address }, path, tunnel),
+    ),
     account: args.account ?? tunnelAccount(name),
     ownsAccount: args.account === undefined,
     publicAccount: tunnelAccount(name),
@@ -143,6 +160,11 @@ function planLogin(
   return { from, to, alias, via, keyFile: `${alias}.key` };
 }
 
+/** Whether Pulumi reaches the internal host through this tunnel. */
+function isWay(name: string, { internalHost: { host }, publicHost }: ReverseTunnelArgs): boolean {
+  return host.ways ? host.ways.through === name : host.throughTunnel === publicHost.host.name;
+}
+
 function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): void {
   if (!namePatterns.tunnel.test(name)) {
     throw inputError(
@@ -153,7 +175,17 @@ function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.R
   if (Object.keys(args.forwards).length === 0) {
     throw inputError(`the tunnel '${name}' has no forwards; give it at least one`, tunnel);
   }
-  if (Object.values(args.forwards).every(({ probe }) => probe === "none")) {
+  const enabled = Object.values(args.forwards).filter((forward) => forward.enabled ?? true);
+  if (enabled.length === 0) {
+    throw inputError(`the tunnel '${name}': its forwards ${noneEnabled}`, tunnel);
+  }
+  if (args.enabled === false && isWay(name, args)) {
+    throw inputError(
+      `the tunnel '${name}' must be enabled while Pulumi connects through it, or nobody could enable it again; connect directly first`,
+      tunnel,
+    );
+  }
+  if (enabled.every(({ probe }) => probe === "none")) {
     throw inputError(`the tunnel '${name}': its forwards ${onlyNone}`, tunnel);
   }
   const paths = args.logins ?? [];

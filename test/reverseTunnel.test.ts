@@ -435,6 +435,74 @@ describe("the order of the stages", () => {
   });
 });
 
+describe("a tunnel that is disabled", () => {
+  const disabled = { ...withOpen, logins, enabled: false };
+
+  test("is stopped, but everything else is there, and nothing is checked", async () => {
+    expect(stagesOf(await deploy(disabled))).toEqual({
+      "nas-prepare inside": "account keyPair",
+      "nas-on.gate-login-keys outside": "keyPair",
+      "nas-start inside": "authorizedKey tunnelStop",
+      "nas-on.gate-admit outside": "account remotePorts selinuxPorts authorizedKey",
+      "nas-on.gate-firewall-ports-change outside": "firewallPorts",
+      "nas-on.gate-firewall-ports-confirm outside": "firewallPorts",
+      "nas-on.gate-settle outside": "knownHost clientConfig healthCheck",
+      "nas-finish inside": "",
+    });
+  });
+
+  test("is stopped before its key expires, so that a stop that fails changes nothing", async () => {
+    const recording = await deploy(disabled);
+    expect(recording.command("nas-on.gate-admit").waitsFor).toContain("nas-start");
+    expect(recording.command("nas-start").waitsFor).not.toContain("nas-on.gate-admit");
+  });
+
+  test("keeps its key and its permits, with an option that says that the key has expired", async () => {
+    const off = await partOf("nas-on.gate-admit", "authorizedKey", disabled);
+    const on = await partOf("nas-on.gate-admit", "authorizedKey", { ...disabled, enabled: true });
+    expect(off.LINE).toContain(',expiry-time="20000101" ssh-ed25519 ');
+    expect({ ...off, LINE: off.LINE!.replace(',expiry-time="20000101"', "") }).toEqual(on);
+  });
+
+  test("is shown as such, and has no metrics", async () => {
+    const { LIST, METRICS_FOLDER } = await partOf("nas-on.gate-settle", "healthCheck", disabled);
+    expect(LIST!.split("\n")[0]).toBe("disabled");
+    expect(METRICS_FOLDER).toBe("");
+  });
+
+  test("cannot be disabled while Pulumi connects through it", async () => {
+    await expect(through({ enabled: false })).rejects.toThrow(
+      "the tunnel 'nas' must be enabled while Pulumi connects through it, or nobody could enable it again; connect directly first",
+    );
+  });
+});
+
+describe("a forward that is disabled", () => {
+  const changes = { forwards: { ...forwards, web: { ...forwards.web, enabled: false } }, logins };
+
+  test("is neither requested, permitted nor checked, but keeps the start of its port", async () => {
+    const recording = await deploy(changes);
+    const values = recording.commands
+      .filter(({ name }) => name.startsWith("nas-"))
+      .map(({ inputs }) => inputs.stdin);
+    expect(values.join("\n")).not.toMatch(/\bweb\b|8080/);
+    expect(recording.resources.map(({ name }) => name)).toContain("nas-on.gate-port-web");
+  });
+
+  test("leaves a login through it authorized, without a Host entry", async () => {
+    const ssh = { ...forwards.ssh, enabled: false };
+    const stages = stagesOf(await deploy({ forwards: { ...forwards, ssh }, logins }));
+    expect(stages["nas-start inside"]).toBe("authorizedKey tunnelService");
+    expect(stages["nas-on.gate-settle outside"]).toBe("healthCheck tunnelCheck");
+  });
+
+  test("cannot be the only one", async () => {
+    await expect(deploy({ forwards: { ssh: { ...forwards.ssh, enabled: false } } })).rejects.toThrow(
+      "the tunnel 'nas': its forwards must have one that is enabled; to stop all of them, set 'enabled: false' for the tunnel itself",
+    );
+  });
+});
+
 describe("a tunnel that Pulumi connects through", () => {
   test("is settled and checked after a new login has confirmed it", async () => {
     expect((await through()).command("nas-on.gate-settle").waitsFor).toContain("nas-confirm");

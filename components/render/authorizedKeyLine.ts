@@ -26,8 +26,10 @@ function oneOption(option: string): string {
  * forward, and run the forced command that ends its earlier sessions. `restrict,port-forwarding` alone would still
  * allow `-L` to anywhere.
  */
-export function tunnelKeyOptions(evictStale: string): string[] {
-  return ["restrict", "port-forwarding", `command="${evictStale}"`];
+export function tunnelKeyOptions(evictStale: string, enabled = true): string[] {
+  // Of a tunnel that is disabled, the key has expired.
+  const expired = enabled ? [] : ['expiry-time="20000101"'];
+  return ["restrict", "port-forwarding", `command="${evictStale}"`, ...expired];
 }
 
 /**

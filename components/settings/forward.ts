@@ -10,6 +10,8 @@ import { inputError } from "./inputError.ts";
 export interface Forward {
   /** Its name, unique within the tunnel, for example `ssh`. */
   name: string;
+  /** Whether it exists at present. */
+  enabled: boolean;
   /** The port on the public host, or `auto` for a free one in its range, which stays the same for the life of the stack. */
   remotePort: number | "auto";
   /** The host that connections are forwarded to, as seen from the internal host. Default: `127.0.0.1`, itself. */
@@ -49,6 +51,8 @@ export const defaultPortRange: PortRange = { first: 20000, last: 29999 };
 
 /** {@link Forward}, without the values that have a default. */
 export interface ForwardArgs {
+  /** Whether it exists at present. One that is disabled keeps its name and, if it is `auto`, the start of its port. @default true */
+  enabled?: boolean;
   /** @see Forward.remotePort */
   remotePort: number | "auto";
   /** `host:port`, `[v6]:port`, or a port of the internal host itself. @example "127.0.0.1:22" */
@@ -105,6 +109,7 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
   }
   return {
     name,
+    enabled: args.enabled ?? true,
     remotePort,
     targetHost: target.host,
     targetPort: target.port,
@@ -118,6 +123,10 @@ export function resolveForward(name: string, args: ForwardArgs): Forward {
 /** What is wrong with the probe `banner` of a forward to anything but an SSH server. */
 export const noBanner =
   "must be 'none' or 'listener': only an SSH server sends the banner that is looked for";
+
+/** What is wrong with the forwards of a tunnel that has none at present. */
+export const noneEnabled =
+  "must have one that is enabled; to stop all of them, set 'enabled: false' for the tunnel itself";
 
 /** What is wrong with the forwards of a tunnel that nothing would check. */
 export const onlyNone = "must not all have the probe 'none': one of them must show whether the tunnel works";

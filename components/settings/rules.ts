@@ -1,10 +1,17 @@
 import { isIP } from "node:net";
 import { boundsMistake } from "./bounds.ts";
 import type { Forward } from "./forward.ts";
-import { bindAddress, defaultVia, listensEverywhere, noDefaultVia, onlyNone } from "./forward.ts";
+import {
+  bindAddress,
+  defaultVia,
+  listensEverywhere,
+  noDefaultVia,
+  noneEnabled,
+  onlyNone,
+} from "./forward.ts";
 import type { Settings } from "./schema.ts";
 import type { Tunnel } from "./tunnels.ts";
-import { tunnelsOf, waysOf } from "./tunnels.ts";
+import { isEnabled, tunnelsOf, waysOf } from "./tunnels.ts";
 import { namePatterns } from "../render/checks.ts";
 
 /** A mistake: where it is, what was found, what is allowed. */
@@ -200,6 +207,7 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
   for (const [name, host] of Object.entries(all.internalHosts)) {
     const own = tunnels.filter(({ internalHost }) => internalHost === name);
     const present = own.filter(({ publicHost }) => !lookUp(all.publicHosts, publicHost ?? "")?.gone);
+    const isOpen = waysOf(name, host, present.filter(isEnabled)).some(({ ways }) => ways.length > 0);
     for (const { path, ways, fit } of waysOf(name, host, present)) {
       if (present.length === 0) {
         report(path, "must be left out, since the public host of its tunnel is gone");
@@ -210,6 +218,8 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
             ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
             : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
         );
+      } else if (!isOpen) {
+        for (const { tunnel } of ways) report(tunnel.pathOf("enabled"), ownWay);
       }
       if (ways.some(({ tunnel }) => lookUp(all.publicHosts, tunnel.publicHost ?? "")?.admin.bastion)) {
         report(
@@ -221,10 +231,16 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
   }
 }
 
+/** Why a tunnel must be enabled that Pulumi itself uses. */
+const ownWay =
+  "must be true while Pulumi connects through this tunnel, or nobody could enable it again; connect directly first, without throughTunnel";
+
 /** A tunnel that nothing checks would never be restarted if its ssh hangs, and has no state. */
 function checkProbes(tunnels: Tunnel[], report: Report): void {
   for (const { forwards, pathOf } of tunnels) {
-    if (forwards.length > 0 && forwards.every(({ probe }) => probe === "none"))
+    const enabled = forwards.filter((forward) => forward.enabled);
+    if (forwards.length > 0 && enabled.length === 0) report(pathOf("forwards"), noneEnabled);
+    else if (forwards.length > 0 && enabled.every(({ probe }) => probe === "none"))
       report(pathOf("forwards"), onlyNone);
   }
 }
@@ -239,8 +255,8 @@ function checkHowOftenChecksLook(tunnels: Tunnel[], all: Settings, report: Repor
   for (const { internalHost, settings, forwards, pathOf } of tunnels) {
     const { watchdogIntervalSec, healthIntervalSec } = settings;
     const address = all.internalHosts[internalHost]?.address;
-    for (const { probe, targetHost, targetPort } of forwards) {
-      if (probe !== "banner") continue;
+    for (const { enabled, probe, targetHost, targetPort } of forwards) {
+      if (probe !== "banner" || !enabled) continue;
       const server = `${address} ${targetHost}:${targetPort}`;
       const before = looks.get(server) ?? 0;
       const now = before + 1 / watchdogIntervalSec + 1 / healthIntervalSec;

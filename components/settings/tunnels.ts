@@ -100,7 +100,7 @@ export function waysOf(internalHost: string, { admin }: InternalHost, tunnels: T
   const path = ["internalHosts", internalHost, "admin", "throughTunnel"];
   const all = tunnels.flatMap((tunnel) =>
     tunnel.forwards
-      .filter(({ protocol, remotePort }) => protocol === "ssh" && remotePort !== "auto")
+      .filter(({ protocol, remotePort, enabled }) => protocol === "ssh" && remotePort !== "auto" && enabled)
       .map((forward): Way => ({ tunnel, forward })),
   );
   const entry = (text: string, at: Path): WayEntry => {

@@ -33,6 +33,7 @@ describe("a forward", () => {
   test("to port 22 is for SSH and only for the public host itself, unless the settings say otherwise", () => {
     expect(resolveForward("ssh", { remotePort: 2222, target: 22 })).toEqual({
       name: "ssh",
+      enabled: true,
       remotePort: 2222,
       targetHost: "127.0.0.1",
       targetPort: 22,

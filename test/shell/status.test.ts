@@ -112,6 +112,21 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
     );
   });
 
+  test("shows a tunnel that is disabled, which is not a fault, whatever its check has found before", () => {
+    check("nas", [{ state: "down", reason: "no-listener" }]);
+    writeFileSync(
+      join(folder, "lists/ssh-tunnels-p-s-health/nas"),
+      "disabled\nssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback\n",
+    );
+    expect(run()).toEqual({
+      status: 0,
+      stderr: "",
+      stdout:
+        "TUNNEL  FORWARD  LISTENS  LEADS TO  STATE     SINCE  LAST GOOD\nnas     -        -        -         disabled  -      -\n",
+    });
+    expect(json().tunnels).toMatchObject([{ tunnel: "nas", state: "disabled", forwards: [] }]);
+  });
+
   test("prints times in UTC in the format of RFC 3339, in every year", () => {
     const times = [
       0, 951_782_400, 1_709_164_799, 1_709_164_800, 1_735_689_599, 4_107_542_400, 32_503_680_000,

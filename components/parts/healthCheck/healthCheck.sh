@@ -30,6 +30,8 @@ apply() {
   make_dirs "$LISTS"
   write_file "$LISTS/$TUNNEL" 644 "$LIST"
   see_change
+  # What it found before would grow old.
+  case $LIST in disabled*) undo_findings "/run/$UNITS/$TUNNEL" ;; esac
   write_status
   # It looks at a new list in a moment.
   run_unit "$TIMER" "$RESTART"

@@ -16,6 +16,8 @@ export interface HealthCheckArgs {
   tunnel: string;
   /** The forwards, as rendered by {@link forwardWord}. */
   forwards: pulumi.Input<string>[];
+  /** Whether the tunnel may run. One that is disabled is not checked, and is shown as such. @default true */
+  enabled?: boolean;
   /** Seconds between two checks. @default 30 */
   intervalSec?: pulumi.Input<number>;
   /** The folder that node_exporter reads text files from. @default none */
@@ -59,7 +61,10 @@ export function healthCheck(args: HealthCheckArgs): Part {
       LIST: pulumi
         .all([interval, pulumi.all(args.forwards)])
         .apply(([seconds, forwards]) =>
-          [`interval ${seconds}`, ...forwards.map((forward) => assertValid("unitWord", forward))].join("\n"),
+          [
+            args.enabled === false ? "disabled" : `interval ${seconds}`,
+            ...forwards.map((forward) => assertValid("unitWord", forward)),
+          ].join("\n"),
         ),
       PROGRAMS: programs,
       HEALTH_PROGRAM: new Program("health"),
@@ -69,7 +74,12 @@ export function healthCheck(args: HealthCheckArgs): Part {
       TIMER_UNIT: renderTimer({ description, service: `${units}.service` }),
       INTERVAL: interval.apply(String),
       PACE: interval.apply(renderPace),
-      ...statusValues({ tunnel, runtimeDirectory: units, textfileDirectory: args.textfileDirectory }),
+      ...statusValues({
+        tunnel,
+        runtimeDirectory: units,
+        // It has no metrics, and node_exporter must not be led to a file that does not exist.
+        textfileDirectory: args.enabled === false ? undefined : args.textfileDirectory,
+      }),
     },
   };
 }

@@ -40,6 +40,15 @@ run_unit() {
   fi
 }
 
+# stop_unit UNIT — disables and stops one that is on record, which stays there.
+stop_unit() {
+  recorded unit "$1" && [ -e "$UNIT_DIR/$1" ] || return 0
+  case $(systemctl is-enabled "$1" 2>/dev/null)/$(systemctl is-active "$1") in disabled/inactive) return 0 ;; esac
+  systemctl disable --quiet --now "$1" || fail "systemctl cannot stop $1; see 'journalctl -u $1' there"
+  systemctl reset-failed "$1" 2>/dev/null || :
+  changed "disabled $1"
+}
+
 # not_started UNIT SINCE — ends the script with the step at which systemd failed since then: systemd.exec(5), "Process exit
 # codes".
 not_started() {

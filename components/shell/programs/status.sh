@@ -18,8 +18,9 @@ usage: ssh-tunnel-status [--json] [TUNNEL…]
 How the reverse SSH tunnels are that begin or end on this host: each forward, where it
 listens on the public host and where it leads to on the internal one, since when it is up
 or down, and when it was last seen to work. "unknown": its check has not run as it should.
+"disabled": the settings say so.
 
-Exit status: 0 all are up, 1 one is not, 2 wrong usage, or there is no such tunnel here.
+Exit status: 0 all are up or disabled, 1 one is not, 2 wrong usage, or there is no such tunnel here.
 EOT
 }
 
@@ -43,7 +44,7 @@ done
 # gather — the lines that a check has kept of each tunnel here, or one that says that it has kept none; each ends with the
 # state of the service.
 gather() {
-  local timer check tunnel service list
+  local timer check tunnel service list word
   for timer in "$UNITS"/ssh-tunnel-*-watchdog.timer; do
     [ -e "$timer" ] || continue
     check=${timer##*/}
@@ -51,8 +52,10 @@ gather() {
     tunnel=${check#ssh-tunnel-}
     tunnel=${tunnel%-watchdog}
     is_wanted "$tunnel" || continue
-    service=$(systemctl show -p ActiveState -p MainPID "ssh-tunnel-$tunnel.service" 2>/dev/null |
-      awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END { print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
+    service=$(systemctl show -p ActiveState -p MainPID -p UnitFileState "ssh-tunnel-$tunnel.service" 2>/dev/null |
+      awk -F = -v OFS="$TAB" '{ v[$1] = $2 } END {
+        if (v["ActiveState"] == "inactive" && v["UnitFileState"] == "disabled") v["ActiveState"] = "disabled"
+        print v["ActiveState"] ? v["ActiveState"] : "-", v["MainPID"] ? v["MainPID"] : "-" }')
     print_kept "$tunnel" internal "$RUN/$check/state" "$service"
   done
   # Each tunnel has a list there, which its health check reads (health.sh).
@@ -62,7 +65,9 @@ gather() {
     case $tunnel in *[!a-z0-9-]*) continue ;; esac
     is_wanted "$tunnel" || continue
     check=${list%/*}
-    print_kept "$tunnel" public "$RUN/${check##*/}/$tunnel.state" "-$TAB-"
+    service=-
+    if read -r word <"$list" && [ "$word" = disabled ]; then service=disabled; fi 2>/dev/null
+    print_kept "$tunnel" public "$RUN/${check##*/}/$tunnel.state" "$service$TAB-"
   done
 }
 
@@ -72,7 +77,7 @@ is_wanted() { case "$wanted " in " " | *" $1 "*) ;; *) return 1 ;; esac }
 # print_kept TUNNEL SIDE FILE SERVICE — another account decides what a check has found, so nothing in it may upset a
 # terminal or JSON.
 print_kept() {
-  if [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
+  if [ "${4%"$TAB"*}" != disabled ] && [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
     head -c 65536 "$3" | tr -d '\000-\010\013-\037\177-\377'
   else
     echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
@@ -123,7 +128,11 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # what has not run three times in a row tells nothing of now
     why = is_reason($12) ? words($12, $8) : "-"
     if (why == "-") $12 = "-"
-    if (!is_number($4)) {
+    if ($13 == "disabled") {
+      $9 = "disabled"
+      $12 = "-"
+      why = "-"
+    } else if (!is_number($4)) {
       $9 = "unknown"
       $12 = "not-checked"
       why = "its check has not run yet"
@@ -137,8 +146,8 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       $12 = "service-down"
       why = "ssh-tunnel-" $1 ".service is " $13
     } else if ($9 != "up" && $9 != "down") $9 = "unknown"
-    if ($9 == "unknown") $5 = $10 = "-"
-    if ($9 != "up") worst = 1
+    if ($9 == "unknown" || $9 == "disabled") $5 = $10 = "-"
+    if ($9 != "up" && $9 != "disabled") worst = 1
     n++
     for (i = 1; i <= 14; i++) f[n, i] = $i
     f[n, 15] = why
