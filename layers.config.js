@@ -56,9 +56,10 @@ export default {
     ),
     {
       name: "one-place-for-commands",
-      comment: "remote/remoteScript.ts alone makes commands on hosts. Others may name their types.",
+      comment:
+        "remote/remoteScript.ts alone makes commands on hosts; keptState.ts registers those that the state has, unchanged. Others may name their types.",
       severity: "error",
-      from: { path: "^components/", pathNot: "^components/remote/remoteScript[.]ts" },
+      from: { path: "^components/", pathNot: "^components/(remote/remoteScript|keptState)[.]ts" },
       to: { path: "node_modules/@pulumi/command/", dependencyTypesNot: ["type-only"] },
     },
     {

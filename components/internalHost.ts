@@ -29,6 +29,8 @@ export interface InternalHostArgs {
   stackId?: pulumi.Input<string>;
   /** @see Host.trialSec */
   trialSec?: number | undefined;
+  /** @see Host.report */
+  report?: Host["report"];
 }
 
 /**
@@ -45,6 +47,8 @@ export class InternalHost extends pulumi.ComponentResource {
   public readonly keyTypes: pulumi.Output<string>;
   /** Its tunnels, so far. */
   public readonly tunnels: ReverseTunnel[] = [];
+  /** The one of several that its connection goes through. */
+  public way: ReverseTunnel | undefined;
 
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);

@@ -34,6 +34,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
   stackId?: pulumi.Input<string>;
   /** @see Host.trialSec */
   trialSec?: number | undefined;
+  /** @see Host.report */
+  report?: Host["report"];
   /** @see Host.gone */
   gone?: boolean | undefined;
 }
@@ -67,11 +69,13 @@ export class PublicHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, gone, ...rest } = args;
+    const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone, ...rest } =
+      args;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { installPackages, textfileDirectory, ...server } = others;
     assertValid("host", name);
-    const host = { name, connection, toolsDirectory, namespaces, revision, stackId, trialSec, gone };
+    const managed = { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone };
+    const host = { name, ...managed };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
     const known = { ...host, rootShell: facts.rootShell, after: [facts] };
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });

@@ -82,13 +82,13 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   public readonly logins: { on: string; as: string; command: string }[];
   /** The systemd units, by host. */
   public readonly units: Record<string, string[]>;
+  /** What has to be there as long as something connects through the tunnel. */
+  public admitted!: pulumi.Resource;
 
   private readonly plan: TunnelPlan;
   private readonly args: ReverseTunnelArgs;
   private readonly inside: Host;
   private readonly outside: Host;
-  /** What has to be there as long as something connects through the tunnel. */
-  private admitted!: pulumi.Resource;
   /** What changes the internal host's end. */
   private started: pulumi.Resource | undefined;
 
@@ -100,6 +100,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     // What fails there is this tunnel's failure.
     this.outside = { ...args.publicHost.host, report: this.inside.report };
     args.internalHost.tunnels.push(this);
+    if (this.inside.ways?.through === name) args.internalHost.way = this;
     if (this.outside.gone) {
       this.endpoints = pulumi.output<Record<string, Endpoint>>({});
       [this.logins, this.units] = [[], {}];
@@ -320,16 +321,15 @@ export class ReverseTunnel extends pulumi.ComponentResource {
    * others work. And it stays until the others are removed. A tunnel that does not answer is not waited for.
    */
   private inTurn(): pulumi.Input<pulumi.Resource>[] {
-    const { tunnels } = this.args.internalHost;
+    const { internalHost } = this.args;
     const { ways } = this.inside;
     if (!ways) return [];
     if (this.plan.name === ways.through) {
-      return tunnels.flatMap(({ plan, started }) =>
+      return internalHost.tunnels.flatMap(({ plan, started }) =>
         started && ways.others.includes(plan.name) ? [started] : [],
       );
     }
-    const way = () => tunnels.find(({ plan }) => plan.name === ways.through);
-    return [Promise.resolve().then(() => way()?.admitted ?? this.admitted)];
+    return [Promise.resolve().then(() => internalHost.way?.admitted ?? this.admitted)];
   }
 
   /** The public host is gone: only the internal end is removed. The rest is kept as it is, without a command. */

@@ -175,6 +175,32 @@ describe("the program", () => {
     });
   });
 
+  test("makes nothing for a host that is skipped and has never been set up, and nothing for its tunnel", async () => {
+    const { publicHosts, internalHosts } = usual();
+    const till = { ...internalHosts.nas, address: "198.18.0.4", skip: true };
+    till.forwards = { ...till.forwards, ssh: { remotePort: 2223, target: 22 } };
+    const recording = await deploy({ publicHosts, internalHosts: { nas: internalHosts.nas, till } });
+    expect(recording.commands).toHaveLength(12);
+    expect(recording.resources.filter(({ name }) => name.startsWith("till"))).toEqual([]);
+    expect(recording.result).toMatchObject({ endpoints: { nas: {} } });
+    expect(recording.result).not.toHaveProperty("endpoints.till");
+  });
+
+  test("makes no tunnel to a public host that is skipped, nor an internal host that is reached through it", async () => {
+    const { publicHosts, internalHosts } = usual();
+    const { nas } = internalHosts;
+    const till = {
+      ...nas,
+      address: "198.18.0.4",
+      forwards: { ssh: { remotePort: 2223, target: 22 } },
+      admin: { ...nas.admin, throughTunnel: "ssh" },
+    };
+    const gate = { ...publicHosts.gate, skip: true };
+    const { commands, result } = await deploy({ publicHosts: { gate }, internalHosts: { nas, till } });
+    expect(commands.map(({ name }) => name)).toEqual(["nas-facts-script", "nas-tools-script"]);
+    expect(result).toEqual({ endpoints: {}, logins: {}, units: {} });
+  });
+
   test("stops if a setting is wrong", async () => {
     setConfig({ ...smallest(), internalHosts: {} });
     await expect(record(program)).rejects.toThrow("the settings have one mistake; nothing was changed:");

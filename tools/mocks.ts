@@ -170,7 +170,8 @@ export async function record<T>(
 ): Promise<Recording & { result: Awaited<T> }> {
   await pulumi.runtime.setMocks(
     {
-      call: () => ({}),
+      // The state is empty.
+      call: () => ({ outputs: {} }),
       newResource: ({ name, type, inputs }) => ({
         id: `${name}-id`,
         state: { ...(inputs as object), ...(preview ? {} : outputsOf(type, inputs as Inputs, answers)) },
@@ -179,6 +180,7 @@ export async function record<T>(
     project,
     stack,
     preview,
+    "organization",
   );
   // Pulumi's own mocks refuse transforms. Nothing calls them here.
   (state as unknown as { getStore: () => { supportsTransforms: boolean } }).getStore().supportsTransforms =

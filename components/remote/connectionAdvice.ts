@@ -13,14 +13,16 @@ import { printable } from "./printable.ts";
  * Needs Pulumi 3.244 or later, whose engine passes every error of a provider to error hooks.
  */
 export function connectionAdvice(name: string, host: Host, ifRefused?: string): pulumi.ErrorHook {
-  const explain = inProgram(async (error: string, { connection }: Host, meant?: string) => {
+  const explain = inProgram(async (error: string, { connection, report }: Host, meant?: string) => {
     const [address, port, user] = await Promise.all(
       [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
     );
     const label = await valueOf(hostLabel({ ...host, connection }));
     const advice = adviceFor(error, label, Number(port), String(user), address as string);
     // The engine ends the program as soon as the hook returns.
-    if (advice) await pulumi.log.error(meant ? `${advice}; ${meant}` : advice);
+    const sentence = advice && (meant ? `${advice}; ${meant}` : advice);
+    report?.addFailure(sentence ?? sentenceOf(error));
+    if (sentence) await pulumi.log.error(sentence);
   });
   let firstAt: number | undefined;
   return new pulumi.ErrorHook(`${name}-advice`, async ({ errors, failedOperation, oldInputs }) => {
@@ -71,15 +73,22 @@ function isWorthAnotherTry(error: string, tries: number, host: Host): boolean {
 /** The exit statuses after which a retry makes sense; shell/lib/lib.sh explains each. */
 export const exitStatus = { confirmAgain: 75, tunnelRestarts: 76 };
 
+/** The sentence with which a script has ended. Without one, what the provider says first. */
+function sentenceOf(error: string): string {
+  const [, sentence] = /^error: (.*)$/m.exec(error) ?? [];
+  return printable(sentence ?? error.split("\n", 1)[0]!, 1000);
+}
+
 /** In the provider's own words, which come before those of the script. */
 function endedWith(error: string, status: number): boolean {
   return error.includes(`Process exited with status ${status}: running `);
 }
 
 /** A hook that repeats the warnings of a script, which are otherwise visible only while it runs. */
-export function warningsOf(name: string): pulumi.ResourceHook {
+export function warningsOf(name: string, { report }: Pick<Host, "report"> = {}): pulumi.ResourceHook {
   const warn = inProgram((text: string) => pulumi.log.warn(text));
   return new pulumi.ResourceHook(`${name}-warnings`, async ({ newOutputs }) => {
+    report?.addChange();
     const { stderr = "" } = (newOutputs ?? {}) as { stderr?: string };
     for (const [, text = ""] of stderr.matchAll(/^warning: (.*)$/gm)) await warn(printable(text, 1000));
   });

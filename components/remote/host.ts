@@ -1,6 +1,7 @@
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { assertValid } from "../render/checks.ts";
+import type { HostReport } from "./runReport.ts";
 import type { Ways } from "./ways.ts";
 
 /** A host that Pulumi reaches over SSH. */
@@ -51,6 +52,8 @@ export interface Host {
    * @default 60
    */
   trialSec?: number | undefined;
+  /** Where the outcome of each script on the host is reported. @default nowhere */
+  report?: HostReport | undefined;
   /** If the connection may go through one of several tunnels: which. @see chooseWays */
   ways?: Ways | undefined;
   /** Whether it will not come back: nothing connects to it any more. @default false */

@@ -127,7 +127,7 @@ export function remoteScript(
   const parts = args.parts.map((part) => ({ script: part.script, ...known(part.values) }));
   const shell = shellFor(args);
   const verb = args.removesNow ? "remove" : "apply";
-  return new command.remote.Command(
+  const script = new command.remote.Command(
     name,
     {
       connection,
@@ -150,6 +150,8 @@ export function remoteScript(
     },
     opts,
   );
+  host.report?.add(script);
+  return script;
 }
 
 /** The record's file. find interprets its path as a pattern, and encodeURIComponent does not encode the "*". */
@@ -199,7 +201,7 @@ function connectionFor({ host, first, ifRefused }: RemoteScriptArgs): Host["conn
 }
 
 function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.ResourceHookBinding {
-  const warnings = [warningsOf(name)];
+  const warnings = [warningsOf(name, host)];
   return { onError: [connectionAdvice(name, host, ifRefused)], afterCreate: warnings, afterUpdate: warnings };
 }
 

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { printable } from "./printable.ts";
+import { readStackState } from "./stackState.ts";
 import { sshCommand } from "./sshCommand.ts";
 
 type Connection = command.types.input.remote.ConnectionArgs;
@@ -18,6 +19,8 @@ export interface ThroughTunnel {
   /** The public host that it ends at. */
   publicHost: string;
   connection: Connection;
+  /** Whether the public host is skipped, so that nothing connects to it now. @default false */
+  skip?: boolean;
 }
 
 /** The choice for one host. */
@@ -39,6 +42,8 @@ type State = Map<string, Record<string, unknown>>;
 interface HostWithWays {
   connection: Connection;
   ways: ThroughTunnel[];
+  /** Whether nothing connects to it now. @default false */
+  skip?: boolean;
 }
 
 /** How many hosts are tried at the same time: sshd drops connections at random while ten are logging in. */
@@ -56,7 +61,7 @@ export async function chooseWays<T extends HostWithWays>(
   hosts: Record<string, T>,
   answers: (connection: Connection) => Promise<string | undefined> = tryLogin,
 ): Promise<Record<string, Omit<T, "ways"> & { ways: Ways | undefined }>> {
-  const queue = Object.entries(hosts);
+  const queue = Object.entries(hosts).filter(([, { skip }]) => !skip);
   const chosen = new Map<string, Ways | undefined>();
   // Read here: a transform is called from outside the program.
   const state = queue.some(([, { ways }]) => ways.length > 1)
@@ -84,17 +89,18 @@ async function choose(
   answers: (connection: Connection) => Promise<string | undefined>,
 ): Promise<Omit<Ways, "state">> {
   const all = ways.map(({ connection }) => connection);
-  const first = ways[0]!;
-  if (pulumi.runtime.isDryRun()) return { through: first.tunnel, others: [], all };
-  await pulumi.log.info(`${name}: trying its tunnels to ${ways.map((way) => way.publicHost).join(", ")}`);
-  const reasons = await Promise.all(ways.map(({ connection }) => answers(connection)));
+  const usable = ways.filter(({ skip }) => !skip);
+  const first = usable[0]!;
+  if (pulumi.runtime.isDryRun() || usable.length === 1) return { through: first.tunnel, others: [], all };
+  await pulumi.log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
+  const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {
     if (reason === undefined) continue;
     await pulumi.log.warn(
-      `${name} does not answer through its tunnel '${ways[index]!.tunnel}' to ${ways[index]!.publicHost}: ${reason}`,
+      `${name} does not answer through its tunnel '${usable[index]!.tunnel}' to ${usable[index]!.publicHost}: ${reason}`,
     );
   }
-  const answering = ways.filter((_way, index) => reasons[index] === undefined);
+  const answering = usable.filter((_way, index) => reasons[index] === undefined);
   const through = (answering[0] ?? first).tunnel;
   return { through, others: answering.map(({ tunnel }) => tunnel).filter((name) => name !== through), all };
 }
@@ -166,15 +172,11 @@ function known(input: unknown): Promise<unknown> {
   );
 }
 
-/** The last state, from the engine's own provider. Without it, every command runs once over its new way. */
+/** The last state. Without it, every command runs once over its new way. */
 async function readState(): Promise<State> {
   try {
-    const stackName = fullStackName();
-    const { outputs } = (await pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {
-      stackName,
-    })) as { outputs: Record<string, { outputs: Record<string, unknown> }> };
     return new Map(
-      Object.entries(outputs).map(([urn, resource]) => [
+      Object.entries(await readStackState()).map(([urn, resource]) => [
         urn.split("::").slice(2).join("::").replace(/^.*\$/, ""),
         plain(resource.outputs) as Record<string, unknown>,
       ]),
@@ -182,15 +184,6 @@ async function readState(): Promise<State> {
   } catch (error) {
     await pulumi.log.debug(`the state cannot be read: ${(error as Error).message}`);
     return new Map();
-  }
-}
-
-/** With the organization and the project. The Automation API's programs have no organization; there is only one then. */
-function fullStackName(): string {
-  try {
-    return `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
-  } catch {
-    return pulumi.getStack();
   }
 }
 

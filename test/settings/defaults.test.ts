@@ -47,7 +47,7 @@ describe("defaults", () => {
   });
 
   test("are merged into objects, down to a single forward", () => {
-    const { internalHosts } = parseConfig(
+    const { tunnels } = parseConfig(
       bare(
         { ...complete, internalHost: { ...complete.internalHost, keepAlive: { preset: "conservative" } } },
         {
@@ -56,7 +56,7 @@ describe("defaults", () => {
         },
       ),
     );
-    expect(internalHosts.nas).toMatchObject({
+    expect(tunnels.nas).toMatchObject({
       keepAlive: { preset: "conservative", restartSec: 1 },
       forwards: { ssh: { remotePort: 2222, target: 22 }, web: { remotePort: 8080, target: 80 } },
     });
@@ -64,11 +64,11 @@ describe("defaults", () => {
 
   test("are replaced by a list, which is not merged", () => {
     const internalHost = { ...complete.internalHost, logins: [{ from: "alice", to: "alice" }] };
-    const { internalHosts } = parseConfig(
+    const { tunnels } = parseConfig(
       bare({ ...complete, internalHost }, { logins: [{ from: "root", to: "root" }] }),
     );
-    expect(internalHosts.nas?.logins).toEqual([{ from: "root", to: "root" }]);
-    expect(internalHosts.till?.logins).toEqual([{ from: "alice", to: "alice" }]);
+    expect(tunnels.nas?.logins).toEqual([{ from: "root", to: "root" }]);
+    expect(tunnels.till?.logins).toEqual([{ from: "alice", to: "alice" }]);
   });
 
   test("do not mix with a private key of a host's own", async () => {

@@ -12,7 +12,9 @@ import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import type { Part } from "../../components/remote/remoteScript.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
 import { tunnelCheck } from "../../components/parts/tunnelCheck/tunnelCheck.ts";
+import { tunnelStop } from "../../components/parts/tunnelStop/tunnelStop.ts";
 import { tunnelService } from "../../components/parts/tunnelService/tunnelService.ts";
+import { RunReport } from "../../components/remote/runReport.ts";
 import { bothEnds, gate, gateKeys, nas } from "./hosts.ts";
 import { onePart } from "./onePart.ts";
 
@@ -76,6 +78,7 @@ export const samples: Record<string, Sample> = {
     revision: "1",
     stackId: "0123456789abcdef",
     trialSec: 60,
+    report: new RunReport().of("sample"),
   })),
   PublicHost: sample(PublicHost, () => ({
     ...sshServer,
@@ -92,12 +95,14 @@ export const samples: Record<string, Sample> = {
     revision: "1",
     stackId: "0123456789abcdef",
     trialSec: 60,
+    report: new RunReport().of("sample"),
     gone: false,
   })),
   SshServer: sample(SshServer, () => ({ host: gate, ...sshServer })),
   ReverseTunnel: sample(ReverseTunnel, () => ({
     ...bothEnds(),
     address: "192.168.1.10",
+    enabled: true,
     forwards: {
       ssh: {
         remotePort: "auto" as const,
@@ -146,6 +151,7 @@ export const partSamples: Record<string, Sample> = {
     host: gate,
     tunnel: "nas",
     forwards: [ssh],
+    enabled: true,
     intervalSec: 5,
     textfileDirectory: "/srv/metrics",
   })),
@@ -168,6 +174,7 @@ export const partSamples: Record<string, Sample> = {
     lookAt: "the journal",
     fingerprint: "0123456789abcdef",
   })),
+  tunnelStop: samplePart(tunnelStop, () => ({ tunnel: "nas" })),
   tunnelService: samplePart(tunnelService, () => ({
     ...at,
     host: nas,
