@@ -38,6 +38,18 @@ describe("the hosts that npm run status asks", () => {
       ["nas", ["nas"]],
     ]);
   });
+
+  test("are not those that are skipped, nor do others look for their tunnels", () => {
+    const settings = smallest();
+    const { nas } = settings.internalHosts;
+    const till = { ...nas, forwards: { ssh: { remotePort: 2223, target: 22 } }, skip: true };
+    const all = parseConfig({ ...settings, internalHosts: { nas, till } });
+    expect(hostsOf(all).map(({ name, tunnels, skipped = false }) => [name, tunnels, skipped])).toEqual([
+      ["gate", ["nas"], false],
+      ["nas", ["nas"], false],
+      ["till", ["till"], true],
+    ]);
+  });
 });
 
 describe("the answer of a host", () => {
@@ -87,6 +99,17 @@ describe("the answer of a host", () => {
     ]);
     expect(exitStatusOf([good])).toBe(1);
     expect(exitStatusOf([ended(0, printed([tunnel]))])).toBe(0);
+  });
+
+  test("is not a fault if the tunnel is disabled or the host is skipped, which the table shows", () => {
+    const disabled = ended(0, printed([{ ...tunnel, state: "disabled", forwards: [] }]));
+    const skipped = { host: "nas", address: "198.18.0.3", error: null, skipped: true, tunnels: [] };
+    expect(tableOf([disabled, skipped]).split("\n")).toEqual([
+      "HOST  TUNNEL  FORWARD  LISTENS  LEADS TO  STATE     SINCE  LAST GOOD",
+      "gate  nas     -        -        -         disabled  -      -",
+      "nas: skipped",
+    ]);
+    expect(exitStatusOf([disabled, skipped])).toBe(0);
   });
 });
 

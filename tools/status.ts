@@ -20,19 +20,22 @@ Asks each host of the stack, over its admin connection, how its tunnels are.
   --stack NAME  the stack; else the one that is selected
   --json        for programs; docs/monitoring.md has the fields
 
-Exit status: 0 all are up, 1 one is not, or a host did not answer, 2 wrong usage or settings.`;
+Exit status: 0 all are up, disabled or skipped, 1 one is not, or a host did not answer, 2 wrong usage or settings.`;
 
 /** A host of the stack, and its tunnels that belong to the stack. */
 export interface AskedHost {
   name: string;
   connection: Host["connection"];
+  /** Without those of an internal host that is skipped. */
   tunnels: string[];
+  /** Whether the settings say so; it is then not asked. */
+  skipped?: boolean;
 }
 
 /** The output of a host goes to a terminal, so only plain text is allowed. */
 const plain = z.string().refine((text) => text === printable(text));
 const time = z.iso.datetime().nullable();
-const state = z.enum(["up", "down", "unknown"]);
+const state = z.enum(["up", "down", "unknown", "disabled"]);
 const forward = z.object({
   forward: plain,
   listens: plain.nullable(),
@@ -61,25 +64,33 @@ export interface HostStatus {
   address: string;
   /** Why the result is missing or incomplete; null if it is complete. */
   error: string | null;
+  /** Whether the settings say so; it was then not asked. */
+  skipped?: boolean;
   tunnels: z.infer<typeof tunnel>[];
 }
 
 type Asked = Pick<Config, "publicHosts" | "tunnels"> & {
-  internalHosts: Record<string, { connection: Host["connection"] }>;
+  internalHosts: Record<string, { connection: Host["connection"]; skip: boolean }>;
 };
 
 /** The hosts in the settings at which a tunnel begins or ends. */
 export function hostsOf({ publicHosts, internalHosts, tunnels }: Asked): AskedHost[] {
   const all = Object.entries(tunnels).filter(([, { publicHost }]) => !publicHosts[publicHost]?.gone);
-  const at = (end: "publicHost" | "internalHost", name: string) =>
-    all.filter(([, tunnel]) => tunnel[end] === name).map(([tunnelName]) => tunnelName);
-  const hosts = (
-    end: "publicHost" | "internalHost",
-    of: Record<string, { connection: Host["connection"] }>,
-  ) => Object.entries(of).map(([name, { connection }]) => ({ name, connection, tunnels: at(end, name) }));
-  return [...hosts("publicHost", publicHosts), ...hosts("internalHost", internalHosts)].filter(
-    (host) => host.tunnels.length > 0,
-  );
+  const outside = Object.entries(publicHosts).map(([name, { connection, skip }]) => ({
+    name,
+    connection,
+    ...(skip ? { skipped: true } : {}),
+    tunnels: all
+      .filter(([, tunnel]) => tunnel.publicHost === name && !internalHosts[tunnel.internalHost]?.skip)
+      .map(([tunnelName]) => tunnelName),
+  }));
+  const inside = Object.entries(internalHosts).map(([name, { connection, skip }]) => ({
+    name,
+    connection,
+    ...(skip ? { skipped: true } : {}),
+    tunnels: all.filter(([, tunnel]) => tunnel.internalHost === name).map(([tunnelName]) => tunnelName),
+  }));
+  return [...outside, ...inside].filter(({ tunnels, skipped }) => tunnels.length > 0 || skipped);
 }
 
 /** The output of a host's program, and how the program and ssh ended. */
@@ -122,7 +133,7 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
     tunnels.flatMap((each) =>
       (each.forwards.length > 0
         ? each.forwards
-        : [{ ...unknown, reason: "it has not been looked at yet", code: "not-checked" }]
+        : [each.state === "disabled" ? { ...unknown, state: "disabled", reason: null } : notChecked]
       ).map((one) => [
         ...[host, each.tunnel, one.forward, one.listens ?? "-", one.leadsTo ?? "-", one.state],
         ...[date(one.since), age(one.lastGood, now), one.reason ?? ""],
@@ -150,10 +161,14 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
   const errors = hosts.flatMap(({ host, address, error }) =>
     error ? [`${host} (${address}) ${error}`] : [],
   );
-  return [...(rows.length > 0 ? [heads, ...rows].map(line) : []), ...services, ...errors].join("\n");
+  const skipped = hosts.filter((host) => host.skipped).map(({ host }) => `${host}: skipped`);
+  return [...(rows.length > 0 ? [heads, ...rows].map(line) : []), ...services, ...skipped, ...errors].join(
+    "\n",
+  );
 }
 
 const unknown = { forward: "-", listens: null, leadsTo: null, state: "unknown", since: null, lastGood: null };
+const notChecked = { ...unknown, reason: "it has not been looked at yet" };
 
 function age(text: string | null, now: number): string {
   if (text === null) return "-";
@@ -169,7 +184,8 @@ function age(text: string | null, now: number): string {
 
 /** 0 if everything is up, otherwise 1. */
 export function exitStatusOf(hosts: HostStatus[]): number {
-  const isUp = ({ error, tunnels }: HostStatus) => !error && tunnels.every((each) => each.state === "up");
+  const isUp = ({ error, tunnels }: HostStatus) =>
+    !error && tunnels.every((each) => each.state === "up" || each.state === "disabled");
   return hosts.every(isUp) ? 0 : 1;
 }
 
@@ -177,6 +193,7 @@ const run = promisify(execFile);
 
 async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   const { address, file, args, env } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
+  if (host.skipped) return { host: host.name, address, error: null, skipped: true, tunnels: [] };
   const command = [
     "env PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
     "--json",
@@ -213,7 +230,7 @@ async function settingsOf(stack: string | undefined): Promise<Config> {
   });
   if (raw.length === 0) {
     throw new Error(
-      `this stack has none of the settings ${known.slice(0, 2).join(" and ")}, with which npm run status finds its hosts; run ssh-tunnel-status on each host`,
+      `this stack has none of the settings publicHosts and internalHosts, with which npm run status finds its hosts; run ssh-tunnel-status on each host`,
     );
   }
   return parseConfig(Object.fromEntries(raw));
