@@ -44,8 +44,9 @@ bench-recovery: node_modules ## recovery time after a fault, compared with autos
 bench-throughput: node_modules ## MB/s, latency and memory, compared with the same tools and other ciphers; 15 minutes
 	@npx tsx bench/throughput/main.ts
 
-settings: node_modules ## write docs/settings.md from the schema
+settings: node_modules ## write docs/settings.md and docs/settings.schema.json, for editors, from the schema
 	@npx tsx tools/settingsReference.ts
+	@npx tsx tools/editorSchema.ts
 
 try-host: node_modules ## write dist/try-host.sh, which tests a fresh host without Pulumi (docs/try-host.md)
 	@npx tsx tools/tryHost.ts dist/try-host.sh

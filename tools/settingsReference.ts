@@ -14,11 +14,15 @@ const intro = `# Settings
 
 Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the prefix \`ssh-reverse-tunnel:\`. See [the examples](../examples) for complete files. The settings are checked as a whole before anything runs: all mistakes are reported at once, each with its path, the value found and what is allowed. Unknown settings are mistakes, too.
 
+An editor with a YAML language server checks and completes a stack file whose first line is \`# yaml-language-server: $schema=docs/settings.schema.json\`.
+
 Set a secret with \`pulumi config set --secret --path 'ssh-reverse-tunnel:publicHosts.gate.admin.privateKey' <file\`; Pulumi encrypts it before storing it.
 `;
 
 /** Values of the main settings; each is checked against its own schema. */
 const examples: Record<string, unknown> = {
+  "defaults.publicHost": { admin: { user: "admin" } },
+  "defaults.internalHost": { admin: { user: "admin" }, keepAlive: { preset: "conservative" } },
   "publicHosts.<name>.address": "gate.example.org",
   "publicHosts.<name>.allowUsers": ["root", "alice"],
   "publicHosts.<name>.permitListen": ["127.0.0.1:2222", "*:8080"],
@@ -26,6 +30,7 @@ const examples: Record<string, unknown> = {
   "publicHosts.<name>.portRange": { first: 20000, last: 20099 },
   "publicHosts.<name>.textfileDirectory": "/var/lib/prometheus/node-exporter",
   "publicHosts.<name>.toolsDirectory": "/opt/tunnels",
+  "publicHosts.<name>.admin.ssh": "gate",
   "publicHosts.<name>.admin.user": "admin",
   "publicHosts.<name>.admin.privateKeyFile": "~/.ssh/id_ed25519",
   "publicHosts.<name>.admin.hostKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx4DM0nZ3bF",
@@ -74,9 +79,8 @@ function collect(path: string, object: z.ZodObject, sections: Section[], unused:
   const rows = Object.entries(object.shape).map(([key, schema]) => {
     const here = path === "" ? key : `${path}.${key}`;
     const found = objectIn(schema as z.ZodType, here);
-    if (found) {
-      inner.push(found);
-    }
+    // The defaults of a kind of host are its settings, which have their own tables.
+    if (found && path !== "defaults") inner.push(found);
     unused.delete(here);
     return row(key, here, schema as z.ZodType, found !== undefined);
   });
