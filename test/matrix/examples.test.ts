@@ -2,12 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { openProgram } from "../../lab/program.ts";
 import { openStack } from "../../lab/stack.ts";
+import { installSsh } from "../support/sshConfigFile.ts";
 
 const example = (path: string) => fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
 
@@ -39,6 +40,23 @@ describe("the examples", () => {
     const file = join(folder, `Pulumi.${path.replaceAll("/", "-")}`);
     await writeFile(file, text);
     return file;
+  }
+
+  const { PATH } = process.env;
+  afterEach(() => {
+    process.env.PATH = PATH;
+  });
+  /** The ssh_config in the example's description, with the lab's hosts and key. */
+  async function useSshConfig(path: string, addresses: Record<string, string>): Promise<void> {
+    let [, text = ""] = /```ssh-config\n([^]*?)```/.exec(await readFile(example(path), "utf8")) ?? [];
+    for (const [documented, host] of Object.entries(addresses)) {
+      text = text.replaceAll(documented, lab.host(host).address);
+    }
+    text = text.replace(
+      /IdentityFile .*/,
+      `IdentityFile ${lab.adminKeyFile}\n  UserKnownHostsFile ${lab.knownHostsFile}`,
+    );
+    process.env.PATH = `${installSsh(folder, text)}:${PATH}`;
   }
 
   const typed = async (host: Host, as: string, command: string) =>
@@ -104,6 +122,7 @@ describe("the examples", () => {
       "192.0.2.13": "camera-box",
     };
     const stackFile = await settingsFor("office/Pulumi.office.yaml", addresses);
+    await useSshConfig("office/README.md", addresses);
     const hub = lab.host("hub");
     const stack = await openProgram(lab, { stack: "office", stackFile });
     const { outputs } = await stack.up();
