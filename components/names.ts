@@ -15,15 +15,18 @@ export interface Names {
   /** The resource with the start in the port range, for a forward with the port `auto`. */
   startOf: (forward: string) => string;
   /**
-   * The tunnel's line in authorized_keys. A changed host or account has a new key, and the old one stays until the new
-   * one works.
+   * The tunnel's line in authorized_keys. A changed host, account or word for the keys has a new key, and the old one
+   * stays until the new one works.
    */
-  tunnelKey: (account: string | undefined) => string;
+  tunnelKey: (account: string | undefined, keyId: string | undefined) => string;
   /** The line of a login in authorized_keys. A dot in an account is doubled, so every login has its own line. */
-  loginKey: (from: string, alias: string) => string;
+  loginKey: (from: string, alias: string, keyId: string | undefined) => string;
   /** The beginning of the names of this account's login lines. No alias begins with a dot. */
   loginKeysOf: (from: string) => string;
 }
+
+/** No account and no alias has a "~". */
+const ofKey = (keyId: string | undefined) => (keyId === undefined ? "" : `~${keyId}`);
 
 /**
  * A name contains the tunnel and the host: what moves to another host becomes a new resource there, and Pulumi removes
@@ -45,11 +48,11 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
     firewall: `${outside}-firewall-ports`,
     settle: `${outside}-settle`,
     startOf: (forward) => `${outside}-port-${forward}`,
-    tunnelKey: (account) =>
+    tunnelKey: (account, keyId) =>
       [outside, ...(inside === tunnel ? [] : [internalHost.name]), account?.replaceAll(".", "..") ?? []]
         .flat()
-        .join("."),
-    loginKey: (from, alias) => `${loginKeysOf(from)}${alias}`,
+        .join(".") + ofKey(keyId),
+    loginKey: (from, alias, keyId) => `${loginKeysOf(from)}${alias}${ofKey(keyId)}`,
     loginKeysOf,
   };
 }

@@ -209,7 +209,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         }),
         selinuxPorts({ ports: inVisit.map(({ port }) => port), installPackages }),
         authorizedKey({
-          name: names.tunnelKey(ownsAccount ? undefined : user),
+          name: names.tunnelKey(ownsAccount ? undefined : user, this.plan.keyId),
           account: publicAccount,
           publicKey,
           options: tunnelKeyOptions(server.evictStale, enabled),
@@ -226,9 +226,9 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   /** Internal host: who may log in. */
   private authorizedLogins(publicKeys: LoginKeys): Part[] {
     const { names, logins } = this.plan;
-    return logins.map(({ from, to, alias, via }, index) =>
+    return logins.map(({ from, to, alias, via, keyId }, index) =>
       authorizedKey({
-        name: names.loginKey(from, alias),
+        name: names.loginKey(from, alias, keyId),
         account: to,
         publicKey: publicKeys[index]!,
         options: loginKeyOptions(via.targetHost),
@@ -361,6 +361,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       account: user,
       login: {
         file: name,
+        keyFile: this.plan.keyFile,
         // A name of our own: the account may have another use for that of the host.
         aliases: [`ssh-tunnel-${name}`],
         address: publicHost.address,
@@ -483,9 +484,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   /** What `ssh <alias>` needs on the public host besides its key. */
-  private loginParts({ from, to, alias, via }: Login, ports: pulumi.Output<number>[]) {
+  private loginParts({ from, to, alias, via, keyFile }: Login, ports: pulumi.Output<number>[]) {
     const client: ClientSide = {
       file: alias,
+      keyFile,
       aliases: [alias],
       address: probeAddress(via),
       port: ports[this.plan.forwards.indexOf(via)]!,

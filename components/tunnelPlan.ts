@@ -3,6 +3,7 @@ import { tunnelAccount } from "./parts/account/account.ts";
 import { boundsMistake } from "./settings/bounds.ts";
 import type { Forward, ForwardArgs, PortRange } from "./settings/forward.ts";
 import { defaultVia, noDefaultVia, noneEnabled, onlyNone, resolveForward } from "./settings/forward.ts";
+import { fingerprintOf } from "./remote/fingerprint.ts";
 import { inputError } from "./settings/inputError.ts";
 import type { InternalHost } from "./internalHost.ts";
 import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
@@ -23,6 +24,8 @@ export interface LoginArgs {
   alias?: string;
   /** The forward to use. @default the first to an SSH port of the internal host itself */
   via?: string;
+  /** Any word; a new one replaces the login's key. @see ReverseTunnelArgs.keys @default that of the tunnel */
+  keys?: string | undefined;
 }
 
 /** Arguments of {@link ReverseTunnel}. */
@@ -54,6 +57,14 @@ export interface ReverseTunnelArgs {
    * @default an account for the tunnel only, `tunnel-<name>`
    */
   account?: string;
+  /**
+   * Any word. A new one replaces the keys of the tunnel and of its logins: a new key is made and authorized beside the
+   * old one, used and tried, and then the old one is removed on both hosts.
+   *
+   * @example "2026-Q4"
+   * @default none, a key is made once and kept
+   */
+  keys?: string | undefined;
   /** How fast a dead tunnel is detected and restarted. @default the preset "fast" */
   keepAlive?: KeepAliveArgs;
   /** Seconds between two checks of the watchdog on the internal host. @default 15 */
@@ -75,6 +86,8 @@ export interface Login {
   via: Forward;
   /** File name of its key below `~/.ssh/ssh-reverse-tunnel` of `from`. */
   keyFile: string;
+  /** @see TunnelPlan.keyId */
+  keyId: string | undefined;
 }
 
 /** What is known about a tunnel before any host is contacted. */
@@ -99,6 +112,8 @@ export interface TunnelPlan {
   publicAccount: string;
   /** File name of its key on the internal host. */
   keyFile: string;
+  /** Tells this key from earlier ones; undefined for the key of a tunnel whose settings have no word for it. */
+  keyId: string | undefined;
   keepAlive: KeepAlive;
 }
 
@@ -116,6 +131,7 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
   const address = args.address === undefined ? known : assertValid("plain", args.address);
   const allForwards = Object.entries(args.forwards).map(([key, forward]) => resolveForward(key, forward));
   const forwards = allForwards.filter(({ enabled }) => enabled);
+  const keyId = keyIdOf(args.keys);
   for (const forward of forwards) {
     const mistake = boundsMistake(forward, publicHost.bounds, publicHost.portRange);
     if (mistake !== undefined)
@@ -129,23 +145,26 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
     allForwards,
     portRange: resolveRange(publicHost.host.name, publicHost.portRange),
     logins: (args.logins ?? []).map((path) =>
-      planLogin(name, { forwards: allForwards, address }, path, tunnel),
+      planLogin(name, { forwards: allForwards, address, keyId }, path, tunnel),
     ),
     account: args.account ?? tunnelAccount(name),
     ownsAccount: args.account === undefined,
     publicAccount: tunnelAccount(name),
-    keyFile: `${name}.key`,
+    keyFile: keyFileOf(name, keyId),
+    keyId,
     keepAlive: resolveKeepAlive(args.keepAlive),
   };
 }
 
 function planLogin(
   name: string,
-  { forwards, address }: { forwards: Forward[]; address: string | undefined },
+  known: { forwards: Forward[]; address: string | undefined; keyId: string | undefined },
   path: LoginArgs,
   tunnel?: pulumi.Resource,
 ): Login {
   const { from, to, alias = name } = path;
+  const { forwards, address } = known;
+  const keyId = path.keys === undefined ? known.keyId : keyIdOf(path.keys);
   const via = path.via
     ? forwards.find((forward) => forward.name === path.via)
     : defaultVia(forwards, address);
@@ -157,13 +176,21 @@ function planLogin(
       tunnel,
     );
   }
-  return { from, to, alias, via, keyFile: `${alias}.key` };
+  return { from, to, alias, via, keyFile: keyFileOf(alias, keyId), keyId };
 }
 
 /** Whether Pulumi reaches the internal host through this tunnel. */
 function isWay(name: string, { internalHost: { host }, publicHost }: ReverseTunnelArgs): boolean {
   return host.ways ? host.ways.through === name : host.throughTunnel === publicHost.host.name;
 }
+
+/** A word may be any text, and file names and comments have little room for it. */
+const keyIdOf = (word: string | undefined) =>
+  word === undefined ? undefined : fingerprintOf(word).slice(0, 8);
+
+/** Another key is another file, so that both are there until the old one is swept. */
+const keyFileOf = (name: string, keyId: string | undefined) =>
+  keyId === undefined ? `${name}.key` : `${name}.${keyId}.key`;
 
 function checkArguments(name: string, args: ReverseTunnelArgs, tunnel?: pulumi.Resource): void {
   if (!namePatterns.tunnel.test(name)) {

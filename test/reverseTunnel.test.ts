@@ -336,6 +336,67 @@ describe("names contain the tunnel and the hosts, and no other values:", () => {
   });
 });
 
+describe("a new word for the keys", () => {
+  const login = { from: "root", to: "root", alias: "my-nas" };
+
+  /** The name of each key, its line in authorized_keys, and the key that each login uses. */
+  const keysOf = (recording: Recording) => {
+    const [prepare, admit, loginKeys, start, settle] = [
+      "nas-prepare",
+      "nas-on.gate-admit",
+      "nas-on.gate-login-keys",
+      "nas-start",
+      "nas-on.gate-settle",
+    ].map((name) => recording.command(name));
+    const used = (text?: string) => /IdentityFile (.*)/.exec(text!)![1];
+    return {
+      files: [prepare!, loginKeys!].flatMap((each) => each.partsOf("keyPair").map(({ FILE }) => FILE)),
+      lines: [admit!, start!].flatMap((each) =>
+        each.partsOf("authorizedKey").map(({ MARKER }) => MARKER!.split("/")[1]),
+      ),
+      used: [start!.part("tunnelService"), ...settle!.partsOf("clientConfig")].map(({ ENTRY }) =>
+        used(ENTRY),
+      ),
+    };
+  };
+  const id = fingerprintOf("2026-Q4").slice(0, 8);
+  const folder = "~/.ssh/ssh-reverse-tunnel";
+
+  test("is a new key of the tunnel and of each login, with lines of their own, in the same resources", async () => {
+    const [before, after] = [
+      await deploy({ logins: [...logins, login] }),
+      await deploy({ logins: [...logins, login], keys: "2026-Q4" }),
+    ];
+    expect(keysOf(before)).toEqual({
+      files: ["nas.key", "nas.key", "my-nas.key"],
+      lines: ["nas-on.gate", "nas-on.gate-login-alice.nas", "nas-on.gate-login-root.my-nas"],
+      used: [`${folder}/nas.key`, `${folder}/nas.key`, `${folder}/my-nas.key`],
+    });
+    expect(keysOf(after)).toEqual({
+      files: [`nas.${id}.key`, `nas.${id}.key`, `my-nas.${id}.key`],
+      lines: [
+        `nas-on.gate~${id}`,
+        `nas-on.gate-login-alice.nas~${id}`,
+        `nas-on.gate-login-root.my-nas~${id}`,
+      ],
+      used: [`${folder}/nas.${id}.key`, `${folder}/nas.${id}.key`, `${folder}/my-nas.${id}.key`],
+    });
+    expect(after.resources.map(({ name }) => name)).toEqual(before.resources.map(({ name }) => name));
+  });
+
+  test("applies to one login alone if it is the login's", async () => {
+    const { files } = keysOf(await deploy({ logins: [...logins, { ...login, keys: "2026-Q4" }] }));
+    expect(files).toEqual(["nas.key", "nas.key", `my-nas.${id}.key`]);
+    const nearest = { logins: [...logins, { ...login, keys: "2026-Q4" }], keys: "2026-Q3" };
+    const older = fingerprintOf("2026-Q3").slice(0, 8);
+    expect(keysOf(await deploy(nearest)).files).toEqual([
+      `nas.${older}.key`,
+      `nas.${older}.key`,
+      `my-nas.${id}.key`,
+    ]);
+  });
+});
+
 describe("least privilege", () => {
   test("gives the public account no home, and a shell only for its forced command", async () => {
     expect(await partOf("nas-on.gate-admit", "account")).toEqual({

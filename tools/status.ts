@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { z } from "zod";
 import type { Config } from "../components/settings/load.ts";
-import { parseConfig } from "../components/settings/load.ts";
+import { parseConfig, textSettings } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
@@ -226,7 +226,7 @@ async function settingsOf(stack: string | undefined): Promise<Config> {
   // The project may have another name here. Other keys are those of other programs and of providers.
   const raw = all.flatMap(([key, { value = "" }]): [string, unknown][] => {
     const name = key.slice(key.indexOf(":") + 1);
-    return known.includes(name) ? [[name, name === "revision" ? value : (json(value) ?? value)]] : [];
+    return known.includes(name) ? [[name, textSettings.includes(name) ? value : (json(value) ?? value)]] : [];
   });
   if (raw.length === 0) {
     throw new Error(

@@ -198,7 +198,8 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
     tunnels: Object.fromEntries(
       tunnels.map(({ name, internalHost, publicHost = "", settings: { forwards = {}, ...rest } }) => {
         const { address, textfileDirectory } = settings.internalHosts[internalHost]!;
-        return [name, { ...rest, address, textfileDirectory, forwards, internalHost, publicHost }];
+        const { keys = settings.keys } = rest;
+        return [name, { ...rest, keys, address, textfileDirectory, forwards, internalHost, publicHost }];
       }),
     ),
     revision: settings.revision,
@@ -263,10 +264,13 @@ export function mapValues<T, U>(
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }
 
-/** A structured setting; `revision` is text, whatever it looks like. */
+/** Settings that are any text. */
+export const textSettings = ["revision", "keys"];
+
+/** A structured setting; `revision` and `keys` are text, whatever they look like. */
 function readSetting(config: pulumi.Config, key: string): unknown {
   const text = config.get(key);
-  if (text === undefined || key === "revision") {
+  if (text === undefined || textSettings.includes(key)) {
     return text;
   }
   try {

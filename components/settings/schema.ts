@@ -272,6 +272,15 @@ const forward = settings({
   if (mistake !== undefined) found.addIssue({ code: "custom", path: ["sources"], message: mistake });
 });
 
+const keysWord = (nearest: string) =>
+  z
+    .string(must("text of at least one character"))
+    .regex(/^[^\0]+$/, must("text of at least one character, without NUL"))
+    .optional()
+    .describe(
+      `Any word, for example a date. Change it to any new word to replace ${nearest}: the new key is used and tried before the old one is removed; see [key-rotation.md](key-rotation.md).`,
+    );
+
 const loginBack = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
   to: account.describe("The account on the internal host that it logs in to."),
@@ -284,6 +293,7 @@ const loginBack = settings({
     .describe(
       "The forward to go through. Absent: the first one to an SSH port of the internal host itself, by its loopback or its `address`; required if there is none.",
     ),
+  keys: keysWord("the key of this login. Absent: the word of the tunnel"),
 });
 
 const internalHost = settings({
@@ -319,6 +329,7 @@ const internalHost = settings({
     .min(1, must("a list with at least one login; leave it out for none"))
     .optional()
     .describe("Logins by key from the public host back to the internal host."),
+  keys: keysWord("the keys of this tunnel and of its logins. Absent: the word of the stack"),
   keepAlive: settings({
     preset: z
       .enum(keepAlivePresetNames, must("'fast' or 'conservative'"))
@@ -380,6 +391,7 @@ const tunnel = settings({
   ),
   forwards: internalHost.shape.forwards.describe(likeTheHosts),
   logins: internalHost.shape.logins.describe(likeTheHosts),
+  keys: internalHost.shape.keys.describe(likeTheHosts),
   keepAlive: internalHost.shape.keepAlive.unwrap().optional().describe(likeTheHosts),
   watchdogIntervalSec: internalHost.shape.watchdogIntervalSec.unwrap().optional().describe(likeTheHosts),
   healthIntervalSec: internalHost.shape.healthIntervalSec.unwrap().optional().describe(likeTheHosts),
@@ -438,6 +450,7 @@ export const settingsSchema = settings({
   internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
     "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters.",
   ),
+  keys: keysWord("the keys of all tunnels and logins. Absent: keys are made once and kept"),
   revision: z
     .string(must("text"))
     .regex(/^[^\0]*$/, must("text without NUL"))

@@ -249,7 +249,7 @@ const trials: Record<string, Trial> = {
 /** A login to the same host. */
 function client(account: string): ClientSide {
   return {
-    ...{ file: "x", aliases: ["x", "ssh-tunnel-x"], address: "127.0.0.1", port: 22 },
+    ...{ file: "x", keyFile: "x.key", aliases: ["x", "ssh-tunnel-x"], address: "127.0.0.1", port: 22 },
     ...{ account, hostKeys: [key], options: {} },
   };
 }

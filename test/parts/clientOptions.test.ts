@@ -8,6 +8,7 @@ import { promiseOf } from "../support/promiseOf.ts";
 
 const client = (changes: Partial<ClientSide> = {}): ClientSide => ({
   file: "my-nas",
+  keyFile: "my-nas.0123abcd.key",
   aliases: ["my-nas", "storage"],
   address: pulumi.output("127.0.0.1"),
   port: pulumi.output(2222),
@@ -26,7 +27,7 @@ describe("the options of a login", () => {
       HostName: "127.0.0.1",
       Port: 2222,
       User: "bob",
-      IdentityFile: "~/.ssh/ssh-reverse-tunnel/my-nas.key",
+      IdentityFile: "~/.ssh/ssh-reverse-tunnel/my-nas.0123abcd.key",
       IdentitiesOnly: "yes",
       IdentityAgent: "none",
       AddKeysToAgent: "no",

@@ -20,6 +20,7 @@ const args: TunnelServiceArgs = {
   account: "tunnel-nas",
   login: {
     file: "nas",
+    keyFile: "nas.key",
     aliases: ["gate", "ssh-tunnel-nas"],
     address: pulumi.output("gate.example.org"),
     port: 2200,

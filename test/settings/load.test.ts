@@ -99,6 +99,18 @@ describe("settings without a mistake", () => {
     expect(config.revision).toBe("2");
   });
 
+  test("use the nearest word for the keys", () => {
+    const { internalHosts } = parseConfig({
+      ...hosts({
+        nas: {},
+        shop: { keys: "after-the-break-in", forwards: { ssh: { remotePort: 2223, target: 22 } } },
+      }),
+      keys: "2026-Q4",
+    });
+    expect(internalHosts.nas?.keys).toBe("2026-Q4");
+    expect(internalHosts.shop?.keys).toBe("after-the-break-in");
+  });
+
   test("may have an admin address of a host that differs from the address for tunnels", () => {
     const config = parseConfig(gateWith({ admin: { hostKey, address: "10.0.0.1", port: 2200 } }));
     expect(config.publicHosts.gate).toMatchObject({
@@ -356,6 +368,16 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
     ],
     ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be text"],
+    [
+      "an empty word for the keys",
+      nasWith({ keys: "" }),
+      'internalHosts.nas.keys: found ""; must be text of at least one character, without NUL',
+    ],
+    [
+      "a number as the word for the keys",
+      nasWith({ keys: 2026 }),
+      "internalHosts.nas.keys: found 2026; must be text of at least one character",
+    ],
     [
       "an unknown setting",
       { ...smallest(), publicHost: {} },
@@ -791,6 +813,13 @@ describe("the stack's configuration", () => {
     "may have any text as its revision: '%s'",
     async (revision) => {
       expect((await load({ ...smallest(), revision })).revision).toBe(revision);
+    },
+  );
+
+  test.each(["2026-10-01", "7", "true", "null"])(
+    "may have any text as its word for the keys: '%s'",
+    async (keys) => {
+      expect((await load({ ...smallest(), keys })).internalHosts.nas?.keys).toBe(keys);
     },
   );
 

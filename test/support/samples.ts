@@ -42,6 +42,7 @@ const at = { account: "tunnel-nas" };
 const ssh = "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback";
 const login = {
   file: "x",
+  keyFile: "x.key",
   aliases: ["ssh-tunnel-nas"],
   address: "198.18.0.2",
   port: 22,
@@ -113,8 +114,9 @@ export const samples: Record<string, Sample> = {
       },
       web: { remotePort: 8080, target: 80, listen: "all", sources: ["203.0.113.0/24"] },
     },
-    logins: [{ from: "root", to: "root", alias: "nas", via: "ssh" }],
+    logins: [{ from: "root", to: "root", alias: "nas", via: "ssh", keys: "2026-Q4" }],
     account: "backup",
+    keys: "2026-Q4",
     keepAlive: {},
     watchdogIntervalSec: 15,
     healthIntervalSec: 30,

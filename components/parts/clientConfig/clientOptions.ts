@@ -3,8 +3,10 @@ import { assertValid } from "../../render/checks.ts";
 
 /** What the client of a login needs to know. */
 export interface ClientSide {
-  /** The base name of the files below `~/.ssh/ssh-reverse-tunnel`: `<file>.key`, `.conf`, `.known_hosts`. */
+  /** The base name of the files below `~/.ssh/ssh-reverse-tunnel`: `<file>.conf`, `.known_hosts`. */
   file: string;
+  /** The name of the key there. */
+  keyFile: string;
   /** What is typed after `ssh`. The host keys are listed under the first name (HostKeyAlias). */
   aliases: string[];
   /** HostName and Port of the Host entry. */
@@ -26,7 +28,8 @@ export interface ClientSide {
  * the host's ssh does not know are left out on the host (shell/lib/sshFolder.sh, known_to_ssh).
  */
 export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string, string | number>> {
-  const files = `~/.ssh/ssh-reverse-tunnel/${assertValid("file", login.file)}`;
+  const folder = "~/.ssh/ssh-reverse-tunnel";
+  const files = `${folder}/${assertValid("file", login.file)}`;
   const known = pulumi.all([login.address, login.port, login.account]);
   return known.apply(([address, port, account]): Record<string, string | number> => ({
     HostName: assertValid("plain", address),
@@ -34,7 +37,7 @@ export function clientOptionsOf(login: ClientSide): pulumi.Output<Record<string,
     User: assertValid("account", account),
 
     // Our identity.
-    IdentityFile: `${files}.key`,
+    IdentityFile: `${folder}/${assertValid("file", login.keyFile)}`,
     IdentitiesOnly: "yes",
     IdentityAgent: "none",
     AddKeysToAgent: "no",
