@@ -19,6 +19,7 @@ const forward = {
 };
 const tunnel = {
   ...{ tunnel: "nas", side: "public", state: "up", checked: time, intervalSec: 30, service: null },
+  keyCreated: null,
   forwards: [forward],
 };
 const printed = (tunnels: object[]) => JSON.stringify({ host: "gate", time, tunnels });
@@ -97,6 +98,15 @@ describe("the answer of a host", () => {
       "gate  nas     web      127.0.0.1:2222  127.0.0.1:22  down   2026-01-31 07:10:20Z  -          gone",
       "nas (198.18.0.3) cannot be reached: x",
     ]);
+    const service = { state: "active", pid: 5, connectedSince: null };
+    const dated = (changes: object) =>
+      tableOf([ended(0, printed([{ ...tunnel, keyCreated: time, ...changes }]))], Date.parse(time) + 90_000)
+        .split("\n")
+        .at(-1);
+    expect(dated({})).toBe("gate: logins to nas: oldest key made 90 s ago");
+    expect(dated({ side: "internal", service })).toBe(
+      "gate: ssh-tunnel-nas.service is active, pid 5, key made 90 s ago",
+    );
     expect(exitStatusOf([good])).toBe(1);
     expect(exitStatusOf([ended(0, printed([tunnel]))])).toBe(0);
   });

@@ -52,6 +52,8 @@ const tunnel = z.object({
   state,
   checked: time,
   intervalSec: z.number().nullable(),
+  // Absent on a host whose program is an earlier one.
+  keyCreated: time.default(null),
   service: z.object({ state: plain, pid: z.number().nullable(), connectedSince: time }).nullable(),
   forwards: z.array(forward),
 });
@@ -148,14 +150,17 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
       .join("  ")
       .trimEnd();
   const services = hosts.flatMap(({ host, tunnels }) =>
-    tunnels.flatMap(({ tunnel: name, service }) =>
+    tunnels.flatMap(({ tunnel: name, service, keyCreated }) =>
       service
         ? [
             `${host}: ssh-tunnel-${name}.service is ${service.state}` +
               (service.pid === null ? "" : `, pid ${service.pid}`) +
-              (service.connectedSince === null ? "" : `, connected since ${date(service.connectedSince)}`),
+              (service.connectedSince === null ? "" : `, connected since ${date(service.connectedSince)}`) +
+              (keyCreated === null ? "" : `, key made ${age(keyCreated, now)}`),
           ]
-        : [],
+        : keyCreated === null
+          ? []
+          : [`${host}: logins to ${name}: oldest key made ${age(keyCreated, now)}`],
     ),
   );
   const errors = hosts.flatMap(({ host, address, error }) =>

@@ -120,6 +120,7 @@ describe("the state of a tunnel", () => {
         tunnels: [
           {
             ...{ tunnel: "nas", side, state: "up", checked: isTime, intervalSec: 86_400 },
+            keyCreated: isTime,
             service:
               side === "internal"
                 ? { state: "active", pid: Number(await pidOf("nas")), connectedSince: isTime }

@@ -99,6 +99,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
         CHECK_INTERVAL: "15",
         FORWARDING: forwarding,
         CONNECTION: connection,
+        KEY_MADE: "1760000000",
       },
     });
     const lines = stdout.trimEnd().split("\n");
@@ -309,6 +310,8 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       `ssh_tunnel_state_change_timestamp_seconds${of("ssh")} time`,
       `ssh_tunnel_state_change_timestamp_seconds${of("web")} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds${of("ssh")} time`,
+      'ssh_tunnel_key_created_timestamp_seconds{tunnel="nas",side="internal"} time',
     ]);
+    expect(metrics).toContain('side="internal"} 1760000000\n');
   });
 });

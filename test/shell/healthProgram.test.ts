@@ -212,7 +212,7 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
   });
 
   test("writes metrics for each tunnel that match the stored state", async () => {
-    list("nas", [forward("ssh", 4022)]);
+    list("nas", ["made 1760000000", forward("ssh", 4022)]);
     list("shop", [forward("none", 5000)]);
     await look();
     const samples = (tunnel: string) =>
@@ -230,7 +230,9 @@ describe.each(shells)("the health check in %s", { timeout: 60_000 }, (_name, she
       `ssh_tunnel_up{${labels("nas", "ssh")}} 1`,
       `ssh_tunnel_state_change_timestamp_seconds{${labels("nas", "ssh")}} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds{${labels("nas", "ssh")}} time`,
+      'ssh_tunnel_key_created_timestamp_seconds{tunnel="nas",side="public"} time',
     ]);
+    expect(states("nas").map((fields) => fields[12])).toEqual(["1760000000"]);
     expect(samples("shop")).toEqual([
       ...check("shop"),
       `ssh_tunnel_up{${labels("shop", "none")}} 0`,

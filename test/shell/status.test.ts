@@ -42,6 +42,8 @@ interface Line {
   good?: number | "-";
   reason?: string;
   interval?: number;
+  /** When the key was made; absent as in the files of earlier versions. */
+  made?: number | "-";
 }
 
 /** A tunnel that a check of its stack watches, and the stored state. */
@@ -57,6 +59,7 @@ const check = (name: string, lines: Line[] | string, stack = "p-s") => {
             const { forward = "ssh", state = "up", since = 1, checked = now() } = line;
             const fields = ["nas", "public", line.interval ?? 15, checked, "-", forward, "127.0.0.1:2222"];
             fields.push("127.0.0.1:22", state, since, line.good ?? checked, line.reason ?? "-");
+            if (line.made !== undefined) fields.push(line.made);
             return `${fields.join("\t")}\n`;
           })
           .join("");
@@ -136,6 +139,24 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
       times.map((since, index) => ({ forward: `f${index}`, since })),
     );
     expect(json().tunnels[0]!.forwards.map(({ since }) => since)).toEqual(times.map(rfc3339));
+  });
+
+  test("shows when the oldest key of a tunnel's logins was made, also beside files of earlier versions", () => {
+    const made = now() - 10 * 86_400;
+    check("nas", [{ made }, { forward: "web", made }]);
+    check("none", [{ made: "-" }]);
+    check("old", [{}]);
+    expect(
+      run()
+        .stdout.split("\n")
+        .filter((line) => line.includes("key")),
+    ).toEqual(["logins to nas: oldest key made 10 d ago"]);
+    const { tunnels } = JSON.parse(run("--json").stdout) as { tunnels: Record<string, unknown>[] };
+    expect(tunnels.map(({ tunnel, keyCreated }) => [tunnel, keyCreated])).toEqual([
+      ["nas", rfc3339(made)],
+      ["none", null],
+      ["old", null],
+    ]);
   });
 
   test("gives the reason why a forward is down as a code for programs, and in words", () => {

@@ -28,6 +28,7 @@ apply() {
   # On record before the list, so that it goes after it.
   own findings "/run/$UNITS/$TUNNEL"
   make_dirs "$LISTS"
+  date_keys
   write_file "$LISTS/$TUNNEL" 644 "$LIST"
   see_change
   # What it found before would grow old.
@@ -36,6 +37,19 @@ apply() {
   # It looks at a new list in a moment.
   run_unit "$TIMER" "$RESTART"
   [ -z "$RESTART" ] || try_once "$UNITS.service"
+}
+
+# date_keys — adds to the list when the oldest of LOGIN_KEYS was made, which clientConfig.sh has set for the logins of this visit.
+date_keys() {
+  local key made oldest
+  oldest=
+  while IFS= read -r key <&4; do
+    [ -n "$key" ] && made=$(at "$key" stat -c %Y -- 2>/dev/null) || continue
+    [ -n "$oldest" ] && [ "$oldest" -le "$made" ] || oldest=$made
+  done 4<<EOF
+${LOGIN_KEYS-}
+EOF
+  [ -z "$oldest" ] || LIST="${LIST%%"$NL"*}${NL}made $oldest$NL${LIST#*"$NL"}"
 }
 
 see_change() { RESTART=$RESTART$WRITTEN; }

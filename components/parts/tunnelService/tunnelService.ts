@@ -37,7 +37,7 @@ export interface TunnelServiceArgs {
   textfileDirectory?: string | undefined;
   /** How many seconds a changed tunnel has to come up before it is rolled back. @default 30 */
   timeoutSec?: number;
-  /** A changed value restarts the tunnel, for example because its key has changed. */
+  /** Changes with the tunnel's key; a login then tries it. */
   fingerprint: pulumi.Input<string>;
 }
 
@@ -94,6 +94,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
           environment: [
             `CHECK_INTERVAL=${assertValid("number", intervalSec)}`,
             `ACCOUNT=${assertValid("account", account)}`,
+            "KEY_MADE=@made@", // as the host finds it
           ],
           runtimeDirectory: watchdog,
           writable: `/run/${service}`, // to reset the back-off of its restarts

@@ -2,7 +2,8 @@
 # Looks at the forwards of all tunnels of a stack from their public host, at each tunnel as often as it asks for, and keeps
 # what it finds; changes go to the journal. What listens there, and as whom, is proof enough of a forward: sshd's session of
 # the tunnel's account listens as long as its connection lives.
-#   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", and a line for each forward
+#   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", then, if
+#                   there are logins, "made TIME", when the oldest of their keys was made, and a line for each forward
 # needs: reasons forwards state sockets listeners
 set -u
 lists=$1
@@ -40,18 +41,25 @@ is_due() {
 
 # gather — sets FORWARDS to those of the tunnels that are due, and FILES to where their states are.
 gather() {
-  local list forward
+  local list forward made
   FORWARDS=
   FILES=
   for list in "$lists"/*; do
     read_list "$list" || continue
     is_due "$list" || continue
     FILES="$FILES $TUNNEL.state"
+    made=-
     while IFS= read -r forward; do
-      case $forward in "interval "*) continue ;; esac
+      case $forward in
+        "interval "*) continue ;;
+        "made "*)
+          made=${forward#made }
+          continue
+          ;;
+      esac
       split_forward "$forward"
       case $PORT/$PROBE in *[!0-9]*/* | /* | */none) continue ;; esac
-      expect "$TUNNEL" "$INTERVAL" -
+      expect "$TUNNEL" "$INTERVAL" - "$made"
       FORWARDS="$FORWARDS$LISTEN $PORT tunnel-$TUNNEL $TUNNEL $NAME $PROBE $ADDRESS $PORT$NL"
     done <"$list"
   done

@@ -7,16 +7,17 @@
 # nor a link, and no more than a state and a reason for each forward that root knows of (reasons.sh).
 #
 # A file of states has a line for each forward, its fields with a tab between them, "-" where there is nothing:
-#   tunnel side interval checked connected name listens leads-to state since last-good reason
+#   tunnel side interval checked connected name listens leads-to state since last-good reason key-made
 # side is "internal" or "public", state "up" or "down", reason a code of reasons.sh; times are in seconds since 1970, the interval is in seconds.
+# The key is the tunnel's own, or the oldest of those of its logins.
 TAB=$(printf '\t')
 NL='
 '
 
-# expect TUNNEL INTERVAL CONNECTED — adds the forward that was split to EXPECTED, for keep_states. CONNECTED is the time
-# since when the tunnel is connected.
+# expect TUNNEL INTERVAL CONNECTED MADE — adds the forward that was split to EXPECTED, for keep_states. CONNECTED is the time
+# since when the tunnel is connected, MADE when its key was made.
 EXPECTED=
-expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$NAME$TAB$LISTENS$TAB$LEADS_TO$NL; }
+expect() { EXPECTED=$EXPECTED$1$TAB$2$TAB$3$TAB$NAME$TAB$LISTENS$TAB$LEADS_TO$TAB$4$NL; }
 
 # begin — before the first look: what is kept is written to "new" first. In earlier versions the folder belonged to the
 # account.
@@ -51,7 +52,7 @@ keep_states() {
     !theirs && $0 == "" { theirs = 1; next }
     !theirs {
       n++
-      tunnel[n] = $1; interval[n] = $2; connected[n] = $3; name[n] = $4; listens[n] = $5; leads[n] = $6
+      tunnel[n] = $1; interval[n] = $2; connected[n] = $3; name[n] = $4; listens[n] = $5; leads[n] = $6; made[n] = $7
       expected[$1, $4]
       next
     }
@@ -68,7 +69,7 @@ keep_states() {
       if (state[k] == "up") good[k] = now
       else if (!(k in good)) good[k] = "-"
       states = states t OFS side OFS interval[i] OFS now OFS connected[i] OFS f OFS listens[i] OFS leads[i] OFS \
-        state[k] OFS since[k] OFS good[k] OFS reason[k] "\n"
+        state[k] OFS since[k] OFS good[k] OFS reason[k] OFS made[i] "\n"
       if (before != state[k] || (why[k] != reason[k] && (restarts(reason[k]) || reason[k] ~ /^taken:/))) {
         printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s%s\n", (state[k] == "up" ? 5 : 4), \
           t, f, listens[i], state[k], before, (reason[k] == "-" ? "" : ": " words(reason[k], leads[i])), \
@@ -85,14 +86,14 @@ keep_states() {
     function family(metric, help, samples) {
       return samples ? "# HELP " metric " " help "\n# TYPE " metric " gauge\n" samples : ""
     }
-    function write_files(t, seconds,   file, labels) {
+    function write_files(t, seconds, key,   file, labels) {
       if (states) {
         file = side == "internal" ? "new/state" : "new/" t ".state"
         printf "%s", states >file
         close(file)
         file = "new/ssh-tunnel-" t ".prom"
         labels = "{tunnel=\"" t "\",side=\"" side "\"} "
-        printf "%s%s%s%s%s%s", \
+        printf "%s%s%s%s%s%s%s", \
           family("ssh_tunnel_check_timestamp_seconds", "When the tunnel was last checked.", \
             "ssh_tunnel_check_timestamp_seconds" labels now "\n"), \
           family("ssh_tunnel_check_interval_seconds", "Seconds between two checks.", \
@@ -100,7 +101,9 @@ keep_states() {
           family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up), \
           family("ssh_tunnel_down_info", "Why a forward is down; 1, and not there where it is up.", down), \
           family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change), \
-          family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last) >file
+          family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last), \
+          family("ssh_tunnel_key_created_timestamp_seconds", "When its key was made: on the public host, the oldest of its logins.", \
+            key == "-" ? "" : "ssh_tunnel_key_created_timestamp_seconds" labels key "\n") >file
         close(file)
       }
       states = up = down = change = last = ""
@@ -108,7 +111,7 @@ keep_states() {
     END {
       for (i = 1; i <= n; i++) {
         if ((tunnel[i], name[i]) in state) keep(i)
-        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i], interval[i])
+        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i], interval[i], made[i])
       }
       exit restart
     }' "$@" -

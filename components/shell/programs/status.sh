@@ -80,9 +80,10 @@ print_kept() {
   if [ "${4%"$TAB"*}" != disabled ] && [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
     head -c 65536 "$3" | tr -d '\000-\010\013-\037\177-\377'
   else
-    echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
+    echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked$TAB-"
   fi | TUNNEL=$1 SIDE=$2 SERVICE=$4 awk -F "$TAB" -v OFS="$TAB" \
-    'NF == 12 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
+    'NF == 12 { $13 = "-" } # of an earlier version
+    NF == 13 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
 }
 
 lines=$(gather)
@@ -124,7 +125,10 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
   function time(t) { return is_number(t) ? "\"" utc(t, "T") "\"" : "null" }
   function number(t) { return is_number(t) && t > 0 ? t + 0 : "null" }
 
-  NF == 14 {
+  NF == 15 {
+    made = is_number($13) ? $13 : "-"
+    $13 = $14
+    $14 = $15
     most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # what has not run three times in a row tells nothing of now
     why = is_reason($12) ? words($12, $8) : "-"
     if (why == "-") $12 = "-"
@@ -151,9 +155,10 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     n++
     for (i = 1; i <= 14; i++) f[n, i] = $i
     f[n, 15] = why
+    f[n, 16] = made
   }
 
-  function table(   i, j, width, cell, row, any) {
+  function table(   i, j, width, cell, row, any, other) {
     split("TUNNEL FORWARD LISTENS LEADS_TO STATE SINCE LAST_GOOD", cell, " ")
     for (j = 1; j <= 7; j++) { c[0, j] = cell[j]; sub(/_/, " ", c[0, j]) }
     for (i = 1; i <= n; i++) {
@@ -172,7 +177,12 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     for (i = 1; i <= n; i++) if (f[i, 2] == "internal" && f[i, 13] != "-" && f[i, 1] != any) {
       any = f[i, 1]
       print "ssh-tunnel-" any ".service: " f[i, 13] (f[i, 14] > 0 ? ", pid " f[i, 14] : "") \
-        (is_number(f[i, 5]) && f[i, 13] == "active" ? ", connected since " utc(f[i, 5], " ") : "")
+        (is_number(f[i, 5]) && f[i, 13] == "active" ? ", connected since " utc(f[i, 5], " ") : "") \
+        (f[i, 16] == "-" ? "" : ", key made " age(f[i, 16]) " ago")
+    }
+    for (i = 1; i <= n; i++) if (f[i, 2] == "public" && f[i, 16] != "-" && f[i, 1] != other) {
+      other = f[i, 1]
+      print "logins to " other ": oldest key made " age(f[i, 16]) " ago"
     }
   }
 
@@ -182,8 +192,8 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       state = "up"
       for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)
         if (f[j, 9] == "down" || state == "up") state = f[j, 9]
-      printf "%s{\"tunnel\":%s,\"side\":%s,\"state\":%s,\"checked\":%s,\"intervalSec\":%s,\"service\":", \
-        (i > 1 ? "," : ""), text(f[i, 1]), text(f[i, 2]), text(state), time(f[i, 4]), number(f[i, 3])
+      printf "%s{\"tunnel\":%s,\"side\":%s,\"state\":%s,\"checked\":%s,\"intervalSec\":%s,\"keyCreated\":%s,\"service\":", \
+        (i > 1 ? "," : ""), text(f[i, 1]), text(f[i, 2]), text(state), time(f[i, 4]), number(f[i, 3]), time(f[i, 16])
       if (f[i, 2] == "internal" && f[i, 13] != "-")
         printf "{\"state\":%s,\"pid\":%s,\"connectedSince\":%s}", text(f[i, 13]), number(f[i, 14]), \
           f[i, 13] == "active" ? time(f[i, 5]) : "null"

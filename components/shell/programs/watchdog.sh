@@ -168,7 +168,7 @@ EOT
   CONNECTED=$(number "$CONNECTED" -)
   for forward; do
     split_forward "$forward"
-    [ "$PROBE" = none ] || expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED"
+    [ "$PROBE" = none ] || expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED" "$(number "${KEY_MADE-}" -)"
   done
   kept=0
   { begin && printf '%s\n' "$FINDINGS" | keep_states internal "$(date +%s)" state; } || kept=$?
