@@ -76,7 +76,7 @@ export function renderTunnelUnit(args: {
   runtimeDirectory: string;
   command: string[];
   restartSec: number;
-  /** A changed value restarts the tunnel, for example because its key or its client configuration changed. */
+  /** Changes with the tunnel's key, so that a changed key is tried. */
   fingerprint: string;
   /**
    * Whether others use the account, too. Its home may then be under /home or /root, which the sandbox otherwise hides,

@@ -149,7 +149,7 @@ describe("the service", () => {
     expect(lines).toContain("RuntimeDirectory=ssh-tunnel-nas");
   });
 
-  test("names its key, so that a new key restarts it", async () => {
+  test("names its key, so that a new key is tried", async () => {
     const text = async (fingerprint: string) => (await valuesOf({ fingerprint })).SERVICE_UNIT;
     expect(await text("abc")).toContain("abc\n");
     expect(await text("abc")).not.toBe(await text("def"));
@@ -175,7 +175,7 @@ describe("the watchdog", () => {
         `ExecStart=${programs}/watchdog repair ssh-tunnel-nas /run/ssh-tunnel-nas ${checks}`,
         "RuntimeDirectory=ssh-tunnel-nas-watchdog",
         "RuntimeDirectoryPreserve=yes",
-        "Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas",
+        "Environment=CHECK_INTERVAL=15 ACCOUNT=tunnel-nas KEY_MADE=@made@",
       ]),
     );
   });

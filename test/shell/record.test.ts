@@ -60,7 +60,7 @@ describe.each(shells)("the record of what was done on a host, in %s,", (_, shell
 
 /** Never remove a kind: a record may be as old as the host. `text` is not an entry, but an action of a rollback. */
 const kinds =
-  "auto created dir drop_in file findings firewalld group home key line mask newline pace permit port restart secontext seport settings stale time ufw unit user";
+  "auto created dir drop_in file findings firewalld group home identity key line mask newline pace permit port restart secontext seport settings stale time ufw unit user";
 
 test("every kind of entry that earlier versions have written can be undone", () => {
   const undone = [...libraryNames, ...partNames]

@@ -6,8 +6,43 @@ apply() {
   ssh_folder "$ACCOUNT"
   recorded file "$FOLDER/$FILE" || recorded_elsewhere file "$FOLDER/$FILE" ||
     refuse_taken "$(printf '%s\n' "$ENTRY" | sed -n 's/^Host //p')"
-  write_file "$FOLDER/$FILE" 600 "$(known_to_ssh "$ENTRY")"
+  ENTRY=$(known_to_ssh "$ENTRY")
+  KEY=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p')
+  LOGIN_KEYS=$LOGIN_KEYS$FOLDER/$KEY$NL
+  keep_identity
+  write_file "$FOLDER/$FILE" 600 "$ENTRY"
   add_line "$SSH_DIR/config" 600 "Include ssh-reverse-tunnel/*.conf"
+}
+
+# The keys of the logins of this visit, one a line.
+LOGIN_KEYS=${LOGIN_KEYS-}
+
+# What loginCheck.sh has to prove, "FILE<TAB>KEY" a line: that a login gets in with that key, although its entry names another.
+KEYS_TO_PROVE=${KEYS_TO_PROVE-}
+
+# keep_identity — a key that our entry names already stays behind a new one, until the sweep after the login has been proven.
+keep_identity() {
+  local line place
+  place=$FOLDER/$FILE
+  recorded file "$place" && (fetch "$place") 2>/dev/null || return 0
+  fetch "$place"
+  [ -n "$FETCHED" ] || return 0
+  while IFS= read -r line <&4; do
+    [ -n "$line" ] || continue
+    case "$NL$ENTRY$NL" in
+      *"$NL$line$NL"*)
+        ! recorded identity "$place$TAB$line" || forget identity "$place$TAB$line"
+        write_forgotten
+        ;;
+      *)
+        recorded identity "$place$TAB$line" || write_record "${RECORDED}identity$TAB$place$TAB$line$NL"
+        KEYS_TO_PROVE="$KEYS_TO_PROVE$NL~$ACCOUNT/$FILE$TAB$KEY$NL"
+        ENTRY=$ENTRY$NL$line
+        ;;
+    esac
+  done 4<<EOF
+$(grep -E '^ *IdentityFile ~/\.ssh/ssh-reverse-tunnel/[A-Za-z0-9_.-]+$' "$FETCHED" | head -n 3)
+EOF
 }
 
 # refuse_taken ALIAS — ends the script if the account's ssh knows this name already, without ours: our entry would come first,

@@ -2,12 +2,15 @@
 # The internal host's end of a tunnel: the Host entry and the pinned host keys that it logs in with, its service and its
 # watchdog. A tunnel that runs is changed on trial (trial.sh): the one that worked comes back unless the new one works. Where
 # the admin comes through this very tunnel, a new login must show that, and the restart waits until this script is gone.
+# Another key or other host keys need no restart: a login of its own shows that they work, and the connection, with all that
+# goes through it, stays until it ends by itself.
 #   ACCOUNT              that ssh runs as
 #   FILE                 name of its files below ~/.ssh/ssh-reverse-tunnel
 #   ALIAS FORWARDS       what the watchdog looks at: see shell/programs/watchdog.sh
 #   ENTRY KEYS           texts of the Host entry and of the known_hosts file
 #   PROGRAMS             folder of the programs; TUNNEL_PROGRAM NETWORK_PROGRAM WATCHDOG_PROGRAM their texts
-#   SERVICE              ssh-tunnel-<name>; SERVICE_UNIT CHECK_UNIT TIMER_UNIT texts of the units
+#   SERVICE              ssh-tunnel-<name>; SERVICE_UNIT CHECK_UNIT TIMER_UNIT texts of the units; "@made@" in that of the
+#                        check stands for when the key was made
 #   STATUS_PROGRAM …     see status.sh
 #   SECONDS_TO_WAIT      for the changed tunnel to work
 WATCHDOG=$SERVICE-watchdog
@@ -17,9 +20,12 @@ apply() {
   need_cmd systemctl systemd
   ssh_folder "$ACCOUNT"
   ENTRY=$(known_to_ssh "$ENTRY")
+  date_key
   others=
   if on_trial || is_running; then others=$(each_file print_if_other); fi
-  refuse_own_end "$others"
+  find_effect "$others"
+  # What cuts no connection needs no second visit.
+  if [ -n "$STAYS" ]; then CONFIRM=now; else refuse_own_end "$others"; fi
   if [ -n "$others" ]; then
     change_on_trial
   elif ! on_trial; then
@@ -36,6 +42,48 @@ apply() {
   fi
   print_token # whatever has run here, the checks on the public host look again
 }
+
+# date_key — writes into the unit of the check when the key was made.
+date_key() {
+  local key made
+  key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p')
+  made=$(at "$FOLDER/$key" stat -c %Y -- 2>/dev/null) || made=
+  CHECK_UNIT=${CHECK_UNIT%%@made@*}$made${CHECK_UNIT#*@made@}
+}
+
+# find_effect CHANGES — sets STAYS to yes where a tunnel that works keeps its connection, since only its watchdog changes, or the
+# key that it logs in with, or the host keys that it accepts; and PROVE to yes where a login has to show that those work.
+find_effect() {
+  local place
+  STAYS='' PROVE=''
+  [ -n "$1" ] && ! on_trial && [ -z "$(each_file print_if_restarts)" ] && works || return 0
+  STAYS=yes
+  while IFS= read -r place; do
+    is_watchdogs "$place" || PROVE=yes
+  done <<EOF
+$1
+EOF
+}
+
+is_watchdogs() { case $1 in "$PROGRAMS/watchdog" | "$UNIT_DIR/$WATCHDOG."*) ;; *) return 1 ;; esac }
+
+print_if_restarts() {
+  compare "$@"
+  [ "$THERE" = same ] || is_watchdogs "$1" || (suits_connection "$1" "$3") 2>/dev/null || printf '%s\n' "$1"
+}
+
+# suits_connection PLACE TEXT — whether the text makes no difference to a connection that was opened with what is there.
+suits_connection() {
+  case $1 in
+    "$FOLDER/$FILE.known_hosts") ;;
+    *)
+      fetch "$1"
+      [ "$(of_connection <"$FETCHED")" = "$(printf '%s\n' "$2" | of_connection)" ]
+      ;;
+  esac
+}
+
+of_connection() { grep -vE '^(#| *IdentityFile )'; }
 
 # refuse_own_end CHANGES — a restart would end this very session, and there is no second visit that could confirm it.
 refuse_own_end() {
@@ -55,7 +103,11 @@ go_on_with_trial() {
   if ! trial_is_active; then
     arm "$TRIAL_SECONDS" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
     # The run was killed before that; or it happens right now, behind the session that changed the files.
-    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || { RESTART_TUNNEL=yes RESTART_WATCHDOG=yes && activate; }
+    systemctl is-active --quiet "$TRIAL_UNIT-restart.service" || {
+      is_about_login || RESTART_TUNNEL=yes
+      RESTART_WATCHDOG=yes
+      activate
+    }
     [ "$CONFIRM" != yes ] ||
       fail_with "$TUNNEL_RESTARTS" "the tunnel is just being restarted with its new settings: run 'pulumi up' again now to confirm it"
   elif [ "$CONFIRM" = yes ]; then
@@ -100,10 +152,7 @@ write_one() {
     "$UNIT_DIR/"*) write_unit "${1##*/}" "$3" ;;
     *) write_file "$@" ;;
   esac
-  case $1 in
-    *watchdog*) RESTART_WATCHDOG=$RESTART_WATCHDOG$WRITTEN ;;
-    *) RESTART_TUNNEL=$RESTART_TUNNEL$WRITTEN ;;
-  esac
+  if is_watchdogs "$1"; then RESTART_WATCHDOG=$RESTART_WATCHDOG$WRITTEN; else RESTART_TUNNEL=$RESTART_TUNNEL$WRITTEN; fi
 }
 
 run_all() {
@@ -123,19 +172,48 @@ change_on_trial() {
   while IFS= read -r place <&4; do set -- "$@" "$place"; done 4<<EOF
 $(each_file print_place)
 EOF
+  accept_both
   begin_trial "$(undo_text)" "$@"
+  if [ -n "$PROVE" ]; then : >"$TRIAL_DIR/login"; else rm -f -- "$TRIAL_DIR/login"; fi
   write_all
+  [ -z "$STAYS" ] || RESTART_TUNNEL=
   activate
   confirm_later "the change to the tunnel"
   [ "$CONFIRM" != now ] || confirm
 }
 
+# is_about_login — whether what is on trial is only how the tunnel logs in.
+is_about_login() { [ -e "$TRIAL_DIR/login" ]; }
+
+# accept_both — if the public host has other host keys, those before are accepted as well until the new ones are proven: what
+# comes back in a rollback must be able to connect too.
+accept_both() {
+  local place before
+  place=$FOLDER/$FILE.known_hosts
+  # shellcheck disable=SC2016
+  ask "$place" sh -c '[ -f "$1" ] && [ ! -L "$1" ]' sh || return 0
+  compare "$place" 644 "$KEYS"
+  [ "$THERE" = other ] && (fetch "$place") 2>/dev/null || return 0
+  fetch "$place"
+  before=$(grep -vxF -e "$KEYS" -- "$FETCHED" | grep -E "^${KEYS%% *} [a-z0-9@.-]+ [A-Za-z0-9+/=]+\$" | head -n 9) || :
+  before=$KEYS${before:+$NL$before}
+  compare "$place" 644 "$before"
+  [ "$THERE" != same ] || return 0
+  put "$place" 644 <<EOF
+$before
+EOF
+  changed "added the new host keys to $place"
+}
+
 # For the rollback, which has put the files back.
 undo_text() {
+  local units
+  units="$SERVICE.service $WATCHDOG.timer"
+  [ -z "$STAYS" ] || units=$WATCHDOG.timer
   cat <<EOT
 if [ "\$how" != files ]; then systemctl daemon-reload || not_done "systemd does not load the old units of $SERVICE"; fi
 if [ "\$how" != files ] && [ "\$how" != boot ] && [ -z "\$failed" ]; then
-  for unit in $SERVICE.service $WATCHDOG.timer; do
+  for unit in $units; do
     [ ! -e $UNIT_DIR/\$unit ] || restart_once \$unit || not_done "\$unit does not start again"
   done
   [ -n "\$failed" ] || echo 'ssh-reverse-tunnel: the change to $SERVICE was not confirmed; the old one is back' >&2
@@ -149,6 +227,7 @@ activate() {
   if [ -z "$RESTART_TUNNEL" ]; then
     run_all
     activated
+    ! is_about_login || changed "the next login of the tunnel uses the new key and host keys; its connection stays as it is"
   elif comes_through_service "$SERVICE.service"; then
     systemctl restart "$WATCHDOG.timer"
     systemd-run --quiet --collect --unit "$TRIAL_UNIT-restart" /bin/sh -c \
@@ -165,10 +244,10 @@ activate() {
 confirm() {
   # There is time to look, and the rollback must not come in between.
   arm "$((TRIAL_SECONDS + SECONDS_TO_WAIT))" || roll_back_and_fail "cannot arm the rollback with systemd-run" script
-  works_in_time || {
+  { works_in_time && { ! is_about_login || logs_in_time; }; } || {
     # A rollback at once could end a session that comes through the tunnel before it could report.
     if [ "$CONFIRM" = now ]; then roll_back script; else arm 2 || roll_back script; fi
-    fail "the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s${REASON:+ ($REASON)}; ${BACK:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
+    fail "$FAULT${REASON:+ ($REASON)}; ${BACK:-the old ones are back}: see 'journalctl -u $SERVICE' there, correct the settings and run 'pulumi up' again"
   }
   # This script may have outlived its connection: then nobody hears that the change has succeeded, and one through the old
   # tunnel shows nothing.
@@ -184,9 +263,10 @@ confirm() {
 # A power cut has left of a trial what cannot be taken back. What is configured is what the settings say, and it works.
 end_torn_trial() { ! works_in_time || end_trial; }
 
-# works_in_time — waits for it; where it fails, sets REASON.
+# works_in_time — waits for it; where it fails, sets FAULT and REASON.
 works_in_time() {
   local until_time
+  FAULT="the tunnel did not come up with its new settings in ${SECONDS_TO_WAIT}s"
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until works; do
     [ "$(date +%s)" -lt "$until_time" ] || {
@@ -195,6 +275,30 @@ works_in_time() {
     }
     sleep 0.2
   done
+}
+
+# logs_in_time — whether the account can log in with the key and the host keys that are written now, beside the connection that
+# the tunnel has. The forced command there only answers this. Where it fails, sets FAULT and REASON.
+logs_in_time() {
+  local until_time
+  until_time=$(($(date +%s) + SECONDS_TO_WAIT))
+  until logs_in; do
+    REASON=$(printf '%s\n' "$HEARD" | sed '/^ *$/d; s/\.$//' | tail -n 1 | printable 1)
+    FAULT="no login to the public host succeeds with the tunnel's new key and the host keys that it has now"
+    # What sshd refuses it refuses again, and counts (PerSourcePenalties).
+    case $HEARD in *"ermission denied"* | *"ost key verification failed"*) return 1 ;; esac
+    [ "$(date +%s)" -lt "$until_time" ] || return 1
+    sleep 3
+  done
+}
+
+logs_in() {
+  local status
+  find_account "$ACCOUNT"
+  status=0
+  hear "$FOUND_IDS" "$FOUND_HOME" timeout 20 ssh -T -o ClearAllForwardings=yes "$ALIAS" listeners || status=$?
+  # Its own failures, and those of timeout(1): what the command says does not matter.
+  case $status in 124 | 137 | 255) return 1 ;; esac
 }
 
 works() {

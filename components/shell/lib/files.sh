@@ -48,6 +48,23 @@ as_typed() {
   as "$ids" sh -c "$AS_TYPED" sh "${APART:+setpriv --inh-caps -all --ambient-caps -all}" "$@"
 }
 
+# hear UID:GID HOME COMMAND… — the same, and sets HEARD to what it has said, which is in a file that has no name any more, and
+# not in a pipe: what the account has it start may stay, with that open.
+hear() {
+  local file status
+  file=$(mktemp /run/ssh-reverse-tunnel.XXXXXX)
+  exec 3<>"$file"
+  rm -f -- "$file"
+  status=0
+  (
+    ulimit -f 2048 # of 512 bytes, or 1024 in bash
+    as_typed "$@" >&3 2>&1 </dev/null
+  ) || status=$?
+  HEARD=$(head -c 65536 /dev/fd/3 | tr -d '\0\r')
+  exec 3<&-
+  return "$status"
+}
+
 FOUND=
 # find_account ACCOUNT — sets FOUND_IDS, its "uid:gid", and FOUND_HOME.
 find_account() {

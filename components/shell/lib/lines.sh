@@ -158,6 +158,19 @@ hash_of() {
   printf '%s' "${sum%% *}"
 }
 
+# A line of a Host entry of ours, for an earlier key. As the only one of a key it stays: then the new one was taken back.
+kind identity OUR_FILE LINE
+undo_identity() {
+  local place number
+  place=${1%%"$TAB"*}
+  fetch "$place"
+  [ -n "$FETCHED" ] && [ "$(grep -c '^ *IdentityFile ' "$FETCHED")" -gt 1 ] || return 0
+  number=$(line_number "$FETCHED" "${1#*"$TAB"}")
+  [ -n "$number" ] || return 0
+  cut_lines "$FETCHED" '' "$number" | put "$place" 600
+  changed "took the earlier key out of $place"
+}
+
 kind line THEIR_FILE LINE
 undo_line() {
   local place number

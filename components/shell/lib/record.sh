@@ -368,7 +368,8 @@ EOF
 print_token() { printf 'token %s\n' "$(cat /proc/sys/kernel/random/uuid)"; }
 
 # settle — sweeps what is stale in the records that SETTLES names. It comes at the very end, since it leaves the last of
-# them as our record.
+# them as our record. What is in KEPT stays, and stays stale.
+KEPT=$NL
 settle() {
   local record entry
   for record in $SETTLES; do
@@ -377,7 +378,12 @@ settle() {
     MARKED=$NL
     while IFS= read -r entry <&3; do
       case $entry in "" | "stale$TAB"*) continue ;; esac
-      case $RECORDED in *"${NL}stale$TAB$entry$NL"*) ;; *) MARKED=$MARKED$entry$NL ;; esac
+      case $RECORDED in
+        *"${NL}stale$TAB$entry$NL"*)
+          case $KEPT in *"$NL$entry$NL"*) MARKED=$MARKED${entry}${NL}stale$TAB$entry$NL ;; esac
+          ;;
+        *) MARKED=$MARKED$entry$NL ;;
+      esac
     done 3<<EOF
 $RECORDED
 EOF
