@@ -206,6 +206,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           forwards,
           starts,
           portRange,
+          admin: this.adminPort(),
         }),
         selinuxPorts({ ports: inVisit.map(({ port }) => port), installPackages }),
         authorizedKey({
@@ -236,6 +237,16 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         otherNames: names.loginKeysOf(from),
       }),
     );
+  }
+
+  /** The port of the public host by which Pulumi reaches the internal host, if not through this tunnel. */
+  private adminPort(): { port: pulumi.Input<number>; inside: string } | undefined {
+    const { connection, throughTunnel, name } = this.inside;
+    const { proxy, port = 22 } = connection;
+    const bastion = proxy && "host" in proxy ? proxy.host : undefined;
+    return throughTunnel === undefined && bastion !== undefined && bastion === this.outside.connection.host
+      ? { port, inside: name }
+      : undefined;
   }
 
   /** Public host: the firewall, for the ports open to others. */

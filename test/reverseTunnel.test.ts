@@ -113,7 +113,7 @@ describe("a tunnel's stages", () => {
     const values = recording.command("nas-start").part("tunnelService");
     expect(values.ACCOUNT).toBe("robot");
     expect(values.SERVICE_UNIT).toContain("\nUser=robot\n");
-    expect(values.CHECK_UNIT).toContain(" ACCOUNT=robot\n");
+    expect(values.CHECK_UNIT).toContain(" ACCOUNT=robot ");
     expect(recording.command("nas-on.gate-admit").part("account").ACCOUNT).toBe("tunnel-nas");
   });
 
@@ -394,6 +394,23 @@ describe("a new word for the keys", () => {
       `nas.${older}.key`,
       `my-nas.${id}.key`,
     ]);
+  });
+});
+
+describe("the port by which Pulumi reaches the internal host now", () => {
+  const portOf = async (bastion: string) => {
+    const recording = await record(() => {
+      const connection = { ...nas.connection, host: "127.0.0.1", port: 2222, proxy: { host: bastion } };
+      const internalHost = new InternalHost("nas", { connection });
+      return new ReverseTunnel("nas", { ...bothEnds(), internalHost, forwards });
+    });
+    const { ADMIN_PORT, INSIDE } = recording.command("nas-on.gate-admit").part("remotePorts");
+    return [ADMIN_PORT, INSIDE];
+  };
+
+  test("is known to the check of the ports if the public host is its bastion", async () => {
+    expect(await portOf(gate.connection.host as string)).toEqual(["2222", "nas"]);
+    expect(await portOf("bastion.example.org")).toEqual([undefined, undefined]);
   });
 });
 
@@ -686,7 +703,7 @@ describe("the checks", () => {
     expect(sshd.command("nas-on.gate-settle").part("tunnelCheck").FINGERPRINT).not.toBe(first);
   });
 
-  test("run again, and the tunnel restarts, when its key changes", async () => {
+  test("run again, and the key is tried, when the key changes", async () => {
     const unit = async (key: string) => {
       const keyPair = () => `key tunnel-nas/nas.key ssh-ed25519 ${key} x`;
       const recording = await deploy({}, { keyPair });

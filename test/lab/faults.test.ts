@@ -235,7 +235,7 @@ describe("when something fails", () => {
       const pid = (await gate.run("systemctl show -P MainPID squatter")).stdout;
       await configure({ forwards: { ssh, more: { remotePort: 2300, target: 22 } } });
       await fails(
-        `error: ${named(gate)}: port 2300 of the forward 'more' is in use by python3 (pid ${pid}); end that, or choose another remotePort`,
+        `error: ${named(gate)}: port 2300 of the forward 'more' is in use by python3 (pid ${pid}) of 'root'; end that, or choose another remotePort`,
       );
       await gate.run("systemctl stop squatter");
     });

@@ -101,13 +101,24 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
   afterAll(() => rmSync(state, { recursive: true }));
 
   /** With a listener as ss prints it after its addresses; the tunnel's account has the user id 999. */
-  const check = (listener: string) => {
+  const check = (
+    listener: string,
+    more: { connections?: string[]; values?: Record<string, string> } = {},
+  ) => {
     const values = {
       ACCOUNT: "tunnel-nas",
       FORWARDS: "ssh,127.0.0.1,2222,ssh,127.0.0.1,22,loopback",
       RANGE: "20000 29999",
+      ...more.values,
     };
-    const told = `id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }\nss() { echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}'; }\n`;
+    const told = `id() { case $* in *tunnel-nas) echo 999 ;; *) command id "$@" ;; esac; }
+ss() {
+  case $* in
+    *established*) printf '%s\\n' ${(more.connections ?? []).map((line) => `'${line}'`).join(" ")} ;;
+    *) echo 'LISTEN 0 128 127.0.0.1:2222 0.0.0.0:* ${listener}' ;;
+  esac
+}
+`;
     return runScript(shell, told + ourScript("remotePorts", state, values), "apply");
   };
 
@@ -140,12 +151,40 @@ describe.each(shells)("the check of a port in %s", (_name, shell) => {
   test("refuses a port that any other program has, even root's or an unknown one", () => {
     const refused = (by: string) => `port 2222 of the forward 'ssh' is in use by ${by}; end that, or choose`;
     expect(check('users:(("nginx",pid=812,fd=6)) ino:1 sk:2 <->').stderr).toContain(
-      refused("nginx (pid 812)"),
+      refused("nginx (pid 812) of 'root'"),
     );
     expect(check('users:(("nc",pid=813,fd=6)) uid:9990 ino:1 sk:2 <->').stderr).toContain(
-      refused("nc (pid 813)"),
+      refused("nc (pid 813) of '9990'"),
     );
-    expect(check("ino:1 sk:2 <->").stderr).toContain(refused("a program that cannot be told (pid unknown)"));
+    expect(check("ino:1 sk:2 <->").stderr).toContain(
+      refused("a program that cannot be told (pid unknown) of 'root'"),
+    );
+  });
+
+  test("names the account and the address of a tunnel that somebody else has opened with ssh", () => {
+    const connections = [
+      `0 0 127.0.0.1:2222 127.0.0.1:50000 users:(("sshd",pid=812,fd=3))`,
+      `0 0 127.0.0.1:50000 127.0.0.1:2222 users:(("ssh",pid=900,fd=3))`,
+      `0 0 127.0.0.1:50001 127.0.0.1:80 users:(("sshd",pid=812,fd=11))`,
+      `0 0 [::ffff:198.18.0.2]:22 [::ffff:203.0.113.7]:40000 users:(("sshd",pid=812,fd=4),("sshd",pid=810,fd=4))`,
+      `0 0 198.18.0.2:22 203.0.113.9:40000 users:(("sshd",pid=8122,fd=4))`,
+    ];
+    const held = check('users:(("sshd",pid=812,fd=9)) ino:1 sk:2 <->', { connections }).stderr;
+    const port = "port 2222 of the forward 'ssh' is held by a tunnel that 'root' has opened with ssh";
+    expect(held).toContain(
+      `${port} from 203.0.113.7 (sshd, pid 812); if that is your way to its host, choose another remotePort first ('auto' finds a free one), and end it when the new tunnel works (docs/moving-over.md); otherwise end it now`,
+    );
+    const unseen = check('users:(("sshd-session",pid=812,fd=9)) uid:9990 ino:1 sk:2 <->').stderr;
+    expect(unseen).toContain(`${port.replace("root", "9990")} (sshd-session, pid 812); if that is your way`);
+  });
+
+  test("says so if Pulumi itself comes through that tunnel", () => {
+    const held = 'users:(("sshd",pid=812,fd=9)) ino:1 sk:2 <->';
+    const through = (port: string) => check(held, { values: { ADMIN_PORT: port, INSIDE: "nas" } }).stderr;
+    expect(through("2222")).toContain(
+      "(sshd, pid 812), and Pulumi itself reaches nas through it; leave that as it is, choose another remotePort",
+    );
+    expect(through("2223")).toContain("if that is your way to its host");
   });
 });
 

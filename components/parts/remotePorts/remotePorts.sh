@@ -4,6 +4,7 @@
 #   ACCOUNT   the tunnel's account, whose own listeners are no obstacle
 #   FORWARDS  each as in forwards.sh; the port of one that the host chooses is "auto:START"
 #   RANGE     first and last port for those
+#   ADMIN_PORT INSIDE  the port here by which Pulumi reaches the internal host, and its name; not set unless it comes this way
 apply() {
   local family forward start obstacle
   know_daemon
@@ -29,12 +30,23 @@ apply() {
         ;;
     esac
     obstacle=$(obstacle "$LISTEN" "$PORT")
-    [ -z "$obstacle" ] ||
-      fail "port $PORT of the forward '$NAME' $obstacle; end that, or choose another remotePort ('auto' finds a free one)"
+    [ -z "$obstacle" ] || refuse_port "$obstacle"
     own port "$LISTEN:$PORT"
     printf 'port %s %s\n' "$NAME" "$PORT"
     PORT_OF_EACH="${PORT_OF_EACH}s/@$NAME@/$PORT/g;"
   done
+}
+
+# refuse_port OBSTACLE — what a tunnel that somebody else has set up holds may be the only way to its host.
+refuse_port() {
+  case $1 in
+    "is held by "*)
+      [ "${ADMIN_PORT-}" != "$PORT" ] ||
+        fail "port $PORT of the forward '$NAME' $1, and Pulumi itself reaches $INSIDE through it; leave that as it is, choose another remotePort ('auto' finds a free one), and end it when you reach $INSIDE in another way (docs/moving-over.md)"
+      fail "port $PORT of the forward '$NAME' $1; if that is your way to its host, choose another remotePort first ('auto' finds a free one), and end it when the new tunnel works (docs/moving-over.md); otherwise end it now"
+      ;;
+  esac
+  fail "port $PORT of the forward '$NAME' $1; end that, or choose another remotePort ('auto' finds a free one)"
 }
 
 # The port that an earlier run chose, if it still is in the range.
@@ -63,7 +75,7 @@ free_port() {
 
 # obstacle ADDRESS PORT — what keeps the tunnel from listening there, in words; nothing where it is free.
 obstacle() {
-  local entry record uid listener port whose pids name first
+  local entry record uid listener port whose pids name first owner
   if [ -n "$(claim "$MARKED" "$1" "$2")" ]; then
     printf 'is asked for twice by this tunnel'
     return 0
@@ -89,9 +101,38 @@ obstacle() {
     # Whoever runs it gives it its name.
     name=$(printf '%s' "$name" | printable 1)
     first=${pids%%,*}
-    printf 'is in use by %s (pid %s)' "${name:-a program that cannot be told}" "${first:-unknown}"
+    owner=$(account_of "$whose")
+    case $name in
+      sshd | sshd-session)
+        printf "is held by a tunnel that '%s' has opened with ssh%s (%s, pid %s)" "$owner" "$(origin_of "$first" "$2")" "$name" "${first:-unknown}"
+        ;;
+      *) printf "is in use by %s (pid %s) of '%s'" "${name:-a program that cannot be told}" "${first:-unknown}" "$owner" ;;
+    esac
     break
   done
+}
+
+# account_of UID — its name, or the number of one that has none.
+account_of() {
+  local entry
+  entry=$(getent passwd "$1") || entry=$1
+  printf '%s\n' "${entry%%:*}" | printable 1
+}
+
+# origin_of PID PORT — " from ADDRESS", where the connection of that sshd comes from: the first that it has open, apart from those
+# that come through its listener at this port.
+origin_of() {
+  ss -Htnp state established 2>/dev/null | awk -v pid="pid=$1," -v port=":$2" '
+    (at = index($0, pid)) && substr($3, length($3) - length(port) + 1) != port {
+      fd = substr($0, at + length(pid))
+      sub(/^fd=/, "", fd)
+      if (first == "" || fd + 0 < first) { first = fd + 0; from = $4 }
+    }
+    END {
+      sub(/:[0-9]*$/, "", from)
+      gsub(/[][]|%.*|::ffff:/, "", from)
+      if (from != "") printf " from %s", from
+    }' | printable 1
 }
 
 # claim ENTRIES ADDRESS PORT — the first entry of a record that promises the port to a forward that is in the way.

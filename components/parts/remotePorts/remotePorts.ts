@@ -20,13 +20,21 @@ export interface RemotePortsArgs {
   starts: Record<string, pulumi.Input<number>>;
   /** The range of the ports for `auto`. */
   portRange: PortRange;
+  /**
+   * The port of this host by which Pulumi reaches the internal host, for example through a tunnel made by hand, and the
+   * internal host's name, for an error.
+   *
+   * @default Pulumi reaches it in another way
+   */
+  admin?: { port: pulumi.Input<number>; inside: string } | undefined;
 }
 
 /**
  * The ports that a tunnel listens on. Each must be free, or held by this tunnel already, and not reserved for another
  * tunnel. For `auto`, the host takes the first free port from a start in the range, and keeps it.
  *
- * Fails with the name and pid of the program that holds a port.
+ * Fails with the program, its pid and its account if a port is in use; if that is a tunnel that somebody has opened with
+ * ssh, also with the address that it comes from.
  */
 export function remotePorts(args: RemotePortsArgs): Part {
   const { first, last } = args.portRange;
@@ -44,6 +52,12 @@ export function remotePorts(args: RemotePortsArgs): Part {
       ACCOUNT: assertValidInput("account", args.account),
       FORWARDS: pulumi.all(words).apply((all) => all.join(" ")),
       RANGE: `${first} ${last}`,
+      ...(args.admin
+        ? {
+            ADMIN_PORT: pulumi.output(args.admin.port).apply((port) => String(assertValid("number", port))),
+            INSIDE: assertValid("host", args.admin.inside),
+          }
+        : {}),
     },
   };
 }
