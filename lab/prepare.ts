@@ -18,6 +18,8 @@ export interface HostChoice {
   name: string;
   /** Its Debian release. Default "bookworm"; a guest has no other. */
   suite?: Suite;
+  /** Packages that it has in addition to those of every host; it has an image of its own then. Not for a guest. */
+  packages?: string[];
   /** Whether it has its own kernel, which enforces SELinux, in QEMU. Default false. */
   guest?: boolean;
 }
@@ -47,13 +49,13 @@ export interface NotedHost extends Boots {
 export async function findImages(choices: HostChoice[], onProgress: Progress): Promise<Boots[]> {
   const found: Boots[] = [];
   // One after the other: the second host of a kind uses what the first has built.
-  for (const { name, suite = SUITES[0], guest = false } of choices) {
+  for (const { name, suite = SUITES[0], packages = [], guest = false } of choices) {
     if (guest) {
       const image = await guestImage(onProgress);
       const booted = (await bootedGuest(image, onProgress)) ?? "";
       found.push({ name, image, qemu: { accel: await accelerator(), booted } });
     } else {
-      found.push({ name, image: await rootImage(suite, onProgress) });
+      found.push({ name, image: await rootImage(suite, onProgress, packages) });
     }
   }
   return found;

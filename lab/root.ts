@@ -31,12 +31,12 @@ function packagesOf(suite: Suite): string[] {
 export const SCRIPT = fileURLToPath(new URL("root.sh", import.meta.url));
 
 /** The Debian tree below the hosts of one release, read-only. For sid, it is the state when the image was built. */
-export async function rootImage(suite: Suite, onProgress: Progress): Promise<string> {
-  const packages = packagesOf(suite);
+export async function rootImage(suite: Suite, onProgress: Progress, more: string[] = []): Promise<string> {
+  const packages = [...packagesOf(suite), ...more];
   const text = JSON.stringify(packages) + (await readFile(SCRIPT, "utf8"));
   const build = (target: string) => debianTree(suite, target, packages, [SCRIPT]);
   return cachedImage(
-    { what: `the image of the hosts (${suite})`, prefix: `root-${suite}`, text, build },
+    { what: `the image of the hosts (${[suite, ...more].join(", ")})`, prefix: `root-${suite}`, text, build },
     onProgress,
   );
 }
