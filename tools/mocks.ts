@@ -224,7 +224,7 @@ function outputsOf(type: string, inputs: Inputs, answers: Answers): Inputs {
     return { hex: "0123456789abcdef" };
   }
   if (type !== "command:remote:Command" || inputs.stdin === undefined) return {};
-  const stdin = inputs.stdin as string;
+  const stdin = pulumi.runtime.unwrapRpcSecret(inputs.stdin) as string;
   // On a host called chatty, the admin's login shell prints a greeting first.
   const greeting = stdin.startsWith("HOST='chatty ") ? "Welcome to this host!\n\n" : "";
   return { stdout: greeting + stdoutOf(stdin, answers), stderr: "" };
