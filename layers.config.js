@@ -40,7 +40,7 @@ export default {
       comment: "A renderer makes text from values. It waits for nothing and registers nothing.",
       severity: "error",
       from: { path: "^components/render/" },
-      to: { pathNot: "^components/(render/|settings/(forward|inputError)[.]ts)" },
+      to: { pathNot: "^components/(render/|settings/(forward|inputError|proxy)[.]ts)|^net$|/ipaddr[.]js/" },
     },
     never(
       "remote-below-parts",
