@@ -35,6 +35,7 @@ import { tunnelCheck } from "./parts/tunnelCheck/tunnelCheck.ts";
 import type { Login, ReverseTunnelArgs, TunnelPlan } from "./tunnelPlan.ts";
 import { planTunnel } from "./tunnelPlan.ts";
 import { defaultTimeoutSec, tunnelService, tunnelUnits } from "./parts/tunnelService/tunnelService.ts";
+import type { Via } from "./parts/tunnelService/wayOut.ts";
 
 /** How to reach something through a tunnel. */
 export interface Endpoint {
@@ -392,7 +393,31 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       ...(watchdogIntervalSec === undefined ? {} : { watchdogIntervalSec }),
       ...(timeoutSec === undefined ? {} : { timeoutSec }),
       textfileDirectory,
+      via: this.via(given.key),
     });
+  }
+
+  /** What is between the internal host and the public host. */
+  private via(publicKey: pulumi.Output<string>): Via {
+    const { name, proxy, keepAlive } = this.plan;
+    const { proxy: { password } = {}, proxyJump } = this.args;
+    return {
+      proxy: proxy && { ...proxy, password },
+      jump: proxyJump && {
+        login: {
+          file: name,
+          keyFile: this.plan.keyFile,
+          aliases: [`ssh-tunnel-${name}.jump`],
+          address: proxyJump.address,
+          port: proxyJump.port ?? 22,
+          account: proxyJump.user,
+          hostKeys: [proxyJump.hostKey],
+          // Its banner would hide what its ssh says.
+          options: { ...tunnelClientOptions(keepAlive), LogLevel: "ERROR" },
+        },
+        publicKey,
+      },
+    };
   }
 
   /**

@@ -10,6 +10,8 @@ import type { KeepAlive, KeepAliveArgs } from "./settings/keepAlive.ts";
 import { resolveKeepAlive } from "./settings/keepAlive.ts";
 import type { Names } from "./names.ts";
 import { namesOf } from "./names.ts";
+import type { Proxy, ProxyArgs, ProxyJumpArgs } from "./settings/proxy.ts";
+import { resolveProxy } from "./settings/proxy.ts";
 import type { PublicHost } from "./publicHost.ts";
 import { resolveRange } from "./parts/remotePorts/remotePorts.ts";
 import { accountWordsFor, assertValid, namePatterns } from "./render/checks.ts";
@@ -75,6 +77,10 @@ export interface ReverseTunnelArgs {
   textfileDirectory?: string | undefined;
   /** How many seconds `pulumi up` waits for the tunnel to work. @default 30 */
   timeoutSec?: number;
+  /** A proxy through which the internal host reaches the public host. @default none */
+  proxy?: ProxyArgs | undefined;
+  /** A jump host through which the internal host reaches the public host, after the proxy if there is one. @default none */
+  proxyJump?: ProxyJumpArgs | undefined;
 }
 
 /** A login back to the internal host, with all defaults filled in. */
@@ -115,6 +121,7 @@ export interface TunnelPlan {
   /** Tells this key from earlier ones; undefined for the key of a tunnel whose settings have no word for it. */
   keyId: string | undefined;
   keepAlive: KeepAlive;
+  proxy: Omit<Proxy, "password"> | undefined;
 }
 
 /**
@@ -153,6 +160,7 @@ export function planTunnel(name: string, args: ReverseTunnelArgs, tunnel?: pulum
     keyFile: keyFileOf(name, keyId),
     keyId,
     keepAlive: resolveKeepAlive(args.keepAlive),
+    proxy: args.proxy && resolveProxy(name, args.proxy, tunnel),
   };
 }
 

@@ -83,6 +83,8 @@ export function renderTunnelUnit(args: {
    * and what it can write below /run is limited: a full /run would keep systemd from reading its units.
    */
   needsHome: boolean;
+  /** Its variables: `NAME=value`. @default none */
+  environment?: string[];
 }): string {
   const folder = `/run/${word(args.runtimeDirectory)}`;
   return renderUnit(
@@ -111,6 +113,7 @@ export function renderTunnelUnit(args: {
             ]
           : []),
         `WorkingDirectory=${folder}`,
+        ...(args.environment ? [`Environment=${args.environment.join(" ")}`] : []),
         execStart(args.command),
         // A person who stops the tunnel does not want to wait when they start it again; $MAINPID is empty if it ended
         // by itself.

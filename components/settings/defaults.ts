@@ -33,14 +33,19 @@ const keySettings = ["privateKey", "privateKeyFile", "passphrase"];
 /** Which tunnels a host has is said in one of these ways. */
 const tunnelSettings = ["publicHost", "publicHosts", "tunnels"];
 
+/** The login of one proxy is not for another one. */
+const loginSettings = ["user", "password"];
+
 function merge(defaults: unknown, own: unknown): unknown {
   if (!isMap(defaults) || !isMap(own)) return own === undefined ? defaults : own;
   const hasKey = "privateKey" in own || "privateKeyFile" in own;
   const hasTunnels = tunnelSettings.some((key) => key in own);
-  const inherited = Object.entries(defaults).filter(
-    ([key]) =>
-      !(hasKey && keySettings.includes(key)) && !(hasTunnels && tunnelSettings.includes(key) && !(key in own)),
-  );
+  const replaced = [
+    ...(hasKey ? keySettings : []),
+    ...(hasTunnels ? tunnelSettings.filter((key) => !(key in own)) : []),
+    ...(typeof own.url === "string" ? loginSettings : []),
+  ];
+  const inherited = Object.entries(defaults).filter(([key]) => !replaced.includes(key));
   const merged = Object.fromEntries(inherited);
   return {
     ...merged,

@@ -320,7 +320,14 @@ function describe(path: (string | number)[], { raw, merged }: Given, message: st
 
 /** A value as the user wrote it, without its secrets. */
 function show(found: unknown): string {
-  const text = JSON.stringify(found, (key, value: unknown) => (secrets.includes(key) ? "a secret" : value));
+  const text = JSON.stringify(found, (key, value: unknown) =>
+    secrets.includes(key)
+      ? "a secret"
+      : // a password in a URL, which no setting has
+        typeof value === "string"
+        ? value.replace(/\/\/[^/]*@/, "//…@")
+        : value,
+  );
   return text === undefined ? "nothing" : text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

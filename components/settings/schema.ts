@@ -4,6 +4,15 @@ import { defaultToolsDirectory } from "../remote/host.ts";
 import { keepAlivePresets } from "./keepAlive.ts";
 import type { KeepAlive, KeepAlivePreset } from "./keepAlive.ts";
 import { networkWords, parseNetwork } from "./network.ts";
+import {
+  isProxyPassword,
+  isProxyUser,
+  parseProxyUrl,
+  proxyLoginMistake,
+  proxyPasswordWords,
+  proxyUrlWords,
+  proxyUserWords,
+} from "./proxy.ts";
 import { accountWordsFor, namePatterns } from "../render/checks.ts";
 
 /**
@@ -281,6 +290,43 @@ const keysWord = (nearest: string) =>
       `Any word, for example a date. Change it to any new word to replace ${nearest}: the new key is used and tried before the old one is removed; see [key-rotation.md](key-rotation.md).`,
     );
 
+const proxyUrl = must(proxyUrlWords);
+const proxyUser = must(proxyUserWords);
+const proxyPassword = must(proxyPasswordWords);
+
+const proxy = settings({
+  url: z
+    .string(proxyUrl)
+    .refine((text) => parseProxyUrl(text) !== undefined, proxyUrl)
+    .describe(
+      "`http://host:port` for an HTTP proxy that allows CONNECT to the public host's `sshPort`, `socks5://host:port` for a SOCKS5 proxy.",
+    ),
+  user: z
+    .string(proxyUser)
+    .refine(isProxyUser, proxyUser)
+    .optional()
+    .describe("The user to log in to the proxy as. Absent: no login."),
+  password: z
+    .string(proxyPassword)
+    .refine(isProxyPassword, proxyPassword)
+    .optional()
+    .describe("The password of that user. Set it as a secret."),
+}).superRefine((args, found) => {
+  const mistake = proxyLoginMistake(args);
+  if (mistake !== undefined) found.addIssue({ code: "custom", message: mistake });
+});
+
+const proxyJump = settings({
+  address: address.describe("Name or address at which the internal host reaches it."),
+  port: port.default(22).describe("The port of its sshd."),
+  user: account.describe(
+    "The account there. Its authorized_keys must have the tunnel's key; `pulumi up` prints the line to add if it is refused.",
+  ),
+  hostKey: text("a host key, 'ssh-ed25519 AAAA…'", /^[a-z][a-z0-9@.-]* [A-Za-z0-9+/]+={0,3}$/).describe(
+    "Its public host key, as in /etc/ssh/ssh_host_ed25519_key.pub.",
+  ),
+});
+
 const loginBack = settings({
   from: account.describe("The account on the public host that may log in to the internal host."),
   to: account.describe("The account on the internal host that it logs in to."),
@@ -369,6 +415,14 @@ const internalHost = settings({
   })
     .prefault({})
     .describe("How fast a dead tunnel is detected and restarted."),
+  proxy: proxy
+    .optional()
+    .describe("A proxy through which the internal host reaches the public host. Absent: none."),
+  proxyJump: proxyJump
+    .optional()
+    .describe(
+      "A jump host through which the internal host reaches the public host, after the proxy if there is one. Absent: none.",
+    ),
   watchdogIntervalSec: seconds(5).default(15).describe("Seconds between two checks on the internal host."),
   healthIntervalSec: seconds(5).default(30).describe("Seconds between two checks on the public host."),
   textfileDirectory,
@@ -393,6 +447,8 @@ const tunnel = settings({
   logins: internalHost.shape.logins.describe(likeTheHosts),
   keys: internalHost.shape.keys.describe(likeTheHosts),
   keepAlive: internalHost.shape.keepAlive.unwrap().optional().describe(likeTheHosts),
+  proxy: internalHost.shape.proxy.describe(likeTheHosts),
+  proxyJump: internalHost.shape.proxyJump.describe(likeTheHosts),
   watchdogIntervalSec: internalHost.shape.watchdogIntervalSec.unwrap().optional().describe(likeTheHosts),
   healthIntervalSec: internalHost.shape.healthIntervalSec.unwrap().optional().describe(likeTheHosts),
   timeoutSec: internalHost.shape.timeoutSec.unwrap().optional().describe(likeTheHosts),

@@ -92,6 +92,8 @@ const everything = {
         restartSec: 1,
         restartMaxDelaySec: 30,
       },
+      proxy: { url: "socks5://proxy.example.org:1080", user: "site", password: "secret" },
+      proxyJump: { address: "dmz.example.org", port: 22, user: "relay", hostKey },
       watchdogIntervalSec: 15,
       healthIntervalSec: 30,
       textfileDirectory: "/srv/metrics",

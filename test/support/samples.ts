@@ -122,6 +122,8 @@ export const samples: Record<string, Sample> = {
     healthIntervalSec: 30,
     textfileDirectory: "/srv/metrics",
     timeoutSec: 30,
+    proxy: { url: "http://proxy.example.org:3128", user: "site", password: "x" },
+    proxyJump: { address: "dmz.example.org", port: 22, user: "relay", hostKey: gateKeys[0]! },
   })),
 };
 
@@ -190,5 +192,9 @@ export const partSamples: Record<string, Sample> = {
     watchdogIntervalSec: 15,
     timeoutSec: 30,
     fingerprint: "0123456789abcdef",
+    via: {
+      proxy: { kind: "http" as const, host: "proxy.example.org", port: 3128, user: "site", password: "x" },
+      jump: { login: { ...login, aliases: ["ssh-tunnel-nas.jump"] }, publicKey: "ssh-ed25519 AAAA" },
+    },
   })),
 };

@@ -13,6 +13,12 @@
 #                        check stands for when the key was made
 #   STATUS_PROGRAM …     see status.sh
 #   SECONDS_TO_WAIT      for the changed tunnel to work
+#   PROXY_PROGRAM        text of the program that leads through a proxy or a jump host; empty without one
+#   PROXY                text of the file with the proxy and what it is told; empty for a jump host
+#   ADVICE               what to do if a jump host refuses the tunnel's key
+PROXY_PROGRAM=${PROXY_PROGRAM-}
+PROXY=${PROXY-}
+ADVICE=${ADVICE-}
 WATCHDOG=$SERVICE-watchdog
 
 apply() {
@@ -35,6 +41,7 @@ apply() {
     RESTART_WATCHDOG=$RESTART
     write_all
     run_all
+    [ -z "$PROXY_PROGRAM" ] || [ -z "$RESTART_TUNNEL" ] || find_way_out
     [ "$CONFIRM" != now ] || ! is_torn || end_torn_trial
   else
     write_all
@@ -46,7 +53,7 @@ apply() {
 # date_key — writes into the unit of the check when the key was made.
 date_key() {
   local key made
-  key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p')
+  key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p' | head -n 1)
   made=$(at "$FOLDER/$key" stat -c %Y -- 2>/dev/null) || made=
   CHECK_UNIT=${CHECK_UNIT%%@made@*}$made${CHECK_UNIT#*@made@}
 }
@@ -123,6 +130,8 @@ each_file() {
   "$1" "$PROGRAMS/tunnel" 755 "$TUNNEL_PROGRAM"
   "$1" "$PROGRAMS/network" 755 "$NETWORK_PROGRAM"
   "$1" "$PROGRAMS/watchdog" 755 "$WATCHDOG_PROGRAM"
+  [ -z "$PROXY_PROGRAM" ] || "$1" "$PROGRAMS/proxy" 755 "$PROXY_PROGRAM"
+  [ -z "$PROXY" ] || "$1" "$FOLDER/$FILE.proxy" 600 "$PROXY"
   "$1" "$UNIT_DIR/$SERVICE.service" 644 "$SERVICE_UNIT"
   "$1" "$UNIT_DIR/$WATCHDOG.service" 644 "$CHECK_UNIT"
   "$1" "$UNIT_DIR/$WATCHDOG.timer" 644 "$TIMER_UNIT"
@@ -195,7 +204,7 @@ accept_both() {
   compare "$place" 644 "$KEYS"
   [ "$THERE" = other ] && (fetch "$place") 2>/dev/null || return 0
   fetch "$place"
-  before=$(grep -vxF -e "$KEYS" -- "$FETCHED" | grep -E "^${KEYS%% *} [a-z0-9@.-]+ [A-Za-z0-9+/=]+\$" | head -n 9) || :
+  before=$(grep -vxF -e "$KEYS" -- "$FETCHED" | grep -E "^${KEYS%% *}([.]jump)? [a-z0-9@.-]+ [A-Za-z0-9+/=]+\$" | head -n 9) || :
   before=$KEYS${before:+$NL$before}
   compare "$place" 644 "$before"
   [ "$THERE" != same ] || return 0
@@ -270,7 +279,7 @@ works_in_time() {
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until works; do
     [ "$(date +%s)" -lt "$until_time" ] || {
-      REASON=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+      find_reason
       return 1
     }
     sleep 0.2
@@ -284,6 +293,7 @@ logs_in_time() {
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until logs_in; do
     REASON=$(printf '%s\n' "$HEARD" | sed '/^ *$/d; s/\.$//' | tail -n 1 | printable 1)
+    REASON=$REASON${ADVICE:+; $ADVICE}
     FAULT="no login to the public host succeeds with the tunnel's new key and the host keys that it has now"
     # What sshd refuses it refuses again, and counts (PerSourcePenalties).
     case $HEARD in *"ermission denied"* | *"ost key verification failed"*) return 1 ;; esac
@@ -299,6 +309,22 @@ logs_in() {
   hear "$FOUND_IDS" "$FOUND_HOME" timeout 20 ssh -T -o ClearAllForwardings=yes "$ALIAS" listeners || status=$?
   # Its own failures, and those of timeout(1): what the command says does not matter.
   case $status in 124 | 137 | 255) return 1 ;; esac
+}
+
+# find_reason — sets REASON to the last thing that the tunnel has said of its failure. Of what is on the way to the public host,
+# ssh only notices that it has not answered.
+find_reason() {
+  REASON=
+  [ -z "$PROXY_PROGRAM" ] ||
+    REASON=$(journalctl -q -o cat -n 100 -u "$SERVICE.service" 2>/dev/null | grep '^no way to the public host: ' | tail -n 1 | printable 1)
+  [ -n "$REASON" ] || REASON=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+  case $REASON in *"Permission denied"*) REASON=$REASON${ADVICE:+; $ADVICE} ;; esac
+}
+
+# A proxy or a jump host is the first thing to go wrong, and only this host can say how. Without one, the check on the public
+# host comes soon enough.
+find_way_out() {
+  works_in_time || fail "the tunnel did not come up in ${SECONDS_TO_WAIT}s${REASON:+ ($REASON)}: see 'journalctl -u $SERVICE' there, correct what it says and run 'pulumi up' again"
 }
 
 works() {

@@ -7,11 +7,11 @@ import { keepAlivePresets } from "../../settings/keepAlive.ts";
 import type { Part } from "../../remote/remoteScript.ts";
 import { Program } from "../../remote/scriptText.ts";
 import { assertValid } from "../../render/checks.ts";
-import { renderHostEntry, renderKnownHosts } from "../../render/hostEntry.ts";
 import { forNamespaces, renderCheckUnit, renderTimer, renderTunnelUnit } from "../../render/systemdUnits.ts";
 import type { ClientSide } from "../clientConfig/clientOptions.ts";
-import { clientOptionsOf } from "../clientConfig/clientOptions.ts";
 import { statusValues } from "../statusValues.ts";
+import type { Via } from "./wayOut.ts";
+import { wayOut } from "./wayOut.ts";
 
 /** Arguments of {@link tunnelService}. */
 export interface TunnelServiceArgs {
@@ -39,6 +39,8 @@ export interface TunnelServiceArgs {
   timeoutSec?: number;
   /** Changes with the tunnel's key; a login then tries it. */
   fingerprint: pulumi.Input<string>;
+  /** What leads to the public host. @default a direct connection */
+  via?: Via;
 }
 
 /** Names of a tunnel's units on the internal host: the service, and the watchdog's timer. */
@@ -54,7 +56,7 @@ export function tunnelUnits(tunnel: string): [service: string, watchdog: string]
  * the admin connection goes through the tunnel itself, a new login must also confirm the change.
  */
 export function tunnelService(args: TunnelServiceArgs): Part {
-  const { host, tunnel, login } = args;
+  const { host, tunnel, login, via = {} } = args;
   const service = `ssh-tunnel-${tunnel}`;
   const watchdog = `${service}-watchdog`;
   const programs = programsOf(host, tunnel);
@@ -88,6 +90,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
           restartSec,
           fingerprint,
           needsHome,
+          ...(via.proxy || via.jump ? { environment: ["SHELL=/bin/sh"] } : {}), // which ssh starts a ProxyCommand with
         }),
         check: renderCheckUnit({
           description,
@@ -112,10 +115,7 @@ export function tunnelService(args: TunnelServiceArgs): Part {
       FILE: assertValid("file", login.file),
       ALIAS: service,
       FORWARDS: forwards.apply((all) => all.join(" ")),
-      ENTRY: clientOptionsOf(login).apply((options) => renderHostEntry(login.aliases, options)),
-      KEYS: pulumi
-        .output(login.hostKeys)
-        .apply((keys) => renderKnownHosts(login.aliases[0] ?? service, keys)),
+      ...wayOut(login, via, programs),
       PROGRAMS: programs,
       TUNNEL_PROGRAM: new Program("tunnel"),
       NETWORK_PROGRAM: new Program("network"),

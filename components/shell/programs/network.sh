@@ -18,10 +18,20 @@ network() {
   done
 }
 
-# own_address PID — the address from which this ssh, whose first socket it is, speaks to the public host.
+# own_address PID — the address from which this ssh, whose first socket it is, speaks to the public host; or its ProxyCommand,
+# whose first socket leads to the proxy or the jump host.
 own_address() {
-  ss -Htnp 2>/dev/null | awk -v ssh="pid=$1,fd=3)" '
-    index($0, ssh) { address = $4; sub(/:[0-9]*$/, "", address); gsub(/[][]|%.*|::ffff:/, "", address); print address }'
+  ss -Htnp 2>/dev/null | awk -v all="$1 $(cat "/proc/$1/task/$1/children" 2>/dev/null)" '
+    BEGIN { count = split(all, pids) }
+    {
+      for (i = 1; i <= count; i++) if (index($0, "pid=" pids[i] ",fd=3)")) {
+        address = $4
+        sub(/:[0-9]*$/, "", address)
+        gsub(/[][]|%.*|::ffff:/, "", address)
+        print address
+        exit
+      }
+    }'
 }
 
 # is_unplugged ADDRESS — whether its cable is out, which may be in again before the connection is lost. Other links without

@@ -29,7 +29,9 @@ else
   next=$((last + delay))
 fi 2>/dev/null
 
-rm -f control forwarding # of the attempt before; whoever reads our pid takes them for ours
+# Where a proxy or a jump host is on the way, that is what proxy.sh has left.
+if [ -s refused ] && [ ! -e forwarding ]; then printable 3 "no way to the public host: " <refused; fi
+rm -f control forwarding refused # of the attempt before; whoever reads our pid takes them for ours
 echo $$ >pid
 "${0%/*}/network" "$alias" "$RUNTIME_DIRECTORY" &
 
