@@ -2,6 +2,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { assertValidInput } from "./settings/assertValidInput.ts";
 import type { Bounds } from "./settings/bounds.ts";
 import { assertValidBounds } from "./settings/bounds.ts";
+import { inputError } from "./settings/inputError.ts";
+import { FirewallPorts } from "./parts/firewallPorts/firewallPorts.ts";
 import type { Host } from "./remote/host.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
@@ -11,17 +13,22 @@ import { assertValid } from "./render/checks.ts";
 import { SshServer } from "./parts/sshServer/sshServer.ts";
 
 /** Arguments of {@link PublicHost}. */
-export interface PublicHostArgs extends Omit<SshServerArgs, "host">, Bounds {
+export interface PublicHostArgs extends Omit<SshServerArgs, "host" | "addPort">, Bounds {
   /** The admin connection. */
   connection: Host["connection"];
   /** The name or address at which internal hosts reach it. @default the address of the admin connection */
   address?: pulumi.Input<string>;
   /** The port of its sshd, as internal hosts reach it. @default 22 */
   sshPort?: pulumi.Input<number>;
+  /**
+   * Whether its sshd also listens on `sshPort`, in addition to where it listens already; firewalld or ufw then opens it to
+   * everyone. `sshPort` must be a number.
+   *
+   * @default false
+   */
+  listenOnSshPort?: boolean;
   /** Range of the remote ports for `auto`. @default { first: 20000, last: 29999 } */
   portRange?: PortRange;
-  /** Whether to install the package with semanage if SELinux is enabled and it is missing. @default true */
-  installPackages?: boolean;
   /** The folder that node_exporter on this host reads text files from. @default none */
   textfileDirectory?: string | undefined;
   /** @see Host.toolsDirectory */
@@ -72,7 +79,8 @@ export class PublicHost extends pulumi.ComponentResource {
     const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone, ...rest } =
       args;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
-    const { installPackages, textfileDirectory, ...server } = others;
+    const { listenOnSshPort, textfileDirectory, ...server } = others;
+    const addPort = listenOnSshPort === true ? numberOf(name, sshPort) : undefined;
     assertValid("host", name);
     const managed = { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone };
     const host = { name, ...managed };
@@ -84,13 +92,26 @@ export class PublicHost extends pulumi.ComponentResource {
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
     this.bounds = assertValidBounds({ permitListen, permitOpen });
-    this.installPackages = installPackages ?? true;
+    this.installPackages = server.installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
     this.hostKeys = facts.hostKeys;
     this.keyTypes = facts.keyTypes;
-    this.server = new SshServer(`${name}-server`, { host: this.host, ...server }, { parent: this });
+    const confirmed = { host: this.host, ...server, addPort };
+    this.server = new SshServer(`${name}-server`, confirmed, { parent: this });
     // Before everything else on the host: a change to sshd must be confirmed in time, however many tunnels there are.
     this.host = { ...this.host, after: [facts, tools, this.server] };
+    if (addPort !== undefined) {
+      const opened = { host: this.host, ports: [{ port: addPort }] };
+      const firewall = new FirewallPorts(`${name}-ssh-port`, opened, { parent: this });
+      this.host = { ...this.host, after: [facts, tools, this.server, firewall] };
+    }
     this.registerOutputs({ hostKeys: this.hostKeys });
   }
+}
+
+/** The port that sshd is to listen on, which decides what is declared. */
+function numberOf(name: string, port: pulumi.Input<number> = 22): number {
+  if (typeof port !== "number")
+    throw inputError(`${name}: sshPort must be a number if listenOnSshPort is set, and not an Output`);
+  return port;
 }

@@ -186,6 +186,12 @@ export const publicHostSchema = settings({
     "The name or address at which internal hosts reach it. With `admin.ssh`, it may be left out: then it is the HostName in ssh_config.",
   ),
   sshPort: port.default(22).describe("The port of its sshd, as internal hosts reach it."),
+  listenOnSshPort: z
+    .boolean(must("true or false"))
+    .default(false)
+    .describe(
+      "Whether its sshd also listens on `sshPort`, in addition to where it listens already (Port). firewalld or ufw then opens it to everyone, and SELinux gives it to sshd. Leave it out if a router, sslh or HAProxy passes `sshPort` on to sshd.",
+    ),
   admin: admin.prefault({}).describe("How Pulumi reaches it."),
   skip,
   allowUsers: list(account, "accounts")

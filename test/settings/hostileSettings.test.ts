@@ -50,6 +50,7 @@ const everything = {
     gate: {
       address: "198.18.0.2",
       sshPort: 22,
+      listenOnSshPort: false,
       admin: admin("198.18.0.12"),
       skip: false,
       allowUsers: ["root", "alice"],

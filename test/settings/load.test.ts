@@ -39,6 +39,7 @@ describe("settings without a mistake", () => {
           address: "198.18.0.2",
           sshPort: 22,
           skip: false,
+          listenOnSshPort: false,
           clientAliveIntervalSec: 15,
           clientAliveCountMax: 3,
           portRange: { first: 20000, last: 29999 },

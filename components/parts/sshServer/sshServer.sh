@@ -5,7 +5,9 @@
 #   ACCOUNTS        pattern of the tunnel accounts' names, "tunnel-*"
 #   GROUP           their group
 #   ADMIN           the account of the admin connection
+#   ADD_PORT        a port that sshd is to listen on as well; absent for none
 #   EVICT_STALE     path of the program that tunnel keys may run, EVICT_STALE_TEXT its text
+ADD_PORT=${ADD_PORT-}
 
 apply() {
   local text refusal
@@ -17,6 +19,7 @@ apply() {
   refuse_strangers_in_group
   refuse_strangers_named "${ACCOUNTS%\*}"
   refuse_other_lists
+  [ -z "$ADD_PORT" ] || refuse_port
   [ "$CONFIRM" = yes ] || warn_of_channel_timeout
   dir_of "$EVICT_STALE"
   make_dirs "$DIR"
@@ -29,15 +32,19 @@ apply() {
     if [ "$CONFIRM" = yes ]; then confirm_trial "sshd's new configuration"; fi
     return 0
   fi
+  SWEEP=no
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
-  printf '%s\n' "$text" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; } # put has said why
+  put_drop_in "$text"
   changed "wrote $DROP_IN_FILE"
   # A file that does not exist is not made: it would take the place of the distribution's own.
   is_read || [ ! -f "$MAIN" ] || add_line "$MAIN" 644 "$INCLUDE"
+  [ -z "$ADD_PORT" ] || put_port "$text"
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
   [ -z "$refusal" ] || roll_back_and_fail "$refusal" files
   reload_sshd || roll_back_and_fail "sshd did not reload the new configuration" script
+  [ -z "$ADD_PORT" ] || listens_in_time ||
+    roll_back_and_fail "sshd does not listen on port $ADD_PORT after it has reloaded; see 'journalctl -u ssh -u sshd' there" script
   activated
   changed "reloaded sshd; the old configuration comes back in ${TRIAL_SECONDS}s unless a new login confirms this one"
   confirm_later "the change to sshd"
@@ -51,14 +58,23 @@ refuse_other_lists() {
   ours=$(printf '%s\n' "$DROP_IN" | allowed_by)
   [ -n "$ours" ] || return 0
   while read -r file <&3; do
-    [ "$file" != "$DROP_IN_FILE" ] && [ -f "$file" ] || continue
+    [ -n "$file" ] || continue
     theirs=$(allowed_by <"$file")
     if [ -n "$theirs" ] && [ "$theirs" != "$ours" ]; then
       fail "another stack has allowUsers for this host, too, and other accounts in it: $file allows $(one_line "$theirs"), and this one $(one_line "$ours"). sshd would let all of them in; say the same in both, which, to change it, one of them must leave out first, or, if that stack has none, run 'pulumi up' with another revision of it first"
     fi
   done 3<<EOF
-$([ ! -d "$STATE" ] || find_records -exec sed -n "s/^drop_in$TAB//p" {} +)
+$(other_drop_ins)
 EOF
+}
+
+# other_drop_ins — those of other stacks, one a line.
+other_drop_ins() {
+  local file
+  [ -d "$STATE" ] || return 0
+  find_records -exec sed -n "s/^drop_in$TAB//p" {} + | while read -r file; do
+    [ "$file" = "$DROP_IN_FILE" ] || [ ! -f "$file" ] || printf '%s\n' "$file"
+  done
 }
 
 # allowed_by <drop-in — whom one of our drop-ins alone lets in, one a line.
@@ -104,8 +120,96 @@ in_place() {
     begin_edit "$MAIN"
     share line "$MAIN$TAB$INCLUDE" yes
   fi
-  [ -f "$DROP_IN_FILE" ] && printf '%s\n' "$1" | cmp -s - "$DROP_IN_FILE" && is_read &&
+  [ -f "$DROP_IN_FILE" ] && [ "$(sed "/^$PORT_LINES /d" "$DROP_IN_FILE")" = "$1" ] && has_port && is_read &&
     { ! on_trial || trial_is_active; }
+}
+
+put_drop_in() { printf '%s\n' "$1" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; }; } # put has said why
+
+# What has sshd listen on ADD_PORT too is below the first line of the drop-in, before its Match.
+PORT_MARK='# Listens also at port'
+PORT_LINES="\($PORT_MARK\|Port\|ListenAddress\)"
+
+# has_port — whether the drop-in adds that port, and no other, and by that sshd listens nowhere twice.
+has_port() {
+  [ "$(sed -n "s/^$PORT_MARK //p" "$DROP_IN_FILE")" = "$ADD_PORT" ] || return 1
+  [ -z "$ADD_PORT" ] || adds_port "$(listeners)"
+}
+
+# adds_port LISTENERS
+adds_port() {
+  case "$1$NL" in *":$ADD_PORT$NL"*) ;; *) return 1 ;; esac
+  [ -z "$(printf '%s\n' "$1" | uniq -d)" ]
+}
+
+# asked_with LINES — what sshd -T says if these lines come before its configuration. Some versions need a login to look at a
+# Match.
+asked_with() {
+  local words
+  words=$(printf '%s' "$1" | awk '{ print "-o"; print }')
+  know_daemon
+  (
+    IFS=$NL
+    set -f
+    # shellcheck disable=SC2086  # an option or its value a line
+    ask_sshd -T -C "user=$ADMIN,host=127.0.0.1,addr=127.0.0.1,laddr=127.0.0.1,lport=22" $words | with_lower_keywords
+  )
+}
+
+# listeners [LINES] — where sshd listens then, sorted.
+listeners() { asked_with "${1-}" | sed -n 's/^listenaddress //p' | sort; }
+
+# put_port TEXT
+put_port() {
+  local lines
+  lines=$(port_lines) ||
+    roll_back_and_fail "sshd cannot be made to listen on port $ADD_PORT as well, since its command line or a ListenAddress says where it listens; add the port there, and leave out 'listenOnSshPort'" files
+  put_drop_in "$(printf '%s\n' "$1" | sed 1q)$NL$PORT_MARK $ADD_PORT${lines:+$NL$lines}$NL$(printf '%s\n' "$1" | sed 1d)"
+}
+
+# port_lines — prints what has sshd listen on ADD_PORT as well, and as before everywhere else; nothing where it does already.
+# Lines of Port add up, but the first one takes the place of the default; and a ListenAddress with a port heeds none of them.
+# So what sshd would do with them decides.
+port_lines() {
+  local before after ports lines
+  before=$(listeners)
+  ! adds_port "$before" || return 0
+  ports=$(asked_with '' | sed -n 's/^port /Port /p')
+  for lines in "Port $ADD_PORT" "$ports${NL}Port $ADD_PORT" \
+    "$(printf '%s\n' "$before" | sed "s/:[0-9]*\$/:$ADD_PORT/; s/^/ListenAddress /" | sort -u)"; do
+    after=$(listeners "$lines")
+    adds_port "$after" && [ "$(printf '%s\n' "$after" | grep -v ":$ADD_PORT\$")" = "$before" ] || continue
+    printf '%s\n' "$lines"
+    return 0
+  done
+  return 1
+}
+
+# refuse_port — ends the script where sshd cannot listen on ADD_PORT, or where somebody else decides that.
+refuse_port() {
+  local unit file other holder
+  need_cmd ss iproute2
+  for unit in ssh.socket sshd.socket; do
+    ! systemctl is-active --quiet "$unit" ||
+      fail "$unit listens for sshd here, and not what sshd's configuration says; add 'ListenStream=$ADD_PORT' below '[Socket]' with 'systemctl edit $unit', restart it, and leave out 'listenOnSshPort'"
+  done
+  other=$(other_drop_ins | while read -r file; do grep -l "^$PORT_MARK " -- "$file" || :; done | head -n 1)
+  [ -z "$other" ] ||
+    fail "another stack has sshd listen on one more port ($other), and each of the two would rely on the other's; let only one stack set 'listenOnSshPort'"
+  # Whoever runs it gives it its name.
+  holder=$(ss -Hltnp "sport = :$ADD_PORT" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (pid \2)/p' | grep -v '^sshd ' | printable 1) || :
+  [ -z "$holder" ] ||
+    fail "port $ADD_PORT, which sshd is to listen on, is in use by $holder; end that, choose another sshPort, or have sslh or HAProxy share the port between both and leave out 'listenOnSshPort'"
+}
+
+listens_in_time() {
+  local tries
+  tries=50
+  until ss -Hltnp "sport = :$ADD_PORT" | grep -q '"sshd"'; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || return 1
+    sleep 0.1
+  done
 }
 
 has_include() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }

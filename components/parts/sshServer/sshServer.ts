@@ -4,7 +4,9 @@ import { toolsDirectoryOf } from "../../remote/host.ts";
 import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import { ownerId } from "../../remote/remoteScript.ts";
 import { Program } from "../../remote/scriptText.ts";
+import { assertValid } from "../../render/checks.ts";
 import { renderSshdDropIn, tunnelAccounts, tunnelGroup } from "../../render/sshdDropIn.ts";
+import { selinuxPorts } from "../selinuxPorts/selinuxPorts.ts";
 
 /** Arguments of {@link SshServer}. */
 export interface SshServerArgs {
@@ -22,6 +24,15 @@ export interface SshServerArgs {
    * 15
    */
   clientAliveIntervalSec?: number;
+  /**
+   * A port that sshd listens on in addition to where it listens already. `Port`, or `ListenAddress` if the host's own
+   * have ports.
+   *
+   * @default none
+   */
+  addPort?: number | undefined;
+  /** Whether to install the package with semanage if SELinux is enabled and it is missing. @default true */
+  installPackages?: boolean;
   /** `ClientAliveCountMax` for tunnel accounts. @default 3 */
   clientAliveCountMax?: number;
 }
@@ -37,6 +48,8 @@ export class SshServer extends RemoteComponent {
 
   constructor(name: string, args: SshServerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("SshServer", name, opts);
+    const { installPackages } = args;
+    const addPort = args.addPort === undefined ? undefined : String(assertValid("number", args.addPort));
     this.evictStale = `${toolsDirectoryOf(args.host)}/${ownerId()}/bin/evict-stale`;
     const script = {
       host: args.host,
@@ -44,6 +57,14 @@ export class SshServer extends RemoteComponent {
       // The removal also checks which accounts sshd would lock out.
       values: { ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root") },
       parts: [
+        ...(addPort === undefined
+          ? []
+          : [
+              selinuxPorts({
+                ports: [addPort],
+                ...(installPackages === undefined ? {} : { installPackages }),
+              }),
+            ]),
         {
           script: "sshServer",
           values: {
@@ -55,6 +76,7 @@ export class SshServer extends RemoteComponent {
             }),
             ACCOUNTS: tunnelAccounts,
             GROUP: tunnelGroup,
+            ...(addPort === undefined ? {} : { ADD_PORT: addPort }),
             EVICT_STALE: this.evictStale,
             EVICT_STALE_TEXT: new Program("evictStale"),
           },
