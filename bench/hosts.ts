@@ -11,7 +11,9 @@ export async function withPairs(
   onProgress: (line: string) => void,
   action: (pairs: Pair[]) => Promise<void>,
 ): Promise<void> {
-  const hosts = await Lab.up({ name: lab, hosts: Pair.hostNames(pairs), onProgress });
+  const packages = tools.flatMap((tool) => tool.packages ?? []);
+  const choices = Pair.hostNames(pairs).map((name) => (name.startsWith("gate") ? { name, packages } : name));
+  const hosts = await Lab.up({ name: lab, hosts: choices, onProgress });
   try {
     const all = Array.from({ length: pairs }, (_, index) => new Pair(hosts, index + 1));
     for (const pair of all) {

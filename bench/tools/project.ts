@@ -32,3 +32,36 @@ export const project: Tool = {
     await stack.up();
   },
 };
+
+/** The same, through a proxy in front of the public host. */
+export const projectByProxy: Tool = {
+  id: "project-proxy",
+  title: "this project, by proxy",
+  settings:
+    "default settings and one forward, through Debian's tinyproxy, which runs on the public host, so that each fault hits it as well",
+  port: 8008,
+  version: project.version!,
+  packages: ["tinyproxy"],
+  client: { process: "ssh", unit: ({ nas }) => `ssh-tunnel-${nas.name}-proxy` },
+  async install(pair) {
+    const { lab, gate, nas } = pair;
+    const network = gate.address.replace(/\d+$/, "0/24");
+    const lines = ["User tinyproxy", "Group tinyproxy", "Port 8888", "MaxClients 100", "ConnectPort 22"];
+    await pair.put(gate, "/etc/tinyproxy/tinyproxy.conf", [...lines, `Allow ${network}`, ""].join("\n"));
+    await gate.run("systemctl restart tinyproxy");
+    const stack = await openProgram(lab, {
+      stack: `bench-${nas.name}-proxy`,
+      config: {
+        publicHosts: { [gate.name]: labAdmin(lab, gate) },
+        internalHosts: {
+          [`${nas.name}-proxy`]: {
+            ...labAdmin(lab, nas),
+            proxy: { url: `http://${gate.address}:8888` },
+            forwards: { answer: { remotePort: projectByProxy.port, target: ANSWER_PORT, listen: "all" } },
+          },
+        },
+      },
+    });
+    await stack.up();
+  },
+};

@@ -16,6 +16,8 @@ export interface Tool {
   server?: string;
   /** What it is built from, for install.sh: name@version. Absent: everything is in the hosts' image. */
   source?: string;
+  /** Packages that it needs on the public host in addition to those of every host. */
+  packages?: string[];
   /** Its version, if it is not built from source. */
   version?: string;
   /** Installs it on both hosts, enabled but not started; `programs` is the folder of what install.sh has built. */
