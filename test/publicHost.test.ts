@@ -72,6 +72,21 @@ describe("a public host", () => {
     expect(recording.command("gate-server-change").values.DROP_IN).toContain("\nAllowUsers root tunnel-*\n");
   });
 
+  test("opens the firewall for another port of its sshd once that listens, and before anything else happens", async () => {
+    const recording = await record(() => {
+      const { host } = new PublicHost("gate", { connection, sshPort: 443, listenOnSshPort: true });
+      onePart("key", host, keyPair({ account: "x", file: "x.key", comment: "x" }));
+    });
+    expect(recording.command("gate-server-change").parts).toMatchObject([
+      { script: "selinuxPorts", values: { PORTS: "443", INSTALL_PACKAGE: "yes" } },
+      { script: "sshServer", values: { ADD_PORT: "443" } },
+    ]);
+    const firewall = recording.command("gate-ssh-port-change");
+    expect(firewall.values.PORTS).toBe("443");
+    expect(firewall.waitsFor).toContain("gate-server-confirm");
+    expect(recording.command("key").waitsFor).toContain("gate-ssh-port-confirm");
+  });
+
   test("passes the revision, which makes all scripts check again if it changes, and the stack's id to every script", async () => {
     const common = { revision: "2", stackId: "a1b2" };
     const recording = await record(() => new PublicHost("gate", { connection, ...common }));

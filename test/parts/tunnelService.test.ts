@@ -139,6 +139,73 @@ describe("the internal end of a tunnel", () => {
   });
 });
 
+describe("the way out", () => {
+  const jump = {
+    login: {
+      ...args.login,
+      aliases: ["ssh-tunnel-nas.jump"],
+      address: "dmz.example.org",
+      port: 22,
+      account: "relay",
+      hostKeys: [gateKeys[0]!],
+    },
+    publicKey: "ssh-ed25519 AAAA x",
+  };
+  const proxy = {
+    kind: "http",
+    host: "proxy.example.org",
+    port: 3128,
+    user: "site",
+    password: "pass",
+  } as const;
+  const commands = (entry: string | undefined) =>
+    entry!.split("\n").filter((line) => /^Host|ProxyCommand|ProxyUseFdpass/.test(line));
+
+  test("leads through a proxy, with what it is told in a file of its own, which is a secret", async () => {
+    const recording = await record(() => onePart("x", nas, tunnelService({ ...args, via: { proxy } })));
+    const { values } = recording.command("x").parts[0]!;
+    expect(commands(values.ENTRY)).toEqual([
+      "Host gate ssh-tunnel-nas",
+      `    ProxyCommand ${programs}/proxy http nas`,
+      "    ProxyUseFdpass no",
+    ]);
+    expect(values.PROXY).toBe(
+      "proxy.example.org 3128\nCONNECT gate.example.org:2200 HTTP/1.1\nHost: gate.example.org:2200\nProxy-Authorization: Basic c2l0ZTpwYXNz",
+    );
+    expect(values.PROXY_PROGRAM).toBe(installed("proxy"));
+    expect(recording.command("x").secrets).toContain("stdin");
+    expect(values.SERVICE_UNIT).toContain("\nEnvironment=SHELL=/bin/sh\n");
+  });
+
+  test("leads through a jump host, with the key of the tunnel and a pinned host key", async () => {
+    const { ENTRY, KEYS, ADVICE, PROXY } = await valuesOf({ via: { jump } });
+    expect(commands(ENTRY)).toEqual([
+      "Host gate ssh-tunnel-nas",
+      `    ProxyCommand ${programs}/proxy jump '[%h]:%p' ssh-tunnel-nas.jump`,
+      "    ProxyUseFdpass no",
+      "Host ssh-tunnel-nas.jump",
+    ]);
+    expect(KEYS).toContain(`\nssh-tunnel-nas.jump ${gateKeys[0]}`);
+    expect(ADVICE).toContain(
+      `'relay' on dmz.example.org: restrict,port-forwarding,permitopen="gate.example.org:2200" ssh-ed25519 AAAA x`,
+    );
+    expect(PROXY).toBeUndefined();
+  });
+
+  test("leads through a proxy to a jump host", async () => {
+    const { ENTRY, PROXY } = await valuesOf({ via: { proxy, jump } });
+    expect(commands(ENTRY)).toEqual([
+      "Host gate ssh-tunnel-nas",
+      `    ProxyCommand ${programs}/proxy jump '[%h]:%p' ssh-tunnel-nas.jump`,
+      "    ProxyUseFdpass no",
+      "Host ssh-tunnel-nas.jump",
+      `    ProxyCommand ${programs}/proxy http nas`,
+      "    ProxyUseFdpass no",
+    ]);
+    expect(PROXY).toContain("CONNECT dmz.example.org:22 HTTP/1.1");
+  });
+});
+
 describe("the service", () => {
   test("starts ssh with an -R for each forward, as the tunnel's account", async () => {
     const lines = await unit("SERVICE_UNIT");

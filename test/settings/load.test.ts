@@ -364,6 +364,26 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.watchdogIntervalSec: found 1; must be a whole number of seconds, 5 or more",
     ],
     [
+      "a proxy whose URL has a password",
+      nasWith({ proxy: { url: "http://me:hidden@proxy:3128" } }),
+      `internalHosts.nas.proxy.url: found "http://…@proxy:3128"; must be 'http://host:port' or 'socks5://host:port'; user and password are settings of their own`,
+    ],
+    [
+      "a proxy with a user and no password",
+      nasWith({ proxy: { url: "socks5://proxy:1080", user: "me" } }),
+      `internalHosts.nas.proxy: found {"url":"socks5://proxy:1080","user":"me"}; must have both 'user' and 'password', or neither`,
+    ],
+    [
+      "a password of a proxy with two lines",
+      nasWith({ proxy: { url: "http://proxy:3128", user: "me", password: "one\ntwo" } }),
+      "internalHosts.nas.proxy.password: found a secret; must be 1 to 255 octets, without control characters",
+    ],
+    [
+      "a jump host without a host key",
+      nasWith({ proxyJump: { address: "dmz", user: "relay" } }),
+      "internalHosts.nas.proxyJump.hostKey: found nothing; must be a host key, 'ssh-ed25519 AAAA…'",
+    ],
+    [
       "an empty list of logins back",
       nasWith({ logins: [] }),
       "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",

@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,6 +75,25 @@ describe.each(shells)("the watch of the network in %s", (_name, shell) => {
     expect(patience(6)).toEqual(["6"]);
     expect(patience(60)).toEqual(["10"]);
   });
+
+  test.each(["ssh", "its ProxyCommand"])(
+    "ends a tunnel whose address is gone, if %s has the connection",
+    (who) => {
+      // A tunnel with a child, as ssh has for its ProxyCommand.
+      const tunnel = spawn("sh", ["-c", "sleep 60 & wait"], { detached: true });
+      const child = () => readFileSync(`/proc/${tunnel.pid}/task/${tunnel.pid}/children`, "utf8").trim();
+      while (child() === "");
+      writeFileSync(join(folder, "pid"), `${tunnel.pid}\n`);
+      const holder = who === "ssh" ? tunnel.pid : child();
+      program("ss", `echo 'ESTAB 0 0 198.18.0.3:40000 198.18.0.4:3128 users:(("x",pid=${holder},fd=3))'`);
+      changes(1);
+      const { stdout } = watch();
+      expect(String(stdout)).toBe(
+        "the network has changed: the address 198.18.0.3 of the tunnel's connection is gone; restarting the tunnel\n",
+      );
+      process.kill(-tunnel.pid!, "SIGKILL");
+    },
+  );
 
   test("asks nothing over a connection that does not exist yet", () => {
     changes(1);

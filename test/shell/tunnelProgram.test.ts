@@ -82,6 +82,16 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
     return { status, signal, stdout, said };
   };
 
+  test("says what was wrong on the way to the public host in the attempt before, unless that had its forwards", () => {
+    const refused = join(folder, "refused");
+    writeFileSync(refused, "\x1b[2Jthe proxy says no\n");
+    expect(start().stdout).toBe("no way to the public host: ?[2Jthe proxy says no\n");
+    expect(existsSync(refused)).toBe(false);
+    writeFileSync(refused, "the proxy says no\n");
+    writeFileSync(join(folder, "forwarding"), "");
+    expect(start().stdout).toBe("");
+  });
+
   /** How long it paused before it tried. */
   const pause = (down: number, last?: number) =>
     Number(/^sleep (\d+\.\d\d)$/.exec(start(down, last).said[0] ?? "")?.[1] ?? 0);
