@@ -114,6 +114,28 @@ describe("the examples", () => {
     await expect.poll(records, { timeout: 30_000 }).toBe("");
   });
 
+  it("open a machine that reaches the public host only by a proxy, on port 443", async () => {
+    const [hub, files] = [lab.host("hub"), lab.host("files")];
+    await hub.run(`cat >/root/proxy && systemd-run --quiet --unit proxy python3 /root/proxy`, {
+      input: proxy,
+    });
+    const drop = `ip daddr ${hub.address} tcp dport != 3128 drop`;
+    await files.run("nft -f -", {
+      input: `table inet closed { chain out { type filter hook output priority 0; ${drop}; }; }\n`,
+    });
+    const stackFile = await settingsFor("behind-a-proxy/Pulumi.behind-a-proxy.yaml", {
+      "203.0.113.10": "hub",
+      "192.0.2.20": "files",
+      "192.0.2.3": "hub",
+    });
+    const stack = await openProgram(lab, { stack: "behind-a-proxy", stackFile });
+    await stack.up();
+    expect(await typed(hub, "alice", "ssh plant 'hostname; id -un'")).toBe("files\nalice");
+    await stack.destroy();
+    await hub.run("systemctl stop proxy");
+    await files.run("nft delete table inet closed");
+  });
+
   it("open three machines of an office, with admins who are not root, and leave two alone when one is removed", async () => {
     const addresses = {
       "198.51.100.7": "hub",
@@ -178,3 +200,28 @@ describe("the examples", () => {
     await stack.destroy();
   });
 });
+
+/** A proxy that knows CONNECT, and nothing else. */
+const proxy = `
+import asyncio
+
+async def relay(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def serve(reader, writer):
+    method, target, _ = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().split(" ", 2)
+    assert method == "CONNECT"
+    host, port = target.rsplit(":", 1)
+    there = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+    await asyncio.gather(relay(reader, there[1]), relay(there[0], writer))
+
+async def main():
+    async with await asyncio.start_server(serve, "0.0.0.0", 3128) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+`;

@@ -311,13 +311,17 @@ logs_in() {
   case $status in 124 | 137 | 255) return 1 ;; esac
 }
 
-# find_reason — sets REASON to the last thing that the tunnel has said of its failure. Of what is on the way to the public host,
-# ssh only notices that it has not answered.
+# find_reason — sets REASON to the last thing that the tunnel has said of its failure. Of what is on the way to the public
+# host, ssh itself only notices that nothing comes from there; the tunnel's program says why.
 find_reason() {
-  REASON=
-  [ -z "$PROXY_PROGRAM" ] ||
-    REASON=$(journalctl -q -o cat -n 100 -u "$SERVICE.service" 2>/dev/null | grep '^no way to the public host: ' | tail -n 1 | printable 1)
-  [ -n "$REASON" ] || REASON=$(journalctl -q -o cat -n 1 "_SYSTEMD_UNIT=$SERVICE.service" _COMM=ssh 2>/dev/null | printable 1)
+  local unit
+  unit=_SYSTEMD_UNIT=$SERVICE.service
+  if [ -z "$PROXY_PROGRAM" ]; then
+    REASON=$(journalctl -q -o cat -n 1 "$unit" _COMM=ssh 2>/dev/null | printable 1)
+  else
+    REASON=$(journalctl -q -o cat -n 20 "$unit" _COMM=ssh + "$unit" SYSLOG_IDENTIFIER=tunnel 2>/dev/null |
+      grep -v 'UNKNOWN port\|kex_exchange\|banner exchange' | tail -n 1 | printable 1)
+  fi
   case $REASON in *"Permission denied"*) REASON=$REASON${ADVICE:+; $ADVICE} ;; esac
 }
 
