@@ -99,7 +99,9 @@ describe("the sshd of a public host with listenOnSshPort", () => {
   });
 
   it("is not changed if its command line says where it listens", async () => {
-    await gate.run("systemctl stop ssh && systemd-run --quiet --unit sshd /usr/sbin/sshd -D -p 22");
+    await gate.run(
+      "systemctl stop ssh && mkdir -p /run/sshd && systemd-run --quiet --unit sshd /usr/sbin/sshd -D -p 22",
+    );
     sshPort = 443;
     expect(await failedUp(stack)).toMatch(
       /error: gate \(.*\): sshd cannot be made to listen on port 443 as well/,

@@ -53,9 +53,8 @@ async function proxy(answers: [octets: number, answer: Buffer | string][]) {
 /** Runs it as ssh does; returns what arrives, how it ended, and why it refused. */
 async function run(args: string[], input: string) {
   const child = spawn("bash", [join(folder, "proxy"), ...args], {
-    cwd: folder,
-    env: { HOME: folder, PATH: `${folder}:${process.env["PATH"] ?? ""}` },
-    stdio: ["pipe", "pipe", "inherit"],
+    env: { HOME: folder, RUNTIME_DIRECTORY: folder, PATH: `${folder}:${process.env["PATH"] ?? ""}` },
+    stdio: ["pipe", "pipe", "ignore"],
   });
   child.stdin.on("error", () => undefined);
   child.stdin.write(input);

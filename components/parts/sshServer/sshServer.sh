@@ -120,7 +120,7 @@ in_place() {
     begin_edit "$MAIN"
     share line "$MAIN$TAB$INCLUDE" yes
   fi
-  [ -f "$DROP_IN_FILE" ] && [ "$(sed "/^$PORT_LINES /d" "$DROP_IN_FILE")" = "$1" ] && has_port && is_read &&
+  [ -f "$DROP_IN_FILE" ] && [ "$(sed "/^$PORT_LINES /d" "$DROP_IN_FILE" && echo .)" = "$1$NL." ] && has_port && is_read &&
     { ! on_trial || trial_is_active; }
 }
 

@@ -6,12 +6,16 @@
 #   proxy socks5 NAME      through a SOCKS5 proxy (RFC 1928, 1929)
 #   proxy jump HOST:PORT ALIAS   through a jump host, by its Host entry
 # ~/.ssh/ssh-reverse-tunnel/NAME.proxy has the proxy's host and port, and then what to say to it. What went wrong is in the
-# file "refused" of the working folder, until the tunnel's program prints it. ssh ends this when its ConnectTimeout is over.
+# file "refused" of $RUNTIME_DIRECTORY, until the tunnel's program prints it; somebody who types the tunnel's name after ssh
+# has none. ssh ends this when its ConnectTimeout is over.
 set -u
 LC_ALL=C
+REFUSED=${RUNTIME_DIRECTORY:+$RUNTIME_DIRECTORY/refused}
+REFUSED=${REFUSED:-/dev/null}
 
 refuse() {
-  printf '%s\n' "$1" >refused
+  echo "$1" >"$REFUSED"
+  echo "$1" >&2
   exit 1
 }
 
@@ -22,12 +26,12 @@ open_proxy() {
   host=${SAYS[0]% *} port=${SAYS[0]##* }
   SAYS=("${SAYS[@]:1}")
   PROXY="the proxy $host:$port"
-  echo "$PROXY does not answer" >refused
-  if { exec 3<>"/dev/tcp/$host/$port"; } 2>>refused; then
-    echo "$PROXY has not connected to the public host in time" >refused
+  echo "$PROXY does not answer" >"$REFUSED"
+  if { exec 3<>"/dev/tcp/$host/$port"; } 2>>"$REFUSED"; then
+    echo "$PROXY has not connected to the public host in time" >"$REFUSED"
   else
-    reason=$(tail -n 1 refused)
-    refuse "$PROXY cannot be reached (${reason##*: })"
+    reason=$(tail -n 1 "$REFUSED")
+    refuse "$PROXY cannot be reached${reason:+ (${reason##*: })}"
   fi
 }
 
@@ -97,7 +101,7 @@ through_socks5() {
 # of the connection.
 relay() {
   local reader
-  : >refused
+  : >"$REFUSED"
   trap : HUP # from ssh, which has ended: then there is nothing to read either
   cat <&3 &
   reader=$!
@@ -107,7 +111,10 @@ relay() {
 }
 
 case $1 in
-  jump) exec ssh -T -S none -W "$2" "$3" 2>>refused ;;
+  jump)
+    [ "$REFUSED" = /dev/null ] || exec 2>>"$REFUSED"
+    exec ssh -T -S none -W "$2" "$3"
+    ;;
   http | socks5)
     open_proxy "$2"
     "through_$1"
