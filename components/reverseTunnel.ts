@@ -578,7 +578,8 @@ const keyOfLogin = ({ from, keyFile }: Login) => ({ account: from, file: keyFile
 
 /**
  * The client's options for a tunnel. TCP itself may take hours to detect a dead peer; these take seconds. How the host
- * reaches the network (a proxy, a source address) and which cryptography it must use is left to its administrator.
+ * reaches the network (a source address, and a proxy unless the settings name one) and which cryptography it must use is
+ * left to its administrator.
  */
 function tunnelClientOptions(keepAlive: KeepAlive): Record<string, string | number> {
   return {
