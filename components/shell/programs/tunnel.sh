@@ -29,8 +29,11 @@ else
   next=$((last + delay))
 fi 2>/dev/null
 
-# Where a proxy or a jump host is on the way, that is what proxy.sh has left.
-if [ -s refused ] && [ ! -e forwarding ]; then printable 3 "no way to the public host: " <refused; fi
+# Where a proxy or a jump host is on the way, that is what proxy.sh has left. The last line says it, before those with which the
+# jump host's ssh says that the proxy before it has said nothing.
+if [ -s refused ] && [ ! -e forwarding ]; then
+  grep -v 'UNKNOWN port\|kex_exchange\|banner exchange' refused | tail -n 1 | printable 1 "no way to the public host: "
+fi
 rm -f control forwarding refused # of the attempt before; whoever reads our pid takes them for ours
 echo $$ >pid
 "${0%/*}/network" "$alias" "$RUNTIME_DIRECTORY" &
