@@ -187,7 +187,7 @@ describe("the way out", () => {
     ]);
     expect(KEYS).toContain(`\nssh-tunnel-nas.jump ${gateKeys[0]}`);
     expect(ADVICE).toContain(
-      `'relay' on dmz.example.org: restrict,port-forwarding,permitopen="gate.example.org:2200" ssh-ed25519 AAAA x`,
+      `'relay' on dmz.example.org: restrict,port-forwarding,permitopen="gate.example.org:2200" ssh-ed25519 AAAA`,
     );
     expect(PROXY).toBeUndefined();
   });

@@ -73,6 +73,6 @@ function adviceFor({ login: jump, publicKey }: NonNullable<Via["jump"]>, { addre
     .all([address, port, publicKey, jump.account, jump.address])
     .apply(
       ([host, number, key, account, at]) =>
-        `if it is the jump host that refuses, add this line to the authorized_keys of '${account}' on ${at}: restrict,port-forwarding,permitopen="${hostPort(host, number)}" ${key}`,
+        `if it is the jump host that refuses, add this line to the authorized_keys of '${account}' on ${at}: restrict,port-forwarding,permitopen="${hostPort(host, number)}" ${assertValid("publicKey", key.trim().split(" ", 2).join(" "))}`,
     );
 }
