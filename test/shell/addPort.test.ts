@@ -1,0 +1,59 @@
+import { describe, expect, test } from "vitest";
+import { readScript } from "../../components/remote/scriptFiles.ts";
+import { runScript, shells } from "../support/shells.ts";
+
+/** What sshd does with Port and ListenAddress (servconf.c, fill_default_server_options), as tried with OpenSSH 9.2. */
+const sshd = String.raw`
+  ask_sshd() {
+    { for word; do case $word in Port\ *|ListenAddress\ *) echo "$word" ;; esac; done; printf '%s\n' "$CONFIGURATION"; } |
+      awk -v forced="$FORCED" '
+        $1 == "Port" && !forced { ports[++p] = $2 }
+        $1 == "ListenAddress" { addresses[++a] = $2 }
+        END {
+          if (forced) { p = 1; ports[1] = forced }
+          if (!p) { p = 1; ports[1] = 22 }
+          if (!a) { a = 2; addresses[1] = "[::]"; addresses[2] = "0.0.0.0" }
+          for (i = 1; i <= p; i++) print "port", ports[i]
+          for (j = 1; j <= a; j++) {
+            if (addresses[j] ~ /^[^:]+:[0-9]+$|\]:[0-9]+$/) print "listenaddress", addresses[j]
+            else for (i = 1; i <= p; i++) print "listenaddress", addresses[j] ":" ports[i]
+          }
+        }'
+  }`;
+
+describe.each(shells)("what has sshd listen on another port as well, found with %s,", (_, shell) => {
+  const lines = (configuration: string[], forced = "") => {
+    const text = `HOST=gate OWNER=p-s ACCOUNTS='tunnel-*' ADMIN=root ADD_PORT=443 DAEMON_OPTIONS=
+      CONFIGURATION='${configuration.join("\n")}' FORCED='${forced}'
+      NL='\n'
+      kind() { :; }
+      ${["messages", "sshd", "sshdAccess", "sshServer"].map(readScript).join("\n")}
+      ${sshd}
+      set -eu
+      port_lines || echo none`;
+    const { stdout, stderr, status } = runScript(shell, text);
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    return stdout.trim().split("\n");
+  };
+
+  test.each([
+    ["nothing of ports", [], ["Port 22", "Port 443"]],
+    ["a Port", ["Port 22"], ["Port 443"]],
+    ["two", ["Port 22", "Port 2222"], ["Port 443"]],
+    ["a ListenAddress", ["ListenAddress 127.0.0.1"], ["Port 22", "Port 443"]],
+    ["a ListenAddress with a port", ["ListenAddress 127.0.0.1:22"], ["ListenAddress 127.0.0.1:443"]],
+    [
+      "several with ports",
+      ["ListenAddress 127.0.0.1:22", "ListenAddress [::1]:2200", "ListenAddress 127.0.0.1:2222"],
+      ["ListenAddress 127.0.0.1:443", "ListenAddress [::1]:443"],
+    ],
+    ["some with a port", ["ListenAddress 127.0.0.1:22", "ListenAddress 127.0.0.2"], ["Port 22", "Port 443"]],
+    ["that port", ["Port 22", "Port 443"], [""]],
+  ])("keeps every listener that there is, if its configuration has %s", (_what, configuration, expected) => {
+    expect(lines(configuration)).toEqual(expected);
+  });
+
+  test("does not exist if its command line has a port", () => {
+    expect(lines([], "22")).toEqual(["none"]);
+  });
+});
