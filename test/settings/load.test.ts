@@ -101,15 +101,15 @@ describe("settings without a mistake", () => {
   });
 
   test("use the nearest word for the keys", () => {
-    const { internalHosts } = parseConfig({
+    const { tunnels } = parseConfig({
       ...hosts({
         nas: {},
         shop: { keys: "after-the-break-in", forwards: { ssh: { remotePort: 2223, target: 22 } } },
       }),
       keys: "2026-Q4",
     });
-    expect(internalHosts.nas?.keys).toBe("2026-Q4");
-    expect(internalHosts.shop?.keys).toBe("after-the-break-in");
+    expect(tunnels.nas?.keys).toBe("2026-Q4");
+    expect(tunnels.shop?.keys).toBe("after-the-break-in");
   });
 
   test("may have an admin address of a host that differs from the address for tunnels", () => {
@@ -840,7 +840,7 @@ describe("the stack's configuration", () => {
   test.each(["2026-10-01", "7", "true", "null"])(
     "may have any text as its word for the keys: '%s'",
     async (keys) => {
-      expect((await load({ ...smallest(), keys })).internalHosts.nas?.keys).toBe(keys);
+      expect((await load({ ...smallest(), keys })).tunnels.nas?.keys).toBe(keys);
     },
   );
 
