@@ -1,17 +1,16 @@
 /** The state of every tunnel of a stack, as its hosts report it: `npm run status`. */
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { Config } from "../components/settings/load.ts";
-import { parseConfig, textSettings } from "../components/settings/load.ts";
-import { settingsSchema } from "../components/settings/schema.ts";
+import type { Ending } from "../components/remote/askHost.ts";
+import { askAll, askHost } from "../components/remote/askHost.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
 import { chooseWays } from "../components/remote/ways.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
+import { json, sayWaiting, settingsOf } from "./stackSettings.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
 
@@ -95,13 +94,6 @@ export function hostsOf({ publicHosts, internalHosts, tunnels }: Asked): AskedHo
   return [...outside, ...inside].filter(({ tunnels, skipped }) => tunnels.length > 0 || skipped);
 }
 
-/** The output of a host's program, and how the program and ssh ended. */
-export interface Ending {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 /** Parses a host's answer. */
 export function statusOf(host: AskedHost, address: string, { code, stdout, stderr }: Ending): HostStatus {
   // A login shell may have printed a greeting first.
@@ -118,14 +110,6 @@ export function statusOf(host: AskedHost, address: string, { code, stdout, stder
   if (code === 255) return nothing(`cannot be reached: ${said}`);
   if (code === 127) return nothing("does not have ssh-tunnel-status yet: run 'pulumi up'");
   return nothing(`gave an unexpected answer: ${said || printable(stdout.slice(0, 80))}`);
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The table, and a sentence for each host that did not answer. */
@@ -194,51 +178,18 @@ export function exitStatusOf(hosts: HostStatus[]): number {
   return hosts.every(isUp) ? 0 : 1;
 }
 
-const run = promisify(execFile);
-
 async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
-  const { address, file, args, env } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
-  if (host.skipped) return { host: host.name, address, error: null, skipped: true, tunnels: [] };
+  if (host.skipped) {
+    const { address } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
+    return { host: host.name, address, error: null, skipped: true, tunnels: [] };
+  }
   const command = [
     "env PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
     "--json",
     ...host.tunnels,
   ].join(" ");
-  const ending = await run(file, [...args, command], { env, timeout: 30_000, killSignal: "SIGKILL" }).then(
-    ({ stdout, stderr }): Ending => ({ code: 0, stdout, stderr }),
-    (error: { code?: number | string | null; stdout?: string; stderr?: string; message: string }): Ending =>
-      error.code === "ENOENT"
-        ? { code: 255, stdout: "", stderr: "there is no ssh on the PATH here; install OpenSSH's client" }
-        : {
-            code: typeof error.code === "string" ? -1 : (error.code ?? null),
-            stdout: error.stdout ?? "",
-            stderr: error.stderr || error.message,
-          },
-  );
+  const { address, ending } = await askHost(host.connection, folder, command);
   return statusOf(host, address, ending);
-}
-
-/** The stack's settings from the Pulumi CLI, as the program gets them. */
-async function settingsOf(stack: string | undefined): Promise<Config> {
-  const which = stack === undefined ? [] : ["--stack", stack];
-  const { stdout } = await run("pulumi", ["config", "--json", "--show-secrets", ...which]).catch(
-    (error: Error & { code?: string }) => {
-      throw error.code === "ENOENT" ? new Error("there is no pulumi on the PATH; install it") : error;
-    },
-  );
-  const all = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>);
-  const known = Object.keys(settingsSchema.shape);
-  // The project may have another name here. Other keys are those of other programs and of providers.
-  const raw = all.flatMap(([key, { value = "" }]): [string, unknown][] => {
-    const name = key.slice(key.indexOf(":") + 1);
-    return known.includes(name) ? [[name, textSettings.includes(name) ? value : (json(value) ?? value)]] : [];
-  });
-  if (raw.length === 0) {
-    throw new Error(
-      `this stack has none of the settings publicHosts and internalHosts, with which npm run status finds its hosts; run ssh-tunnel-status on each host`,
-    );
-  }
-  return parseConfig(Object.fromEntries(raw));
 }
 
 async function main(): Promise<number> {
@@ -252,19 +203,9 @@ async function main(): Promise<number> {
     console.log(usage);
     return 0;
   }
-  const config = await settingsOf(values.stack);
+  const { config } = await settingsOf("status", values.stack);
   const hosts = hostsOf({ ...config, internalHosts: await chooseWays(config.internalHosts) });
-  const waiting = new Set(hosts.map(({ name }) => name));
-  const progress = setInterval(() => console.error(`waiting for ${[...waiting].join(", ")} …`), 2_000);
-  const folder = mkdtempSync(join(tmpdir(), "ssh-tunnel-status-"));
-  for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 })) {
-    process.once(signal, () => process.exit(128 + number));
-  }
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const all = await Promise.all(
-    hosts.map(async (host) => ask(host, folder).finally(() => waiting.delete(host.name))),
-  );
-  clearInterval(progress);
+  const all = await askAll(hosts, ask, sayWaiting);
   console.log(values.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
   return exitStatusOf(all);
 }
