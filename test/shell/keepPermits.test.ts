@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -56,6 +56,14 @@ describe.each(shells)("in %s, the key of a tunnel that changes", (_name, shell) 
     apply([listen(2222), open(2222)]);
     expect(lines()).toEqual([line([listen(2222), open(2222)])]);
     expect(statSync(file).mode & 0o777).toBe(0o644);
+  });
+
+  test("is in a file that its account can read, although somebody has changed its mode", () => {
+    apply([listen(2222)]);
+    chmodSync(file, 0o600);
+    expect(apply([listen(2222)])).toContain(`changed: gate: gave ${file} its mode 644 and its owner back`);
+    expect(statSync(file).mode & 0o777).toBe(0o644);
+    expect(apply([listen(2222)])).toBe(unchanged);
   });
 
   test("permits the old ports and the new ones, each once, until the change is settled", () => {

@@ -23,6 +23,7 @@ apply() {
   [ "$(id -gn "$ACCOUNT")" = "$GROUP" ] || converge --gid "$GROUP"
   [ "$(printf '%s' "$now" | cut -d: -f6)" = "$HOME_DIR" ] || converge --home "$HOME_DIR"
   [ "$(printf '%s' "$now" | cut -d: -f7)" = "$LOGIN_SHELL" ] || converge --shell "$LOGIN_SHELL"
+  converge_shadow "$(getent shadow "$ACCOUNT")"
   if [ "$HOME_DIR" = / ]; then without_manager; else make_home; fi
 }
 
@@ -58,6 +59,22 @@ make_home() {
     chown -h "$ACCOUNT:$GROUP" -- "$HOME_DIR" || cannot "change the owner of $HOME_DIR" "$HOME_DIR"
     changed "gave the folder $HOME_DIR to $ACCOUNT"
   fi
+  case $(stat -c %a -- "$HOME_DIR") in
+    700 | ?700) ;;
+    *)
+      chmod 700 -- "$HOME_DIR" || cannot "change the mode of $HOME_DIR" "$HOME_DIR"
+      changed "gave $HOME_DIR the mode 700 again"
+      ;;
+  esac
+}
+
+# converge_shadow ENTRY — its line of shadow(5): no password, not locked, and no end.
+converge_shadow() {
+  local rest
+  rest=${1#*:}
+  case $rest in '' | '*:'*) ;; *) converge --password '*' ;; esac
+  rest=${rest#*:*:*:*:*:*:}
+  case $rest in '' | :*) ;; *) converge --expiredate '' ;; esac
 }
 
 converge() {

@@ -16,9 +16,10 @@ apply() {
   [ -z "$TARGET_HOST" ] || suit_target
   if [ -n "$FILE" ]; then
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
-    refuse_modes "$FILE"
     dir_of "$FILE"
     make_dirs "$DIR"
+    ! recorded created "$FILE" || ! is_there "$FILE" || keep_rights "$FILE" 644
+    refuse_modes "$FILE"
     authorize "$FILE"
   else
     file=$(keys_file_of "$ACCOUNT")

@@ -18,6 +18,7 @@ apply() {
   drop_types_of_ssh "$key"
   public=
   if ask "$key" test -s; then
+    keep_rights "$key" 600 # or ssh uses none
     public=$(at "$key" ssh-keygen -y -P '' -f) ||
       fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
     public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"

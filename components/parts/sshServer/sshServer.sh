@@ -26,6 +26,7 @@ apply() {
   write_file "$EVICT_STALE" 755 "$EVICT_STALE_TEXT"
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
+  [ ! -f "$DROP_IN_FILE" ] || keep_rights "$DROP_IN_FILE" 644
   text=$(drop_in_text)
   if in_place "$text"; then
     # Before the second run's own login, nothing has shown that one is possible.

@@ -139,7 +139,7 @@ each_file() {
 
 print_if_other() {
   compare "$@"
-  [ "$THERE" = same ] || printf '%s\n' "$1"
+  case $THERE in same | loose) ;; *) printf '%s\n' "$1" ;; esac
 }
 
 print_place() { printf '%s\n' "$1"; }

@@ -314,12 +314,36 @@ SELINUX=
 make_dir() {
   if ask "$1" test -d; then
     share dir "$1" yes
+    ! recorded dir "$1" || keep_rights "$1" "$2"
     return 0
   fi
   share dir "$1" no
   at "$1" mkdir -m "$2" -- || cannot_at "create the folder $1" "$1"
   label "$1"
   changed "created the folder $1"
+}
+
+# keep_rights PLACE MODE — gives these rights back to a file or folder of ours, as whoever it belongs to. Only root can give
+# itself what belongs to somebody else now. A folder has further bits from the one that it is in.
+# shellcheck disable=SC2016
+keep_rights() {
+  local answer ids
+  locate "$1"
+  ids=$AT_IDS
+  case $1 in "~"*) ids=$HOME_IDS ;; esac
+  answer=0
+  as "$ids" sh -c '
+    case $(stat -c %a -- "$1") in "$2" | ?"$2") [ ! -O "$1" ] || exit 0 ;; esac
+    [ -O "$1" ] || { [ "$(id -u)" = 0 ] && chown -h 0:0 -- "$1"; } || exit 9
+    chmod "$2" -- "$1" && exit 10' sh "$AT_PATH" "$2" || answer=$?
+  case $answer in
+    0) ;;
+    10)
+      forget_looks
+      changed "gave $1 its mode $2 and its owner back"
+      ;;
+    *) cannot_at "change the mode of $1" "$1" ;;
+  esac
 }
 
 # make_dirs PATH — makes it and all folders above it, readable by everyone.
@@ -446,7 +470,7 @@ EOF
 
 clear_overwritten() { [ -z "$LOCKED" ] || [ ! -d "$OVERWRITTEN" ] || rm -rf -- "$OVERWRITTEN"; }
 
-# write_content PLACE MODE CONTENT — after compare. Sets WRITTEN to yes if it changed.
+# write_content PLACE MODE CONTENT — after compare. Sets WRITTEN to yes if the content changed.
 write_content() {
   WRITTEN=
   [ "$THERE" != same ] || return 0
@@ -454,13 +478,14 @@ write_content() {
   put "$1" "$2" <<EOF || cannot_at "write $1" "$1"
 $3
 EOF
+  # What has read it may go on.
   # shellcheck disable=SC2034  # for the script that called
-  WRITTEN=yes
+  [ "$THERE" = loose ] || WRITTEN=yes
   changed "wrote $1"
 }
 
-# compare PLACE MODE CONTENT — sets THERE to "same" if that is there already, to "other" if something else is, or to
-# nothing.
+# compare PLACE MODE CONTENT — sets THERE to "same" if that is there already, to "loose" if only its mode or its owner differs,
+# to "other" if something else is, or to nothing.
 # shellcheck disable=SC2016
 compare() {
   local answer
@@ -470,16 +495,15 @@ compare() {
     [ -e "$1" ] || [ -L "$1" ] || exit 11
     [ -f "$1" ] && [ ! -L "$1" ] && [ -r "$1" ] || exit 10
     mode=$(stat -c %a -- "$1") || exit 2
-    [ "$mode" = "$2" ] || exit 10
-    cmp -s - "$1" && exit 0
-    [ $? = 1 ] && exit 10
-    exit 2' sh "$AT_PATH" "$2" <<EOF || answer=$?
+    cmp -s - "$1" || { [ $? = 1 ] && exit 10 || exit 2; }
+    [ "$mode" = "$2" ] && [ -O "$1" ] || exit 12' sh "$AT_PATH" "$2" <<EOF || answer=$?
 $3
 EOF
   case $answer in
     0) THERE=same ;;
     10) THERE=other ;;
     11) THERE= ;;
+    12) THERE=loose ;;
     *) fail_no_answer "$1" "$answer" ;; # 1 is that of a shell that has no room in /tmp for the content
   esac
 }
