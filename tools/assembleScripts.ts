@@ -5,6 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  driftNames,
   partNames,
   programNames,
   programSource,
@@ -30,6 +31,12 @@ function write(name: string, text: string): void {
   const directives = "# shellcheck shell=sh\n# shellcheck disable=SC2034,SC2317,SC2329\n";
   writeFileSync(join(folder!, `${name}.sh`), directives + text);
 }
+
+const drift = driftNames.map(readScript).join("");
+write(
+  "drift",
+  scriptText(valuesFor(drift), [], readScript).replace(/main "\$@"\n$/, () => drift),
+);
 
 for (const script of partNames) {
   write(script, scriptText(valuesFor(readScript(script)), [{ script, values: {} }], readScript));

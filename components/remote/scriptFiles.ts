@@ -13,6 +13,7 @@ function scriptsIn(folder: string): Map<string, string> {
 }
 
 const library = scriptsIn("shell/lib/");
+const drift = scriptsIn("shell/drift/");
 const parts = scriptsIn("parts/");
 const programs = scriptsIn("shell/programs/");
 
@@ -46,6 +47,9 @@ export const libraryNames = [
   "nftables",
 ] as const;
 
+/** What looks for drift, `shell/drift/<name>.sh`: only hosts on which somebody looks have it. */
+export const driftNames = ["present", "look"] as const;
+
 /** The parts: `parts/<name>/<name>.sh` of each defines `apply`. */
 export const partNames = [...parts.keys()].sort();
 
@@ -57,7 +61,7 @@ export const loaderText = () => read("shell/loader.sh");
 
 /** The text of a part, or of a file of the library; no two have the same name. Of another script, its path: a test has some. */
 export function readScript(name: string): string {
-  return read(library.get(name) ?? parts.get(name) ?? `${name}.sh`);
+  return read(library.get(name) ?? drift.get(name) ?? parts.get(name) ?? `${name}.sh`);
 }
 
 /** A program as it goes to the hosts. */

@@ -16,6 +16,12 @@ test("the tools are everything that commands run: library, parts and programs", 
   expect(piecesOfPrograms).toEqual(["banner", "listeners", "reasons", "state"]);
 });
 
+test("the tools of a host on which somebody looks for drift have what does that, and are the same otherwise", () => {
+  const { "lib/drift.sh": drift, ...others } = toolFiles(true);
+  expect(drift).toContain("look() {");
+  expect(others).toEqual(files);
+});
+
 test("the tools are named after their content, and are in the folder that the settings name", async () => {
   const tools = async (toolsDirectory?: string) => {
     const recording = await record(() => new HostTools("t", { host: { ...nas, toolsDirectory } }));

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  driftNames,
   libraryNames,
   loaderText,
   partNames,
@@ -64,7 +65,7 @@ function leaksOf(script: string): string[] {
 }
 
 const scripts = new Map([
-  ...[...libraryNames, ...partNames].map((name) => [name, readScript(name)] as const),
+  ...[...libraryNames, ...driftNames, ...partNames].map((name) => [name, readScript(name)] as const),
   ...programNames.map((name) => [`program ${name}`, programSource(name)] as const),
   ["loader", loaderText()],
 ]);

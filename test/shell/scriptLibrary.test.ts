@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
+  driftNames,
   libraryNames,
   libraryOf,
   loaderText,
@@ -93,7 +94,7 @@ describe("each script", () => {
   });
 
   test("has its functions for itself: none of them has the name of one of the library, or of the loader", () => {
-    const others = [...library, "loader"].flatMap(definedIn);
+    const others = [...library, ...driftNames, "loader"].flatMap(definedIn);
     const taken = (script: string) =>
       definedIn(script).filter((name) => others.includes(name) && !replaced.includes(name));
     const own = (script: string) => (beforeTools.includes(script) ? [] : taken(script));

@@ -5,6 +5,7 @@ import type { Host } from "../../remote/host.ts";
 import { toolsDirectoryOf } from "../../remote/host.ts";
 import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import {
+  driftNames,
   isWhole,
   libraryNames,
   partNames,
@@ -36,7 +37,8 @@ export class HostTools extends RemoteComponent {
   constructor(name: string, args: HostToolsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("HostTools", name, opts);
     const { host } = args;
-    const { hash, pack } = (packed ??= packedTools());
+    const looks = host.drift !== undefined;
+    const { hash, pack } = (packed[String(looks)] ??= packedTools(looks));
     this.run(`${name}-script`, {
       host,
       what: "the tools",
@@ -59,21 +61,28 @@ export class HostTools extends RemoteComponent {
   }
 }
 
-/** Every file of the tools, by its path in their folder. */
-export function toolFiles(): Record<string, string> {
+/**
+ * Every file of the tools, by its path in their folder.
+ *
+ * @param looks whether somebody looks for drift on the host
+ */
+export function toolFiles(looks = false): Record<string, string> {
   const programs = programNames.map((name) => [`bin/${name}`, `${readProgram(name)}\n`] as const);
   const parts = partNames.filter((name) => !isWhole(name));
   return Object.fromEntries(
     [
       ...programs.filter(([, text]) => text.startsWith("#!")),
-      ["lib/library.sh", libraryNames.map((name) => withoutComments(readScript(name))).join("")] as const,
+      ...(looks ? [["lib/drift.sh", joined(driftNames)] as const] : []),
+      ["lib/library.sh", joined(libraryNames)] as const,
       ...parts.map((name) => [`parts/${name}.sh`, withoutComments(readScript(name))] as const),
     ].sort(([one], [other]) => (one < other ? -1 : 1)),
   );
 }
 
-/** The same for all hosts of a run. */
-let packed: Tools | undefined;
+const joined = (names: readonly string[]) => names.map((name) => withoutComments(readScript(name))).join("");
+
+/** The same for all hosts of a run on which somebody looks for drift, or for all others. */
+const packed: Record<string, Tools> = {};
 
 interface Tools {
   hash: string;
@@ -81,8 +90,8 @@ interface Tools {
 }
 
 /** The tools as one text, and the SHA-256 of their content, sorted by path. */
-function packedTools(): Tools {
-  const files = Object.entries(toolFiles());
+function packedTools(looks: boolean): Tools {
+  const files = Object.entries(toolFiles(looks));
   const hash = createHash("sha256")
     .update(files.map(([, text]) => text).join(""))
     .digest("hex");

@@ -17,6 +17,7 @@
 #   SETTLES   the records that an apply sweeps after its own: what is stale there
 #   TOKENS    a hash of what the scripts of those records have printed; only so that this one runs again
 #   RECORDS   the records that a removal undoes, in this order; RESOURCE by default
+#   DRIFT     where the stack looks for drift, and then the apply notes what it leaves; another value runs it again
 #
 # A removal reads nothing of what the parts were given, since its header may be as old as the thing: it undoes what is on
 # record.
@@ -109,6 +110,7 @@ dir_of() {
 
 changed() {
   CHANGED=yes
+  [ -z "$NOTES" ] || drop_notes
   say "changed: $HOST: $*"
 }
 
@@ -231,6 +233,7 @@ main() {
   trap : PIPE # nobody may hear us any more: after_apply finds out
   set -eu
   VERB=${1-}
+  [ "$VERB" != look ] || look_for_drift
   lock
   check_stack_id "$VERB"
   read_records
@@ -255,6 +258,18 @@ main() {
     *) fail "the script was called with '$VERB'; it knows apply and remove" ;;
   esac
   [ -n "$CHANGED" ] || say "unchanged: $HOST: $WHAT"
+}
+
+# shellcheck disable=SC1091,SC2154  # the loader has set tools; drift.sh is checked with the library
+look_for_drift() {
+  trap - EXIT
+  [ -f "$tools/lib/drift.sh" ] || {
+    echo unable
+    exit 0
+  }
+  . "$tools/lib/drift.sh"
+  look
+  exit 0
 }
 
 # shellcheck disable=SC1090,SC2153,SC2154  # each is checked as a part; the loader has set tools
@@ -289,9 +304,10 @@ after_apply() {
     before=$BEFORE
     [ "$BEFORE" = "$NL" ] || BEFORE=
     if [ "$STALE" = renamed ]; then keep_stale "$before"; else sweep; fi
-    BEFORE= # the other records are not of this apply
-    settle
   fi
+  note_states
+  BEFORE= # the other records are not of this apply
+  [ "$STALE" = keep ] || settle
 }
 
 remove_records() {

@@ -12,6 +12,7 @@ ID_FILE=$STATE/$OWNER/.stack-id
 # Where this stack's tools are: see hostTools.sh.
 TOOLS_FILE=$STATE/$OWNER/.tools
 MARKED=$NL
+NOTES=
 # What is on record for this resource, and for all others: nobody else writes while we hold the lock.
 RECORDED=$NL
 OTHERS=$NL
@@ -50,9 +51,53 @@ read_records() {
   refuse_foreign_records
   # A run that was killed while it wrote the record has left the new one. What it was to add is added again.
   [ ! -e "$RECORD.new" ] || rm -f -- "$RECORD.new" || cannot "remove $RECORD.new" "$RECORD.new"
-  [ ! -f "$RECORD" ] || RECORDED=$NL$(cat -- "$RECORD")$NL
+  read_entries
   OTHERS=$NL$(find_records ! -path "$RECORD" -exec cat {} +)$NL
   clear_temporaries
+}
+
+# read_entries — sets RECORDED, and NOTES to its lines of the kind "noted", which are not things: see shell/drift/look.sh.
+# They go with the first change, and are noted anew at the end of the apply.
+read_entries() {
+  local line all
+  RECORDED=$NL NOTES=
+  [ -f "$RECORD" ] || return 0
+  all=$(cat -- "$RECORD")
+  case $NL$all in *"${NL}noted$TAB"*) ;; *)
+    RECORDED=$NL$all$NL
+    return 0
+    ;;
+  esac
+  while IFS= read -r line <&3; do
+    case $line in "noted$TAB"*) NOTES=$NOTES$line$NL ;; *) RECORDED=$RECORDED$line$NL ;; esac
+  done 3<<EOF
+$all
+EOF
+}
+
+drop_notes() {
+  NOTES=
+  write_record "$RECORDED"
+}
+
+# note_states — at the end of an apply with DRIFT in its header: puts what it has left on the record. Otherwise none of that
+# stays there.
+# shellcheck disable=SC2154,SC1091  # the loader has set tools; drift.sh is checked with the library
+note_states() {
+  local recorded
+  if [ -n "${DRIFT+set}" ] && [ "$RECORDED" != "$NL" ] && [ -f "$tools/lib/drift.sh" ]; then
+    . "$tools/lib/drift.sh"
+    forget_states
+    NOTES=$(states_of_record)$NL
+    NOTES=${NOTES#"$NL"}
+  elif [ -n "$NOTES" ]; then
+    NOTES=
+  else
+    return 0
+  fi
+  recorded=$RECORDED
+  write_record "$RECORDED$NOTES"
+  RECORDED=$recorded NOTES=
 }
 
 # What is on record is undone as root, so nobody else may have written it.
@@ -388,6 +433,7 @@ settle() {
 $RECORDED
 EOF
     sweep
+    note_states
   done
 }
 
