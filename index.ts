@@ -1,17 +1,21 @@
 import type * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
+import type { Host } from "./components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 import type { KeptComponent } from "./components/keptState.ts";
 import { KeptState } from "./components/keptState.ts";
+import type { HostLook } from "./components/remote/look.ts";
+import { lookForDrift } from "./components/remote/look.ts";
 import { chooseWays } from "./components/remote/ways.ts";
 import { RunReport } from "./components/remote/runReport.ts";
 import { loadConfig, mapValues } from "./components/settings/load.ts";
 
-/** The program: settings → components → outputs. */
+/** The program: settings → components → outputs. With `drift: true`, it looks at the hosts before that. */
 export default async function program() {
-  const { revision, ...config } = loadConfig();
-  const settings = { ...config, internalHosts: await chooseWays(config.internalHosts) };
+  const { revision, drift, ...config } = loadConfig();
+  const settings = { ...config, internalHosts: await chooseWays(config.internalHosts, drift) };
   const hosts = { ...settings.publicHosts, ...settings.internalHosts };
+  const looks = drift ? await lookAt(hosts) : {};
   const skipped = Object.keys(hosts).filter((name) => hosts[name]!.skip);
   const state = skipped.length > 0 ? await KeptState.read() : undefined;
   const report = new RunReport(skipped);
@@ -22,14 +26,16 @@ export default async function program() {
   const publicHosts = mapValues(settings.publicHosts, ({ skip, ...host }, name) =>
     skip
       ? state?.keep("PublicHost", name)
-      : new PublicHost(name, { ...host, ...common, report: report.of(name) }),
+      : new PublicHost(name, { ...host, ...common, look: looks[name], report: report.of(name) }),
   );
 
   const internalHosts = mapValues(
     settings.internalHosts,
     ({ connection, throughTunnel, ways, toolsDirectory, namespaces, skip }, name) => {
-      const host = { connection, throughTunnel, ways, toolsDirectory, namespaces, report: report.of(name) };
-      return skip ? state?.keep("InternalHost", name) : new InternalHost(name, { ...host, ...common });
+      const host = { connection, throughTunnel, ways, toolsDirectory, namespaces };
+      return skip
+        ? state?.keep("InternalHost", name)
+        : new InternalHost(name, { ...host, ...common, look: looks[name], report: report.of(name) });
     },
   );
 
@@ -56,6 +62,14 @@ export default async function program() {
     /** The systemd units of each tunnel, by host. */
     units: outputOf(tunnels, "units"),
   };
+}
+
+/** Looks for drift on every host that Pulumi connects to now. */
+function lookAt(
+  hosts: Record<string, { connection: Host["connection"]; skip: boolean; gone?: boolean }>,
+): Promise<Record<string, HostLook>> {
+  const present = Object.entries(hosts).filter(([, { skip, gone }]) => !skip && !gone);
+  return lookForDrift(present.map(([name, { connection }]) => ({ name, connection })));
 }
 
 /** What a tunnel waits for on a host. */

@@ -6,6 +6,7 @@ export {
 } from "./settings/adminConnection.ts";
 export type { Forward, ForwardArgs } from "./settings/forward.ts";
 export type { Host } from "./remote/host.ts";
+export { type HostLook, type LookedAt, lookForDrift, type RecordDrift } from "./remote/look.ts";
 export { InternalHost, type InternalHostArgs } from "./internalHost.ts";
 export {
   type KeepAlive,

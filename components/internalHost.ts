@@ -1,5 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import { driftOf } from "./remote/drift.ts";
 import type { Host } from "./remote/host.ts";
+import type { HostLook } from "./remote/look.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
 import type { ReverseTunnel } from "./reverseTunnel.ts";
@@ -31,6 +33,8 @@ export interface InternalHostArgs {
   trialSec?: number | undefined;
   /** @see Host.report */
   report?: Host["report"];
+  /** What a look for drift has found there: `lookForDrift`. @default none: nobody looks for drift */
+  look?: HostLook | undefined;
 }
 
 /**
@@ -53,9 +57,11 @@ export class InternalHost extends pulumi.ComponentResource {
   constructor(name: string, args: InternalHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:InternalHost", name, {}, opts);
     assertValid("host", name);
-    const host = { name, ...args };
+    const { look, ...others } = args;
+    const host = { name, ...others };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: false }, { parent: this });
-    const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const drift = look && driftOf(`${name}-drift`, look, `${name}-tools-script`, this);
+    const known = { ...host, drift, keys: look?.keys, rootShell: facts.rootShell, after: [facts] };
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
     this.host = { ...known, after: [facts, tools] };
     this.hostKeys = facts.hostKeys;

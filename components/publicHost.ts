@@ -4,7 +4,9 @@ import type { Bounds } from "./settings/bounds.ts";
 import { assertValidBounds } from "./settings/bounds.ts";
 import { inputError } from "./settings/inputError.ts";
 import { FirewallPorts } from "./parts/firewallPorts/firewallPorts.ts";
+import { driftOf } from "./remote/drift.ts";
 import type { Host } from "./remote/host.ts";
+import type { HostLook } from "./remote/look.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
 import type { PortRange } from "./settings/forward.ts";
@@ -45,6 +47,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host" | "addPort">,
   report?: Host["report"];
   /** @see Host.gone */
   gone?: boolean | undefined;
+  /** What a look for drift has found there: `lookForDrift`. @default none: nobody looks for drift */
+  look?: HostLook | undefined;
 }
 
 /**
@@ -76,8 +80,8 @@ export class PublicHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
-    const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone, ...rest } =
-      args;
+    const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, ...given } = args;
+    const { report, gone, look, ...rest } = given;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { listenOnSshPort, textfileDirectory, ...server } = others;
     const addPort = listenOnSshPort === true ? numberOf(name, sshPort) : undefined;
@@ -85,7 +89,8 @@ export class PublicHost extends pulumi.ComponentResource {
     const managed = { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone };
     const host = { name, ...managed };
     const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
-    const known = { ...host, rootShell: facts.rootShell, after: [facts] };
+    const drift = look && driftOf(`${name}-drift`, look, `${name}-tools-script`, this);
+    const known = { ...host, drift, keys: look?.keys, rootShell: facts.rootShell, after: [facts] };
     const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
     this.host = { ...known, after: [facts, tools] };
     this.address = assertValidInput("plain", address ?? connection.host);

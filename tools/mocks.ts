@@ -22,6 +22,7 @@ export interface Recorded {
   waitsFor: string[];
   /** Names of its error hooks. */
   errorHooks: string[];
+  ignoreChanges: string[];
 }
 
 /** One thing that a command applies. */
@@ -42,6 +43,7 @@ export class RecordedCommand implements Recorded {
   declare parent: string;
   declare waitsFor: string[];
   declare errorHooks: string[];
+  declare ignoreChanges: string[];
   /** The address of the host that it runs on. */
   readonly address: string;
   /** The header's variables; if its whole text is sent, those of its part as well. */
@@ -280,6 +282,7 @@ interface Request {
   getObject(): unknown;
   getDependenciesList(): string[];
   getHooks(): { getOnErrorList(): string[] } | undefined;
+  getIgnorechangesList(): string[];
 }
 
 function listen(recording: Recording): void {
@@ -320,6 +323,7 @@ function recorded(request: Request, urn: string, urns: Map<string, string>): Rec
       .map((dependency) => urns.get(dependency) ?? dependency)
       .sort(),
     errorHooks: request.getHooks()?.getOnErrorList() ?? [],
+    ignoreChanges: request.getIgnorechangesList(),
   };
 }
 

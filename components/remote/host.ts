@@ -58,6 +58,15 @@ export interface Host {
   ways?: Ways | undefined;
   /** Whether it will not come back: nothing connects to it any more. @default false */
   gone?: boolean | undefined;
+  /**
+   * For each record on the host, a value that changes when its things have drifted: see `driftOf`. With it, each script
+   * notes what it leaves.
+   *
+   * @default none: nobody looks for drift
+   */
+  drift?: pulumi.Output<Record<string, string>> | undefined;
+  /** Public keys of the host that a look for drift has found as they were, by account and file. @default none */
+  keys?: Record<string, string> | undefined;
   /** What every script on the host waits for, for example the check that the host can be managed. */
   after?: pulumi.Resource[];
 }

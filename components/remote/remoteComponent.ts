@@ -83,9 +83,9 @@ export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "
 
 /** Changes whenever a script or its inputs change, for whatever must then run again. */
 export function fingerprintOfScript(script: command.remote.Command): pulumi.Output<string> {
-  // A changed revision means a new check, and a changed id a takeover; neither needs a restart.
+  // A changed revision means a new check, changed drift a repair, and a changed id a takeover; none needs a restart.
   return script.stdin.apply((text = "") =>
-    fingerprintOf(["STACK_ID", "REVISION"].reduce(withoutValue, text)),
+    fingerprintOf(["STACK_ID", "REVISION", "DRIFT"].reduce(withoutValue, text)),
   );
 }
 

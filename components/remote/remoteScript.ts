@@ -121,6 +121,7 @@ export function remoteScript(
         }
       : {}),
     ...(args.undoes ? { RECORDS: args.undoes.map(fileOf).join(" ") } : {}),
+    ...(host.drift ? { DRIFT: host.drift.apply((values) => values[args.record ?? name] ?? "") } : {}),
     ...args.values,
   };
   const common = known(values);
@@ -212,5 +213,10 @@ function hooksOf(name: string, { host, ifRefused }: RemoteScriptArgs): pulumi.Re
  * {@link Host.stackId} distinguishes them, so that the second one is refused.
  */
 export function ownerId(): string {
-  return `${pulumi.getProject()}-${pulumi.getStack()}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
+  return ownerOf(pulumi.getProject(), pulumi.getStack());
+}
+
+/** {@link ownerId} of a project and a stack, outside of a program. */
+export function ownerOf(project: string, stack: string): string {
+  return `${project}-${stack}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
 }

@@ -55,10 +55,12 @@ const atOnce = 8;
  *
  * A preview tries none of them, since it connects to no host. It plans nothing because of that: see {@link keepWay}.
  *
+ * @param looks whether this run looks at the hosts anyway, also in a preview
  * @param answers why a way does not answer; undefined if it does
  */
 export async function chooseWays<T extends HostWithWays>(
   hosts: Record<string, T>,
+  looks = false,
   answers: (connection: Connection) => Promise<string | undefined> = tryLogin,
 ): Promise<Record<string, Omit<T, "ways"> & { ways: Ways | undefined }>> {
   const queue = Object.entries(hosts).filter(([, { skip }]) => !skip);
@@ -70,7 +72,7 @@ export async function chooseWays<T extends HostWithWays>(
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const [name, { ways }] = next;
-      chosen.set(name, ways.length > 1 ? { ...(await choose(name, ways, answers)), state } : undefined);
+      chosen.set(name, ways.length > 1 ? { ...(await choose(name, ways, looks, answers)), state } : undefined);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
@@ -86,12 +88,13 @@ export async function chooseWays<T extends HostWithWays>(
 async function choose(
   name: string,
   ways: ThroughTunnel[],
+  looks: boolean,
   answers: (connection: Connection) => Promise<string | undefined>,
 ): Promise<Omit<Ways, "state">> {
   const all = ways.map(({ connection }) => connection);
   const usable = ways.filter(({ skip }) => !skip);
   const first = usable[0]!;
-  if (pulumi.runtime.isDryRun() || usable.length === 1) return { through: first.tunnel, others: [], all };
+  if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1) return { through: first.tunnel, others: [], all };
   await pulumi.log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
   const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {

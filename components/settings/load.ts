@@ -45,6 +45,7 @@ export interface Config {
         publicHost: string;
       }
   >;
+  drift: boolean;
   revision: string;
 }
 
@@ -202,6 +203,7 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
         return [name, { ...rest, keys, address, textfileDirectory, forwards, internalHost, publicHost }];
       }),
     ),
+    drift: settings.drift,
     revision: settings.revision,
   };
   return { config, errors };
@@ -252,6 +254,7 @@ function withoutInvalid(raw: Record<string, unknown>, issues: z.core.$ZodIssue[]
   return {
     publicHosts: valid(publicHostSchema, rest.publicHosts),
     internalHosts: valid(internalHostSchema, rest.internalHosts),
+    drift: false,
     revision: "",
   };
 }

@@ -513,6 +513,12 @@ export const settingsSchema = settings({
     "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters.",
   ),
   keys: keysWord("the keys of all tunnels and logins. Absent: keys are made once and kept"),
+  drift: z
+    .boolean(must("true or false"))
+    .default(false)
+    .describe(
+      "Whether each `pulumi preview` and `pulumi up` looks on the hosts for what somebody has changed there, with one login to each. What differs is a warning, and what manages it an update. See [drift](drift.md).",
+    ),
   revision: z
     .string(must("text"))
     .regex(/^[^\0]*$/, must("text without NUL"))

@@ -12,11 +12,11 @@ const both = { connection: through("gate-a").connection, ways: [through("gate-a"
 const host = ({ proxy }: ThroughTunnel["connection"]) => (proxy as { host: string }).host;
 
 /** The choice if these public hosts are down, in a run that is not a preview. */
-async function choose(hosts: Parameters<typeof chooseWays>[0], down: string[] = [], preview = false) {
+async function choose(hosts: Parameters<typeof chooseWays>[0], down: string[] = [], preview = false, looks = false) {
   const tried: string[] = [];
   const { result } = await record(
     () =>
-      chooseWays(hosts, (connection) => {
+      chooseWays(hosts, looks, (connection) => {
         tried.push(host(connection));
         return Promise.resolve(down.includes(host(connection)) ? "Connection timed out" : undefined);
       }),
@@ -68,6 +68,7 @@ describe("the way to an internal host", () => {
     expect(chosen.one!.ways).toBeUndefined();
     expect(chosen.direct!.connection).toEqual({ host: "192.0.2.1" });
     expect((await choose({ nas: both }, [], true)).tried).toEqual([]);
+    expect((await choose({ nas: both }, [], true, true)).tried).toEqual(["gate-a", "gate-b"]);
   });
 });
 

@@ -87,6 +87,7 @@ describe("settings without a mistake", () => {
           timeoutSec: 30,
         },
       },
+      drift: false,
       revision: "",
     });
   });

@@ -80,6 +80,7 @@ export const samples: Record<string, Sample> = {
     stackId: "0123456789abcdef",
     trialSec: 60,
     report: new RunReport().of("sample"),
+    look: { label: "x", notes: [], records: [], drift: {}, keys: {}, lacksTools: false },
   })),
   PublicHost: sample(PublicHost, () => ({
     ...sshServer,
@@ -99,6 +100,7 @@ export const samples: Record<string, Sample> = {
     trialSec: 60,
     report: new RunReport().of("sample"),
     gone: false,
+    look: { label: "x", notes: [], records: [], drift: {}, keys: {}, lacksTools: false },
   })),
   SshServer: sample(SshServer, () => ({ host: gate, ...sshServer, addPort: 443, installPackages: true })),
   ReverseTunnel: sample(ReverseTunnel, () => ({

@@ -23,7 +23,7 @@ export function expectStructure(recording: Recording, roots: string[]): void {
 }
 
 const known =
-  /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/random(Id|Integer):Random(Id|Integer)|pulumi:pulumi:Stack)$/;
+  /^(ssh-reverse-tunnel:index:[A-Z][A-Za-z]+|command:remote:Command|random:index\/random(Id|Integer):Random(Id|Integer)|pulumi:index:Stash|pulumi:pulumi:Stack)$/;
 
 /** Short command lines without our values, and nothing that replaces or needs AcceptEnv on the server. */
 function expectCommandShape({ name, inputs, secrets, errorHooks }: Recorded): void {

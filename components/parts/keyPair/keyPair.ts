@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { knownOr } from "../../remote/knownOr.ts";
 import { printedLine, validateOutput } from "../../remote/validateOutput.ts";
 import { assertValidInput } from "../../settings/assertValidInput.ts";
 import type { Host } from "../../remote/host.ts";
@@ -46,10 +47,13 @@ export function publicKeyFrom(
   { account, file }: Pick<KeyPairArgs, "account" | "file">,
 ): pulumi.Output<string> {
   const start = `key ${account}/${file} `;
-  return stdout.apply((text) => {
+  const printed = stdout.apply((text) => {
     const line = printedLine(text, start);
     const key = line.slice(start.length);
     validateOutput(host.name, line, line.startsWith(start) && publicKey.test(key), "its public key");
     return key;
   });
+  // In the preview of a repair, the script's output is not known, but its key stays as it is.
+  const known = host.keys?.[`${account}/${file}`];
+  return known !== undefined && publicKey.test(known) ? knownOr(pulumi.output(known), printed) : printed;
 }

@@ -185,6 +185,8 @@ present_secontext() {
 
 # The line of its key shows it: present_key.
 present_permit() { :; }
+# The file that it is in shows it: present_file.
+present_identity() { :; }
 # Promises, what was there before us, and notes of a run: nothing that is there.
 present_port() { :; }
 present_auto() { :; }

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { warningsOf } from "../../components/remote/drift.ts";
+import { lookFrom } from "../../components/remote/look.ts";
+
+const label = "gate (198.18.0.2)";
+const ended = (stdout: string, stderr = "", code: number | null = 0) =>
+  lookFrom(label, { code, stdout, stderr });
+const time = "2026-01-31 07:10:20.123456789 +0000";
+const drift = (words: string, record = "nas-on.gate-admit", at = time) =>
+  `drift ${record}\t${at}\t${words}\n`;
+
+describe("the answer of a host to the look for drift", () => {
+  test("has its records, what differs on each, and keys that are as they were", () => {
+    const look = ended(
+      `Welcome!\nrecord gate-server\nrecord nas-on.gate-admit\n${drift("/etc/x is missing")}${drift("/etc/y: other content")}key root/nas.key ssh-ed25519 AAAA root@gate\ndone\n`,
+    );
+    expect(look).toMatchObject({
+      label,
+      records: ["gate-server", "nas-on.gate-admit"],
+      drift: { "nas-on.gate-admit": { findings: ["/etc/x is missing", "/etc/y: other content"] } },
+      keys: { "root/nas.key": "ssh-ed25519 AAAA root@gate" },
+      lacksTools: false,
+    });
+    expect(look.error).toBeUndefined();
+    expect(warningsOf(look)).toEqual([
+      `${label}: /etc/x is missing (nas-on.gate-admit)`,
+      `${label}: /etc/y: other content (nas-on.gate-admit)`,
+    ]);
+  });
+
+  test("gives a record the same value for the same drift, and another one for a different one or after a repair", () => {
+    const value = (...lines: string[]) => ended(`${lines.join("")}done\n`).drift["nas-on.gate-admit"]!.value;
+    const first = value(drift("/etc/x is missing"));
+    expect(value(drift("/etc/x is missing"))).toBe(first);
+    expect(value(drift("/etc/y is missing"))).not.toBe(first);
+    expect(value(drift("/etc/x is missing", "nas-on.gate-admit", "later"))).not.toBe(first);
+  });
+
+  test.each<[string, ReturnType<typeof lookFrom>, string]>([
+    ["that another run is changing", ended("busy\n"), "is being changed by another run"],
+    [
+      "whose tools are of before",
+      ended("unable\n"),
+      "has tools that cannot look for drift yet; 'pulumi up' installs them",
+    ],
+    ["without an answer", ended("", "", null), "did not answer in 60 s"],
+    ["that ssh cannot reach", ended("", "ssh: no route\n", 255), "cannot be reached: ssh: no route"],
+    [
+      "whose script fails",
+      ended("record x\n", "error: the admin cannot become root without a password\n", 3),
+      "could not be looked at: the admin cannot become root without a password",
+    ],
+    ["that stops in the middle", ended("record x\n"), "could not be looked at: record x\\u000a"],
+  ])("is none from a host %s, which is one warning", (_what, look, error) => {
+    expect(look).toMatchObject({ records: [], drift: {}, keys: {} });
+    expect(warningsOf(look)).toEqual([
+      `${label} ${error}; its drift is unknown, and what is planned for it stays as it is`,
+    ]);
+  });
+
+  test("may be that the tools are missing, which is a warning", () => {
+    const look = ended("record gate-server\nno tools\ndone\n");
+    expect(look).toMatchObject({ lacksTools: true, records: ["gate-server"] });
+    expect(warningsOf(look)).toEqual([
+      `${label}: the tools of this project are missing or changed, so nothing else can be looked at and everything runs again there`,
+    ]);
+  });
+
+  test("is shown as plain text, whatever the host says", () => {
+    const look = ended(`${drift("::error::\x1b[31m\u202e")}done\n`, "error: \x1b[2J\n");
+    expect(warningsOf(look)).toEqual([
+      `${label}: '::error::\\u001b[31m\\u202e (nas-on.gate-admit)`,
+      "not looked at: \\u001b[2J",
+    ]);
+  });
+});
