@@ -1,0 +1,80 @@
+/** What somebody has changed on the hosts of a stack: `npm run drift`. docs/drift.md has more. */
+import { parseArgs } from "node:util";
+import { warningsOf } from "../components/remote/drift.ts";
+import type { HostLook } from "../components/remote/look.ts";
+import { lookForDrift } from "../components/remote/look.ts";
+import { ownerOf } from "../components/remote/remoteScript.ts";
+import { hostsOf } from "./status.ts";
+import { sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
+
+const usage = `usage: npm run drift -- [--stack NAME] [--json]
+
+Asks each host of the stack, over its admin connection, what differs there from what the last
+'pulumi up' left. The stack needs 'drift: true'.
+
+  --stack NAME  the stack; else the one that is selected
+  --json        for programs; docs/drift.md has the fields
+
+Exit status: 0 nothing differs, 1 something does, 2 a host could not be looked at, or wrong usage
+or settings.`;
+
+/** The result for one host, as `--json` prints it. */
+export interface HostDrift {
+  host: string;
+  /** Why it could not be looked at, or not at everything; null if it could. */
+  error: string | null;
+  /** What differs, each with the command of Pulumi's program whose record it is on. */
+  drift: { what: string; record: string | null }[];
+}
+
+/** The result of a look. */
+export function driftFrom(host: string, look: HostLook): HostDrift {
+  const { error, notes, lacksTools, drift } = look;
+  return {
+    host,
+    error: error ?? (notes.length > 0 ? notes.join("; ") : null),
+    drift: [
+      ...(lacksTools ? [{ what: "the tools of this project are missing or changed", record: null }] : []),
+      ...Object.entries(drift).flatMap(([record, { findings }]) =>
+        findings.map((what) => ({ what, record })),
+      ),
+    ],
+  };
+}
+
+/** 2 if a host could not be looked at, 1 if something differs, otherwise 0. */
+export function exitStatusOf(hosts: HostDrift[]): number {
+  if (hosts.some(({ error }) => error !== null)) return 2;
+  return hosts.some(({ drift }) => drift.length > 0) ? 1 : 0;
+}
+
+async function main(): Promise<number> {
+  const options = {
+    stack: { type: "string" },
+    json: { type: "boolean" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  const { values } = parseArgs({ options });
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
+  const { config, project } = await settingsOf("drift", values.stack);
+  const looks = await lookForDrift(
+    hostsOf(config),
+    ownerOf(project, await stackName(values.stack)),
+    sayWaiting,
+  );
+  const hosts = Object.entries(looks).map(([name, look]) => driftFrom(name, look));
+  const lines = Object.values(looks).flatMap(warningsOf);
+  if (values.json) console.log(JSON.stringify({ hosts }, undefined, 2));
+  else console.log(lines.length > 0 ? lines.join("\n") : "nothing differs");
+  return exitStatusOf(hosts);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  process.exitCode = await main().catch((error: Error & { stderr?: string }) => {
+    console.error(`drift: ${(error.stderr || error.message).trim()}`);
+    return 2;
+  });
+}
