@@ -1,12 +1,13 @@
 /**
  * `make demo`: boots two hosts, runs the program on them as the stack dev, and logs in to the internal host through the
- * tunnel. A second run uses the existing hosts and shows that nothing changes.
+ * tunnel. Then it breaks two things by hand, which the next preview shows and the next up repairs. A second run uses
+ * the existing hosts and shows that nothing changes.
  */
 import { printable } from "../components/remote/printable.ts";
 import { findEngine } from "./engine.ts";
 import { Lab } from "./lab.ts";
 import { DEV_STACK, openProgram } from "./program.ts";
-import type { Result } from "./stack.ts";
+import type { LabStack, Result } from "./stack.ts";
 
 interface Outputs {
   endpoints: Record<string, Record<string, { endpoint: string; target: string }>>;
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
   say("3. pulumi up, stack dev (Pulumi.dev.yaml)");
   const stack = await openProgram(lab, {
     stackFile: DEV_STACK,
+    config: { drift: true },
     onStep: ({ op, type, name }) => {
       if (type.startsWith("command:") && op !== "same") say(`   ${op.padEnd(7)} ${name}`);
     },
@@ -43,6 +45,7 @@ async function main(): Promise<void> {
   report(result.outputs as unknown as Outputs);
   await logIn(lab, result.outputs as unknown as Outputs);
   await readPage(result.outputs as unknown as Outputs);
+  await repairDrift(lab, stack);
 
   say();
   say("Go on by hand:");
@@ -88,6 +91,21 @@ async function readPage({ endpoints }: Outputs): Promise<void> {
   const url = `http://${endpoints.nas?.web?.endpoint}/`;
   say(`6. A page through the tunnel: ${url}`);
   say(`   ${(await (await fetch(url)).text()).trim()}`);
+}
+
+/** The third proof: what somebody changes by hand is in the next preview, and the next up repairs it. */
+async function repairDrift(lab: Lab, stack: LabStack): Promise<void> {
+  const gate = lab.host("gate");
+  say("7. Drift: somebody on gate removes the entry for 'ssh nas', and stops the timer of the health check");
+  await gate.run(
+    "rm /root/.ssh/ssh-reverse-tunnel/nas.conf; systemctl --quiet stop 'ssh-tunnels-*-health.timer'",
+  );
+  const preview = await stack.preview();
+  say(`   pulumi preview: ${summary(preview)}`);
+  for (const line of preview.diagnostics) if (line.startsWith("warning")) say(`   ${printable(line, 2000)}`);
+  await stack.up();
+  const { stdout } = await gate.run("ssh nas hostname; systemctl is-active 'ssh-tunnels-*-health.timer'");
+  say(`   pulumi up repairs it: 'ssh nas' leads to ${stdout.split("\n").join(", and the timer is ")}`);
 }
 
 function summary({ changes }: Result): string {
