@@ -201,6 +201,16 @@ describe("the program", () => {
     expect(result).toEqual({ endpoints: {}, logins: {}, units: {} });
   });
 
+  test("makes the tunnels of an internal host to the public hosts that are not skipped", async () => {
+    const { publicHosts, internalHosts } = smallest();
+    const gates = { "gate-a": { ...publicHosts.gate, skip: true }, "gate-b": publicHosts.gate };
+    const nas = { ...internalHosts.nas, publicHosts: Object.keys(gates) };
+    const recording = await deploy({ publicHosts: gates, internalHosts: { nas } });
+    const names = recording.resources.map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith("nas-gate-a") || name.startsWith("gate-a"))).toEqual([]);
+    expect(Object.keys((recording.result as { endpoints: object }).endpoints)).toEqual(["nas-gate-b"]);
+  });
+
   test("stops if a setting is wrong", async () => {
     setConfig({ ...smallest(), internalHosts: {} });
     await expect(record(program)).rejects.toThrow("the settings have one mistake; nothing was changed:");

@@ -932,7 +932,7 @@ test("a name of 24 characters is not too long", async () => {
 
 describe("a tunnel", () => {
   /** Two tunnels of one host, of which the second is the way. */
-  const both = () =>
+  const both = (changes: Record<string, Changes> = {}) =>
     record(() => {
       const [publicHost, other] = ["gate", "far"].map(
         (name) => new PublicHost(name, { connection: gate.connection }),
@@ -948,8 +948,8 @@ describe("a tunnel", () => {
         throughTunnel: "gate or far",
         ways,
       });
-      new ReverseTunnel("near", { internalHost, publicHost: publicHost!, forwards });
-      new ReverseTunnel("far", { internalHost, publicHost: other!, forwards });
+      new ReverseTunnel("near", { internalHost, publicHost: publicHost!, forwards, ...changes.near });
+      new ReverseTunnel("far", { internalHost, publicHost: other!, forwards, ...changes.far });
     });
 
   test("of several, that the admin comes through is changed last, and is removed last", async () => {
@@ -960,6 +960,15 @@ describe("a tunnel", () => {
     const ofNear = recording.commands.filter(({ name }) => name.startsWith("near-"));
     const waits = ofNear.flatMap(({ waitsFor }) => waitsFor).filter((name) => name.startsWith("far"));
     expect([...new Set(waits)]).toEqual(["far-on.far-admit"]);
+  });
+
+  test("of several, that the admin does not come through can be disabled, and waits for that one", async () => {
+    const recording = await both({ near: { enabled: false } });
+    const { waitsFor, header } = recording.command("near-on.nas-start");
+    expect(waitsFor).toContain("far-on.far-admit");
+    expect(header.RECORDS).toBe("near-on.nas-start near-on.nas-prepare");
+    expect(recording.command("near-on.gate-admit").waitsFor).toContain("near-on.nas-start");
+    await expect(both({ far: { enabled: false } })).rejects.toThrow("the tunnel 'far' must be enabled");
   });
 
   test("to a public host that is gone has no command there, and is removed on the internal host", async () => {

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { warningsOf } from "../components/remote/drift.ts";
 import type { HostLook } from "../components/remote/look.ts";
 import { lookForDrift } from "../components/remote/look.ts";
+import { chooseWays } from "../components/remote/ways.ts";
 import { ownerOf } from "../components/remote/remoteScript.ts";
 import { hostsOf } from "./status.ts";
 import { sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
@@ -60,8 +61,9 @@ async function main(): Promise<number> {
     return 0;
   }
   const { config, project } = await settingsOf("drift", values.stack);
+  const hostsNow = hostsOf({ ...config, internalHosts: await chooseWays(config.internalHosts) });
   const looks = await lookForDrift(
-    hostsOf(config),
+    hostsNow.filter(({ skipped }) => !skipped),
     ownerOf(project, await stackName(values.stack)),
     sayWaiting,
   );

@@ -40,6 +40,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
     tunnelsOf(name, host, publicHosts),
   );
   checkAllowUsers(settings, report);
+  checkGone(settings, report);
   checkTunnelNames(settings, tunnels, report);
   checkPublicHostNames(tunnels, publicHosts, report);
   checkForwards(tunnels, report);
@@ -65,6 +66,13 @@ function checkAllowUsers(settings: Settings, report: Report): void {
         `must name the admin '${host.admin.user}', who would otherwise be locked out`,
       );
     }
+  }
+}
+
+/** What is gone is removed from the internal hosts, and what is skipped stays as it is. */
+function checkGone(settings: Settings, report: Report): void {
+  for (const [name, { gone, skip }] of Object.entries(settings.publicHosts)) {
+    if (gone && skip) report(["publicHosts", name, "skip"], "must be left out, since the host is gone");
   }
 }
 

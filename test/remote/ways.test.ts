@@ -60,6 +60,16 @@ describe("the way to an internal host", () => {
     expect(chosen.nas!.ways).toMatchObject({ through: "nas-gate-a", others: [] });
   });
 
+  test("is not through a public host that is skipped, which stays one of its ways in the state", async () => {
+    const withSkipped = { connection: both.connection, ways: [{ ...through("gate-a"), skip: true }, through("gate-b")] };
+    const { chosen, tried } = await choose({ nas: withSkipped });
+    expect(tried).toEqual([]);
+    expect(host(chosen.nas!.connection)).toBe("gate-b");
+    expect(chosen.nas!.ways?.through).toBe("nas-gate-b");
+    expect(chosen.nas!.ways?.all).toHaveLength(2);
+    expect((await choose({ nas: { ...both, skip: true } })).tried).toEqual([]);
+  });
+
   test("is not tried if there is only one, or in a preview", async () => {
     const one = { connection: both.connection, ways: [through("gate-a")] };
     const direct = { connection: { host: "192.0.2.1" }, ways: [] };

@@ -71,6 +71,23 @@ describe("defaults", () => {
     expect(tunnels.till?.logins).toEqual([{ from: "alice", to: "alice" }]);
   });
 
+  test("may name the tunnels, unless a host says itself which it has", () => {
+    const internalHost = { ...complete.internalHost, publicHosts: ["gate"], keys: "2026-Q4" };
+    const { tunnels } = parseConfig(bare({ ...complete, internalHost }, { publicHost: "gate" }));
+    expect(Object.keys(tunnels)).toEqual(["nas", "till-gate"]);
+    expect(tunnels["till-gate"]?.keys).toBe("2026-Q4");
+  });
+
+  test("do not log in to a host's own proxy", () => {
+    const proxy = { url: "http://192.0.2.3:3128", user: "plant", password: "hunter2" };
+    const own = { proxy: { url: "socks5://192.0.2.4:1080" } };
+    const { tunnels } = parseConfig(
+      bare({ ...complete, internalHost: { ...complete.internalHost, proxy } }, own),
+    );
+    expect(tunnels.nas?.proxy).toEqual(own.proxy);
+    expect(tunnels.till?.proxy).toEqual(proxy);
+  });
+
   test("do not mix with a private key of a host's own", async () => {
     const [own, common] = [newSshKey().privateKey, newSshKey().privateKey];
     const internalHost = { ...complete.internalHost, admin: { hostKey, privateKeyFile: "/nonexistent" } };

@@ -184,3 +184,48 @@ describe("an admin connection through one of several tunnels", () => {
     );
   });
 });
+
+describe("a host or a tunnel that is off", () => {
+  const publicHosts = ["gate-a", "gate-b"];
+  const admin = { hostKey, throughTunnel: "ssh" };
+
+  test("leaves the other tunnels of an internal host as ways to it", () => {
+    const tunnels = { nas: { publicHost: "gate-a", enabled: false }, far: { publicHost: "gate-b" } };
+    const config = parseConfig(withNas({ admin, tunnels }));
+    expect(config.tunnels.nas?.enabled).toBe(false);
+    expect(config.tunnels.far?.enabled).toBe(true);
+    expect(config.internalHosts.nas?.ways.map(({ tunnel }) => tunnel)).toEqual(["far"]);
+  });
+
+  test("is a mistake if no other tunnel leads to it", () => {
+    const lines = (path: string) => [
+      `${path}: found false; must be true while Pulumi connects through this tunnel, or nobody could enable it again; connect directly first, without throughTunnel`,
+    ];
+    expect(mistakesIn(withNas({ admin, publicHosts, enabled: false }))).toEqual(
+      lines("internalHosts.nas.enabled"),
+    );
+    const tunnels = { nas: { publicHost: "gate-a", enabled: false } };
+    expect(mistakesIn(withNas({ admin, tunnels }))).toEqual(lines("internalHosts.nas.tunnels.nas.enabled"));
+  });
+
+  test("is not connected through while its public host is skipped, and skips the internal host if nothing else leads there", () => {
+    const skipped = (address: string) => publicHost({ address, skip: true });
+    const one = { "gate-a": skipped("198.18.0.2") };
+    const { nas: reached } = parseConfig(withNas({ admin, publicHosts }, one)).internalHosts;
+    expect(reached?.skip).toBe(false);
+    expect(reached?.ways.map(({ publicHost: end, skip }) => [end, skip])).toEqual([
+      ["gate-a", true],
+      ["gate-b", false],
+    ]);
+    expect(reached?.connection).toBe(reached?.ways[1]?.connection);
+    const both = { ...one, "gate-b": skipped("198.18.0.9") };
+    expect(parseConfig(withNas({ admin, publicHosts }, both)).internalHosts.nas?.skip).toBe(true);
+  });
+
+  test("cannot be skipped and gone", () => {
+    const gone = { "gate-a": publicHost({ gone: true, skip: true }) };
+    expect(mistakesIn(withNas({ publicHost: "gate-b" }, gone))).toEqual([
+      "publicHosts.gate-a.skip: found true; must be left out, since the host is gone",
+    ]);
+  });
+});
