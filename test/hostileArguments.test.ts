@@ -13,7 +13,7 @@ const seed = Number(process.env.SEED ?? 20260101);
 const runs = Number(process.env.RUNS ?? 6);
 
 /** Text that is passed unchanged to the provider, or that is only for people, or for the order of the commands. */
-const elsewhere = ["connection", "ways"];
+const elsewhere = ["connection", "ways", "look"];
 
 const all = { ...samples, ...partSamples };
 

@@ -24,7 +24,7 @@ const complete = {
 
 describe("defaults", () => {
   test("are the settings of every host of their kind that does not have them itself", () => {
-    const { publicHosts, internalHosts } = parseConfig(
+    const { publicHosts, internalHosts, tunnels } = parseConfig(
       bare(
         { ...complete, publicHost: { admin: { hostKey, port: 2200 }, clientAliveIntervalSec: 5 } },
         { admin: { user: "root" }, watchdogIntervalSec: 60 },
@@ -34,16 +34,10 @@ describe("defaults", () => {
       clientAliveIntervalSec: 5,
       connection: { host: "198.18.0.2", port: 2200, user: "root", hostKey },
     });
-    expect(internalHosts.nas).toMatchObject({
-      watchdogIntervalSec: 60,
-      connection: { port: 22, user: "root", hostKey },
-      forwards: ssh,
-    });
-    expect(internalHosts.till).toMatchObject({
-      watchdogIntervalSec: 15,
-      connection: { user: "deploy", hostKey },
-      forwards: ssh,
-    });
+    expect(internalHosts.nas).toMatchObject({ connection: { port: 22, user: "root", hostKey } });
+    expect(tunnels.nas).toMatchObject({ watchdogIntervalSec: 60, forwards: ssh });
+    expect(internalHosts.till).toMatchObject({ connection: { user: "deploy", hostKey } });
+    expect(tunnels.till).toMatchObject({ watchdogIntervalSec: 15, forwards: ssh });
   });
 
   test("are merged into objects, down to a single forward", () => {
