@@ -72,7 +72,10 @@ export async function chooseWays<T extends HostWithWays>(
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const [name, { ways }] = next;
-      chosen.set(name, ways.length > 1 ? { ...(await choose(name, ways, looks, answers)), state } : undefined);
+      chosen.set(
+        name,
+        ways.length > 1 ? { ...(await choose(name, ways, looks, answers)), state } : undefined,
+      );
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
@@ -94,7 +97,8 @@ async function choose(
   const all = ways.map(({ connection }) => connection);
   const usable = ways.filter(({ skip }) => !skip);
   const first = usable[0]!;
-  if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1) return { through: first.tunnel, others: [], all };
+  if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1)
+    return { through: first.tunnel, others: [], all };
   await pulumi.log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
   const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {

@@ -12,7 +12,12 @@ const both = { connection: through("gate-a").connection, ways: [through("gate-a"
 const host = ({ proxy }: ThroughTunnel["connection"]) => (proxy as { host: string }).host;
 
 /** The choice if these public hosts are down, in a run that is not a preview. */
-async function choose(hosts: Parameters<typeof chooseWays>[0], down: string[] = [], preview = false, looks = false) {
+async function choose(
+  hosts: Parameters<typeof chooseWays>[0],
+  down: string[] = [],
+  preview = false,
+  looks = false,
+) {
   const tried: string[] = [];
   const { result } = await record(
     () =>
@@ -61,7 +66,10 @@ describe("the way to an internal host", () => {
   });
 
   test("is not through a public host that is skipped, which stays one of its ways in the state", async () => {
-    const withSkipped = { connection: both.connection, ways: [{ ...through("gate-a"), skip: true }, through("gate-b")] };
+    const withSkipped = {
+      connection: both.connection,
+      ways: [{ ...through("gate-a"), skip: true }, through("gate-b")],
+    };
     const { chosen, tried } = await choose({ nas: withSkipped });
     expect(tried).toEqual([]);
     expect(host(chosen.nas!.connection)).toBe("gate-b");

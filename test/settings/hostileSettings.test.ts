@@ -177,7 +177,8 @@ const ofTunnels = "internalHosts.<name>.tunnels.<name>.";
 test("every setting is tested with hostile text", () => {
   const booleans = [...known].filter(([, schema]) => schema.safeParse(true).success).map(([path]) => path);
   const inHand = new Set(leaves.map(({ path }) => genericOf(path)));
-  const ofHosts = (paths: Iterable<string>) => [...paths].filter((path) => !path.startsWith(ofTunnels)).sort();
+  const ofHosts = (paths: Iterable<string>) =>
+    [...paths].filter((path) => !path.startsWith(ofTunnels)).sort();
   expect(ofHosts([...inHand, ...booleans, ...alone])).toEqual(ofHosts(known.keys()));
 });
 

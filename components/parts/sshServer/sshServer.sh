@@ -121,7 +121,7 @@ in_place() {
     begin_edit "$MAIN"
     share line "$MAIN$TAB$INCLUDE" yes
   fi
-  [ -f "$DROP_IN_FILE" ] && [ "$(sed "/^$PORT_LINES /d" "$DROP_IN_FILE" && echo .)" = "$1$NL." ] && has_port && is_read &&
+  [ -f "$DROP_IN_FILE" ] && [ "$(sed "/^$PORT_LINES /d" "$DROP_IN_FILE" && echo .)" = "$1$NL." ] && lists_port && is_read &&
     { ! on_trial || trial_is_active; }
 }
 
@@ -131,8 +131,8 @@ put_drop_in() { printf '%s\n' "$1" | put "$DROP_IN_FILE" 644 || { roll_back file
 PORT_MARK='# Listens also at port'
 PORT_LINES="\($PORT_MARK\|Port\|ListenAddress\)"
 
-# has_port — whether the drop-in adds that port, and no other, and by that sshd listens nowhere twice.
-has_port() {
+# lists_port — whether the drop-in adds that port, and no other, and by that sshd listens nowhere twice.
+lists_port() {
   [ "$(sed -n "s/^$PORT_MARK //p" "$DROP_IN_FILE")" = "$ADD_PORT" ] || return 1
   [ -z "$ADD_PORT" ] || adds_port "$(listeners)"
 }
