@@ -31,8 +31,8 @@ export default async function program() {
 
   const internalHosts = mapValues(
     settings.internalHosts,
-    ({ connection, throughTunnel, ways, toolsDirectory, namespaces, skip }, name) => {
-      const host = { connection, throughTunnel, ways, toolsDirectory, namespaces };
+    ({ connection, throughTunnel, ways, toolsDirectory, namespaces, gone, skip }, name) => {
+      const host = { connection, throughTunnel, ways, toolsDirectory, namespaces, gone };
       return skip
         ? state?.keep("InternalHost", name)
         : new InternalHost(name, { ...host, ...common, look: looks[name], report: report.of(name) });
@@ -66,7 +66,7 @@ export default async function program() {
 
 /** Looks for drift on every host that Pulumi connects to now. */
 function lookAt(
-  hosts: Record<string, { connection: Host["connection"]; skip: boolean; gone?: boolean }>,
+  hosts: Record<string, { connection: Host["connection"]; skip: boolean; gone: boolean }>,
 ): Promise<Record<string, HostLook>> {
   const present = Object.entries(hosts).filter(([, { skip, gone }]) => !skip && !gone);
   return lookForDrift(present.map(([name, { connection }]) => ({ name, connection })));

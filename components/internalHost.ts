@@ -33,6 +33,8 @@ export interface InternalHostArgs {
   trialSec?: number | undefined;
   /** @see Host.report */
   report?: Host["report"];
+  /** @see Host.gone */
+  gone?: boolean | undefined;
   /** What a look for drift has found there: `lookForDrift`. @default none: nobody looks for drift */
   look?: HostLook | undefined;
 }

@@ -102,7 +102,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     this.outside = { ...args.publicHost.host, report: this.inside.report };
     args.internalHost.tunnels.push(this);
     if (this.inside.ways?.through === name) args.internalHost.way = this;
-    if (this.outside.gone) {
+    if (this.inside.gone || this.outside.gone) {
       this.endpoints = pulumi.output<Record<string, Endpoint>>({});
       [this.logins, this.units] = [[], {}];
       this.leave();
@@ -344,24 +344,30 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     return [Promise.resolve().then(() => internalHost.way?.admitted ?? this.admitted)];
   }
 
-  /** The public host is gone: only the internal end is removed. The rest is kept as it is, without a command. */
+  /** A host is gone: its end is kept as it is, without a command, and the other end is removed. */
   private leave(): void {
     const { names, name, logins, forwards } = this.plan;
-    const gone = { ...this.inside, gone: true };
-    const stay = (stage: string, host: Host) => this.stage(stage, { host, what: name, parts: [] });
-    stay(names.prepare, gone);
-    stay(names.admit, this.outside);
-    if (logins.length > 0) stay(names.loginKeys, this.outside);
-    if (forwards.some(isOpen)) {
-      new FirewallPorts(names.firewall, { host: this.outside, ports: [] }, { parent: this });
+    const { inside, outside } = this;
+    const stay = (stage: string, host: Host) =>
+      this.stage(stage, { host: { ...host, gone: true }, what: name, parts: [] });
+    stay(names.prepare, inside);
+    if (inside.gone) stay(names.start, inside);
+    else {
+      this.stage(names.start, {
+        host: inside,
+        what: `the tunnel ${name}`,
+        parts: [],
+        undoes: [names.start, names.prepare],
+        removesNow: true,
+      });
     }
-    this.stage(names.start, {
-      host: this.inside,
-      what: `the tunnel ${name}`,
-      parts: [],
-      undoes: [names.start, names.prepare],
-      removesNow: true,
-    });
+    // What is not declared is deleted.
+    if (!outside.gone) return;
+    stay(names.admit, outside);
+    if (logins.length > 0) stay(names.loginKeys, outside);
+    if (forwards.some(isOpen)) {
+      new FirewallPorts(names.firewall, { host: outside, ports: [] }, { parent: this });
+    }
   }
 
   private service(given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[] }) {

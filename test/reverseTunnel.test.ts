@@ -971,6 +971,26 @@ describe("a tunnel", () => {
     await expect(both({ far: { enabled: false } })).rejects.toThrow("the tunnel 'far' must be enabled");
   });
 
+  test("from an internal host that is gone has no command there, and is removed on the public host", async () => {
+    const recording = await record(() => {
+      const publicHost = new PublicHost("gate", { connection: gate.connection });
+      const internalHost = new InternalHost("nas", { connection: nas.connection, gone: true });
+      new ReverseTunnel("nas", { internalHost, publicHost, ...withOpen, logins });
+    });
+    const commands = recording.resources.filter(({ type }) => type === "command:remote:Command");
+    const ofNas = commands.filter(({ name }) => !name.startsWith("gate-"));
+    expect(ofNas.map(({ name }) => name).sort()).toEqual([
+      "nas-facts-script",
+      "nas-prepare",
+      "nas-start",
+      "nas-tools-script",
+    ]);
+    for (const { inputs } of ofNas) expect(Object.keys(inputs)).toEqual(["connection"]);
+    expect(commands.filter(({ name, inputs }) => name.startsWith("gate-") && !("create" in inputs))).toEqual(
+      [],
+    );
+  });
+
   test("to a public host that is gone has no command there, and is removed on the internal host", async () => {
     const recording = await record(() => {
       const publicHost = new PublicHost("gate", { connection: gate.connection, gone: true });

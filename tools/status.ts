@@ -71,12 +71,15 @@ export interface HostStatus {
 }
 
 type Asked = Pick<Config, "publicHosts" | "tunnels"> & {
-  internalHosts: Record<string, { connection: Host["connection"]; skip: boolean }>;
+  internalHosts: Record<string, { connection: Host["connection"]; skip: boolean; gone: boolean }>;
 };
 
 /** The hosts in the settings at which a tunnel begins or ends. */
 export function hostsOf({ publicHosts, internalHosts, tunnels }: Asked): AskedHost[] {
-  const all = Object.entries(tunnels).filter(([, { publicHost }]) => !publicHosts[publicHost]?.gone);
+  const all = Object.entries(tunnels).filter(
+    ([, { publicHost, internalHost }]) =>
+      !publicHosts[publicHost]?.gone && !internalHosts[internalHost]?.gone,
+  );
   const outside = Object.entries(publicHosts).map(([name, { connection, skip }]) => ({
     name,
     connection,

@@ -25,7 +25,7 @@ export interface Config {
   publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
   internalHosts: Record<
     string,
-    Pick<Settings["internalHosts"][string], "address" | "toolsDirectory" | "namespaces"> & {
+    Pick<Settings["internalHosts"][string], "address" | "toolsDirectory" | "namespaces" | "gone"> & {
       connection: Host["connection"];
       /** Whether nothing is done on the host now. */
       skip: boolean;
@@ -171,7 +171,7 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
     tunnelsOf(name, host, names),
   );
   const internalHosts = mapValues(settings.internalHosts, (host, name) => {
-    const { address, toolsDirectory, namespaces } = host;
+    const { address, toolsDirectory, namespaces, gone } = host;
     const connection = connect("internalHosts", name, host);
     const present = tunnels.filter(
       (tunnel) =>
@@ -185,12 +185,12 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
       .flatMap((way) => connectThrough(connection, publicHosts, way));
     const ends = [...new Set(ways.map(({ publicHost }) => publicHost))];
     return {
-      ...{ address, toolsDirectory, namespaces },
+      ...{ address, toolsDirectory, namespaces, gone },
       // Nothing else leads to it.
       skip: host.skip || (ways.length > 0 && ways.every((way) => way.skip)),
       connection: (ways.find((way) => !way.skip) ?? ways[0])?.connection ?? connection,
       throughTunnel: ends.length > 0 ? ends.join(" or ") : undefined,
-      ways,
+      ways: gone ? [] : ways,
     };
   });
   const config: Config = {

@@ -69,10 +69,12 @@ function checkAllowUsers(settings: Settings, report: Report): void {
   }
 }
 
-/** What is gone is removed from the internal hosts, and what is skipped stays as it is. */
+/** The tunnels of a host that is gone are removed from the other host, and what is skipped stays as it is. */
 function checkGone(settings: Settings, report: Report): void {
-  for (const [name, { gone, skip }] of Object.entries(settings.publicHosts)) {
-    if (gone && skip) report(["publicHosts", name, "skip"], "must be left out, since the host is gone");
+  for (const kind of ["publicHosts", "internalHosts"] as const) {
+    for (const [name, { gone, skip }] of Object.entries(settings[kind])) {
+      if (gone && skip) report([kind, name, "skip"], "must be left out, since the host is gone");
+    }
   }
 }
 

@@ -168,6 +168,14 @@ const namespaces = z
     "Whether the services on this host run in namespaces of their own, which hide files and devices from them. Set it to false for a container in which systemd may not make any (`226/NAMESPACE`), such as an unprivileged LXC container without `nesting=1`.",
   );
 
+const gone = (what: string) =>
+  z
+    .boolean(must("true or false"))
+    .default(false)
+    .describe(
+      `Set it to true if the host will not come back. \`pulumi up\` then never connects to it, and ${what}. After that, remove its entry.`,
+    );
+
 const skip = z
   .boolean(must("true or false"))
   .default(false)
@@ -223,12 +231,7 @@ export const publicHostSchema = settings({
   textfileDirectory,
   toolsDirectory,
   namespaces,
-  gone: z
-    .boolean(must("true or false"))
-    .default(false)
-    .describe(
-      "Set it to true if the host will not come back. `pulumi up` then never connects to it, and removes its tunnels from the internal hosts. After that, remove its entry.",
-    ),
+  gone: gone("removes its tunnels from the internal hosts"),
 });
 
 const network = z.string(must(networkWords)).superRefine((text, found) => {
@@ -354,6 +357,9 @@ const internalHost = settings({
   ),
   admin: insideAdmin.prefault({}).describe("How Pulumi reaches it."),
   skip,
+  gone: gone(
+    "removes its tunnels and their keys from the public hosts, so nobody can use a key that was on it",
+  ),
   enabled: enabled(
     "Whether its tunnels may run. `false` stops them and refuses their keys at the public host, but removes nothing: `true` brings them back as they were.",
   ),

@@ -8,7 +8,7 @@ type Path = (string | number)[];
 
 /** The settings of an internal host that are for the host, and not for each of its tunnels. */
 const ofTheHost = [
-  ...(["address", "admin", "skip", "publicHost", "publicHosts", "tunnels"] as const),
+  ...(["address", "admin", "skip", "gone", "publicHost", "publicHosts", "tunnels"] as const),
   ...(["textfileDirectory", "toolsDirectory", "namespaces"] as const),
 ];
 

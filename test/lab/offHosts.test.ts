@@ -224,6 +224,25 @@ describe("a host that is off, or whose tunnel is not wanted at present,", () => 
     await stack.up();
   });
 
+  it("is removed at the public host, without contact, if it will not come back, and can be set up again", async () => {
+    await shop.powerCut();
+    await settings({ shopPort: 2230, shop: { gone: true } });
+    await stack.up();
+    expect(await exitCode(gate, "getent passwd tunnel-shop")).not.toBe(0);
+    expect(
+      (await gate.run("ls /etc/ssh/ssh-reverse-tunnel /root/.ssh/ssh-reverse-tunnel")).stdout,
+    ).not.toMatch(/shop/);
+    expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
+    await stack.setConfig({ internalHosts: { nas: tunnel(nas, 2222) } });
+    await stack.up();
+    expect(await inState("shop")).toEqual([]);
+    expect((await gate.run("ssh nas hostname")).stdout).toBe("nas");
+    await shop.boot();
+    await settings({ shopPort: 2230 });
+    await stack.up();
+    expect((await gate.run("ssh shop hostname")).stdout).toBe("shop");
+  });
+
   it("leaves nothing when everything is destroyed", async () => {
     await stack.destroy();
     for (const host of [gate, nas, shop]) {

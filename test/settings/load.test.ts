@@ -62,6 +62,7 @@ describe("settings without a mistake", () => {
           skip: false,
           toolsDirectory: "/opt/ssh-reverse-tunnel",
           namespaces: true,
+          gone: false,
           connection: {
             host: "198.18.0.3",
             port: 22,

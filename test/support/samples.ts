@@ -80,6 +80,7 @@ export const samples: Record<string, Sample> = {
     stackId: "0123456789abcdef",
     trialSec: 60,
     report: new RunReport().of("sample"),
+    gone: false,
     look: { label: "x", notes: [], records: [], drift: {}, keys: {}, lacksTools: false },
   })),
   PublicHost: sample(PublicHost, () => ({
