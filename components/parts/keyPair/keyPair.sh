@@ -19,9 +19,7 @@ apply() {
   public=
   if ask "$key" test -s; then
     keep_rights "$key" 600 # or ssh uses none
-    public=$(at "$key" ssh-keygen -y -P '' -f) ||
-      fail "the key $key cannot be read; move it away and run 'pulumi up' again, which makes a new one"
-    public="$(printf '%s' "$public" | cut -d' ' -f1,2) $COMMENT"
+    read_public "$key"
     case "$TYPES $public" in
       ecdsa" ssh-ed25519 "*)
         say "note: $HOST: sshd or ssh no longer accepts the ed25519 key $key, so there is an ecdsa key in its place"
@@ -32,21 +30,36 @@ apply() {
   if [ -z "$public" ]; then
     write_record "${RECORDED}file$TAB$key.new${NL}file$TAB$key.new.pub$NL"
     # shellcheck disable=SC2016
-    public=$(
-      at "$key" sh -c '
-        for type in $2; do
-          rm -f -- "$3.new" "$3.new.pub"
-          ssh-keygen -q -t "$type" -N "" -C "$1" -f "$3.new" && cat -- "$3.new.pub" &&
-            { sync -- "$3.new" 2>/dev/null || sync; } && rm -f -- "$3.new.pub" && mv -fT -- "$3.new" "$3" && exit 0
-        done
+    at "$key" sh -c '
+      for type in $2; do
         rm -f -- "$3.new" "$3.new.pub"
-        exit 1' sh "$COMMENT" "$TYPES"
-    ) || cannot_at "make the key $key" "$key"
+        ssh-keygen -q -t "$type" -N "" -C "$1" -f "$3.new" && { sync -- "$3.new" 2>/dev/null || sync; } &&
+          rm -f -- "$3.new.pub" && mv -fT -- "$3.new" "$3" && exit 0
+      done
+      rm -f -- "$3.new" "$3.new.pub"
+      exit 1' sh "$COMMENT" "$TYPES" >/dev/null || cannot_at "make the key $key" "$key"
     label "$key"
     changed "made the key $key"
+    read_public "$key"
   fi
   write_file "$key.pub" 644 "$public"
   printf 'key %s/%s %s\n' "$ACCOUNT" "$FILE" "$public"
+}
+
+# read_public KEY — sets public. The account decides what is printed there, and what we print is admitted on the other host: so it
+# is one line, with nothing but a key.
+read_public() {
+  public=$(at "$1" ssh-keygen -y -P '' -f) ||
+    fail "the key $1 cannot be read; move it away and run 'pulumi up' again, which makes a new one"
+  public=$(printf '%s\n' "$public" | head -n 1 | cut -d' ' -f1,2)
+  case $public in
+    "ssh-ed25519 "* | "ecdsa-sha2-nistp256 "*) ;;
+    *) fail "the key $1 is not an ed25519 or ecdsa key; move it away and run 'pulumi up' again, which makes a new one" ;;
+  esac
+  case ${public#* } in
+    "" | *[!A-Za-z0-9+/=]*) fail "ssh-keygen does not print the public half of the key $1; move it away and run 'pulumi up' again" ;;
+  esac
+  public="$public $COMMENT"
 }
 
 # drop_types_of_ssh KEY — leaves ecdsa alone in TYPES if ssh uses no ed25519 keys here, by the configuration of the host: what
