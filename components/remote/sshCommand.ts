@@ -21,11 +21,12 @@ export interface SshCommand {
  */
 export async function sshCommand(connection: Host["connection"], folder: string): Promise<SshCommand> {
   const [login, proxy] = await Promise.all([known(connection), known(connection.proxy ?? {})]);
-  // ssh's questions are answered from a file, never on a command line or in the environment.
+  // ssh's questions are answered from a file, never on a command line or in the environment. A host can word its questions as
+  // it likes, but does not know where the key is; so it never gets the key's passphrase.
   const askpass = join(folder, "askpass");
   writeFileSync(
     askpass,
-    '#!/bin/sh\ncase $1 in *assphrase*) cat "$SSH_TUNNEL_LOGIN.passphrase" ;; *) cat "$SSH_TUNNEL_LOGIN.password" ;; esac\n',
+    '#!/bin/sh\ncase $1 in "Enter passphrase for key \'$(printf %.100s "$SSH_TUNNEL_LOGIN.key")\'"*) cat "$SSH_TUNNEL_LOGIN.passphrase" ;; *) cat "$SSH_TUNNEL_LOGIN.password" ;; esac\n',
     { mode: 0o700 },
   );
   const args = options(login, join(folder, "host"));
@@ -78,6 +79,7 @@ function options(login: Login, file: string): string[] {
   write("key", login.privateKey);
   write("passphrase", login.privateKeyPassword);
   write("password", login.password);
+  const methods = login.password === undefined ? "publickey" : "publickey,keyboard-interactive,password";
   const asks = login.privateKeyPassword !== undefined || login.password !== undefined;
   const settings = {
     Port: login.port ?? 22,
@@ -91,6 +93,7 @@ function options(login: Login, file: string): string[] {
     IdentitiesOnly: login.privateKey === undefined ? "no" : "yes",
     ...(login.agentSocketPath === undefined ? {} : { IdentityAgent: `"${login.agentSocketPath}"` }),
     BatchMode: asks ? "no" : "yes",
+    PreferredAuthentications: methods,
     NumberOfPasswordPrompts: 1,
     ConnectTimeout: 10,
     LogLevel: "ERROR",

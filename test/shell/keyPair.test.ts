@@ -59,6 +59,6 @@ esac
   ])("is refused if it is not a key: %j", (printed) => {
     const { stdout, stderr, status } = make(printed);
     expect({ stdout, status }).toEqual({ stdout: "", status: 3 });
-    expect(stderr).toMatch(/^error: .*nas\.key .*move it away/m);
+    expect(stderr).toMatch(/^error: .*nas\.key.*move it away/m);
   });
 });
