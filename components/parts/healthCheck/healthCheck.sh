@@ -44,7 +44,7 @@ date_keys() {
   local key made oldest
   oldest=
   while IFS= read -r key <&4; do
-    [ -n "$key" ] && made=$(at "$key" stat -c %Y -- 2>/dev/null) || continue
+    [ -n "$key" ] && made=$(made_at "$key") || continue
     [ -n "$oldest" ] && [ "$oldest" -le "$made" ] || oldest=$made
   done 4<<EOF
 ${LOGIN_KEYS-}

@@ -54,7 +54,7 @@ apply() {
 date_key() {
   local key made
   key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p' | head -n 1)
-  made=$(at "$FOLDER/$key" stat -c %Y -- 2>/dev/null) || made=
+  made=$(made_at "$FOLDER/$key") || made=
   CHECK_UNIT=${CHECK_UNIT%%@made@*}$made${CHECK_UNIT#*@made@}
 }
 

@@ -193,6 +193,14 @@ at() {
   as "$AT_IDS" "$@" "$AT_PATH"
 }
 
+# made_at PLACE — prints when that file was written, in seconds; fails if nobody knows. Its account answers, so only digits count.
+made_at() {
+  local made
+  made=$(at "$1" stat -c %Y -- 2>/dev/null) || return 1
+  case $made in "" | *[!0-9]*) return 1 ;; esac
+  printf '%s\n' "$made"
+}
+
 # ask PLACE COMMAND… — as at, for a question. Only status 1 means no: if the account ran out of time, or nothing could be
 # started, nobody knows, and what is there must not be taken for absent.
 ask() {
