@@ -33,8 +33,8 @@ const keySettings = ["privateKey", "privateKeyFile", "passphrase"];
 /** Which tunnels a host has is said in one of these ways. */
 const tunnelSettings = ["publicHost", "publicHosts", "tunnels"];
 
-/** The login of one proxy is not for another one. */
-const loginSettings = ["user", "password"];
+/** What is for one proxy or one machine is not for another one: it would get the password. */
+const ofThat = { url: ["user", "password"], address: ["password", "hostKey"] };
 
 function merge(defaults: unknown, own: unknown): unknown {
   if (!isMap(defaults) || !isMap(own)) return own === undefined ? defaults : own;
@@ -43,7 +43,7 @@ function merge(defaults: unknown, own: unknown): unknown {
   const replaced = [
     ...(hasKey ? keySettings : []),
     ...(hasTunnels ? tunnelSettings.filter((key) => !(key in own)) : []),
-    ...(typeof own.url === "string" ? loginSettings : []),
+    ...Object.entries(ofThat).flatMap(([key, settings]) => (typeof own[key] === "string" ? settings : [])),
   ];
   const inherited = Object.entries(defaults).filter(([key]) => !replaced.includes(key));
   const merged = Object.fromEntries(inherited);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { withDefaults } from "../../components/settings/defaults.ts";
 import { parseConfig } from "../../components/settings/load.ts";
 import { hostKey } from "../support/hosts.ts";
 import { promiseOf } from "../support/promiseOf.ts";
@@ -70,6 +71,19 @@ describe("defaults", () => {
     const { tunnels } = parseConfig(bare({ ...complete, internalHost }, { publicHost: "gate" }));
     expect(Object.keys(tunnels)).toEqual(["nas", "till-gate"]);
     expect(tunnels["till-gate"]?.keys).toBe("2026-Q4");
+  });
+
+  test("give a host's own bastion and jump host no password and no host key of another one", () => {
+    const bastion = { address: "192.0.2.3", user: "jump", password: "hunter2", hostKey };
+    const merged = withDefaults({
+      defaults: { internalHost: { admin: { bastion }, proxyJump: bastion } },
+      internalHosts: { nas: { admin: { bastion: { address: "x" } }, proxyJump: { address: "x" } }, till: {} },
+    });
+    const own = { address: "x", user: "jump" };
+    expect(merged.internalHosts).toEqual({
+      nas: { admin: { bastion: own }, proxyJump: own },
+      till: { admin: { bastion }, proxyJump: bastion },
+    });
   });
 
   test("do not log in to a host's own proxy", () => {
