@@ -108,6 +108,10 @@ describe("the way through an HTTP proxy", () => {
       "HTTP/1.0 403 Filtered\r\n\r\n",
       /^the proxy \S+ does not connect to the public host \(HTTP\/1\.0 403 Filtered\)$/,
     ],
+    [
+      "HTTP/1.1 403 \u001b]0;owned\u0007\u00e4\r\n\r\n",
+      /^the proxy \S+ does not connect to the public host \(HTTP\/1\.1 403 \?\]0;owned\?\?\?\)$/,
+    ],
     ["SSH-2.0-OpenSSH_9.2\r\n", /^the proxy \S+ is not an HTTP proxy: it answers 'SSH-2\.0-OpenSSH_9\.2'$/],
   ])("is refused by %j, with the reason", async (answer, reason) => {
     const { port } = await proxy([[request.length, answer]]);

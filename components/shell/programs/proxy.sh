@@ -13,7 +13,9 @@ LC_ALL=C
 REFUSED=${RUNTIME_DIRECTORY:+$RUNTIME_DIRECTORY/refused}
 REFUSED=${REFUSED:-/dev/null}
 
+# refuse WORDS — some of them may be the proxy's: no control characters for a terminal.
 refuse() {
+  set -- "${1//[^ -~]/?}"
   echo "$1" >"$REFUSED"
   echo "$1" >&2
   exit 1
