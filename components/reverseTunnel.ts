@@ -13,6 +13,7 @@ import {
   isOpen,
   listensEverywhere,
 } from "./settings/forward.ts";
+import { endSessions } from "./parts/endSessions/endSessions.ts";
 import { healthCheck, healthTimer } from "./parts/healthCheck/healthCheck.ts";
 import type { Host } from "./remote/host.ts";
 import { takenBack } from "./remote/host.ts";
@@ -218,6 +219,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           permits: tunnelKeyPermits(inVisit),
           file: tunnelKeysFile.replace("%u", publicAccount),
         }),
+        ...(enabled ? [] : [endSessions({ account: publicAccount })]),
       ],
       keepsStale: true,
       undoes: [names.settle, names.admit],

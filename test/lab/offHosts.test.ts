@@ -154,8 +154,16 @@ describe("a host that is off, or whose tunnel is not wanted at present,", () => 
     const permits = (await gate.run(`cat ${keys}`)).stdout;
     const port = (await gate.run("grep -o 'permitlisten=[^,]*' " + keys)).stdout;
 
+    // Somebody else logs in with the key, and stays.
+    await nas.run("systemd-run -q --uid=tunnel-nas ssh -N -S none -o ClearAllForwardings=yes ssh-tunnel-nas");
+    const sessions = async () =>
+      (await gate.run("pgrep -u tunnel-nas", { allowFailure: true })).stdout.split("\n").filter(Boolean)
+        .length;
+    await until("a second session of the account", 60, async () => (await sessions()) === 2);
+
     await settings({ shopPort: 2230, nas: { enabled: false } });
     await stack.up();
+    expect(await sessions()).toBe(0);
     expect(await exitCode(nas, "systemctl is-enabled ssh-tunnel-nas.service")).not.toBe(0);
     expect(await exitCode(nas, "systemctl is-active ssh-tunnel-nas.service")).not.toBe(0);
     expect(await exitCode(nas, "systemctl is-active ssh-tunnel-nas-watchdog.timer")).not.toBe(0);

@@ -12,6 +12,7 @@ import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import type { Part } from "../../components/remote/remoteScript.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
 import { tunnelCheck } from "../../components/parts/tunnelCheck/tunnelCheck.ts";
+import { endSessions } from "../../components/parts/endSessions/endSessions.ts";
 import { tunnelStop } from "../../components/parts/tunnelStop/tunnelStop.ts";
 import { tunnelService } from "../../components/parts/tunnelService/tunnelService.ts";
 import { RunReport } from "../../components/remote/runReport.ts";
@@ -182,6 +183,7 @@ export const partSamples: Record<string, Sample> = {
     lookAt: "the journal",
     fingerprint: "0123456789abcdef",
   })),
+  endSessions: samplePart(endSessions, () => ({ account: "tunnel-nas" })),
   tunnelStop: samplePart(tunnelStop, () => ({ tunnel: "nas" })),
   tunnelService: samplePart(tunnelService, () => ({
     ...at,

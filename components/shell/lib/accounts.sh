@@ -12,11 +12,9 @@ undo_mask() {
 
 load_state() { systemctl show --property LoadState --value "$1" 2>/dev/null || :; }
 
-kind user ACCOUNT
-undo_user() {
+# end_processes ACCOUNT — returns 1 if there are none.
+end_processes() {
   local uid pids attempt
-  getent passwd "$1" >/dev/null || return 0
-  # userdel refuses while a session of the account is alive.
   uid=$(id -u "$1")
   for attempt in 1 2 3 4 5 6 7 8 9 10; do
     # Not awk, which stops at the first process that has ended since the names were listed.
@@ -26,6 +24,14 @@ undo_user() {
     kill -KILL $pids 2>/dev/null || :
     [ "$attempt" = 1 ] || sleep 0.2
   done
+  [ "$attempt" != 1 ]
+}
+
+kind user ACCOUNT
+undo_user() {
+  getent passwd "$1" >/dev/null || return 0
+  # userdel refuses while a session of the account is alive.
+  end_processes "$1" || :
   FOUND= # it may have been the last one looked up
   userdel -- "$1" || fail "cannot remove the account $1"
   changed "removed the account $1"
