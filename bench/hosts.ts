@@ -12,10 +12,13 @@ export async function withPairs(
   action: (pairs: Pair[]) => Promise<void>,
 ): Promise<void> {
   const packages = tools.flatMap((tool) => tool.packages ?? []);
-  const choices = Pair.hostNames(pairs).map((name) => (name.startsWith("gate") ? { name, packages } : name));
+  const hasSpare = tools.some(({ usesSpare }) => usesSpare);
+  const choices = Pair.hostNames(pairs, hasSpare).map((name) =>
+    name.startsWith("gate") ? { name, packages } : name,
+  );
   const hosts = await Lab.up({ name: lab, hosts: choices, onProgress });
   try {
-    const all = Array.from({ length: pairs }, (_, index) => new Pair(hosts, index + 1));
+    const all = Array.from({ length: pairs }, (_, index) => new Pair(hosts, index + 1, hasSpare));
     for (const pair of all) {
       onProgress(`Installing ${tools.map(({ title }) => title).join(", ")} on pair ${pair.number} …`);
       await pair.prepare();

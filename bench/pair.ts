@@ -17,18 +17,23 @@ export class Pair {
   public readonly gate: Host;
   /** The internal host. */
   public readonly nas: Host;
+  /** A second public host, if a tool uses one. No fault hits it. */
+  public readonly spare: Host | undefined;
 
   public constructor(
     public readonly lab: Lab,
     /** Counted from 1. */
     public readonly number: number,
+    hasSpare = false,
   ) {
     [this.gate, this.nas] = [lab.host(`gate${number}`), lab.host(`nas${number}`)];
+    this.spare = hasSpare ? lab.host(`spare${number}`) : undefined;
   }
 
   /** The names of the hosts of that many pairs. */
-  public static hostNames(count: number): string[] {
-    return Array.from({ length: count }, (_, index) => [`gate${index + 1}`, `nas${index + 1}`]).flat();
+  public static hostNames(count: number, hasSpare = false): string[] {
+    const kinds = ["gate", "nas", ...(hasSpare ? ["spare"] : [])];
+    return Array.from({ length: count }, (_, index) => kinds.map((kind) => `${kind}${index + 1}`)).flat();
   }
 
   /** The address that the internal host has after a change of address. */

@@ -148,8 +148,9 @@ function silentCut(seconds: number): Fault {
  * a NAT that has lost its state; new connections pass.
  */
 async function forgetFlows(pair: Pair): Promise<void> {
-  const { gate, nas } = pair;
-  const { stdout } = await nas.run(`ss -Htn dst ${gate.address}`);
+  const { gate, nas, spare } = pair;
+  const ends = [gate, ...(spare ? [spare] : [])].map(({ address }) => `dst ${address}`);
+  const { stdout } = await nas.run(`ss -Htn '( ${ends.join(" or ")} )'`);
   const flows = stdout.split("\n").flatMap((line) => {
     const [, , , local, peer] = line.trim().split(/\s+/);
     return local && peer ? [[local.replace(":", " . "), peer.replace(":", " . ")]] : [];

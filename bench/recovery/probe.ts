@@ -15,14 +15,14 @@ export interface Target {
 }
 
 /**
- * Seconds from a moment, by default now, until an answer comes through the port; undefined if none comes within the
- * limit.
+ * Seconds from a moment, by default now, until an answer comes through the port, or through one of several; undefined if
+ * none comes within the limit.
  *
  * A port that refuses is tried every 50 ms. An attempt that hangs is kept, since its answer may come as soon as packets
  * pass again, and others are started next to it. Loads the CPU by about 0.1 ms for each attempt.
  */
 export async function secondsToAnswer(
-  { host, port }: Target,
+  targets: Target[],
   limitSeconds: number,
   since = performance.now(),
 ): Promise<number | undefined> {
@@ -32,7 +32,8 @@ export async function secondsToAnswer(
   deadline.addEventListener("abort", () => over.abort());
   let answered: number | undefined;
   while (!over.signal.aborted) {
-    const attempt = ask(host, port, over.signal).then(
+    const attempts = targets.map(({ host, port }) => ask(host, port, over.signal));
+    const attempt = Promise.any(attempts).then(
       () => {
         answered ??= performance.now();
         over.abort();

@@ -5,7 +5,7 @@ import type { Pair } from "../pair.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Agenda } from "./agenda.ts";
 import type { Ended, Fault } from "./faults.ts";
-import { keepTrying, secondsToAnswer } from "./probe.ts";
+import { type Target, keepTrying, secondsToAnswer } from "./probe.ts";
 
 /** Who connects during a fault: a client that tries every 2 s, or nobody until it has ended. */
 export type Client = "retrying" | "nobody";
@@ -57,8 +57,7 @@ export async function runTrial(setting: Setting): Promise<Trial> {
   await sleep(1000);
   await turn(agenda, fault.seconds - 0.5, fault.busySeconds + 0.5);
 
-  const targets = tools.map(({ port }) => ({ host: pair.gate.address, port }));
-  const load = client === "retrying" ? keepTrying(targets) : undefined;
+  const load = client === "retrying" ? keepTrying(tools.flatMap((tool) => targetsOf(pair, tool))) : undefined;
   const measured = new Map<Tool, Promise<number | undefined>>();
   let at = "";
   let idle = Promise.resolve(NaN);
@@ -66,8 +65,7 @@ export async function runTrial(setting: Setting): Promise<Trial> {
     if (!at) idle = idleShare(fault.busySeconds);
     at ||= new Date().toISOString();
     for (const tool of ofTool ? [ofTool] : tools) {
-      const target = { host: pair.gate.address, port: tool.port };
-      measured.set(tool, secondsToAnswer(target, limitSeconds, since));
+      measured.set(tool, secondsToAnswer(targetsOf(pair, tool), limitSeconds, since));
     }
   };
   try {
@@ -79,6 +77,12 @@ export async function runTrial(setting: Setting): Promise<Trial> {
     load?.stop();
     await fault.undo?.(pair);
   }
+}
+
+/** Where a client asks. */
+function targetsOf({ gate, spare }: Pair, { port, usesSpare }: Tool): Target[] {
+  const hosts = [gate, ...(usesSpare && spare ? [spare] : [])];
+  return hosts.map(({ address }) => ({ host: address, port }));
 }
 
 /** Waits for an interval that no other pair uses. */

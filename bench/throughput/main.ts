@@ -8,7 +8,7 @@ import { documentPath, keep, markdown, writeNumbers } from "../document.ts";
 import { measuredWith, withPairs } from "../hosts.ts";
 import { chosen, count } from "../options.ts";
 import { ANSWER_PORT, type Pair } from "../pair.ts";
-import { allTools, buildTools } from "../tools/all.ts";
+import { allTools as everyTool, buildTools } from "../tools/all.ts";
 import type { Tool } from "../tools/tool.ts";
 import { cpuTimesOf } from "./cpu.ts";
 import { type Sample, measure } from "./measure.ts";
@@ -16,6 +16,9 @@ import { memoryOf } from "./memory.ts";
 import { throughputPlot, throughputTables } from "./report.ts";
 import type { Results } from "./results.ts";
 import { VARIANT_PORT, type Variant, allVariants, startVariant, stopVariant } from "./variants.ts";
+
+// A second public host makes no difference to one connection.
+const allTools = everyTool.filter(({ usesSpare }) => !usesSpare);
 
 const USAGE = `npx tsx bench/throughput/main.ts [options]
   --tools A,B     only these: ${allTools.map(({ id }) => id).join(",")}

@@ -6,13 +6,16 @@ import { cacheFolder } from "../../lab/image.ts";
 import { table } from "../document.ts";
 import { chisel, frp, rathole } from "./others.ts";
 import { autossh, autosshTuned, guide } from "./plainSsh.ts";
-import { project, projectByProxy } from "./project.ts";
+import { project, projectByProxy, projectWithTwoHosts } from "./project.ts";
 import type { Tool } from "./tool.ts";
 
 const INSTALL = fileURLToPath(new URL("install.sh", import.meta.url));
 
 /** Every tool, in the order of the tables. */
-export const allTools: Tool[] = [project, guide, autossh, autosshTuned, frp, chisel, rathole, projectByProxy];
+export const allTools: Tool[] = [
+  ...[project, guide, autossh, autosshTuned, frp, chisel, rathole],
+  ...[projectByProxy, projectWithTwoHosts],
+];
 
 /** The tools that are available here, and the folder of their programs. */
 export interface Installed {

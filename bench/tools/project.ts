@@ -3,6 +3,9 @@ import { labAdmin, openProgram } from "../../lab/program.ts";
 import { ANSWER_PORT } from "../pair.ts";
 import type { Tool } from "./tool.ts";
 
+/** The name of the internal host there: all stacks are on one pair. */
+const twoHosts = (nas: { name: string }) => `${nas.name}-two`;
+
 /** This project, as `pulumi up` sets it up with its default settings. */
 export const project: Tool = {
   id: "project",
@@ -58,6 +61,37 @@ export const projectByProxy: Tool = {
             ...labAdmin(lab, nas),
             proxy: { url: `http://${gate.address}:8888` },
             forwards: { answer: { remotePort: projectByProxy.port, target: ANSWER_PORT, listen: "all" } },
+          },
+        },
+      },
+    });
+    await stack.up();
+  },
+};
+
+/** The same, with a tunnel to each of two public hosts; whoever connects asks at both. */
+export const projectWithTwoHosts: Tool = {
+  id: "project-two",
+  title: "this project, two public hosts",
+  settings:
+    "default settings and one forward, with a tunnel to each of two public hosts, of which the faults hit the first; the first answer from either counts",
+  port: 8009,
+  version: project.version!,
+  usesSpare: true,
+  client: { process: "ssh", unit: ({ gate, nas }) => `ssh-tunnel-${twoHosts(nas)}-${gate.name}` },
+  async install({ lab, gate, nas, spare }) {
+    const ends = [gate, spare!];
+    const stack = await openProgram(lab, {
+      stack: `bench-${twoHosts(nas)}`,
+      config: {
+        publicHosts: Object.fromEntries(ends.map((end) => [end.name, labAdmin(lab, end)])),
+        internalHosts: {
+          [twoHosts(nas)]: {
+            ...labAdmin(lab, nas),
+            publicHosts: ends.map(({ name }) => name),
+            forwards: {
+              answer: { remotePort: projectWithTwoHosts.port, target: ANSWER_PORT, listen: "all" },
+            },
           },
         },
       },

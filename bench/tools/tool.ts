@@ -20,7 +20,9 @@ export interface Tool {
   packages?: string[];
   /** Its version, if it is not built from source. */
   version?: string;
-  /** Installs it on both hosts, enabled but not started; `programs` is the folder of what install.sh has built. */
+  /** Whether it has a tunnel to a second public host of the pair as well, and a client asks at both. */
+  usesSpare?: boolean;
+  /** Installs it on the hosts, enabled but not started; `programs` is the folder of what install.sh has built. */
   install: (pair: Pair, programs: string) => Promise<void>;
 }
 

@@ -107,7 +107,7 @@ describe("the probe", () => {
   it("finds the moment of the first answer at a port that refused before", async () => {
     const { server, target } = await serve(true);
     await new Promise((resolve) => server.close(resolve));
-    const found = secondsToAnswer(target, 10);
+    const found = secondsToAnswer([target], 10);
     const started = performance.now();
     await until("some refusals", 5, () => performance.now() - started > 300);
     server.listen(target.port, "127.0.0.1");
@@ -118,9 +118,16 @@ describe("the probe", () => {
     expect(seconds).toBeLessThan(opened + 0.5);
   });
 
+  it("takes the first answer if it may come from several ports, also while one hangs", async () => {
+    const [hanging, good] = [await serve(false), await serve(true)];
+    expect(await secondsToAnswer([hanging.target, good.target], 10)).toBeLessThan(10);
+    hanging.server.close();
+    good.server.close();
+  });
+
   it("gives up at the limit if a port accepts and never answers", async () => {
     const { server, target, connections } = await serve(false);
-    expect(await secondsToAnswer(target, 1)).toBeUndefined();
+    expect(await secondsToAnswer([target], 1)).toBeUndefined();
     expect(connections()).toBeGreaterThanOrEqual(3);
     expect(connections()).toBeLessThanOrEqual(5);
     server.close();
