@@ -91,6 +91,27 @@ each_file() {
     expect(effect(values)).toBe("restarts no proof");
   });
 
+  const nothing = "Connection closed by UNKNOWN port 65535";
+  test.each([
+    [
+      "what a jump host's ssh says",
+      "yes",
+      `Host key verification failed.\r\n${nothing}\r`,
+      "Host key verification failed",
+    ],
+    [
+      "what to do with its key",
+      "yes",
+      `x: Permission denied (publickey).\r\n${nothing}\r`,
+      "x: Permission denied (publickey); add it",
+    ],
+    ["what ssh says, if nothing else does", "yes", `${nothing}\r`, nothing],
+    ["what ssh says last without one", "", `refused\r\n${nothing}\r`, nothing],
+  ])("says why no login succeeds: %s", (_what, program, heard, reason) => {
+    const values = { PROXY_PROGRAM: program, ADVICE: "add it", TEXT: heard };
+    expect(run(`find_reason_in "$TEXT"; printf '%s' "$REASON"`, values)).toBe(reason);
+  });
+
   test("accepts the host keys before as well until the new ones are proven, but nothing else that the file says", () => {
     const file = join(home, ".ssh/ssh-reverse-tunnel/nas.known_hosts");
     const stranger = "elsewhere ssh-ed25519 AAAA\n@cert-authority * ssh-ed25519 AAAA\n* ssh-ed25519 AAAA";

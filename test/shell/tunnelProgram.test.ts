@@ -84,7 +84,7 @@ describe.each(shells)("the tunnel's program in %s", (_name, shell) => {
 
   test("says what was wrong on the way to the public host in the attempt before, unless that had its forwards", () => {
     const refused = join(folder, "refused");
-    writeFileSync(refused, "@@@@\n\x1b[2Jthe proxy says no\nConnection closed by UNKNOWN port 65535\n");
+    writeFileSync(refused, "@@@@\n\x1b[2Jthe proxy says no\r\nConnection closed by UNKNOWN port 65535\n");
     expect(start().stdout).toBe("no way to the public host: ?[2Jthe proxy says no\n");
     expect(existsSync(refused)).toBe(false);
     writeFileSync(refused, "the proxy says no\n");

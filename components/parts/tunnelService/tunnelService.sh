@@ -293,8 +293,7 @@ logs_in_time() {
   local until_time
   until_time=$(($(date +%s) + SECONDS_TO_WAIT))
   until logs_in; do
-    REASON=$(printf '%s\n' "$HEARD" | sed '/^ *$/d; s/\.$//' | tail -n 1 | printable 1)
-    REASON=$REASON${ADVICE:+; $ADVICE}
+    find_reason_in "$HEARD"
     FAULT="no login to the public host succeeds with the tunnel's new key and the host keys that it has now"
     # What sshd refuses it refuses again, and counts (PerSourcePenalties).
     case $HEARD in *"ermission denied"* | *"ost key verification failed"*) return 1 ;; esac
@@ -318,12 +317,23 @@ find_reason() {
   local unit
   unit=_SYSTEMD_UNIT=$SERVICE.service
   if [ -z "$PROXY_PROGRAM" ]; then
-    REASON=$(journalctl -q -o cat -n 1 "$unit" _COMM=ssh 2>/dev/null | printable 1)
+    find_reason_in "$(journalctl -q -o cat -n 1 "$unit" _COMM=ssh 2>/dev/null)"
   else
-    REASON=$(journalctl -q -o cat -n 20 "$unit" _COMM=ssh + "$unit" SYSLOG_IDENTIFIER=tunnel 2>/dev/null |
-      grep -v 'UNKNOWN port\|kex_exchange\|banner exchange' | tail -n 1 | printable 1)
+    find_reason_in "$(journalctl -q -o cat -n 20 "$unit" _COMM=ssh + "$unit" SYSLOG_IDENTIFIER=tunnel 2>/dev/null)"
   fi
-  case $REASON in *"Permission denied"*) REASON=$REASON${ADVICE:+; $ADVICE} ;; esac
+}
+
+# find_reason_in LINES — sets REASON to the last of them; where something is on the way, to the last that says more than that
+# nothing comes from there, if one does.
+find_reason_in() {
+  REASON=$(printf '%s\n' "$1" | awk -v way="${PROXY_PROGRAM:+yes}" '
+    { sub(/\r$/, "") }
+    /^ *$/ { next }
+    { last = $0 }
+    way == "" || !/UNKNOWN port|kex_exchange|banner exchange/ { said = $0 }
+    END { print said == "" ? last : said }' | printable 1)
+  REASON=${REASON%.}
+  case $REASON in *"ermission denied"*) REASON=$REASON${ADVICE:+; $ADVICE} ;; esac
 }
 
 # A proxy or a jump host is the first thing to go wrong, and only this host can say how. Without one, the check on the public
