@@ -178,9 +178,13 @@ describe("from a network that lets nothing else out, a tunnel", () => {
   it("is let through a jump host by the line that the error of the first 'pulumi up' shows", async () => {
     await use(jump());
     const failure = await failedUp(stack);
-    expect(failure).toMatch(/no way to the public host: relay@\S+: Permission denied \(publickey/);
+    expect(failure).toMatch(
+      /no way to the public host: relay@\S+: Permission denied \(publickey,password\); if it is/,
+    );
     const [, line] =
-      /on \S+: (restrict,port-forwarding,permitopen="gate\.example\.net:22" ssh-ed25519 \S+)/.exec(failure)!;
+      /on \S+: (restrict,port-forwarding,permitopen="gate\.example\.net:22" ssh-ed25519 \S+ ssh-tunnel-nas)/.exec(
+        failure,
+      )!;
     await edge.run(
       "install -d -m 700 -o relay ~relay/.ssh && cat >~relay/.ssh/authorized_keys && chown relay ~relay/.ssh/authorized_keys",
       {
@@ -195,7 +199,9 @@ describe("from a network that lets nothing else out, a tunnel", () => {
 
   it("does not log in to a jump host that has another host key", async () => {
     await use({ proxyJump: { ...jump().proxyJump, hostKey: gate.hostKey } });
-    expect(await failedUp(stack)).toMatch(/no way to the public host: .*Host key verification failed/);
+    expect(await failedUp(stack)).toMatch(
+      /no login to the public host succeeds .*\(Host key verification failed\)/,
+    );
     await until("the tunnel to work", 15, works);
   });
 

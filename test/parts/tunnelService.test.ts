@@ -186,8 +186,8 @@ describe("the way out", () => {
       "Host ssh-tunnel-nas.jump",
     ]);
     expect(KEYS).toContain(`\nssh-tunnel-nas.jump ${gateKeys[0]}`);
-    expect(ADVICE).toContain(
-      `'relay' on dmz.example.org: restrict,port-forwarding,permitopen="gate.example.org:2200" ssh-ed25519 AAAA`,
+    expect(ADVICE).toMatch(
+      /'relay' on dmz\.example\.org: restrict,port-forwarding,permitopen="gate\.example\.org:2200" ssh-ed25519 AAAA\S* ssh-tunnel-nas$/,
     );
     expect(PROXY).toBeUndefined();
   });

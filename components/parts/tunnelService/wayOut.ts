@@ -68,11 +68,11 @@ function proxyFile({ password, ...proxy }: NonNullable<Via["proxy"]>, { address,
     );
 }
 
-function adviceFor({ login: jump, publicKey }: NonNullable<Via["jump"]>, { address, port }: ClientSide) {
+function adviceFor({ login: jump, publicKey }: NonNullable<Via["jump"]>, login: ClientSide) {
   return pulumi
-    .all([address, port, publicKey, jump.account, jump.address])
+    .all([login.address, login.port, publicKey, jump.account, jump.address])
     .apply(
       ([host, number, key, account, at]) =>
-        `if it is the jump host that refuses, add this line to the authorized_keys of '${account}' on ${at}: restrict,port-forwarding,permitopen="${hostPort(host, number)}" ${assertValid("publicKey", key.trim().split(" ", 2).join(" "))}`,
+        `if it is the jump host that refuses, add this line to the authorized_keys of '${account}' on ${at}: restrict,port-forwarding,permitopen="${hostPort(host, number)}" ${assertValid("publicKey", key.trim().split(" ", 2).join(" "))} ssh-tunnel-${login.file}`,
     );
 }
