@@ -5,6 +5,8 @@ import { Lab } from "../../lab/lab.ts";
 import { labHost } from "../../lab/program.ts";
 import { type LabStack, openStack } from "../../lab/stack.ts";
 import { failedUp } from "../lab/support/failure.ts";
+import { sshAsUser } from "../lab/support/ssh.ts";
+import { until } from "../lab/support/until.ts";
 
 /** A public host whose sshd also listens on 443. */
 describe("the sshd of a public host with listenOnSshPort", () => {
@@ -89,24 +91,80 @@ describe("the sshd of a public host with listenOnSshPort", () => {
     await gate.run("systemctl stop web");
   });
 
-  it("is not changed if systemd listens for it, and the error says what to do", async () => {
-    await gate.run("systemctl stop ssh && systemctl start ssh.socket");
-    sshPort = 443;
-    expect(await failedUp(stack)).toMatch(
-      /error: gate \(.*\): ssh\.socket listens for sshd here, .*ListenStream=443/,
-    );
-    await gate.run("systemctl stop ssh.socket ssh && systemctl start ssh");
-  });
+  const socket = async (setUp: string, run: () => Promise<void>) => {
+    await gate.run(`${setUp} systemctl daemon-reload && systemctl stop ssh && systemctl start ssh.socket`);
+    try {
+      await run();
+    } finally {
+      await stack.destroy();
+      await gate.run(
+        `rm -rf ${generator} /etc/systemd/system/ssh.socket.d /etc/systemd/system/ssh.service.requires
+        systemctl daemon-reload && systemctl stop ssh.socket ssh && systemctl start ssh`,
+      );
+    }
+  };
+
+  it("is not changed if systemd listens for it, and what the error says to do does as well", () =>
+    socket("", async () => {
+      sshPort = 443;
+      const failure = await failedUp(stack);
+      expect(failure).toMatch(
+        /error: gate \(.*\): ssh\.socket listens for sshd here, .*'ListenStream=443' below '\[Socket\]'/,
+      );
+      await gate.run(
+        "mkdir /etc/systemd/system/ssh.socket.d && printf '[Socket]\\nListenStream=443\\n' >/etc/systemd/system/ssh.socket.d/override.conf && systemctl daemon-reload",
+      );
+      const [, commands] = /run '(systemctl stop [^']*)'/.exec(failure)!;
+      // As somebody who has logged in: sshd runs.
+      expect((await sshAsUser(lab, "gate", commands!)).exitCode).toBe(0);
+      expect(await listeners()).toEqual(["*:22", "*:443"]);
+      sshPort = undefined;
+      await stack.up();
+      expect((await sshAsUser(lab, "-p", "443", "gate", "true")).exitCode).toBe(0);
+    }));
+
+  it("listens there too if systemd listens for it, but where its configuration says", () =>
+    socket(asOnUbuntu, async () => {
+      const before = await listeners();
+      expect(before).toEqual(both(22));
+      sshPort = 443;
+      await stack.up();
+      expect(await listeners()).toEqual([...both(22), ...both(443)].sort());
+      for (const port of ["22", "443"])
+        expect((await sshAsUser(lab, "-p", port, "gate", "true")).exitCode).toBe(0);
+      expect((await stack.up()).stdout).not.toMatch(/\bchanged: /);
+      sshPort = 8443;
+      await stack.up();
+      expect(await listeners()).toEqual([...both(22), ...both(8443)].sort());
+      sshPort = undefined;
+      await stack.up();
+      expect(await listeners()).toEqual(before);
+      sshPort = 443;
+      await gate.run(letNobodyIn);
+      expect(await failedUp(stack)).toMatch(
+        /cannot be reached on port 22; .* the host rolls it back by itself/,
+      );
+      await until("the host to take it back", 70, async () => (await listeners()).length === 2);
+      await until("the trial to end", 10, async () => {
+        const { stdout } = await gate.run("ls -d /var/lib/*-rollback 2>/dev/null || :");
+        return stdout === "";
+      });
+      await gate.run("nft delete table inet cut");
+      expect(await listeners()).toEqual(before);
+      await stack.up();
+      expect(await listeners()).toEqual([...both(22), ...both(443)].sort());
+      await stack.destroy();
+      expect(await listeners()).toEqual(before);
+    }));
 
   it("is not changed if its command line says where it listens", async () => {
     await gate.run(
-      "systemctl stop ssh && mkdir -p /run/sshd && systemd-run --quiet --unit sshd /usr/sbin/sshd -D -p 22",
+      "cp -a /etc/default/ssh /root/default && echo 'SSHD_OPTS=\"-p 22\"' >/etc/default/ssh && systemctl restart ssh",
     );
     sshPort = 443;
-    expect(await failedUp(stack)).toMatch(
-      /error: gate \(.*\): sshd cannot be made to listen on port 443 as well/,
-    );
-    await gate.run("systemctl stop sshd && systemctl start ssh");
+    const failure = await failedUp(stack);
+    await gate.run("mv /root/default /etc/default/ssh");
+    expect(failure).toMatch(/error: gate \(.*\): sshd cannot be made to listen on port 443 as well/);
   });
 
   it("has one stack that adds a port, and others are refused", async () => {
@@ -132,3 +190,24 @@ describe("the sshd of a public host with listenOnSshPort", () => {
     await gate.run("ufw --force reset");
   });
 });
+
+const generator = "/usr/lib/systemd/system-generators/sshd-socket-generator";
+
+/** The socket, the generator and the requirement of Ubuntu's openssh-server since 24.10. */
+const asOnUbuntu = `
+  cat >${generator} <<'EOT'
+#!/bin/sh
+mkdir -p /run/sshd "$1/ssh.socket.d"
+listeners=$(/usr/sbin/sshd -T | sed -n 's/^listenaddress /ListenStream=/p')
+printf '[Socket]\\nListenStream=\\n%s\\n' "$listeners" >"$1/ssh.socket.d/addresses.conf"
+EOT
+  chmod 755 ${generator}
+  mkdir -p /etc/systemd/system/ssh.socket.d /etc/systemd/system/ssh.service.requires
+  printf '[Unit]\\nBefore=ssh.service\\n[Socket]\\nBindIPv6Only=ipv6-only\\nFreeBind=yes\\n' >/etc/systemd/system/ssh.socket.d/ubuntu.conf
+  ln -s /lib/systemd/system/ssh.socket /etc/systemd/system/ssh.service.requires/ssh.socket
+`;
+
+/** From the moment when a change is active. */
+const letNobodyIn = `systemd-run --quiet --collect --unit cut sh -c '
+  until ls /var/lib/*-rollback/active 2>/dev/null; do sleep 0.01; done
+  nft "table inet cut { chain in { type filter hook input priority -300; tcp dport 22 ct state new drop; }; }"'`;

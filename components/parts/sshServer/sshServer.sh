@@ -34,6 +34,7 @@ apply() {
     return 0
   fi
   SWEEP=no
+  know_socket "$ADD_PORT"
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
   put_drop_in "$text"
   changed "wrote $DROP_IN_FILE"
@@ -97,6 +98,10 @@ one_line() { printf '%s\n' "$1" | paste -sd ' ' -; }
 undo_text() {
   has_include || printf "take_line '%s' '%s'\n" "$(real_path "$MAIN")" "$INCLUDE"
   printf 'check_sshd() { sshd %s -t; }\n' "$(quoted_options)"
+  [ -z "$MOVE_SOCKET" ] || cat <<'EOT'
+[ "$how" = files ] || systemctl daemon-reload || not_done "systemd does not reload"
+case $how in files | boot) ;; *) check_sshd && systemctl restart ssh.socket || not_done "ssh.socket does not listen by the old configuration" ;; esac
+EOT
   cat <<'EOT'
 if [ "$how" != files ] && [ "$how" != boot ]; then
   for unit in ssh sshd; do
@@ -128,7 +133,6 @@ in_place() {
 put_drop_in() { printf '%s\n' "$1" | put "$DROP_IN_FILE" 644 || { roll_back files && exit 3; }; } # put has said why
 
 # What has sshd listen on ADD_PORT too is below the first line of the drop-in, before its Match.
-PORT_MARK='# Listens also at port'
 PORT_LINES="\($PORT_MARK\|Port\|ListenAddress\)"
 
 # lists_port — whether the drop-in adds that port, and no other, and by that sshd listens nowhere twice.
@@ -191,22 +195,22 @@ refuse_port() {
   local unit file other holder
   need_cmd ss iproute2
   for unit in ssh.socket sshd.socket; do
-    ! systemctl is-active --quiet "$unit" ||
-      fail "$unit listens for sshd here, and not what sshd's configuration says; add 'ListenStream=$ADD_PORT' below '[Socket]' with 'systemctl edit $unit', restart it, and leave out 'listenOnSshPort'"
+    follows_sshd || ! systemctl is-active --quiet "$unit" ||
+      fail "$unit listens for sshd here, and not what sshd's configuration says; add 'ListenStream=$ADD_PORT' below '[Socket]' with 'systemctl edit $unit', run 'systemctl stop ${unit%.socket}.service && systemctl restart $unit', and leave out 'listenOnSshPort'"
   done
   other=$(other_drop_ins | while read -r file; do grep -l "^$PORT_MARK " -- "$file" || :; done | head -n 1)
   [ -z "$other" ] ||
     fail "another stack has sshd listen on one more port ($other), and each of the two would rely on the other's; let only one stack set 'listenOnSshPort'"
   # Whoever runs it gives it its name.
   holder=$(ss -Hltnp "sport = :$ADD_PORT" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (pid \2)/p' | grep -v '^sshd ' | printable 1) || :
-  [ -z "$holder" ] ||
+  [ -z "$holder" ] || { follows_sshd && systemctl show --property Listen ssh.socket | grep -q ":$ADD_PORT "; } ||
     fail "port $ADD_PORT, which sshd is to listen on, is in use by $holder; end that, choose another sshPort, or have sslh or HAProxy share the port between both and leave out 'listenOnSshPort'"
 }
 
 listens_in_time() {
   local tries
   tries=50
-  until ss -Hltnp "sport = :$ADD_PORT" | grep -q '"sshd"'; do
+  until ss -Hltnp "sport = :$ADD_PORT" | grep -q '"sshd"\|pid=1,'; do
     tries=$((tries - 1))
     [ "$tries" -gt 0 ] || return 1
     sleep 0.1

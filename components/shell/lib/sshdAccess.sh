@@ -140,9 +140,9 @@ find_effective() {
   EFFECTIVE=$(sshd_effective "$@" "$FROM_HOST")
 }
 
-# listens_at PORT — by EFFECTIVE. If a socket of systemd listens, sshd's own ports do not matter.
+# listens_at PORT — by EFFECTIVE. If a socket of systemd listens and is not restarted, sshd's own ports do not matter.
 listens_at() {
-  ! has_socket || return 0
+  [ -n "$MOVE_SOCKET" ] || ! has_socket || return 0
   values_of listenaddress | grep -qxE ".*:$1"
 }
 
@@ -161,6 +161,27 @@ is_other_server() {
 
 # has_socket — whether a socket of systemd listens for sshd.
 has_socket() { systemctl is-active --quiet ssh.socket sshd.socket; }
+
+# Ubuntu's socket listens where sshd's configuration says: a reload of systemd starts this generator, which reads that.
+SOCKET_GENERATOR=/usr/lib/systemd/system-generators/sshd-socket-generator
+# The drop-in's lines for another port come after it.
+PORT_MARK='# Listens also at port'
+MOVE_SOCKET=
+
+# follows_sshd — whether such a socket listens, and a restart of it restarts sshd, too.
+follows_sshd() {
+  [ -x "$SOCKET_GENERATOR" ] && systemctl is-active --quiet ssh.socket &&
+    systemctl show --property RequiredBy --value ssh.socket | grep -qwF ssh.service
+}
+
+# know_socket PORT — sets MOVE_SOCKET if the drop-in has another port, or gets PORT, which may be empty, and only a restart
+# of the socket has that heeded.
+know_socket() {
+  MOVE_SOCKET=
+  if [ -n "$1" ] || grep -qs "^$PORT_MARK " "$DROP_IN_FILE"; then
+    ! follows_sshd || MOVE_SOCKET=yes
+  fi
+}
 
 # values_of KEYWORD — in EFFECTIVE, which is what sshd -T says.
 values_of() { printf '%s\n' "$EFFECTIVE" | sed -n "s/^$1 //p"; }
@@ -183,6 +204,10 @@ source_of() {
 reload_sshd() {
   local unit how
   ask_sshd -t 2>/dev/null || return 1
+  if [ -n "$MOVE_SOCKET" ]; then
+    systemctl daemon-reload && systemctl restart ssh.socket
+    return
+  fi
   for unit in ssh sshd; do
     if systemctl is-active --quiet "$unit.service"; then
       how=reload
@@ -197,6 +222,7 @@ DROP_IN_REMOVED=
 kind drop_in OUR_FILE
 undo_drop_in() {
   [ -e "$1" ] || return 0
+  know_socket ''
   rm -f -- "$1"
   changed "removed $1"
   DROP_IN_REMOVED=yes
