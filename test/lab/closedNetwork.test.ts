@@ -48,11 +48,12 @@ describe("from a network that lets nothing else out, a tunnel", () => {
   });
 
   /** What leads out, in place of what did before. */
-  const use = async (way: Record<string, unknown>) => {
+  const use = async (way: Record<string, unknown>, ofGate: Record<string, unknown> = {}) => {
     await stack.setConfig({
       publicHosts: {
         gate: {
           ...labAdmin(lab, gate),
+          ...ofGate,
           address: gateName,
           admin: { ...labAdmin(lab, gate).admin, address: gate.address },
         },
@@ -215,6 +216,24 @@ describe("from a network that lets nothing else out, a tunnel", () => {
       allowFailure: true,
     });
     expect(exitCode).not.toBe(0);
+  });
+
+  it("keeps the port of the public host that it comes in at, until it comes in at another one", async () => {
+    const socks = proxy(`socks5://${edge.address}:1080`);
+    await use(socks, { sshPort: 443, listenOnSshPort: true });
+    await stack.up();
+    expect(await works()).toBe(true);
+    await use(socks);
+    expect(await failedUp(stack)).toMatch(
+      /error: gate \(.*\): sshd would no longer listen on port 443, where tunnels come in \(tunnel-nas\); first write 'Port 443'/,
+    );
+    expect(await works()).toBe(true);
+    const own = "/etc/ssh/sshd_config.d/ports.conf";
+    await gate.run(`printf 'Port 22\\nPort 443\\n' >${own} && sshd -t`);
+    await stack.up();
+    await gate.run(`rm ${own} && systemctl reload ssh`);
+    expect((await gate.run("ss -Htln 'sport = :443'")).stdout).toBe("");
+    await until("the tunnel to work", 15, works);
   });
 
   it("leaves nothing when it is removed", async () => {

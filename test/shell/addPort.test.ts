@@ -57,3 +57,56 @@ describe.each(shells)("what has sshd listen on another port as well, found with 
     expect(lines([], "22")).toEqual(["none"]);
   });
 });
+
+describe.each(shells)("sshd's other port in %s", (_, shell) => {
+  /** What these functions of the script print and return, with others replaced. */
+  const run = (others: string, call: string) => {
+    const text = `HOST=gate OWNER=p-s ACCOUNTS='tunnel-*' ADMIN=root ADD_PORT=8443 DAEMON_OPTIONS= DAEMON=12
+      NL='\n'
+      kind() { :; }
+      ${["messages", "printable", "sshd", "sshdAccess", "sshServer"].map(readScript).join("\n")}
+      sleep() { :; }
+      roll_back_and_fail() { echo "error: $1"; exit 3; }
+      ${others}
+      set -eu
+      ${call}`;
+    const { stdout, stderr, status } = runScript(shell, text);
+    expect(stderr).toBe("");
+    return { said: stdout.trim(), status };
+  };
+  const listener = (line: string) => `list_sockets() { echo '${line}'; }`;
+
+  test("is held by whoever listens there, unless that is the sshd that reloads, whatever it calls itself", () => {
+    expect(run(listener("* 8443 0 12 sshd"), "port_holder").said).toBe("");
+    expect(run(listener("* 8443 1000 77 sshd"), "port_holder").said).toBe("sshd (pid 77)");
+    expect(run(listener("* 8443 0 1 systemd"), "port_holder").said).toBe("systemd (pid 1)");
+    expect(run("list_sockets() { :; }", "port_holder").said).toBe("");
+  });
+
+  test("is listened at only if that sshd does, or systemd for it", () => {
+    const listens = (line: string, moves = "") =>
+      run(listener(line), `MOVE_SOCKET=${moves}; find_daemon() { :; }; listens_in_time`).status;
+    expect(listens("* 8443 0 12 sshd")).toBe(0);
+    expect(listens("* 8443 0 10,12 sshd")).toBe(0);
+    expect(listens("* 8443 1000 77 sshd")).toBe(1);
+    expect(listens("* 8443 0 1 systemd")).toBe(1);
+    expect(listens("* 8443 0 1 systemd", "yes")).toBe(0);
+  });
+
+  test("is not taken away while tunnels come in there", () => {
+    const lose = (users: string, listeners: string) =>
+      run(
+        `listeners() { printf '%s\\n' ${listeners}; }
+        tunnels_at() { printf '%s' '${users}'; }
+        DROP_IN_DIR=/etc/ssh/sshd_config.d`,
+        "refuse_loss 443",
+      );
+    expect(lose("", "0.0.0.0:22").status).toBe(0);
+    expect(lose("tunnel-nas", "0.0.0.0:22 0.0.0.0:443").status).toBe(0);
+    const { said, status } = lose("tunnel-nas\ntunnel-shop", "0.0.0.0:22 0.0.0.0:4430");
+    expect(status).toBe(3);
+    expect(said).toContain(
+      "error: sshd would no longer listen on port 443, where tunnels come in (tunnel-nas tunnel-shop); first write",
+    );
+  });
+});

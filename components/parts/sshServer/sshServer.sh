@@ -10,7 +10,7 @@
 ADD_PORT=${ADD_PORT-}
 
 apply() {
-  local text refusal
+  local text refusal earlier
   need_cmd sshd openssh-server
   # Debian's sshd wants its privilege separation folder even for a check.
   [ -d /run/sshd ] || mkdir -m 755 /run/sshd
@@ -34,6 +34,7 @@ apply() {
     return 0
   fi
   SWEEP=no
+  earlier=$(sed -n "s/^$PORT_MARK //p" "$DROP_IN_FILE" 2>/dev/null) || :
   know_socket "$ADD_PORT"
   begin_trial "$(undo_text)" "$DROP_IN_FILE"
   put_drop_in "$text"
@@ -41,6 +42,7 @@ apply() {
   # A file that does not exist is not made: it would take the place of the distribution's own.
   is_read || [ ! -f "$MAIN" ] || add_line "$MAIN" 644 "$INCLUDE"
   [ -z "$ADD_PORT" ] || put_port "$text"
+  [ -z "$earlier" ] || refuse_loss "$earlier"
   # sshd still runs with what it has loaded: a reload now could make a mistake of the administrator's own active.
   refusal=$(refusal) || roll_back_and_fail "the check of sshd's new configuration could not run" files
   [ -z "$refusal" ] || roll_back_and_fail "$refusal" files
@@ -201,20 +203,50 @@ refuse_port() {
   other=$(other_drop_ins | while read -r file; do grep -l "^$PORT_MARK " -- "$file" || :; done | head -n 1)
   [ -z "$other" ] ||
     fail "another stack has sshd listen on one more port ($other), and each of the two would rely on the other's; let only one stack set 'listenOnSshPort'"
-  # Whoever runs it gives it its name.
-  holder=$(ss -Hltnp "sport = :$ADD_PORT" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (pid \2)/p' | grep -v '^sshd ' | printable 1) || :
+  holder=$(port_holder)
   [ -z "$holder" ] || { follows_sshd && systemctl show --property Listen ssh.socket | grep -q ":$ADD_PORT "; } ||
     fail "port $ADD_PORT, which sshd is to listen on, is in use by $holder; end that, choose another sshPort, or have sslh or HAProxy share the port between both and leave out 'listenOnSshPort'"
+}
+
+# port_holder — "NAME (pid PID)" of what listens on ADD_PORT and is not the sshd that reloads. Whoever runs a program gives it its
+# name, so only the number counts.
+port_holder() {
+  local pids name
+  know_daemon
+  list_sockets -p "sport = :$ADD_PORT" | while read -r _ _ _ pids name; do
+    case ,$pids, in *",${DAEMON:-none},"*) continue ;; esac
+    printf '%s (pid %s)\n' "$(printf '%s' "${name:-a program that cannot be told}" | printable 1)" "${pids%%,*}"
+    break
+  done
 }
 
 listens_in_time() {
   local tries
   tries=50
-  until ss -Hltnp "sport = :$ADD_PORT" | grep -q '"sshd"\|pid=1,'; do
+  until list_sockets -p "sport = :$ADD_PORT" | cut -d' ' -f4 | tr ',' '\n' | grep -qx "${DAEMON:-none}${MOVE_SOCKET:+\|1}"; do
     tries=$((tries - 1))
     [ "$tries" -gt 0 ] || return 1
     sleep 0.1
+    # A restart has given it another number.
+    [ -z "$MOVE_SOCKET" ] || find_daemon
   done
+}
+
+# refuse_loss PORT — ends the script if sshd would no longer listen where tunnels come in: they would be tried at their new port
+# only afterwards, and could not return.
+refuse_loss() {
+  local users
+  case $(listeners)$NL in *":$1$NL"*) return 0 ;; esac
+  users=$(tunnels_at "$1")
+  [ -z "$users" ] || roll_back_and_fail "sshd would no longer listen on port $1, where tunnels come in ($(one_line "$users")); first write 'Port $1', and every other port of sshd, into a file of your own in $DROP_IN_DIR, and open it in the firewall, so that both work; run 'pulumi up' again, and remove that file once all tunnels come in at their new port" files
+}
+
+# tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
+tunnels_at() {
+  local pid uid
+  ss -Htnp state established "sport = :$1" 2>/dev/null | grep -o 'pid=[0-9]*' | cut -c5- | while read -r pid; do
+    awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status" 2>/dev/null || :
+  done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1 | grep -x "${ACCOUNTS%\*}.*" || :
 }
 
 has_include() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
