@@ -48,9 +48,11 @@ export default async function program() {
   const inOrder = [0, 1, 2].flatMap((rank) => entries.filter((each) => rankOf(each) === rank));
   const tunnels = mapValues(Object.fromEntries(inOrder), ({ internalHost, publicHost, ...tunnel }, name) => {
     const [inside, outside] = [internalHosts[internalHost], publicHosts[publicHost]];
-    return inside instanceof InternalHost && outside instanceof PublicHost
-      ? new ReverseTunnel(name, { ...tunnel, internalHost: inside, publicHost: outside })
-      : state?.keep("ReverseTunnel", name, [...setUpOf(inside), ...setUpOf(outside)]);
+    if (inside instanceof InternalHost && outside instanceof PublicHost)
+      return new ReverseTunnel(name, { ...tunnel, internalHost: inside, publicHost: outside });
+    const kept = state?.keep("ReverseTunnel", name, [...setUpOf(inside), ...setUpOf(outside)]);
+    if (kept?.admitted) settings.internalHosts[internalHost]!.ways?.admits.set(name, kept.admitted);
+    return kept;
   });
   report.print();
 

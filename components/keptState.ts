@@ -18,6 +18,8 @@ interface StateEntry {
 export interface KeptComponent {
   outputs: Record<string, unknown>;
   resources: pulumi.Resource[];
+  /** @see ReverseTunnel.admitted */
+  admitted: pulumi.Resource | undefined;
 }
 
 /** What the state has of the stack's resources before this run. */
@@ -50,16 +52,18 @@ export class KeptState {
     if (!top) return undefined;
     const component = new pulumi.ComponentResource(type, name);
     const kept: pulumi.Resource[] = [];
+    let admitted: pulumi.Resource | undefined;
     const registerChildren = (entry: StateEntry, parent: pulumi.Resource): void => {
       for (const child of this.childrenOf(entry).sort(byStage)) {
         const resource = register(child, { parent, dependsOn: [...after, ...kept] });
         if (isComponent(child)) registerChildren(child, resource);
         else kept.push(resource);
+        if (child.name.endsWith("-admit")) admitted = resource;
       }
     };
     registerChildren(top, component);
     (component as unknown as { registerOutputs: (outputs: object) => void }).registerOutputs(top.outputs);
-    return { outputs: top.outputs, resources: kept };
+    return { outputs: top.outputs, resources: kept, admitted };
   }
 
   /** A URN has its parents' types, but not their names; the name of a child begins with its parent's. */

@@ -119,6 +119,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     const stop = this.plan.enabled ? undefined : this.stop(logins.publicKeys, prepare);
     const admit = this.admit(key, starts, stop);
     this.admitted = admit.command;
+    this.inside.ways?.admits.set(name, admit.command);
     const ports = portsFrom(this.outside, admit.command.stdout, { ...this.plan, starts });
     const firewall = this.openFirewall(ports, admit);
     const start = stop ?? this.start({ key, ports, loginKeys: logins.publicKeys }, prepare, admit, firewall);

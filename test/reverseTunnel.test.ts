@@ -941,6 +941,7 @@ describe("a tunnel", () => {
         through: "far",
         others: ["near"],
         all: [],
+        admits: new Map(),
         state: Promise.resolve(new Map<string, Record<string, unknown>>()),
       };
       const internalHost = new InternalHost("nas", {

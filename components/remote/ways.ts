@@ -30,7 +30,9 @@ export interface Ways {
   /** The other tunnels that answered. */
   others: string[];
   /** What the connection could be. */
-  all: Connection[];
+  all: Pick<ThroughTunnel, "tunnel" | "connection">[];
+  /** For each tunnel so far, what has to be there as long as something connects through it. */
+  admits: Map<string, pulumi.Resource>;
   /** The last state. */
   state: Promise<State>;
 }
@@ -94,11 +96,11 @@ async function choose(
   looks: boolean,
   answers: (connection: Connection) => Promise<string | undefined>,
 ): Promise<Omit<Ways, "state">> {
-  const all = ways.map(({ connection }) => connection);
+  const common = { all: ways, admits: new Map<string, pulumi.Resource>() };
   const usable = ways.filter(({ skip }) => !skip);
   const first = usable[0]!;
   if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1)
-    return { through: first.tunnel, others: [], all };
+    return { through: first.tunnel, others: [], ...common };
   await pulumi.log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
   const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {
@@ -109,7 +111,8 @@ async function choose(
   }
   const answering = usable.filter((_way, index) => reasons[index] === undefined);
   const through = (answering[0] ?? first).tunnel;
-  return { through, others: answering.map(({ tunnel }) => tunnel).filter((name) => name !== through), all };
+  const others = answering.map(({ tunnel }) => tunnel).filter((name) => name !== through);
+  return { through, others, ...common };
 }
 
 /** How long a login may take: ssh itself waits ten seconds for each of the two hosts. */
@@ -139,18 +142,28 @@ async function tryLogin(connection: Connection): Promise<string | undefined> {
 /**
  * Keeps the way that is in the state if nothing else about a command changes. The connection is an input, so the command
  * would otherwise run again each time that another way is the first to answer.
+ *
+ * A removal goes the way that is in the state, so it comes before that of the tunnel there.
  */
-export function keepWay({ all, state }: Ways, connection: Connection): pulumi.ResourceTransform {
+export function keepWay({ all, admits, state }: Ways, connection: Connection): pulumi.ResourceTransform {
   return async ({ type, name, props, opts }) => {
     const old = (await state).get(`${type}::${name}`);
     if (!old || !(await isUnchanged(old, props))) return undefined;
-    const ways = await Promise.all(
-      all.map((way) =>
-        has(old.connection, { ...connection, ...way, dialErrorLimit: connection.dialErrorLimit }),
-      ),
+    const { dialErrorLimit } = connection;
+    const isKept = await Promise.all(
+      all.map((way) => has(old.connection, { ...connection, ...way.connection, dialErrorLimit })),
     );
-    if (!ways.includes(true)) return undefined;
-    return { props, opts: { ...opts, ignoreChanges: [...(opts.ignoreChanges ?? []), "connection"] } };
+    const kept = all[isKept.indexOf(true)];
+    if (!kept) return undefined;
+    const admit = props.delete === undefined ? undefined : admits.get(kept.tunnel);
+    return {
+      props,
+      opts: {
+        ...opts,
+        ignoreChanges: [...(opts.ignoreChanges ?? []), "connection"],
+        dependsOn: [...((opts.dependsOn ?? []) as pulumi.Resource[]), ...(admit ? [admit] : [])],
+      },
+    };
   };
 }
 

@@ -91,7 +91,7 @@ describe("the way to an internal host", () => {
 });
 
 describe("the way of a command that is in the state", () => {
-  const all = [through("gate-a").connection, through("gate-b").connection];
+  const all = [through("gate-a"), through("gate-b")];
   const inputs = { create: "apply", update: "apply", delete: "remove", stdin: "HOST='nas'" };
   const inState = (connection: object) =>
     Promise.resolve(
@@ -104,19 +104,36 @@ describe("the way of a command that is in the state", () => {
       ]),
     );
 
-  /** What is ignored of a command whose connection is now by gate-b. */
-  async function ignored(changes: Record<string, unknown> = {}, state = inState(all[0]!)) {
-    const connection = { ...all[1]!, privateKey: pulumi.secret("key") };
+  const [prepare, admit] = ["prepare", "admit"].map((name) => new pulumi.DependencyResource(name));
+  /** The options of a command whose connection is now by gate-b. */
+  async function optionsOf(changes: Record<string, unknown> = {}, state = inState(all[0]!.connection)) {
+    const connection = { ...all[1]!.connection, privateKey: pulumi.secret("key") };
     const props = { ...inputs, connection, ...changes };
-    const transform = keepWay({ through: "nas-gate-b", others: [], all, state }, connection);
-    const args = { custom: true, type: "command:remote:Command", name: "nas-start", props, opts: {} };
-    return (await transform(args))?.opts.ignoreChanges;
+    const admits = new Map<string, pulumi.Resource>([["nas-gate-a", admit!]]);
+    const transform = keepWay({ through: "nas-gate-b", others: [], all, admits, state }, connection);
+    const opts = { dependsOn: [prepare!] };
+    const args = { custom: true, type: "command:remote:Command", name: "nas-start", props, opts };
+    return (await transform(args))?.opts;
   }
-  const withKey = (key: string) => inState({ ...all[0], privateKey: key });
+  const ignored = async (...args: Parameters<typeof optionsOf>) => (await optionsOf(...args))?.ignoreChanges;
+  const withKey = (key: string) => inState({ ...all[0]!.connection, privateKey: key });
 
   test("is kept if nothing else changes", async () => {
     expect(await ignored({}, withKey("key"))).toEqual(["connection"]);
     expect(await ignored({ stdin: pulumi.secret(inputs.stdin) }, withKey("key"))).toEqual(["connection"]);
+  });
+
+  test("is there until the command has been removed through it", async () => {
+    expect((await optionsOf({}, withKey("key")))?.dependsOn).toEqual([prepare, admit]);
+    const { delete: _, ...lasting } = inputs;
+    const state = new Map([
+      [
+        "command:remote:Command::nas-start",
+        { ...lasting, connection: { ...all[0]!.connection, privateKey: "key" } },
+      ],
+    ]);
+    const without = await optionsOf({ delete: undefined }, Promise.resolve(state as never));
+    expect(without).toMatchObject({ ignoreChanges: ["connection"], dependsOn: [prepare] });
   });
 
   test.each<[string, Record<string, unknown>]>([

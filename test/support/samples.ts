@@ -1,3 +1,4 @@
+import type * as pulumi from "@pulumi/pulumi";
 import { account } from "../../components/parts/account/account.ts";
 import { authorizedKey } from "../../components/parts/authorizedKey/authorizedKey.ts";
 import { clientConfig } from "../../components/parts/clientConfig/clientConfig.ts";
@@ -72,7 +73,8 @@ export const samples: Record<string, Sample> = {
     ways: {
       through: "nas",
       others: [],
-      all: [nas.connection],
+      all: [{ tunnel: "nas", connection: nas.connection }],
+      admits: new Map<string, pulumi.Resource>(),
       state: Promise.resolve(new Map<string, Record<string, unknown>>()),
     },
     toolsDirectory: "/srv/tools",
