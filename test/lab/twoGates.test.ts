@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
+import { fingerprintOf } from "../../components/remote/fingerprint.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -8,6 +8,7 @@ import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import type { Part } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 /**
  * One internal host with tunnels to two public hosts, which Pulumi reaches through either. The tests are a story: each
@@ -47,6 +48,23 @@ describe("an internal host with two public hosts", () => {
     (await gate.run(`ss -Hltn 'sport = :${port}'`)).stdout !== "";
   const pid = async (tunnel: string) =>
     (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
+  const id = fingerprintOf("2026-Q4").slice(0, 8);
+  /** The ids of the keys of a tunnel and its login: each key's file, and the line that admits it. */
+  const keys = async (tunnel: string, gate: Host) => {
+    const places: [Host, string][] = [
+      [nas, `ls /var/lib/tunnel-${tunnel}/.ssh/ssh-reverse-tunnel | grep 'key$'`],
+      [gate, `cat /etc/ssh/ssh-reverse-tunnel/tunnel-${tunnel}.keys`],
+      [gate, "ls /root/.ssh/ssh-reverse-tunnel | grep 'key$'"],
+      [nas, `grep ${tunnel}-on /root/.ssh/authorized_keys`],
+    ];
+    const texts = await Promise.all(places.map(async ([host, command]) => (await host.run(command)).stdout));
+    return texts.map((text) =>
+      text
+        .split("\n")
+        .map((line) => (line.includes(id) ? id : line))
+        .join(),
+    );
+  };
   /** What a run did, or nothing. */
   const changed = (changes: Record<string, number>) =>
     Object.fromEntries(Object.entries(changes).filter(([kind]) => kind !== "same"));
@@ -98,6 +116,26 @@ describe("an internal host with two public hosts", () => {
     );
   });
 
+  it("gets new keys for the other tunnel while one is off, which keeps a pair that works and gets its own once it is back", async () => {
+    const old = await pid("nas-gate-b");
+    await stack.setConfig({ keys: "2026-Q4" });
+    expect(await failedUp(stack)).toContain("gate-a");
+    expect(await keys("nas-gate-b", gateB)).toEqual([id, id, id, id]);
+    expect(await pid("nas-gate-b")).toBe(old);
+    await gateA.boot();
+    await until("the other tunnel, with its earlier keys", 60, async () => (await typed(gateA)) === "nas");
+    expect(
+      (await nas.run("cat /var/lib/tunnel-nas-gate-a/.ssh/ssh-reverse-tunnel/*.conf")).stdout,
+    ).not.toContain(id);
+    await stack.up();
+    expect(await keys("nas-gate-a", gateA)).toEqual([id, id, id, id]);
+    await nas.run("systemctl restart ssh-tunnel-nas-gate-a ssh-tunnel-nas-gate-b");
+    for (const gate of [gateA, gateB]) {
+      await until("a login with its new keys", 60, async () => (await typed(gate)) === "nas");
+    }
+    await gateA.powerCut();
+  });
+
   it("gets a change through the other while one is off, and only what belongs to that one fails", async () => {
     await configure({}, labAdmin(lab, gateA), { forwards: { ssh } });
     expect(await failedUp(stack)).toContain("gate-a");
@@ -142,10 +180,14 @@ describe("an internal host with two public hosts", () => {
     expect(urns.resources.filter(({ urn }) => /gate-a/.test(urn))).toEqual([]);
   });
 
-  it("is destroyed with both tunnels, through one of them", async () => {
+  it("is destroyed with both tunnels, also if the last up did not come through the one that the state has", async () => {
     await fresh.boot();
     await configure({}, labAdmin(lab, fresh), { forwards: { ssh } });
     await stack.up();
+    await configure({}, labAdmin(lab, fresh), { forwards: { ssh, web } });
+    await stack.up();
+    await configure({}, { ...labAdmin(lab, fresh), skip: true }, { forwards: { ssh, web } });
+    expect(changed((await stack.up()).changes)).toEqual({});
     await nas.run("nft delete table inet nat", { allowFailure: true });
     await stack.destroy();
     await until(
