@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fingerprintOf } from "../../components/remote/fingerprint.ts";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
@@ -10,6 +9,7 @@ import { failedUp } from "./support/failure.ts";
 import { leftovers } from "./support/leftovers.ts";
 import { chosen, oneIn } from "./support/sample.ts";
 import { type Part, tunnelSettings } from "./support/settings.ts";
+import { until } from "./support/until.ts";
 
 /**
  * New keys of a tunnel, of its logins and of its public host: the new one is used and tried before the old one is removed.
@@ -254,7 +254,7 @@ describe("a tunnel whose keys are replaced", () => {
       expect(await failedUp(stack)).toContain("no login to the public host succeeds");
       // The host itself takes the change back, so that this is not in the middle of a session through the tunnel.
       await expect
-        .poll(async () => (await pinned()).sort(), { timeout: 20_000 })
+        .poll(async () => (await pinned()).sort(), { timeout: 80_000 })
         .toEqual([old, gateKey].sort());
       await gate.run("nft delete table inet t");
       expect(await tunnelPid()).toBe(pid);
@@ -272,7 +272,7 @@ describe("a tunnel whose keys are replaced", () => {
     await gate.run("systemctl stop holder; rm -f /run/holder; systemctl reset-failed holder 2>/dev/null; :");
     await nas.run("nft delete table inet nat", { allowFailure: true });
     await stack.destroy();
-    await expect.poll(() => leftovers(nas, before["nas"]!), { timeout: 30_000 }).toEqual([]);
-    await expect.poll(() => leftovers(gate, before["gate"]!), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => leftovers(nas, before["nas"]!), { timeout: 120_000 }).toEqual([]);
+    await expect.poll(() => leftovers(gate, before["gate"]!), { timeout: 120_000 }).toEqual([]);
   });
 });
