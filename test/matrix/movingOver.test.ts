@@ -2,13 +2,14 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exec, until } from "../../lab/exec.ts";
+import { exec } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { failedUp } from "../lab/support/failure.ts";
 import { type Part, tunnelSettings } from "../lab/support/settings.ts";
+import { until } from "../lab/support/until.ts";
 
 /** A tunnel that was set up by hand, or with autossh, and how to move over from it. */
 describe("a port that another tunnel holds", () => {
