@@ -129,12 +129,14 @@ export function lookFrom(label: string, { code, stdout, stderr }: Ending): HostL
     /^(record|drift) ([A-Za-z0-9_.!~*'()%-]+)(?:\t([^\t]*)\t(.*))?$/.exec(line),
   );
   const records = fields.flatMap((field) => (field?.[1] === "record" ? [nameOf(field[2]!)] : []));
-  const found: Record<string, { time: string; findings: string[] }> = {};
+  const found = new Map<string, { time: string; findings: string[] }>();
   for (const [, kind, file = "", time = "", words = ""] of fields.filter((field) => field !== null)) {
     if (kind !== "drift") continue;
-    (found[nameOf(file)] ??= { time, findings: [] }).findings.push(printable(words, 500));
+    const record = found.get(nameOf(file)) ?? { time, findings: [] };
+    record.findings.push(printable(words, 500));
+    found.set(nameOf(file), record);
   }
-  const drift = Object.entries(found).map(([record, { time, findings }]): [string, RecordDrift] => [
+  const drift = [...found].map(([record, { time, findings }]): [string, RecordDrift] => [
     record,
     { value: fingerprintOf([time, ...findings].join("\n")), findings },
   ]);
@@ -154,10 +156,10 @@ export function lookFrom(label: string, { code, stdout, stderr }: Ending): HostL
   };
 }
 
-/** The record's name in the program, from that of its file. */
+/** The record's name in the program, from that of its file; the program's own names are plain text. */
 function nameOf(file: string): string {
   try {
-    return decodeURIComponent(file);
+    return printable(decodeURIComponent(file));
   } catch {
     return file;
   }

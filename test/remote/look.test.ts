@@ -73,4 +73,14 @@ describe("the answer of a host to the look for drift", () => {
       "not looked at: \\u001b[2J",
     ]);
   });
+
+  test("may have names of records that no program chooses, which are shown as plain text", () => {
+    const names = ["__proto__", "constructor", "%1b%5b2J"];
+    const look = ended(
+      `${names.map((name) => `record ${name}\n${drift("/etc/x is missing", name)}`).join("")}done\n`,
+    );
+    expect(warningsOf(look)).toEqual(
+      ["__proto__", "constructor", "\\u001b[2J"].map((name) => `${label}: /etc/x is missing (${name})`),
+    );
+  });
 });
