@@ -1,6 +1,5 @@
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -9,7 +8,8 @@ import { parseConfig } from "../components/settings/load.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
 import { exitStatusOf, hostsOf, statusOf, tableOf } from "../tools/status.ts";
 import { gate, hostKey } from "./support/hosts.ts";
-import { smallest } from "./support/settings.ts";
+import { smallest, twoWays } from "./support/settings.ts";
+import { ended as endOfTool, startTool } from "./support/startTool.ts";
 
 const host = { name: "gate", connection: gate.connection, tunnels: ["nas"] };
 const time = "2026-01-31T07:10:20Z";
@@ -203,32 +203,18 @@ describe("npm run status", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Starts it with this stack's settings, and only these programs on its PATH; the value of each is its script. */
-  const start = (settings: Record<string, unknown>, programs: Record<string, string>) => {
-    const all = Object.entries(settings).map(([key, value]) => [key, { value: JSON.stringify(value) }]);
-    writeFileSync(join(folder, "settings"), JSON.stringify(Object.fromEntries(all)));
-    const pulumi = `exec /bin/cat ${folder}/settings`;
-    for (const [name, script] of Object.entries({ pulumi, ...programs })) {
-      writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-    }
-    return spawn(process.execPath, ["--import", "tsx", "tools/status.ts"], {
-      env: { ...process.env, PATH: folder, TMPDIR: join(folder, "tmp") },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-  };
-  const ended = async (status: ReturnType<typeof start>) => {
-    const texts: string[] = [];
-    status.stdout.on("data", (data: Buffer) => texts.push(data.toString()));
-    status.stderr.on("data", (data: Buffer) => texts.push(data.toString()));
-    const [code] = (await once(status, "close")) as [number | null];
-    return { code, text: texts.join("") };
+  const start = (settings: Record<string, unknown>, programs: Record<string, string>, ...args: string[]) =>
+    startTool(folder, ["status", ...args], settings, programs);
+  const endOf = async (...what: Parameters<typeof start>) => {
+    const { code, stdout, stderr } = await endOfTool(start(...what));
+    return { code, text: stdout + stderr };
   };
   const settingsOf = (project: string) =>
     Object.fromEntries(Object.entries(smallest()).map(([key, value]) => [`${project}:${key}`, value]));
 
   test("reads the settings of a project of any name, and no others", async () => {
     const settings = { ...settingsOf("home"), "home:other": "x", "aws:region": "eu-west-1" };
-    const { code, text } = await ended(start(settings, { ssh: "echo no route >&2; exit 255" }));
+    const { code, text } = await endOf(settings, { ssh: "echo no route >&2; exit 255" });
     expect(text.split("\n").sort()).toEqual([
       "",
       "gate (198.18.0.2) cannot be reached: no route",
@@ -238,7 +224,7 @@ describe("npm run status", () => {
   });
 
   test("says where else to look if the program has other settings", async () => {
-    const { code, text } = await ended(start({ "web-app:publicPort": 8080 }, {}));
+    const { code, text } = await endOf({ "web-app:publicPort": 8080 }, {});
     expect(text).toBe(
       "status: this stack has none of the settings publicHosts and internalHosts, with which npm run status finds its hosts; run ssh-tunnel-status on each host\n",
     );
@@ -246,11 +232,20 @@ describe("npm run status", () => {
   });
 
   test("says that there is no ssh here to ask with", async () => {
-    const { code, text } = await ended(start(settingsOf("ssh-reverse-tunnel"), {}));
+    const { code, text } = await endOf(settingsOf("ssh-reverse-tunnel"), {});
     expect(text).toContain(
       "gate (198.18.0.2) cannot be reached: there is no ssh on the PATH here; install OpenSSH's client\n",
     );
     expect(code).toBe(1);
+  });
+
+  test("prints nothing but JSON for programs, also if it has to try several ways to a host", async () => {
+    const process = start(twoWays(), { ssh: "echo no route >&2; exit 255" }, "--json");
+    const { stdout, stderr } = await endOfTool(process);
+    expect(JSON.parse(stdout)).toMatchObject({
+      hosts: [{ host: "gate" }, { host: "other" }, { host: "nas" }],
+    });
+    expect(stderr).toContain("nas: trying its tunnels to gate, other\n");
   });
 
   test.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)(

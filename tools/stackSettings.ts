@@ -1,6 +1,7 @@
 /** The settings of a stack, for the tools that ask its hosts. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { chooseWays } from "../components/remote/ways.ts";
 import type { Config } from "../components/settings/load.ts";
 import { parseConfig, textSettings } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
@@ -38,6 +39,12 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
     "",
   ])[0].split(":");
   return { config: parseConfig(Object.fromEntries(raw)), project };
+}
+
+/** The hosts, those with several tunnels through the first that answers. Standard output stays for the result. */
+export function reachable(hosts: Config["internalHosts"]) {
+  const say = (text: string) => Promise.resolve(console.error(text));
+  return chooseWays(hosts, false, undefined, { info: say, warn: say });
 }
 
 /** The name of the stack alone, without its organization and project. */

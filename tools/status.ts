@@ -8,9 +8,8 @@ import type { Ending } from "../components/remote/askHost.ts";
 import { askAll, askHost } from "../components/remote/askHost.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
-import { chooseWays } from "../components/remote/ways.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
-import { json, sayWaiting, settingsOf } from "./stackSettings.ts";
+import { json, reachable, sayWaiting, settingsOf } from "./stackSettings.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
 
@@ -207,7 +206,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const { config } = await settingsOf("status", values.stack);
-  const hosts = hostsOf({ ...config, internalHosts: await chooseWays(config.internalHosts) });
+  const hosts = hostsOf({ ...config, internalHosts: await reachable(config.internalHosts) });
   const all = await askAll(hosts, ask, sayWaiting);
   console.log(values.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
   return exitStatusOf(all);

@@ -48,6 +48,9 @@ interface HostWithWays {
   skip?: boolean;
 }
 
+/** Where sentences for the user go. */
+type Log = Record<"info" | "warn", (text: string) => Promise<unknown>>;
+
 /** How many hosts are tried at the same time: sshd drops connections at random while ten are logging in. */
 const atOnce = 8;
 
@@ -59,11 +62,13 @@ const atOnce = 8;
  *
  * @param looks whether this run looks at the hosts anyway, also in a preview
  * @param answers why a way does not answer; undefined if it does
+ * @param log where it says what it tries, and what does not answer
  */
 export async function chooseWays<T extends HostWithWays>(
   hosts: Record<string, T>,
   looks = false,
   answers: (connection: Connection) => Promise<string | undefined> = tryLogin,
+  log: Log = pulumi.log,
 ): Promise<Record<string, Omit<T, "ways"> & { ways: Ways | undefined }>> {
   const queue = Object.entries(hosts).filter(([, { skip }]) => !skip);
   const chosen = new Map<string, Ways | undefined>();
@@ -76,7 +81,7 @@ export async function chooseWays<T extends HostWithWays>(
       const [name, { ways }] = next;
       chosen.set(
         name,
-        ways.length > 1 ? { ...(await choose(name, ways, looks, answers)), state } : undefined,
+        ways.length > 1 ? { ...(await choose(name, ways, looks, answers, log)), state } : undefined,
       );
     }
   };
@@ -95,17 +100,18 @@ async function choose(
   ways: ThroughTunnel[],
   looks: boolean,
   answers: (connection: Connection) => Promise<string | undefined>,
+  log: Log,
 ): Promise<Omit<Ways, "state">> {
   const common = { all: ways, admits: new Map<string, pulumi.Resource>() };
   const usable = ways.filter(({ skip }) => !skip);
   const first = usable[0]!;
   if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1)
     return { through: first.tunnel, others: [], ...common };
-  await pulumi.log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
+  await log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
   const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {
     if (reason === undefined) continue;
-    await pulumi.log.warn(
+    await log.warn(
       `${name} does not answer through its tunnel '${usable[index]!.tunnel}' to ${usable[index]!.publicHost}: ${reason}`,
     );
   }

@@ -35,6 +35,17 @@ export function usual() {
   };
 }
 
+/** Settings of a stack, with two tunnels through which the internal host can be reached. */
+export function twoWays(): Record<string, unknown> {
+  const { publicHosts, internalHosts } = smallest();
+  return {
+    [`${project}:publicHosts`]: { ...publicHosts, other: { ...publicHosts.gate, address: "198.18.0.4" } },
+    [`${project}:internalHosts`]: {
+      nas: { ...internalHosts.nas, publicHosts: ["gate", "other"], admin: { hostKey, throughTunnel: "ssh" } },
+    },
+  };
+}
+
 /** Sets the stack's configuration as the engine passes it to a program: structured values as JSON. */
 export function setConfig(settings: Record<string, unknown>, secretKeys: string[] = []): void {
   const entries = Object.entries(settings).map(([key, value]) => [
