@@ -1,11 +1,10 @@
 import type * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import type { Host } from "./components/index.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
 import type { KeptComponent } from "./components/keptState.ts";
 import { KeptState } from "./components/keptState.ts";
 import type { HostLook } from "./components/remote/look.ts";
-import { lookForDrift } from "./components/remote/look.ts";
+import { hostsToLookAt, lookForDrift } from "./components/remote/look.ts";
 import { chooseWays } from "./components/remote/ways.ts";
 import { RunReport } from "./components/remote/runReport.ts";
 import { loadConfig, mapValues } from "./components/settings/load.ts";
@@ -15,7 +14,7 @@ export default async function program() {
   const { revision, drift, ...config } = loadConfig();
   const settings = { ...config, internalHosts: await chooseWays(config.internalHosts, drift) };
   const hosts = { ...settings.publicHosts, ...settings.internalHosts };
-  const looks = drift ? await lookAt(hosts) : {};
+  const looks: Record<string, HostLook> = drift ? await lookForDrift(hostsToLookAt(hosts)) : {};
   const skipped = Object.keys(hosts).filter((name) => hosts[name]!.skip);
   const state = skipped.length > 0 ? await KeptState.read() : undefined;
   const report = new RunReport(skipped);
@@ -64,14 +63,6 @@ export default async function program() {
     /** The systemd units of each tunnel, by host. */
     units: outputOf(tunnels, "units"),
   };
-}
-
-/** Looks for drift on every host that Pulumi connects to now. */
-function lookAt(
-  hosts: Record<string, { connection: Host["connection"]; skip: boolean; gone: boolean }>,
-): Promise<Record<string, HostLook>> {
-  const present = Object.entries(hosts).filter(([, { skip, gone }]) => !skip && !gone);
-  return lookForDrift(present.map(([name, { connection }]) => ({ name, connection })));
 }
 
 /** What a tunnel waits for on a host. */

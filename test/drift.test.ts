@@ -7,7 +7,8 @@ import program from "../index.ts";
 import { record } from "../tools/mocks.ts";
 import { driftFrom, exitStatusOf } from "../tools/drift.ts";
 import { lookFrom } from "../components/remote/look.ts";
-import { setConfig, usual } from "./support/settings.ts";
+import { setConfig, twoWays, usual } from "./support/settings.ts";
+import { ended, startTool } from "./support/startTool.ts";
 
 // The program with `drift: true`, and an ssh that answers what a host would.
 
@@ -132,5 +133,63 @@ describe("npm run drift", () => {
     expect(of("no tools\ndone\n").drift).toEqual([
       { what: "the tools of this project are missing or changed", record: null },
     ]);
+  });
+
+  /** Its end for a stack with these settings, if each host answers like this. */
+  const run = (ssh: string, settings: Record<string, unknown>, ...args: string[]) => {
+    mkdirSync(join(folder, "tmp"));
+    const all = Object.entries(settings).map(([key, value]) => [`ssh-reverse-tunnel:${key}`, value] as const);
+    return ended(startTool(folder, ["drift", ...args], Object.fromEntries(all), { ssh }));
+  };
+  /** A public host without a tunnel has things of ours, too. */
+  const withUnused = () => {
+    const settings = usual();
+    const unused = { ...settings.publicHosts.gate, address: "198.18.0.9" };
+    const { nas } = settings.internalHosts;
+    return {
+      publicHosts: { ...settings.publicHosts, unused },
+      internalHosts: { nas: { ...nas, publicHost: "gate" } },
+      drift: true,
+    };
+  };
+
+  test.each<[string, string, number, string]>([
+    ["nothing differs", "echo done", 0, "nothing differs\n"],
+    [
+      "something does",
+      `case "$*" in *198.18.0.9*) ${prints("drift unused-server\t2026-01-31\t/etc/x is missing\ndone\n")} ;; *) echo done ;; esac`,
+      1,
+      "unused (198.18.0.9): /etc/x is missing (unused-server)\n",
+    ],
+    [
+      "a host does not answer",
+      'case "$*" in *198.18.0.3*) echo no route >&2; exit 255 ;; *) echo done ;; esac',
+      2,
+      "nas (198.18.0.3) cannot be reached: no route; its drift is unknown, and what is planned for it stays as it is\n",
+    ],
+  ])(
+    "asks every host that a preview looks at, and ends accordingly if %s",
+    async (_what, ssh, code, stdout) => {
+      expect(await run(ssh, withUnused())).toEqual({ code, stdout, stderr: "" });
+    },
+  );
+
+  test("says what to do if the stack does not look for drift", async () => {
+    expect(await run("echo done", usual())).toEqual({
+      code: 2,
+      stdout: "",
+      stderr:
+        "drift: the hosts of this stack have noted nothing to compare with: run 'pulumi config set ssh-reverse-tunnel:drift true' and 'pulumi up' first\n",
+    });
+  });
+
+  test("prints nothing but JSON for programs, also if it has to try several ways to a host", async () => {
+    mkdirSync(join(folder, "tmp"));
+    const settings = { ...twoWays(), "ssh-reverse-tunnel:drift": true };
+    const { code, stdout } = await ended(
+      startTool(folder, ["drift", "--json"], settings, { ssh: "echo done" }),
+    );
+    const hosts = ["gate", "other", "nas"].map((host) => ({ host, error: null, drift: [] }));
+    expect([code, JSON.parse(stdout)]).toEqual([0, { hosts }]);
   });
 });

@@ -2,11 +2,9 @@
 import { parseArgs } from "node:util";
 import { warningsOf } from "../components/remote/drift.ts";
 import type { HostLook } from "../components/remote/look.ts";
-import { lookForDrift } from "../components/remote/look.ts";
-import { chooseWays } from "../components/remote/ways.ts";
+import { hostsToLookAt, lookForDrift } from "../components/remote/look.ts";
 import { ownerOf } from "../components/remote/remoteScript.ts";
-import { hostsOf } from "./status.ts";
-import { sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
+import { reachable, sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
 
 const usage = `usage: npm run drift -- [--stack NAME] [--json]
 
@@ -61,9 +59,13 @@ async function main(): Promise<number> {
     return 0;
   }
   const { config, project } = await settingsOf("drift", values.stack);
-  const hostsNow = hostsOf({ ...config, internalHosts: await chooseWays(config.internalHosts) });
+  if (!config.drift) {
+    throw new Error(
+      `the hosts of this stack have noted nothing to compare with: run 'pulumi config set ${project}:drift true' and 'pulumi up' first`,
+    );
+  }
   const looks = await lookForDrift(
-    hostsNow.filter(({ skipped }) => !skipped),
+    hostsToLookAt(config.publicHosts, await reachable(config.internalHosts)),
     ownerOf(project, await stackName(values.stack)),
     sayWaiting,
   );

@@ -14,6 +14,17 @@ export interface LookedAt {
   connection: Host["connection"];
 }
 
+/** The hosts of a stack that are looked at: all that Pulumi connects to now. */
+export function hostsToLookAt(
+  ...kinds: Record<string, { connection: Host["connection"]; skip: boolean; gone: boolean }>[]
+): LookedAt[] {
+  return kinds.flatMap((hosts) =>
+    Object.entries(hosts)
+      .filter(([, { skip, gone }]) => !skip && !gone)
+      .map(([name, { connection }]) => ({ name, connection })),
+  );
+}
+
 /** What a look at one host found. */
 export interface HostLook {
   /** The host for the user, as in every message: "gate (198.18.0.2)". */
