@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -158,6 +159,13 @@ describe.each(shells)("in %s", (_name, shell) => {
       expect(statSync(at("file")).mode & 0o777).toBe(0o600);
       expect(apply(script)).toMatch(/^written:\nunchanged/);
     });
+  });
+
+  test("what leads elsewhere is found, whatever the name of that has in it", () => {
+    apply(`write_file ${at("file")} 600 text`);
+    rmSync(at("file"));
+    symlinkSync("one\nline\tand another", at("file"));
+    expect(look()).toEqual([`${at("file")}: link one line and another`]);
   });
 
   test("a thing on two records is found once", () => {

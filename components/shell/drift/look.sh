@@ -18,7 +18,9 @@ print_states() {
     [ -n "$kind" ] && command -v "present_$kind" >/dev/null || continue
     STATE=
     "present_$kind" "${entry#*"$TAB"}"
-    case $STATE in "" | *"$TAB"* | *"$NL"*) ;; *) printf 'noted\t%s\t%s\n' "$STATE" "$entry" ;; esac
+    # What a link leads to may have any name.
+    case $STATE in *"$TAB"* | *"$NL"*) STATE=$(printf '%s' "$STATE" | tr '\t\n' '  ') ;; esac
+    [ -z "$STATE" ] || printf 'noted\t%s\t%s\n' "$STATE" "$entry"
   done
 }
 
