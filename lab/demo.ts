@@ -100,12 +100,14 @@ async function repairDrift(lab: Lab, stack: LabStack): Promise<void> {
   await gate.run(
     "rm /root/.ssh/ssh-reverse-tunnel/nas.conf; systemctl --quiet stop 'ssh-tunnels-*-health.timer'",
   );
+  say("   pulumi preview, which looks at the hosts first:");
   const preview = await stack.preview();
-  say(`   pulumi preview: ${summary(preview)}`);
   for (const line of preview.diagnostics) if (line.startsWith("warning")) say(`   ${printable(line, 2000)}`);
+  say(`   ${summary(preview)}`);
+  say("   pulumi up:");
   await stack.up();
   const { stdout } = await gate.run("ssh nas hostname; systemctl is-active 'ssh-tunnels-*-health.timer'");
-  say(`   pulumi up repairs it: 'ssh nas' leads to ${stdout.split("\n").join(", and the timer is ")}`);
+  say(`   repaired: 'ssh nas' leads to ${stdout.split("\n").join(", and the timer is ")}`);
 }
 
 function summary({ changes }: Result): string {
