@@ -39,12 +39,17 @@ export function ourScript(script: string, state: string, values: Record<string, 
 
 function withState(script: string, state: string, values: Record<string, string>): string {
   const header = { HOST: "gate", OWNER: "owner", STACK_ID: "", RESOURCE: "resource", WHAT: "the test" };
-  const text = replaceOnce(
+  // Test files run at the same time, so each script has for itself what the library has in /run, too.
+  const own = {
+    "LOCK_FILE=/run/ssh-reverse-tunnel.lock": `LOCK_FILE=${shellQuote(`${state}.lock`)}`,
+    "WORK=/run/ssh-reverse-tunnel.work": `WORK=${shellQuote(`${state}.work`)}`,
+    "OVERWRITTEN=/run/$OWNER.$RESOURCE.overwritten": `OVERWRITTEN=${shellQuote(`${state}.overwritten`)}`,
+    "STATE=/var/lib/ssh-reverse-tunnel": `STATE=${shellQuote(state)}`,
+  };
+  return Object.entries(own).reduce(
+    (text, [line, by]) => replaceOnce(text, `\n${line}\n`, `\n${by}\n`),
     partText(script, { ...header, ...values }),
-    "\nLOCK_FILE=/run/ssh-reverse-tunnel.lock\n",
-    `\nLOCK_FILE=${shellQuote(`${state}.lock`)}\n`,
   );
-  return replaceOnce(text, "\nSTATE=/var/lib/ssh-reverse-tunnel\n", `\nSTATE=${shellQuote(state)}\n`);
 }
 
 function replaceOnce(text: string, line: string, by: string): string {
