@@ -136,16 +136,20 @@ export function lookFrom(label: string, { code, stdout, stderr }: Ending): HostL
   if (code === 255) return nothing(`cannot be reached: ${said}`);
   if (code !== 0 || last !== "done")
     return nothing(`could not be looked at: ${said || printable(stdout, 80)}`);
-  const fields = lines.map((line) =>
-    /^(record|drift) ([A-Za-z0-9_.!~*'()%-]+)(?:\t([^\t]*)\t(.*))?$/.exec(line),
-  );
-  const records = fields.flatMap((field) => (field?.[1] === "record" ? [nameOf(field[2]!)] : []));
+  const records: string[] = [];
   const found = new Map<string, { time: string; findings: string[] }>();
-  for (const [, kind, file = "", time = "", words = ""] of fields.filter((field) => field !== null)) {
-    if (kind !== "drift") continue;
-    const record = found.get(nameOf(file)) ?? { time, findings: [] };
-    record.findings.push(printable(words, 500));
-    found.set(nameOf(file), record);
+  const notes = [...stderr.matchAll(/^error: (.*)$/gm)].map(([, text]) => printable(text!, 1000));
+  for (const line of lines) {
+    // All names of records in the program are like that; others could be special to JavaScript or Pulumi.
+    const field = /^(record|drift) ([a-z][\w.~]*-[\w.~-]*)(?:\t([^\t]*)\t(.*))?$/s.exec(line);
+    const [, kind, name = "", time, words] = field ?? [];
+    if (kind === "record" && time === undefined) records.push(name);
+    else if (kind === "drift" && time !== undefined && words !== undefined) {
+      const record = found.get(name) ?? { time, findings: [] };
+      record.findings.push(printable(words, 500));
+      found.set(name, record);
+    } else if (line.startsWith("drift "))
+      notes.push(`${label}: a line of its answer cannot be read: ${printable(line, 500)}`);
   }
   const drift = [...found].map(([record, { time, findings }]): [string, RecordDrift] => [
     record,
@@ -155,7 +159,6 @@ export function lookFrom(label: string, { code, stdout, stderr }: Ending): HostL
     const [, name, key] = /^key ([^/ ]+\/[^/ ]+) (.*)$/.exec(line) ?? [];
     return name === undefined ? [] : [[name, key!] as const];
   });
-  const notes = [...stderr.matchAll(/^error: (.*)$/gm)].map(([, text]) => printable(text!, 1000));
   const lacksTools = lines.includes("no tools");
   return {
     label,
@@ -165,13 +168,4 @@ export function lookFrom(label: string, { code, stdout, stderr }: Ending): HostL
     keys: Object.fromEntries(keys),
     lacksTools,
   };
-}
-
-/** The record's name in the program, from that of its file; the program's own names are plain text. */
-function nameOf(file: string): string {
-  try {
-    return printable(decodeURIComponent(file));
-  } catch {
-    return file;
-  }
 }

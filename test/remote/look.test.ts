@@ -74,13 +74,31 @@ describe("the answer of a host to the look for drift", () => {
     ]);
   });
 
-  test("may have names of records that no program chooses, which are shown as plain text", () => {
-    const names = ["__proto__", "constructor", "%1b%5b2J"];
+  test("may have names of records that no program chooses, which are errors, and none of its records", () => {
+    const names = [
+      "__proto__",
+      "constructor",
+      "4dabf18193072939515e22adb298388d", // how Pulumi marks secrets in its state
+      "%1b%5b2J",
+      "x-%0a",
+      'nas-"]',
+    ];
     const look = ended(
-      `${names.map((name) => `record ${name}\n${drift("/etc/x is missing", name)}`).join("")}done\n`,
+      `${names.map((name) => `record ${name}\n${drift("/etc/x is missing", name)}`).join("")}record gate-server\ndone\n`,
     );
+    expect(look).toMatchObject({ records: ["gate-server"], drift: {} });
     expect(warningsOf(look)).toEqual(
-      ["__proto__", "constructor", "\\u001b[2J"].map((name) => `${label}: /etc/x is missing (${name})`),
+      names.map(
+        (name) =>
+          `not looked at: ${label}: a line of its answer cannot be read: drift ${name}\\u0009${time}\\u0009/etc/x is missing`,
+      ),
     );
+  });
+
+  test("may have any character in what differs, which is shown as plain text", () => {
+    const look = ended(`${drift("/etc/x: link a\tb\rc\u2028d")}done\n`);
+    expect(warningsOf(look)).toEqual([
+      `${label}: /etc/x: link a\\u0009b\\u000dc\\u2028d (nas-on.gate-admit)`,
+    ]);
   });
 });

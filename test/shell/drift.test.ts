@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (name: string) => join(folder, name);
-const record = () => readFileSync(at("state/owner/resource"), "utf8").split("\n").slice(0, -1);
+const record = () => readFileSync(at("state/owner/nas-start"), "utf8").split("\n").slice(0, -1);
 const notes = () => record().filter((line) => line.startsWith("noted\t"));
 
 test("every kind of thing that the library can undo has a function that tells what there is of it", () => {
@@ -54,7 +54,7 @@ describe.each(shells)("in %s", (_name, shell) => {
     apply = ":",
     drift: string | null = "1",
     replaced = "",
-    RESOURCE = "resource",
+    RESOURCE = "nas-start",
   ) => {
     const values = {
       RESOURCE,
@@ -171,7 +171,7 @@ describe.each(shells)("in %s", (_name, shell) => {
   test("a thing on two records is found once", () => {
     const shared = `make_dir ${at("dir")} 755`;
     apply(shared);
-    apply(shared, "1", "", "other");
+    apply(shared, "1", "", "nas-prepare");
     chmodSync(at("dir"), 0o700);
     expect(look()).toEqual([`${at("dir")}: mode 700 instead of 755`]);
   });
@@ -207,7 +207,7 @@ describe.each(shells)("in %s", (_name, shell) => {
     const script = `write_file ${at("file")} 600 text`;
     const value = () => {
       const { stdout, stderr } = run("look", ":", null);
-      return lookFrom("gate", { code: 0, stdout, stderr }).drift.resource!.value;
+      return lookFrom("gate", { code: 0, stdout, stderr }).drift["nas-start"]!.value;
     };
     apply(script);
     rmSync(at("file"));
@@ -254,7 +254,7 @@ describe.each(shells)("in %s", (_name, shell) => {
     const broken = `. '${folder}/tools/lib/drift.sh'\nsed -i 's#^present_file() {#& case $1 in *second) fail "no look at it" ;; esac;#' '${folder}/tools/lib/drift.sh'`;
     const { stdout, stderr, status } = run("look", ":", null, broken);
     const found = lookFrom("gate", { code: status, stdout, stderr });
-    expect(found.drift.resource!.findings).toEqual([`${at("third")} is missing`]);
+    expect(found.drift["nas-start"]!.findings).toEqual([`${at("third")} is missing`]);
     expect(found.notes).toEqual(["gate: no look at it"]);
   });
 
