@@ -304,6 +304,25 @@ describe("a key in authorized_keys", () => {
     expectNoTrace();
   });
 
+  test.each(["apply", "remove"] as const)(
+    "that is in the file more than a hundred times ends the %s, which would take too long",
+    (verb) => {
+      put("");
+      run("apply", key("a"));
+      const copies = `${key("a").text}\n\n`.repeat(101);
+      writeFileSync(file, copies);
+      const { resource, text: LINE, key: KEY, marker: MARKER } = key("a", "no-pty");
+      const values = { RESOURCE: resource, FILE: file, LINE, KEY, MARKER };
+      const script = testScript("addLine", join(folder, "state"), values);
+      const { stderr, status } = runScript(["sh"], script, verb);
+      expect({ status, stderr }).toEqual({
+        status: 3,
+        stderr: `error: gate: ${file} has more than 100 lines with our key or our comment; delete these lines and run 'pulumi up' again\n`,
+      });
+      expect(bytes()).toBe(copies);
+    },
+  );
+
   test("has nothing to remove if it was never added", () => {
     put("old");
     expect(run("remove", key("a"))).toBe(unchanged);

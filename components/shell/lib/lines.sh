@@ -59,6 +59,12 @@ cut_lines() {
   tail -n "+$from" "$file"
 }
 
+# refuse_many PLACE NUMBERS — an account could have us start processes for each of thousands, while others wait for the lock.
+refuse_many() {
+  [ "$(printf '%s\n' "$2" | wc -l)" -le 100 ] ||
+    fail "$1 has more than 100 lines with our key or our comment; delete these lines and run 'pulumi up' again"
+}
+
 ends_without_newline() { [ -s "$1" ] && [ -n "$(tail -c 1 -- "$1" | tr -d '\n' | od -An -c)" ]; }
 
 # A symbolic link that belongs to root is followed, so that the link itself stays a link.
@@ -106,6 +112,7 @@ add_key() {
       } | rewrite "$1" "$2"
       ;;
     *)
+      refuse_many "$1" "$numbers"
       first=$(tail -n "+${numbers%%"$NL"*}" "$FETCHED" | head -n "$(printf '%s\n' "$numbers" | wc -l)")
       [ "$first" != "$3" ] || return 0
       [ -z "$BEFORE" ] || REPLACED=$REPLACED$1$TAB$3$TAB${first%%"$NL"*}$NL
@@ -216,6 +223,7 @@ undo_key() {
   fetch "$place"
   numbers=$(key_lines "$FETCHED" "$key" "$marker")
   [ -n "$numbers" ] || return 0
+  refuse_many "$place" "$numbers"
   # shellcheck disable=SC2086  # numbers
   cut_lines "$FETCHED" '' $numbers | rewrite "$place" 600
   changed "removed our line from $place"
