@@ -151,6 +151,17 @@ describe.each(shells)("in %s", (_name, shell) => {
       expect(look()).toEqual([]);
     });
 
+    test("of which there are thousands is read as a whole, not line by line", () => {
+      const script = `add_key ${at("keys")} 644 "options ssh-ed25519 AAAA marker" AAAA marker`;
+      apply(script);
+      content("keys", "ssh-ed25519 AAAA\n\nssh-ed25519 BBBB marker\n".repeat(2000));
+      const counted = ["head", "tail"].map(
+        (name) => `${name}() { echo >>${at("calls")}; command ${name} "$@"; }`,
+      );
+      expect(look(counted.join("\n"))).toEqual([`our line in ${at("keys")}: other content`]);
+      expect(() => readFileSync(at("calls"))).toThrow("ENOENT");
+    });
+
     test("whose mode alone has changed is not reported as written to what would start again", () => {
       const script = `write_file ${at("file")} 600 text; printf 'written:%s\\n' "$WRITTEN" >&2`;
       expect(apply(script)).toContain("written:yes");
@@ -220,7 +231,10 @@ describe.each(shells)("in %s", (_name, shell) => {
 
   test("a removal leaves neither things nor notes", () => {
     apply(`make_dir ${at("dir")} 755; write_file ${at("dir/file")} 600 text`);
-    const text = testScript("addLine", at("state"), { FILE: "", LINE: "", KEY: "", MARKER: "" });
+    const text = testScript("addLine", at("state"), {
+      RESOURCE: "nas-start",
+      ...{ FILE: "", LINE: "", KEY: "", MARKER: "" },
+    });
     expect(runScript(shell, text, "remove").status).toBe(0);
     expect([at("dir"), at("state")].map((path) => statSync(path, { throwIfNoEntry: false }))).toEqual([
       undefined,

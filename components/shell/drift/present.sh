@@ -82,10 +82,10 @@ present_line() {
 
 # All lines that admit this key, or have our marker: apply leaves one.
 present_key() {
-  local marker number sum
+  local marker sum
   see_lines "${1%%"$TAB"*}" || return 0
   marker=${1#*"$TAB"}
-  sum=$(for number in $(key_lines "$FETCHED" "${1##*"$TAB"}" "${marker%"$TAB"*}"); do tail -n "+$number" -- "$FETCHED" | head -n 1; done | sha256sum)
+  sum=$(key_lines "$FETCHED" "${1##*"$TAB"}" "${marker%"$TAB"*}" | awk 'NR == FNR { ours[$0]; next } FNR in ours' - "$FETCHED" | sha256sum)
   # of no line
   case $sum in e3b0c44298fc1c149afbf4c8996fb924*) ;; *) STATE="content ${sum%% *}" ;; esac
 }
