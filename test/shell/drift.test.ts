@@ -162,6 +162,25 @@ describe.each(shells)("in %s", (_name, shell) => {
       expect(() => readFileSync(at("calls"))).toThrow("ENOENT");
     });
 
+    test.each([
+      ["a tab", "a\tb", "a?b"],
+      ["a newline", "a\nb\n", "a?b"],
+      ["a line separator", "a\u2028b", "a???b"],
+      ["a carriage return", "a\rb", "a?b"],
+    ])("that is a link now is found, also if its target has %s", (_what, target, shown) => {
+      apply(things());
+      rmSync(at("dir/file"));
+      symlinkSync(target, at("dir/file"));
+      expect(look()).toEqual([`${at("dir/file")}: link ${shown}`]);
+    });
+
+    test("that does not say what it is any more is found", () => {
+      apply(things());
+      expect(look(`stat() { case "$*" in *dir/file) return 1 ;; *) command stat "$@" ;; esac; }`)).toEqual([
+        `${at("dir/file")}: state unknown`,
+      ]);
+    });
+
     test("whose mode alone has changed is not reported as written to what would start again", () => {
       const script = `write_file ${at("file")} 600 text; printf 'written:%s\\n' "$WRITTEN" >&2`;
       expect(apply(script)).toContain("written:yes");
@@ -270,6 +289,18 @@ describe.each(shells)("in %s", (_name, shell) => {
     const found = lookFrom("gate", { code: status, stdout, stderr });
     expect(found.drift["nas-start"]!.findings).toEqual([`${at("third")} is missing`]);
     expect(found.notes).toEqual(["gate: no look at it"]);
+  });
+
+  test("what could not be looked at when it was noted is found", () => {
+    const script = `write_file ${at("first")} 600 text; write_file ${at("second")} 600 text`;
+    const drift = readFileSync(at("tools/lib/drift.sh"), "utf8");
+    writeFileSync(
+      at("tools/lib/drift.sh"),
+      drift.replace("present_file() {", '$& case $1 in *first) fail "no look at it" ;; esac;'),
+    );
+    expect(run("apply", script)).toMatchObject({ status: 0 });
+    writeFileSync(at("tools/lib/drift.sh"), drift);
+    expect(look()).toEqual([`${at("first")}: its last run could not look at what it left`]);
   });
 
   describe("of other things", () => {

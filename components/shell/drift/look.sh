@@ -3,7 +3,7 @@
 # record, a line "noted<TAB>STATE<TAB>KIND<TAB>VALUE" there. A look compares it with what there is now.
 
 # states_of_record — prints "noted<TAB>STATE<TAB>ENTRY" for each entry of RECORDED that is wanted and has a state. What cannot be
-# looked at has had its sentence, which ends the subshell; the next one goes on after that entry.
+# looked at has had its sentence, which ends the subshell, and has the state "unknown". The next subshell goes on after it.
 states_of_record() {
   until (print_states); do :; done 3<<EOT
 $RECORDED
@@ -12,14 +12,16 @@ EOT
 
 print_states() {
   local entry kind
+  LOOKED_AT=
+  trap '[ -z "$LOOKED_AT" ] || printf "noted\tunknown\t%s\n" "$LOOKED_AT"' EXIT
   while IFS= read -r entry <&3; do
     kind=${entry%%"$TAB"*}
     case $RECORDED in *"${NL}stale$TAB$entry$NL"*) continue ;; esac
     [ -n "$kind" ] && command -v "present_$kind" >/dev/null || continue
-    STATE=
+    STATE='' LOOKED_AT=$entry
     "present_$kind" "${entry#*"$TAB"}"
-    # What a link leads to may have any name.
-    case $STATE in *"$TAB"* | *"$NL"*) STATE=$(printf '%s' "$STATE" | tr '\t\n' '  ') ;; esac
+    LOOKED_AT=
+    case $STATE in *[!\ -~]*) STATE=$(printf '%s' "$STATE" | tr -c ' -~' '?') ;; esac
     [ -z "$STATE" ] || printf 'noted\t%s\t%s\n' "$STATE" "$entry"
   done
 }
@@ -67,6 +69,7 @@ compare_states() {
     case $NOTES in *"$TAB$entry$NL"*) ;; *) continue ;; esac
     was=${NOTES%%"$TAB$entry$NL"*}
     was=${was##*"noted$TAB"}
+    if [ "$state" = unknown ]; then continue; fi # it has had its sentence
     if [ "$was" = "$state" ]; then
       same=$same$entry$NL
       continue
@@ -123,6 +126,7 @@ difference() {
   printf '%s\n%s\n' "$1" "$2" | awk '
     function name(field) { sub(/ .*/, "", field); return field }
     function value(field) { return sub(/^[^ ]* /, "", field) && field != "" ? field : "none" }
+    NR == 1 && $0 == "unknown" { printf ": its last run could not look at what it left"; exit }
     NR == 1 { n = split($0, was, ", "); next }
     $0 == "missing" { printf " is missing"; next }
     {

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # What there is of each thing on record, for the look for drift (look.sh): present_KIND VALUE, beside undo_KIND of the library.
-# It sets STATE to fields with ", " between them, each a name and a value, or to "missing". It leaves STATE empty if nothing
-# can be said, or if the thing is none that somebody could change. It changes nothing, and fails with a sentence.
+# It sets STATE to fields with ", " between them, each a name and a value, or to "missing". It leaves STATE empty if the thing
+# is none that somebody could change, or is in a firewall or in an SELinux that is off. It changes nothing, and fails with a
+# sentence.
 
 # reach PLACE — as locate; fails if its account or its home is gone.
 reach() {
@@ -27,6 +28,7 @@ see() {
     "$SELF":*) STATE=$(set -- "$AT_PATH" "$2" && eval "$2") ;;
     *) STATE=$(as "$AT_IDS" sh -c "$2" sh "$AT_PATH") || fail_no_answer "$1" "$?" ;;
   esac
+  : "${STATE:=state unknown}"
 }
 
 # A hash is enough for any content, and of a private key it says nothing.
