@@ -303,6 +303,30 @@ describe.each(shells)("in %s", (_name, shell) => {
     expect(look()).toEqual([`${at("first")}: its last run could not look at what it left`]);
   });
 
+  test.runIf(process.getuid!() === 0)(
+    "an account whose processes do not answer is asked once, and everything else is looked at",
+    () => {
+      const files = ["a/1", "b/2", "a/3", "4"];
+      mkdirSync(at("a"));
+      mkdirSync(at("b"));
+      chmodSync(folder, 0o755);
+      apply(files.map((file) => `write_file ${at(file)} 644 text`).join("; "));
+      chownSync(at("a"), 65534, 65534);
+      chownSync(at("b"), 65534, 65534);
+      rmSync(at("4"));
+      const stopped = `timeout() { echo "$1 $2 $3" >>'${at("calls")}'; return 137; }`;
+      const { stdout, stderr, status } = run("look", ":", null, stopped);
+      const found = lookFrom("gate", { code: status, stdout, stderr });
+      expect(found.drift["nas-start"]!.findings).toEqual([`${at("4")} is missing`]);
+      expect(found.notes).toEqual(
+        ["a/1", "b/2", "a/3"].map((file) =>
+          expect.stringContaining(`whoever acts at ${at(file)} could not look there`),
+        ),
+      );
+      expect(readFileSync(at("calls"), "utf8")).toBe("-s KILL 5\n");
+    },
+  );
+
   describe("of other things", () => {
     /** Notes an entry with the first answers of the host's programs, and looks with the second. */
     const change = (entry: string, before: string, after: string) => {

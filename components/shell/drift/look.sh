@@ -37,8 +37,11 @@ look() {
   fi
   # A run has a folder of the usual name for itself.
   WORK=/run/ssh-reverse-tunnel.look.$$
-  # shellcheck disable=SC2064  # its name as it is now
-  trap "rm -rf -- $WORK" EXIT
+  SILENT=$WORK.silent
+  # shellcheck disable=SC2064  # their names as they are now
+  trap "rm -rf -- $WORK $SILENT" EXIT
+  rm -rf -- "$SILENT" # of one that was killed
+  as() { as_briefly "$@"; }
   [ ! -d "$STATE" ] || refuse_foreign_records
   ELSEWHERE=$NL$([ ! -d "$STATE" ] || find_records ! -path "$STATE/$OWNER/*" -exec cat {} +)$NL
   for file in "$STATE/$OWNER"/*; do
@@ -55,6 +58,24 @@ look() {
 
 # flock(1) would make a file that is gone.
 is_locked() { [ -e "$LOCK_FILE" ] && (exec 8<"$LOCK_FILE" && ! flock -n 8) 2>/dev/null; }
+
+# as_briefly UID:GID COMMAND… — as, for a look: an account that stops its own processes must not keep it from the rest of the
+# host. SILENT is a file with those that have not answered, who are not asked again.
+as_briefly() {
+  local ids status
+  ids=$1 status=0
+  shift
+  case $ids in
+    "$SELF":*)
+      "$@"
+      return
+      ;;
+  esac
+  ! grep -qxF -- "$ids" "$SILENT" 2>/dev/null || return 137
+  as_other 5 "$ids" "$@" || status=$?
+  [ "$status" != 137 ] || echo "$ids" >>"$SILENT"
+  return "$status"
+}
 
 # compare_states — of one record; adds what it reports to REPORTED.
 REPORTED=$NL
@@ -84,7 +105,7 @@ compare_states() {
   done 4<<EOT
 $(states_of_record | sed 's/^noted.//')
 EOT
-  [ -z "$differing" ] || (print_keys "$same")
+  [ -z "$differing" ] || (print_keys "$same") || : # it has had its sentence
 }
 
 # print_keys ENTRIES — a preview needs the keys of a script that is to run again, which nothing changes.

@@ -10,18 +10,24 @@
 # open, so they get none of our lists and locks. The kernel has no use for CAP_NET_BROADCAST any more; since the account
 # lacks it, ptrace(2) and pidfd_getfd(2) do not let it reach these processes. Otherwise it could keep their output open, and
 # we would wait for that.
-# shellcheck disable=SC2086  # words
 as() {
   local ids
   ids=$1
   shift
   case $ids in
     "$SELF":*) "$@" ;;
-    *)
-      look_for_apart
-      timeout -s KILL 60 setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --init-groups $APART "$@" 3<&- 4<&- 5<&- 9<&-
-      ;;
+    *) as_other 60 "$ids" "$@" ;;
   esac
+}
+
+# as_other SECONDS UID:GID COMMAND…
+# shellcheck disable=SC2086  # words
+as_other() {
+  local seconds ids
+  seconds=$1 ids=$2
+  shift 2
+  look_for_apart
+  timeout -s KILL "$seconds" setpriv --reuid "${ids%:*}" --regid "${ids#*:}" --init-groups $APART "$@" 3<&- 4<&- 5<&- 9<&-
 }
 
 # look_for_apart — sets APART, the options that keep such a process apart. It is empty if root itself lacks that capability,
