@@ -58,6 +58,24 @@ describe("the answer of a host to the look for drift", () => {
     ]);
   });
 
+  test("counts as far as it came when time ran out, if it has named all records", () => {
+    const names = "record gate-server\nrecord nas-on.gate-admit\n";
+    expect(ended(names, "", null).error).toBe("did not answer in 60 s");
+    const look = ended(
+      `${names}looking\n${drift("/etc/x is missing")}drift gate-server\t2026`,
+      "error: gate: no look at y\n",
+      null,
+    );
+    expect(look.error).toBeUndefined();
+    expect(look.records).toEqual(["gate-server", "nas-on.gate-admit"]);
+    expect(Object.keys(look.drift)).toEqual(["nas-on.gate-admit"]);
+    expect(warningsOf(look)).toEqual([
+      `${label}: /etc/x is missing (nas-on.gate-admit)`,
+      "not looked at: gate: no look at y",
+      `not looked at: ${label}: what it had not answered after 60 s, and what is planned for that stays as it is`,
+    ]);
+  });
+
   test("may be that the tools are missing, which is a warning", () => {
     const look = ended("record gate-server\nno tools\ndone\n");
     expect(look).toMatchObject({ lacksTools: true, records: ["gate-server"] });

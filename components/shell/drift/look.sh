@@ -26,11 +26,11 @@ print_states() {
   done
 }
 
-# look — prints a line "record NAME" for each record of this stack, "drift NAME<TAB>TIME OF THE RECORD<TAB>WORDS" for each thing
-# that differs, "key ACCOUNT/FILE PUBLIC KEY" for each key pair on such a record that is as it was, and "done"; instead of
-# that "busy", if a run changes this host right now. Changes nothing.
+# look — prints a line "record NAME" for each record of this stack, then "looking": from then on, what it has printed counts
+# even if time runs out. Then "drift NAME<TAB>TIME OF THE RECORD<TAB>WORDS" for each thing that differs, "key ACCOUNT/FILE PUBLIC
+# KEY" for each key pair on such a record that is as it was, and "done"; instead of that "busy", if a run changes this host
+# right now. Changes nothing.
 look() {
-  local file
   if is_locked; then
     echo busy
     return 0
@@ -44,17 +44,24 @@ look() {
   as() { as_briefly "$@"; }
   [ ! -d "$STATE" ] || refuse_foreign_records
   ELSEWHERE=$NL$([ ! -d "$STATE" ] || find_records ! -path "$STATE/$OWNER/*" -exec cat {} +)$NL
+  each_record print_name
+  echo looking
+  each_record compare_states
+  if is_locked; then echo busy; else echo "done"; fi
+}
+
+# each_record COMMAND — runs it with each of this stack as RECORD and RESOURCE.
+each_record() {
+  local file
   for file in "$STATE/$OWNER"/*; do
     case $file in *.new) continue ;; esac
     [ -f "$file" ] || continue
     RECORD=$file RESOURCE=${file##*/}
-    read_entries
-    printf 'record %s\n' "$RESOURCE"
-    forget_states
-    compare_states
+    "$1"
   done
-  if is_locked; then echo busy; else echo "done"; fi
 }
+
+print_name() { printf 'record %s\n' "$RESOURCE"; }
 
 # flock(1) would make a file that is gone.
 is_locked() { [ -e "$LOCK_FILE" ] && (exec 8<"$LOCK_FILE" && ! flock -n 8) 2>/dev/null; }
@@ -82,6 +89,8 @@ REPORTED=$NL
 compare_states() {
   local state entry was differing same
   differing='' same=$NL
+  read_entries
+  forget_states
   if [ -z "$NOTES" ]; then
     [ "$RECORDED" = "$NL" ] || print_drift "its last run has not noted what it left"
     return 0
