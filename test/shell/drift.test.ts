@@ -327,6 +327,21 @@ describe.each(shells)("in %s", (_name, shell) => {
     },
   );
 
+  test.runIf(process.getuid!() === 0)(
+    "an account whose processes do not answer delays the notes only once, and its files are found later",
+    () => {
+      mkdirSync(at("a"));
+      chownSync(at("a"), 65534, 65534);
+      content("a/1", "text");
+      content("a/2", "text");
+      const stopped = `timeout() { echo "$1 $2 $3" >>'${at("calls")}'; return 137; }`;
+      const script = `own file ${at("a/1")}; own file ${at("a/2")}`;
+      expect(run("apply", script, "1", stopped).status).toBe(0);
+      expect(notes()).toEqual(["a/1", "a/2"].map((file) => `noted\tunknown\tfile\t${at(file)}`));
+      expect(readFileSync(at("calls"), "utf8")).toBe("-s KILL 60\n");
+    },
+  );
+
   describe("of other things", () => {
     /** Notes an entry with the first answers of the host's programs, and looks with the second. */
     const change = (entry: string, before: string, after: string) => {

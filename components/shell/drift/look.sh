@@ -5,9 +5,11 @@
 # states_of_record — prints "noted<TAB>STATE<TAB>ENTRY" for each entry of RECORDED that is wanted and has a state. What cannot be
 # looked at has had its sentence, which ends the subshell, and has the state "unknown". The next subshell goes on after it.
 states_of_record() {
+  as() { as_once "$@"; } # in a subshell
   until (print_states); do :; done 3<<EOT
 $RECORDED
 EOT
+  [ "$VERB" = look ] || rm -f -- "$SILENT"
 }
 
 print_states() {
@@ -37,11 +39,11 @@ look() {
   fi
   # A run has a folder of the usual name for itself.
   WORK=/run/ssh-reverse-tunnel.look.$$
-  SILENT=$WORK.silent
+  PATIENCE=5
   # shellcheck disable=SC2064  # their names as they are now
   trap "rm -rf -- $WORK $SILENT" EXIT
-  rm -rf -- "$SILENT" # of one that was killed
-  as() { as_briefly "$@"; }
+  rm -f -- "$SILENT" # of one that was killed
+  as() { as_once "$@"; }
   [ ! -d "$STATE" ] || refuse_foreign_records
   ELSEWHERE=$NL$([ ! -d "$STATE" ] || find_records ! -path "$STATE/$OWNER/*" -exec cat {} +)$NL
   each_record print_name
@@ -66,9 +68,11 @@ print_name() { printf 'record %s\n' "$RESOURCE"; }
 # flock(1) would make a file that is gone.
 is_locked() { [ -e "$LOCK_FILE" ] && (exec 8<"$LOCK_FILE" && ! flock -n 8) 2>/dev/null; }
 
-# as_briefly UID:GID COMMAND… — as, for a look: an account that stops its own processes must not keep it from the rest of the
-# host. SILENT is a file with those that have not answered, who are not asked again.
-as_briefly() {
+# as_once UID:GID COMMAND… — as, but an account that has stopped its own processes is not asked again, since that takes PATIENCE
+# seconds each time. SILENT is a file with those accounts.
+PATIENCE=60
+SILENT=/run/ssh-reverse-tunnel.look.$$.silent
+as_once() {
   local ids status
   ids=$1 status=0
   shift
@@ -79,7 +83,7 @@ as_briefly() {
       ;;
   esac
   ! grep -qxF -- "$ids" "$SILENT" 2>/dev/null || return 137
-  as_other 5 "$ids" "$@" || status=$?
+  as_other "$PATIENCE" "$ids" "$@" || status=$?
   [ "$status" != 137 ] || echo "$ids" >>"$SILENT"
   return "$status"
 }
