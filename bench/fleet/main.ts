@@ -12,6 +12,7 @@ import { count, counts } from "../options.ts";
 import { install } from "../tools/all.ts";
 import { ANSIBLE, ansible } from "./ansible.ts";
 import type { Contender } from "./contender.ts";
+import { type DriftCost, measureDrift, reportDrift } from "./drift.ts";
 import { Fleet } from "./fleet.ts";
 import { type Measure, measure } from "./measure.ts";
 import { project } from "./project.ts";
@@ -24,6 +25,7 @@ const USAGE = `npx tsx bench/fleet/main.ts [options]
                   of the tunnels come every 30 s
   --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
   --forks A,B     with how many forks Ansible runs (50,5, or FORKS); 0 leaves Ansible out
+  --drift         measure only what \`drift: true\` adds to a preview, without Ansible
   --lab NAME      name of the lab (bench-fleet)
   --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay
   --draw          measure nothing: make the tables and the plot from the numbers in docs/`;
@@ -40,6 +42,7 @@ async function main(): Promise<void> {
       forks: { type: "string", default: FORKS || "50,5" },
       idle: { type: "string", default: IDLE || "60" },
       limit: { type: "string", default: LIMIT || undefined },
+      drift: { type: "boolean", default: false },
       lab: { type: "string", default: "bench-fleet" },
       write: { type: "boolean", default: false },
       draw: { type: "boolean", default: false },
@@ -53,17 +56,27 @@ async function main(): Promise<void> {
   const forks = values.forks === "0" ? [] : counts("--forks", values.forks);
   const idleSeconds = count("--idle", values.idle);
   const limit = values.limit === undefined ? undefined : count("--limit", values.limit);
+  // What a user of many hosts sets: a host that is down does not prevent the others.
+  process.env.PULUMI_CONTINUE_ON_ERROR = "true";
+  const limitFor = (size: number) => limit ?? 120 + 20 * size;
+  if (values.drift) {
+    const costs: DriftCost[] = [];
+    for (const size of sizes) {
+      await withFleet(values.lab, size, async (fleet) => {
+        costs.push(await measureDrift(fleet, limitFor(size), progress));
+      });
+    }
+    return reportDrift(await machine(), costs, values.write);
+  }
   progress("Looking for Ansible, which is installed once, in less than a minute …");
   const folder = await install([ANSIBLE], progress);
   const playbook = join(folder, "ansible/bin/ansible-playbook");
   if (!existsSync(playbook)) throw new Error("there is no Ansible to compare with");
-  // What a user of many hosts sets: a host that is down does not prevent the others.
-  process.env.PULUMI_CONTINUE_ON_ERROR = "true";
 
   const results: Results = { measured: await measuredWith(idleSeconds), fleets: {} };
   try {
     for (const size of sizes) {
-      const how: Measure = { limitSeconds: limit ?? 120 + 20 * size, idleSeconds, onProgress: progress };
+      const how: Measure = { limitSeconds: limitFor(size), idleSeconds, onProgress: progress };
       await measureFleet(values.lab, size, { playbook, forks }, how, (results.fleets[size] = {}));
     }
   } catch (error) {
@@ -82,10 +95,16 @@ async function measureFleet(
   how: Measure,
   runs: Record<string, Run>,
 ): Promise<void> {
-  const fleet = await Fleet.up(lab, size, progress);
-  try {
+  await withFleet(lab, size, async (fleet) => {
     const contenders = [await project(fleet), ...forks.map((count) => ansible(fleet, playbook, count))];
     for (const contender of contenders) await measure(fleet, contender, how, newRun(runs, contender));
+  });
+}
+
+async function withFleet(lab: string, size: number, act: (fleet: Fleet) => Promise<void>): Promise<void> {
+  const fleet = await Fleet.up(lab, size, progress);
+  try {
+    await act(fleet);
   } finally {
     progress("Taking the hosts down …");
     await fleet.lab.down();
@@ -97,10 +116,14 @@ function newRun(runs: Record<string, Run>, { id }: Contender): Run {
 }
 
 async function measuredWith(idleSeconds: number): Promise<string> {
+  const [, version] = ANSIBLE.split("@");
+  return `${await machine()}; ansible-core ${version}. Nothing to do for ${idleSeconds} s`;
+}
+
+async function machine(): Promise<string> {
   const engine = await findEngine();
   const providers = engine.providers.map(({ name, version, origin }) => `${name} ${version} (${origin})`);
-  const [, version] = ANSIBLE.split("@");
-  return `Measured on ${today()}: ${describeMachine()}, Pulumi ${engine.version}, providers ${providers.join(", ")}; ansible-core ${version}. Nothing to do for ${idleSeconds} s`;
+  return `Measured on ${today()}: ${describeMachine()}, Pulumi ${engine.version}, providers ${providers.join(", ")}`;
 }
 
 function readResults(): Results {

@@ -7,8 +7,8 @@ import type { Fleet, Tunnel } from "./fleet.ts";
 /** Seconds after its limit in which an operation can finish what it has begun. */
 const GRACE_SECONDS = 60;
 
-/** This project, as `pulumi up` sets it up with its default settings. */
-export async function project(fleet: Fleet): Promise<Contender> {
+/** This project, as `pulumi up` sets it up with its default settings, and these. */
+export async function project(fleet: Fleet, more: Record<string, unknown> = {}): Promise<Contender> {
   let done = 0;
   const stack = await openProgram(fleet.lab, { stack: "fleet", onStep: (step) => (done = step.done) });
   const changesOf = async (limitSeconds: number, operation: (signal: AbortSignal) => Promise<Result>) => {
@@ -19,7 +19,7 @@ export async function project(fleet: Fleet): Promise<Contender> {
   return {
     id: "project",
     title: "this project",
-    prepare: (tunnels) => stack.setConfig(settings(fleet, tunnels)),
+    prepare: (tunnels) => stack.setConfig({ ...settings(fleet, tunnels), ...more }),
     apply: (limit) => changesOf(limit, (signal) => stack.up(signal)),
     preview: (limit) => changesOf(limit, (signal) => stack.preview(signal)),
     remove: (limit) => changesOf(limit, (signal) => stack.destroy(signal)),

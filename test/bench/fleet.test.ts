@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { changesIn, failures, inventoryOf } from "../../bench/fleet/ansible.ts";
 import { begunIn, loginsIn, mostAtOnce } from "../../bench/fleet/logins.ts";
+import { driftTable } from "../../bench/fleet/drift.ts";
 import { contendersIn, fleetPlot, fleetTables } from "../../bench/fleet/report.ts";
 import { type Results, type Sample, merge } from "../../bench/fleet/results.ts";
 
@@ -11,6 +12,11 @@ it("the tables name every number of forks that was measured, after this project"
     "this project",
     ...["Ansible, 50 forks", "Ansible, 10 forks", "Ansible, 5 forks"],
   ]);
+});
+
+it("what a look for drift adds is the difference of the medians", () => {
+  const rows = driftTable([{ hosts: 30, plain: [4, 5, 4.5], looking: [9, 8, 12], turnOn: 60 }]);
+  expect(rows.at(-1)).toBe("| 30 | 4.5 (5.0) | 9.0 (12) | 4.5 | 60 |");
 });
 
 describe("the logins in a journal", () => {
