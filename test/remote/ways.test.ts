@@ -125,7 +125,7 @@ describe("the way of a command that is in the state", () => {
 
   test("is there until the command has been removed through it", async () => {
     expect((await optionsOf({}, withKey("key")))?.dependsOn).toEqual([prepare, admit]);
-    const { delete: _, ...lasting } = inputs;
+    const lasting = { ...inputs, delete: undefined };
     const state = new Map([
       [
         "command:remote:Command::nas-start",

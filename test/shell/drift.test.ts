@@ -319,8 +319,8 @@ describe.each(shells)("in %s", (_name, shell) => {
       const found = lookFrom("gate", { code: status, stdout, stderr });
       expect(found.drift["nas-start"]!.findings).toEqual([`${at("4")} is missing`]);
       expect(found.notes).toEqual(
-        ["a/1", "b/2", "a/3"].map((file) =>
-          expect.stringContaining(`whoever acts at ${at(file)} could not look there`),
+        ["a/1", "b/2", "a/3"].map(
+          (file) => expect.stringContaining(`whoever acts at ${at(file)} could not look there`) as string,
         ),
       );
       expect(readFileSync(at("calls"), "utf8")).toBe("-s KILL 5\n");
