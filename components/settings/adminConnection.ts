@@ -144,6 +144,11 @@ function knownHostKey(name: string, admin: AdminLogin): string {
   const key = ["ssh-ed25519 ", "ecdsa-"]
     .map((type) => keys.find((each) => each.startsWith(type)))
     .find(Boolean);
+  if (files.length === 0) {
+    throw inputError(
+      `${name}: ssh's configuration names no known_hosts file in which the host key of ${host} could be; set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub, or set knownHostsFile`,
+    );
+  }
   if (!key) {
     throw inputError(
       `${name}: no ed25519 or ecdsa host key for ${host} in ${(there.length > 0 ? there : files.slice(0, 1)).join(" or ")}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,

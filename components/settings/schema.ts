@@ -116,7 +116,7 @@ const admin = settings({
   ssh: text("a name that ssh knows, as in 'ssh nas'", sshName)
     .optional()
     .describe(
-      "What you type after `ssh` to log in to the host from the machine that runs Pulumi. Address, port, account, private key, known_hosts and jump host are then those of its ssh_config (`ssh -G`), unless they are set here.",
+      "What you type after `ssh` to log in to the host from the machine that runs Pulumi. Address, port, account, private key, known_hosts and jump host are then those of its ssh_config (`ssh -G`), unless they are set here. While an ssh-agent has keys, a private key file is used only if IdentityFile names it, or with `passphrase`. A certificate is used only from an agent.",
     ),
   address: address
     .optional()

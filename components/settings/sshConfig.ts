@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { userInfo } from "node:os";
 import type { AdminLogin } from "./adminConnection.ts";
 import { expandHome } from "./adminConnection.ts";
 import { inputError } from "./inputError.ts";
@@ -12,6 +12,8 @@ export interface SshConfig extends AdminLogin {
   user: string;
   /** The files of private keys that ssh would try, in order. IdentityFile. */
   identityFiles: string[];
+  /** Whether they are configured; otherwise they are those that ssh tries by itself. */
+  hasOwnKeys: boolean;
   /** The jump host. ProxyJump. */
   bastion?: SshConfig;
 }
@@ -42,17 +44,17 @@ export function readSshConfig(name: string, direct = false): SshConfig {
   const bastion = jump === undefined ? undefined : readSshConfig(asUrl(jump));
   if (bastion?.bastion) throw severalHops(`the jump host '${jump}' of '${name}' has a ProxyJump of its own`);
   const alias = one("hostkeyalias");
-  const agent = socketOf(one("identityagent"));
-  const tokens = { h: address, n: name, r: user, d: homedir(), u: userInfo().username, "%": "%" };
+  const agent = socketOf(options.get("identityagent")?.[0]);
+  const keys = options.get("identityfile") ?? [];
   return {
     address,
     port: Number(one("port") ?? 22),
     user,
-    identityFiles: (options.get("identityfile") ?? []).map((file) =>
-      file.replaceAll(/%([hnrdu%])/g, (_, token: keyof typeof tokens) => tokens[token]),
-    ),
+    identityFiles: keys.filter((file) => file !== "none").map((file) => expanded(name, file)),
+    hasOwnKeys: String(keys) !== String(printedFor(name, "-F", "none").get("identityfile")),
     knownHostsFile: ["userknownhostsfile", "globalknownhostsfile"]
-      .flatMap((option) => one(option)?.split(" ") ?? [])
+      // The names have no quotes here, but may have spaces.
+      .flatMap((option) => one(option)?.split(/ (?=[~/])/) ?? [])
       .filter((file) => file !== "/dev/null"),
     ...(alias === undefined ? {} : { hostKeyAlias: alias }),
     ...(agent === undefined ? {} : { agentSocketPath: agent }),
@@ -67,23 +69,61 @@ function severalHops(what: string): Error {
 }
 
 /**
- * The login for the command provider. It can try only one private key file, besides those of an ssh-agent: the first
- * that it can use. If it can use none, that is left to the agent, or reported for the first one.
+ * The name of a private key file with its tokens and variables replaced: `ssh -G` does that for UserKnownHostsFile, which
+ * has the same ones, but not for IdentityFile.
+ */
+function expanded(name: string, file: string): string {
+  if (!/%|\$\{|^~[^/]/.test(file)) return file;
+  const quoted = `"${file.replaceAll(/["\\]/g, "\\$&")}"`;
+  try {
+    return printedFor(name, "-o", `UserKnownHostsFile ${quoted}`).get("userknownhostsfile")![0]!;
+  } catch (error) {
+    throw inputError(
+      `ssh's configuration for '${name}' has the IdentityFile ${file}, which ssh itself cannot expand; correct it there, or set privateKeyFile here`,
+      undefined,
+      error,
+    );
+  }
+}
+
+/**
+ * The login for the command provider. It can try only one private key, and asks no ssh-agent if it has one, whereas ssh
+ * asks the agent first. So a file that is not configured is taken only if no agent has a key. Of several files, it is the
+ * first that the provider can use. If it can use none, that is left to the agent, or reported for the first one.
  *
  * @param own what the settings have; none of it is replaced
  */
 export function loginFrom(found: SshConfig, own: Partial<AdminLogin> = {}): AdminLogin {
-  const { identityFiles, ...login } = found;
+  const { identityFiles, hasOwnKeys, ...login } = found;
   delete login.bastion;
   if (own.privateKey !== undefined || own.privateKeyFile !== undefined || own.password !== undefined)
     return login;
-  const hasAgent = (own.agentSocketPath ?? login.agentSocketPath ?? process.env.SSH_AUTH_SOCK ?? "") !== "";
+  const agent = own.agentSocketPath ?? login.agentSocketPath ?? process.env.SSH_AUTH_SOCK ?? "";
   const there = identityFiles.filter((file) => existsSync(expandHome(file)));
   const usable = there.find((file) => isUsable(file, own.passphrase !== undefined));
   // ssh has a list of files that it tries if none is configured.
   const first = there[0] ?? (identityFiles.length === 1 ? identityFiles[0] : undefined);
-  const file = usable ?? (hasAgent ? undefined : first);
+  const isLeft =
+    usable === undefined ? agent !== "" : !hasOwnKeys && own.passphrase === undefined && mayHaveKeys(agent);
+  const file = isLeft ? undefined : (usable ?? first);
   return { ...login, ...(file === undefined ? {} : { privateKeyFile: file }) };
+}
+
+/** By socket: whether the agent may have keys. Some agents ask their user, so each is asked only once. */
+const agents = new Map<string, boolean>();
+
+function mayHaveKeys(socket: string): boolean {
+  if (socket === "") return false;
+  const asked = agents.get(socket) ?? !isEmpty(socket);
+  agents.set(socket, asked);
+  return asked;
+}
+
+/** One that does not answer is reported as such later. */
+function isEmpty(socket: string): boolean {
+  const env = { ...process.env, SSH_AUTH_SOCK: socket };
+  const { stdout } = spawnSync("ssh-add", ["-l"], { encoding: "utf8", env, stdio: "pipe", timeout: 5_000 });
+  return /^The agent has no identities/.test(stdout ?? "");
 }
 
 function isUsable(file: string, hasPassphrase: boolean): boolean {
@@ -95,18 +135,22 @@ function isUsable(file: string, hasPassphrase: boolean): boolean {
 }
 
 /** What `ssh -G` prints: each option in lower case, with its values. */
-function printedFor(name: string): Map<string, string[]> {
+function printedFor(name: string, ...options: string[]): Map<string, string[]> {
   const printed = new Map<string, string[]>();
-  for (const line of run(name).split("\n")) {
+  for (const line of run(name, options).split("\n")) {
     const [, option = "", value = ""] = /^(\S+) (.*)$/.exec(line) ?? [];
     printed.set(option, [...(printed.get(option) ?? []), value]);
   }
   return printed;
 }
 
-function run(name: string): string {
+function run(name: string, options: string[]): string {
   try {
-    return execFileSync("ssh", ["-G", "--", name], { encoding: "utf8", stdio: "pipe", timeout: 30_000 });
+    return execFileSync("ssh", [...options, "-G", "--", name], {
+      encoding: "utf8",
+      stdio: "pipe",
+      timeout: 30_000,
+    });
   } catch (error) {
     const { code, stderr = "", message } = error as Error & { code?: string; stderr?: string };
     if (code === "ENOENT") {
@@ -126,8 +170,9 @@ function asUrl(jump: string): string {
   return jump.startsWith("ssh://") ? jump : `ssh://${jump}`;
 }
 
-/** IdentityAgent: a path, or the name of a variable. SSH_AUTH_SOCK is used anyway. */
+/** IdentityAgent: a path, or the name of a variable; "" for none. SSH_AUTH_SOCK is used anyway. */
 function socketOf(agent: string | undefined): string | undefined {
   if (agent === undefined || agent === "SSH_AUTH_SOCK") return undefined;
+  if (agent === "none") return "";
   return agent.startsWith("$") ? process.env[agent.replaceAll(/[${}]/g, "")] : expandHome(agent);
 }

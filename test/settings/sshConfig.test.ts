@@ -1,8 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir, userInfo } from "node:os";
+import type { ChildProcess } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseConfig } from "../../components/settings/load.ts";
 import { loginFrom, readSshConfig } from "../../components/settings/sshConfig.ts";
 import { promiseOf } from "../support/promiseOf.ts";
@@ -25,6 +28,7 @@ const keys = {
 };
 const { privateKey } = newSshKey();
 const keyFile = file("key", privateKey);
+chmodSync(keyFile, 0o600);
 const encrypted = file("encrypted", newSshKey("ed25519", { passphrase: "hunter2" }).privateKey);
 const known = file(
   "known_hosts",
@@ -110,6 +114,16 @@ describe("a host that names what is typed after ssh", () => {
     });
   });
 
+  test("is known by known_hosts files whose names have spaces, tokens and variables", () => {
+    configure(
+      `Host nas\n  HostName nas.home\n  UserKnownHostsFile "${folder}/my hosts/%h" \${HOME}/%h\n  GlobalKnownHostsFile /etc/a "/etc/b c"\n`,
+    );
+    expect(readSshConfig("nas").knownHostsFile).toEqual([
+      ...[`${folder}/my hosts/nas.home`, `${homedir()}/nas.home`],
+      ...["/etc/a", "/etc/b c"],
+    ]);
+  });
+
   test("may be unknown to ssh's configuration, and is then its own address", () => {
     configure(common);
     expect(readSshConfig("gate.example.org")).toMatchObject({
@@ -122,7 +136,7 @@ describe("a host that names what is typed after ssh", () => {
 
 describe("of the private keys in ssh's configuration", () => {
   const candidates = (...files: string[]) => ({
-    ...{ address: "gate", port: 22, user: "me", identityFiles: files },
+    ...{ address: "gate", port: 22, user: "me", identityFiles: files, hasOwnKeys: true },
   });
   const chosen = (...files: string[]) => loginFrom(candidates(...files)).privateKeyFile;
 
@@ -143,9 +157,75 @@ describe("of the private keys in ssh's configuration", () => {
     expect(chosen("/nonexistent", "/other")).toBeUndefined();
   });
 
-  test("tokens in their names are replaced", () => {
-    configure("Host nas\n  HostName nas.home\n  User me\n  IdentityFile %d/%r@%h-%n%%\n");
-    expect(readSshConfig("nas").identityFiles).toEqual([`${homedir()}/me@nas.home-nas%`]);
+  describe("while an ssh-agent runs,", () => {
+    const [socket, empty] = ["agent", "empty"].map((name) => join(folder, name)) as [string, string];
+    let agents: ChildProcess[];
+    beforeAll(async () => {
+      agents = [socket, empty].map((path) => spawn("ssh-agent", ["-D", "-a", path], { stdio: "ignore" }));
+      await vi.waitUntil(() => existsSync(socket) && existsSync(empty), { timeout: 100_000 });
+    });
+    afterAll(() => agents.forEach((agent) => agent.kill()));
+    beforeEach(() => {
+      process.env.SSH_AUTH_SOCK = socket;
+    });
+    const addKey = () =>
+      execFileSync("ssh-add", [keyFile], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "pipe" });
+    const unconfigured = { ...candidates(keyFile), hasOwnKeys: false };
+
+    test("one that IdentityFile names is taken", () => {
+      addKey();
+      expect(chosen(keyFile)).toBe(keyFile);
+    });
+
+    test("one of ssh's own list is left to an agent that has keys, which ssh asks first", () => {
+      addKey();
+      expect(loginFrom(unconfigured).privateKeyFile).toBeUndefined();
+      expect(loginFrom(unconfigured, { agentSocketPath: "" }).privateKeyFile).toBe(keyFile);
+      const withPassphrase = { ...candidates(encrypted), hasOwnKeys: false };
+      expect(loginFrom(withPassphrase, { passphrase: "hunter2" }).privateKeyFile).toBe(encrypted);
+    });
+
+    test("one of ssh's own list is taken if the agent has no keys, or if IdentityAgent is 'none'", () => {
+      process.env.SSH_AUTH_SOCK = empty;
+      expect(loginFrom(unconfigured).privateKeyFile).toBe(keyFile);
+      process.env.SSH_AUTH_SOCK = "/nonexistent";
+      expect(loginFrom(unconfigured).privateKeyFile).toBeUndefined();
+      configure("Host *\n  IdentityAgent none\n");
+      const { agentSocketPath } = readSshConfig("nas");
+      expect(agentSocketPath).toBe("");
+      expect(loginFrom({ ...unconfigured, agentSocketPath: "" }).privateKeyFile).toBe(keyFile);
+    });
+  });
+
+  test("those of ssh's own list are told from those that IdentityFile names", () => {
+    configure(`Host nas\n  IdentityFile ${keyFile}\nHost till\n  IdentityFile ~/.ssh/id_rsa\n`);
+    expect(["nas", "till", "gate"].map((name) => readSshConfig(name).hasOwnKeys)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  test("tokens, variables and homes in their names are replaced as ssh does it", () => {
+    configure(
+      'Host nas\n  HostName nas.home\n  User me\n  Port 2022\n  HostKeyAlias a\n  IdentityFile %d/%r@%h-%n%%\n  IdentityFile ${HOME}/%i-%k-%L-%l-%p-%u\n  IdentityFile ~root/%C\n  IdentityFile "~/my keys/%n"\n',
+    );
+    const [home, host, { uid, username }] = [homedir(), hostname(), userInfo()];
+    const hash = createHash("sha1").update(`${host}nas.home2022me`).digest("hex");
+    expect(readSshConfig("nas").identityFiles).toEqual([
+      `${home}/me@nas.home-nas%`,
+      `${home}/${uid}-a-${host.split(".")[0]}-${host}-2022-${username}`,
+      `/root/${hash}`,
+      `${home}/my keys/nas`,
+    ]);
+  });
+
+  test("'none' is no file", () => {
+    configure(`Host nas\n  IdentityFile none\nHost *\n  IdentityFile ${keyFile}\n`);
+    expect(readSshConfig("gate").identityFiles).toEqual([keyFile]);
+    expect(readSshConfig("nas").identityFiles).toEqual([keyFile]);
+    configure("Host *\n  IdentityFile none\n");
+    expect(readSshConfig("nas").identityFiles).toEqual([]);
   });
 });
 
@@ -182,6 +262,16 @@ describe("what ssh's configuration cannot give is reported with the place and th
       "a host key that is not known",
       "  HostName other.example.org",
       `internalHosts.nas.admin: nas: no ed25519 or ecdsa host key for other.example.org in ${known}; log in once with ssh and compare the key that it shows, or set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub`,
+    ],
+    [
+      "no known_hosts file",
+      `  HostName nas.home\n  UserKnownHostsFile none`,
+      "internalHosts.nas.admin: nas: ssh's configuration names no known_hosts file in which the host key of nas.home could be; set hostKey to the host's /etc/ssh/ssh_host_ed25519_key.pub, or set knownHostsFile",
+    ],
+    [
+      "a variable that is not set",
+      "  IdentityFile ${NO_SUCH_VARIABLE}/key",
+      `internalHosts.nas.admin.ssh: found "nas"; ssh's configuration for 'nas' has the IdentityFile \${NO_SUCH_VARIABLE}/key, which ssh itself cannot expand; correct it there, or set privateKeyFile here`,
     ],
     [
       "a private key that does not exist",
