@@ -203,8 +203,8 @@ describe("npm run status", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  const start = (settings: Record<string, unknown>, programs: Record<string, string>, ...args: string[]) =>
-    startTool(folder, ["status", ...args], settings, programs);
+  const start = (settings: Record<string, unknown>, programs: Record<string, string>, project?: string) =>
+    startTool(folder, ["status"], settings, programs, project);
   const endOf = async (...what: Parameters<typeof start>) => {
     const { code, stdout, stderr } = await endOfTool(start(...what));
     return { code, text: stdout + stderr };
@@ -213,14 +213,25 @@ describe("npm run status", () => {
     Object.fromEntries(Object.entries(smallest()).map(([key, value]) => [`${project}:${key}`, value]));
 
   test("reads the settings of a project of any name, and no others", async () => {
-    const settings = { ...settingsOf("home"), "home:other": "x", "aws:region": "eu-west-1" };
-    const { code, text } = await endOf(settings, { ssh: "echo no route >&2; exit 255" });
+    const others = { "acme:keys": "x", "aws:defaults": "y", "aws:region": "eu-west-1" };
+    const settings = { ...others, ...settingsOf("home"), "home:other": "x" };
+    const ssh = "echo no route >&2; exit 255";
+    const { code, text } = await endOf(settings, { ssh }, "home");
     expect(text.split("\n").sort()).toEqual([
       "",
       "gate (198.18.0.2) cannot be reached: no route",
       "nas (198.18.0.3) cannot be reached: no route",
     ]);
     expect(code).toBe(1);
+  });
+
+  test("takes the project from Pulumi.yaml, whatever the keys of other programs are called", async () => {
+    const settings: Record<string, unknown> = { ...settingsOf("acme"), ...settingsOf("home") };
+    settings["acme:publicHosts"] = {};
+    const { text } = await endOf(settings, { ssh: "exit 255" }, "home");
+    expect(text).toContain("gate (198.18.0.2) cannot be reached");
+    const { text: none } = await endOf(settingsOf("acme"), {}, "home");
+    expect(none).toContain("this stack has none of the settings publicHosts and internalHosts");
   });
 
   test("says where else to look if the program has other settings", async () => {

@@ -1,6 +1,9 @@
 /** The settings of a stack, for the tools that ask its hosts. */
 import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { parse } from "yaml";
 import { chooseWays } from "../components/remote/ways.ts";
 import type { Config } from "../components/settings/load.ts";
 import { parseConfig, textSettings } from "../components/settings/load.ts";
@@ -23,21 +26,22 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
       throw error.code === "ENOENT" ? new Error("there is no pulumi on the PATH; install it") : error;
     },
   );
-  const all = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>);
+  const project = projectName();
   const known = Object.keys(settingsSchema.shape);
-  // The project may have another name here. Other keys are those of other programs and of providers.
-  const raw = all.flatMap(([key, { value = "" }]): [string, unknown][] => {
-    const name = key.slice(key.indexOf(":") + 1);
-    return known.includes(name) ? [[name, textSettings.includes(name) ? value : (json(value) ?? value)]] : [];
-  });
+  // Other keys are those of other programs and of providers.
+  const raw = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>).flatMap(
+    ([key, { value = "" }]): [string, unknown][] => {
+      const name = key.slice(project.length + 1);
+      return key === `${project}:${name}` && known.includes(name)
+        ? [[name, textSettings.includes(name) ? value : (json(value) ?? value)]]
+        : [];
+    },
+  );
   if (raw.length === 0) {
     throw new Error(
       `this stack has none of the settings publicHosts and internalHosts, with which npm run ${tool} finds its hosts${tool === "status" ? "; run ssh-tunnel-status on each host" : ""}`,
     );
   }
-  const [project = ""] = (all.find(([key]) => known.includes(key.slice(key.indexOf(":") + 1))) ?? [
-    "",
-  ])[0].split(":");
   return { config: parseConfig(Object.fromEntries(raw)), project };
 }
 
@@ -45,6 +49,14 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
 export function reachable(hosts: Config["internalHosts"]) {
   const say = (text: string) => Promise.resolve(console.error(text));
   return chooseWays(hosts, false, undefined, { info: say, warn: say });
+}
+
+/** The project's name; the Pulumi CLI looks for its file here and in the folders above. */
+function projectName(folder = process.cwd()): string {
+  const file = ["yaml", "yml", "json"].map((end) => join(folder, `Pulumi.${end}`)).find(existsSync);
+  if (file !== undefined) return (parse(readFileSync(file, "utf8")) as { name: string }).name;
+  if (dirname(folder) === folder) throw new Error("there is no Pulumi.yaml here or above");
+  return projectName(dirname(folder));
 }
 
 /** The name of the stack alone, without its organization and project. */
