@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { z } from "zod";
+import { textSettings } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 
 /** The file that is written. Stack files name it: `# yaml-language-server: $schema=docs/settings.schema.json`. */
@@ -36,13 +37,39 @@ export async function editorSchema(): Promise<string> {
     properties: {
       config: {
         type: "object",
-        properties: Object.fromEntries(keys.map((key) => [`${project}:${key}`, properties[key]])),
+        properties: Object.fromEntries(
+          keys.map((key) => [`${project}:${key}`, asStored(key, properties[key] as Json)]),
+        ),
         // Other keys belong to other programs and to providers.
         patternProperties: { [`^${project}:(?!(${keys.join("|")})$)`]: false },
       },
     },
   };
   return format(JSON.stringify(schema), { ...(await resolveConfig(editorSchemaFile)), parser: "json" });
+}
+
+/** A host itself may not be `null`. */
+function ofHosts({ additionalProperties: host, ...json }: Json): Json {
+  return { ...json, additionalProperties: withNull(host as Json) };
+}
+
+/** The setting of a stack as the Pulumi CLI stores it, which makes a text of `true`, and as the program takes it. */
+function asStored(key: string, json: Json): Json {
+  if (textSettings.includes(key)) return { ...json, type: ["string", "number"] as never };
+  if (key === "defaults") return withNull(json);
+  if (json.type === "object") return ofHosts(json);
+  if (json.type !== "boolean") return json;
+  const { type: _, ...rest } = json;
+  return { ...rest, enum: [true, false, "true", "false"] };
+}
+
+/** The setting of a host, which may be `null` instead. */
+function orNull({ description, default: byDefault, ...json }: Json): Json {
+  const annotations = {
+    ...(description === undefined ? {} : { description }),
+    ...(byDefault === undefined ? {} : { default: byDefault }),
+  };
+  return { ...annotations, anyOf: [...(json.anyOf ?? [json]), { type: "null" }] };
 }
 
 /** With what a file may have that the checked settings no longer do. */
@@ -54,6 +81,8 @@ function adapt(json: unknown, inList = false): unknown {
   ) as Json;
   // A host may have any setting from the defaults, but not in the middle of a list.
   if (!inList) delete adapted.required;
+  // 0.3 is no multiple of 0.1 in binary numbers.
+  delete adapted.multipleOf;
   for (const [key, value] of Object.entries(adapted.properties ?? {})) {
     if (secrets.includes(key)) {
       const { description, ...text } = value as Json;
@@ -61,6 +90,27 @@ function adapt(json: unknown, inList = false): unknown {
     }
   }
   return adapted;
+}
+
+/** The same with `null` for each setting in it, and for each entry of a map, but not in the middle of a list. */
+function withNull(json: Json): Json {
+  // what encrypts a secret
+  if (json.required !== undefined) return json;
+  const { properties, additionalProperties: entries, anyOf, ...rest } = json;
+  return {
+    ...rest,
+    ...(anyOf === undefined ? {} : { anyOf: anyOf.map((each) => withNull(each as Json)) }),
+    ...(properties === undefined
+      ? {}
+      : {
+          properties: Object.fromEntries(
+            Object.entries(properties).map(([key, value]) => [key, orNull(withNull(value as Json))]),
+          ),
+        }),
+    ...(entries === undefined
+      ? {}
+      : { additionalProperties: typeof entries === "object" ? orNull(withNull(entries as Json)) : entries }),
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

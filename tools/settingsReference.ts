@@ -12,7 +12,7 @@ const intro = `# Settings
 
 <!-- Written by tools/settingsReference.ts from components/settings/schema.ts: change it there, then run \`make settings\`. -->
 
-Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the prefix \`ssh-reverse-tunnel:\`. See [the examples](../examples) for complete files. The settings are checked as a whole before anything runs: all mistakes are reported at once, each with its path, the value found and what is allowed. Unknown settings are mistakes, too.
+Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the prefix \`ssh-reverse-tunnel:\`. See [the examples](../examples) for complete files. The settings are checked as a whole before anything runs: all mistakes are reported at once, each with its path, the value found and what is allowed. Unknown settings are mistakes, too. A setting of a host that is \`null\` is the same as one that is left out, except that it is not taken from \`defaults\` either.
 
 An editor with a YAML language server checks and completes a stack file whose first line is \`# yaml-language-server: $schema=docs/settings.schema.json\`.
 

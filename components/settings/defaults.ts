@@ -4,17 +4,21 @@ const kinds: Record<string, string> = { publicHosts: "publicHost", internalHosts
 type Settings = Record<string, unknown>;
 type Path = (string | number)[];
 
-/** The settings with those of `defaults` in every host that does not set them itself. Lists are replaced as a whole. */
+/**
+ * The settings with those of `defaults` in every host that does not set them itself. Lists are replaced as a whole, and
+ * `null` stands for a setting that is absent, whatever the defaults have.
+ */
 export function withDefaults(raw: Settings): Settings {
+  const all = raw.defaults === undefined ? {} : { defaults: merge({}, raw.defaults) };
   const hosts = Object.entries(kinds).flatMap(([hosts, kind]) => {
-    const all = raw[hosts];
-    const defaults = lookUp(raw, ["defaults", kind]);
-    if (!isMap(all) || !isMap(defaults)) return [];
+    const named = raw[hosts];
+    const defaults = lookUp(all, ["defaults", kind]);
+    if (!isMap(named)) return [];
     return [
-      [hosts, Object.fromEntries(Object.entries(all).map(([name, host]) => [name, merge(defaults, host)]))],
+      [hosts, Object.fromEntries(Object.entries(named).map(([name, host]) => [name, merge(defaults, host)]))],
     ];
   });
-  return { ...raw, ...(Object.fromEntries(hosts) as Settings) };
+  return { ...raw, ...all, ...(Object.fromEntries(hosts) as Settings) };
 }
 
 /** Where a value of the merged settings stands. */
@@ -37,21 +41,21 @@ const tunnelSettings = ["publicHost", "publicHosts", "tunnels"];
 const ofThat = { url: ["user", "password"], address: ["password", "hostKey"] };
 
 function merge(defaults: unknown, own: unknown): unknown {
-  if (!isMap(defaults) || !isMap(own)) return own === undefined ? defaults : own;
-  const hasKey = "privateKey" in own || "privateKeyFile" in own;
-  const hasTunnels = tunnelSettings.some((key) => key in own);
+  if (!isMap(own)) return own === undefined ? defaults : own;
+  const entries = Object.entries(own).filter(([, value]) => value !== null);
+  const isSet = (key: string) => entries.some(([each]) => each === key);
   const replaced = [
-    ...(hasKey ? keySettings : []),
-    ...(hasTunnels ? tunnelSettings.filter((key) => !(key in own)) : []),
+    ...(isSet("privateKey") || isSet("privateKeyFile") ? keySettings : []),
+    ...(tunnelSettings.some(isSet) ? tunnelSettings.filter((key) => !isSet(key)) : []),
     ...Object.entries(ofThat).flatMap(([key, settings]) => (typeof own[key] === "string" ? settings : [])),
   ];
-  const inherited = Object.entries(defaults).filter(([key]) => !replaced.includes(key));
+  const inherited = Object.entries(isMap(defaults) ? defaults : {}).filter(
+    ([key]) => own[key] !== null && !replaced.includes(key),
+  );
   const merged = Object.fromEntries(inherited);
   return {
     ...merged,
-    ...Object.fromEntries(
-      Object.entries(own).map(([key, value]) => [key, merge(lookUp(merged, [key]), value)]),
-    ),
+    ...Object.fromEntries(entries.map(([key, value]) => [key, merge(lookUp(merged, [key]), value)])),
   };
 }
 

@@ -384,7 +384,12 @@ const internalHost = settings({
     .describe("The listeners on the public host, by name. Required, unless each of `tunnels` has its own."),
   logins: z
     .array(loginBack, must("a list of logins"))
-    .min(1, must("a list with at least one login; leave it out for none"))
+    .min(
+      1,
+      must(
+        "a list with at least one login; leave it out for none, or set it to null if the defaults have some",
+      ),
+    )
     .optional()
     .describe("Logins by key from the public host back to the internal host."),
   keys: keysWord("the keys of this tunnel and of its logins. Absent: the word of the stack"),
@@ -511,7 +516,11 @@ const defaultsSchema = settings({
 
 /** The settings, each under its own key in the stack's configuration. */
 export const settingsSchema = settings({
-  defaults: defaultsSchema.optional().describe("Settings that several hosts have in common."),
+  defaults: defaultsSchema
+    .optional()
+    .describe(
+      "Settings that several hosts have in common. A host that sets one of them to `null`, or a single one of its forwards, does not have it. A password here is sent to every host that inherits it.",
+    ),
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),

@@ -66,6 +66,52 @@ describe("defaults", () => {
     expect(tunnels.till?.logins).toEqual([{ from: "alice", to: "alice" }]);
   });
 
+  test("do not apply to what a host sets to null, which it then does not have", () => {
+    const internalHost = {
+      ...complete.internalHost,
+      forwards: { ...ssh, web: { remotePort: 8080, target: 80 } },
+      logins: [{ from: "alice", to: "alice" }],
+      ...{ proxy: { url: "http://192.0.2.3:3128" }, watchdogIntervalSec: 60 },
+    };
+    const own = { logins: null, proxy: null, watchdogIntervalSec: null, forwards: { web: null } };
+    const { tunnels } = parseConfig(bare({ ...complete, internalHost }, own));
+    expect(tunnels.nas).toMatchObject({ watchdogIntervalSec: 15, forwards: ssh });
+    expect(tunnels.nas).not.toHaveProperty("logins");
+    expect(tunnels.nas).not.toHaveProperty("proxy");
+    expect(Object.keys(tunnels.nas!.forwards)).toEqual(["ssh"]);
+    const { proxy, logins } = internalHost;
+    expect(tunnels.till).toMatchObject({ proxy, logins, watchdogIntervalSec: 60 });
+    expect(Object.keys(tunnels.till!.forwards)).toEqual(["ssh", "web"]);
+  });
+
+  test("and a setting that is null without them is the same as one that is left out", () => {
+    const admin = { ...complete.internalHost.admin, bastion: null, password: null };
+    const nas = { admin, forwards: ssh, logins: null, keepAlive: { restartSec: null } };
+    const settings = (nas: Changes) => ({
+      publicHosts: { gate: { address: "198.18.0.2", ...complete.publicHost } },
+      internalHosts: { nas: { address: "198.18.0.3", ...nas } },
+    });
+    expect(parseConfig(settings(nas)).tunnels).toEqual(parseConfig(settings(complete.internalHost)).tunnels);
+    expect(parseConfig({ ...settings(nas), defaults: { publicHost: { allowUsers: null } } }).tunnels).toEqual(
+      parseConfig(settings(nas)).tunnels,
+    );
+    expect(mistakesIn({ ...settings(nas), internalHosts: { nas: null } })).toEqual([
+      "internalHosts.nas: found null; must be a map of settings",
+    ]);
+    expect(
+      mistakesIn(settings({ ...nas, admin: { user: "deploy", hostKey: null, acceptAnyHostKey: 1 } })),
+    ).toEqual(["internalHosts.nas.admin.acceptAnyHostKey: found 1; must be true or false"]);
+  });
+
+  test("of a private key and of tunnels stay if a host sets only another of these to null", () => {
+    const admin = { privateKeyFile: "~/key", passphrase: "hunter2" };
+    const merged = withDefaults({
+      defaults: { internalHost: { admin, publicHosts: ["gate"] } },
+      internalHosts: { nas: { admin: { privateKey: null }, tunnels: null }, till: { publicHosts: null } },
+    });
+    expect(merged.internalHosts).toEqual({ nas: { admin, publicHosts: ["gate"] }, till: { admin } });
+  });
+
   test("may name the tunnels, unless a host says itself which it has", () => {
     const internalHost = { ...complete.internalHost, publicHosts: ["gate"], keys: "2026-Q4" };
     const { tunnels } = parseConfig(bare({ ...complete, internalHost }, { publicHost: "gate" }));
