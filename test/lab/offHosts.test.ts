@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../../lab/exec.ts";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
 import { StackError } from "../../lab/stack.ts";
+import { until } from "./support/until.ts";
 
 type Settings = Record<string, unknown>;
 
@@ -251,7 +251,9 @@ describe("a host that is off, or whose tunnel is not wanted at present,", () => 
     expect((await gate.run("ssh shop hostname")).stdout).toBe("shop");
   });
 
-  it("leaves nothing when everything is destroyed", async () => {
+  it("leaves nothing when everything is destroyed while the public host of all tunnels is skipped", async () => {
+    await settings({ shopPort: 2230, gate: { skip: true } });
+    expect(Object.keys((await stack.up()).changes)).toEqual(["same"]);
     await stack.destroy();
     for (const host of [gate, nas, shop]) {
       expect(await exitCode(host, "ls -d /var/lib/ssh-reverse-tunnel"), host.name).not.toBe(0);
