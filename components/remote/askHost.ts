@@ -57,7 +57,7 @@ export async function askHost(
 }
 
 /** Runs an action with a folder that only this user can read, and removes it, also if a signal ends this process. */
-async function withFolder<T>(action: (folder: string) => Promise<T>): Promise<T> {
+export async function withFolder<T>(action: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "ssh-reverse-tunnel-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   const ends = Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }).map(

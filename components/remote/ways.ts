@@ -1,14 +1,9 @@
 /** Several tunnels to one internal host: which one its admin connection goes through. */
-import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { askHost, withFolder } from "./askHost.ts";
 import { printable } from "./printable.ts";
 import { readStackState } from "./stackState.ts";
-import { sshCommand } from "./sshCommand.ts";
 
 type Connection = command.types.input.remote.ConnectionArgs;
 
@@ -51,6 +46,12 @@ interface HostWithWays {
 /** Where sentences for the user go. */
 type Log = Record<"info" | "warn", (text: string) => Promise<unknown>>;
 
+/** The way that was chosen, and what is known about the others. */
+type Choice = Omit<Ways, "state"> & { connection: Connection };
+
+/** Why a way does not answer; undefined if it does. */
+type Answers = (connection: Connection) => Promise<string | undefined>;
+
 /** How many hosts are tried at the same time: sshd drops connections at random while ten are logging in. */
 const atOnce = 8;
 
@@ -61,36 +62,35 @@ const atOnce = 8;
  * A preview tries none of them, since it connects to no host. It plans nothing because of that: see {@link keepWay}.
  *
  * @param looks whether this run looks at the hosts anyway, also in a preview
- * @param answers why a way does not answer; undefined if it does
+ * @param answers why a way does not answer: by a login, unless a test knows
  * @param log where it says what it tries, and what does not answer
  */
 export async function chooseWays<T extends HostWithWays>(
   hosts: Record<string, T>,
   looks = false,
-  answers: (connection: Connection) => Promise<string | undefined> = tryLogin,
+  answers?: Answers,
   log: Log = pulumi.log,
 ): Promise<Record<string, Omit<T, "ways"> & { ways: Ways | undefined }>> {
   const queue = Object.entries(hosts).filter(([, { skip }]) => !skip);
-  const chosen = new Map<string, Ways | undefined>();
+  const chosen = new Map<string, Choice>();
   // Read here: a transform is called from outside the program.
-  const state = queue.some(([, { ways }]) => ways.length > 1)
-    ? readState()
-    : Promise.resolve<State>(new Map());
-  const work = async () => {
+  const several = queue.some(([, { ways }]) => ways.length > 1);
+  const state = several ? readState() : Promise.resolve<State>(new Map());
+  const work = async (answers: Answers) => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const [name, { ways }] = next;
-      chosen.set(
-        name,
-        ways.length > 1 ? { ...(await choose(name, ways, looks, answers, log)), state } : undefined,
-      );
+      if (ways.length > 1) chosen.set(name, await choose(name, ways, looks, answers, log));
     }
   };
-  await Promise.all(Array.from({ length: atOnce }, work));
+  const all = (each: Answers) => Promise.all(Array.from({ length: atOnce }, () => work(each)));
+  if (answers) await all(answers);
+  else if (several) await withFolder((folder) => all((connection) => tryLogin(connection, folder)));
   return Object.fromEntries(
     Object.entries(hosts).map(([name, host]) => {
-      const ways = chosen.get(name);
-      const way = host.ways.find(({ tunnel }) => tunnel === ways?.through);
-      return [name, { ...host, connection: way?.connection ?? host.connection, ways }];
+      const choice = chosen.get(name);
+      if (!choice) return [name, { ...host, ways: undefined }];
+      const { connection, ...ways } = choice;
+      return [name, { ...host, connection, ways: { ...ways, state } }];
     }),
   );
 }
@@ -99,14 +99,14 @@ async function choose(
   name: string,
   ways: ThroughTunnel[],
   looks: boolean,
-  answers: (connection: Connection) => Promise<string | undefined>,
+  answers: Answers,
   log: Log,
-): Promise<Omit<Ways, "state">> {
+): Promise<Choice> {
   const common = { all: ways, admits: new Map<string, pulumi.Resource>() };
   const usable = ways.filter(({ skip }) => !skip);
   const first = usable[0]!;
   if ((pulumi.runtime.isDryRun() && !looks) || usable.length === 1)
-    return { through: first.tunnel, others: [], ...common };
+    return { connection: first.connection, through: first.tunnel, others: [], ...common };
   await log.info(`${name}: trying its tunnels to ${usable.map((way) => way.publicHost).join(", ")}`);
   const reasons = await Promise.all(usable.map(({ connection }) => answers(connection)));
   for (const [index, reason] of reasons.entries()) {
@@ -116,33 +116,22 @@ async function choose(
     );
   }
   const answering = usable.filter((_way, index) => reasons[index] === undefined);
-  const through = (answering[0] ?? first).tunnel;
+  const { tunnel: through, connection } = answering[0] ?? first;
   const others = answering.map(({ tunnel }) => tunnel).filter((name) => name !== through);
-  return { through, others, ...common };
+  return { connection, through, others, ...common };
 }
 
-/** How long a login may take: ssh itself waits ten seconds for each of the two hosts. */
-const loginTimeout = 25_000;
+/** How many seconds a login may take: ssh itself waits ten for each of the two hosts. */
+const loginTimeout = 25;
 
 /** Logs in and runs nothing; returns what prevents it. */
-async function tryLogin(connection: Connection): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), "ssh-tunnel-way-"));
-  try {
-    const { file, args, env } = await sshCommand(connection, folder);
-    await promisify(execFile)(file, [...args, "exit 0"], {
-      env,
-      timeout: loginTimeout,
-      killSignal: "SIGKILL",
-    });
-    return undefined;
-  } catch (error) {
-    const { code, killed, stderr = "" } = error as { code?: unknown; killed?: boolean; stderr?: string };
-    if (code === "ENOENT") return "there is no ssh on the PATH here; install OpenSSH's client";
-    if (killed) return `no answer in ${loginTimeout / 1000} s`;
-    return printable(stderr.trim().split("\n").at(-1) ?? "", 200) || `ssh ended with status ${String(code)}`;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+async function tryLogin(connection: Connection, folder: string): Promise<string | undefined> {
+  const { ending } = await askHost(connection, folder, "exit 0", { seconds: loginTimeout });
+  if (ending.code === 0) return undefined;
+  if (ending.code === null) return `no answer in ${loginTimeout} s`;
+  return (
+    printable(ending.stderr.trim().split("\n").at(-1) ?? "", 200) || `ssh ended with status ${ending.code}`
+  );
 }
 
 /**

@@ -65,6 +65,32 @@ describe("the way to an internal host", () => {
     expect(chosen.nas!.ways).toMatchObject({ through: "nas-gate-a", others: [] });
   });
 
+  test("is the second port of a tunnel if the first does not answer", async () => {
+    const [first, second] = [
+      through("gate-a"),
+      { ...through("gate-a"), connection: { ...through("gate-a").connection, port: 2223 } },
+    ];
+    const { result } = await record(() =>
+      chooseWays({ nas: { connection: first.connection, ways: [first, second] } }, false, ({ port }) =>
+        Promise.resolve(port === 2222 ? "Connection refused" : undefined),
+      ),
+    );
+    expect(result.nas).toMatchObject({
+      connection: { port: 2223 },
+      ways: { through: "nas-gate-a", others: [] },
+    });
+  });
+
+  test("is chosen without a line on standard output if the caller prints elsewhere", async () => {
+    const lines: string[] = [];
+    const say = (text: string) => Promise.resolve(lines.push(text));
+    await record(() =>
+      chooseWays({ nas: both }, false, () => Promise.resolve(undefined), { info: say, warn: say }),
+    );
+    expect(lines).toEqual(["nas: trying its tunnels to gate-a, gate-b"]);
+    expect(said).toEqual([]);
+  });
+
   test("is not through a public host that is skipped, which stays one of its ways in the state", async () => {
     const withSkipped = {
       connection: both.connection,
