@@ -30,8 +30,8 @@ export default async function program() {
 
   const internalHosts = mapValues(
     settings.internalHosts,
-    ({ connection, throughTunnel, ways, toolsDirectory, namespaces, gone, skip }, name) => {
-      const host = { connection, throughTunnel, ways, toolsDirectory, namespaces, gone };
+    ({ connection, throughTunnel, tunnel, ways, toolsDirectory, namespaces, gone, skip }, name) => {
+      const host = { connection, throughTunnel, tunnel, ways, toolsDirectory, namespaces, gone };
       return skip
         ? state?.keep("InternalHost", name)
         : new InternalHost(name, { ...host, ...common, look: looks[name], report: report.of(name) });

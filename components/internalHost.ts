@@ -19,6 +19,8 @@ export interface InternalHostArgs {
    * @default none, the connection is direct
    */
   throughTunnel?: string;
+  /** @see Host.tunnel */
+  tunnel?: string | undefined;
   /** @see Host.ways */
   ways?: Host["ways"];
   /** @see Host.toolsDirectory */

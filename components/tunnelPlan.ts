@@ -189,7 +189,8 @@ function planLogin(
 
 /** Whether Pulumi reaches the internal host through this tunnel. */
 function isWay(name: string, { internalHost: { host }, publicHost }: ReverseTunnelArgs): boolean {
-  return host.ways ? host.ways.through === name : host.throughTunnel === publicHost.host.name;
+  const through = host.ways?.through ?? host.tunnel;
+  return through === undefined ? host.throughTunnel === publicHost.host.name : through === name;
 }
 
 /** A word may be any text, and file names and comments have little room for it. */

@@ -22,6 +22,8 @@ export interface Host {
    * because the tunnel may be restarting.
    */
   throughTunnel?: string;
+  /** The name of that tunnel. @default any tunnel to that public host may be the one */
+  tunnel?: string | undefined;
   /**
    * An id that no other Pulumi state has, such as a `random.RandomId`. What was created on the host with one id is
    * neither changed nor removed with another id, even if project and stack have the same names.

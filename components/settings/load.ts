@@ -31,6 +31,8 @@ export interface Config {
       skip: boolean;
       /** The public host whose tunnel the connection uses; several, if it may use any of them. */
       throughTunnel: string | undefined;
+      /** The name of the tunnel, if there is only one way. */
+      tunnel: string | undefined;
       /** All its ways through tunnels, in the order in which they are tried. */
       ways: ThroughTunnel[];
     }
@@ -190,6 +192,7 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
       skip: host.skip || (ways.length > 0 && ways.every((way) => way.skip)),
       connection: (ways.find((way) => !way.skip) ?? ways[0])?.connection ?? connection,
       throughTunnel: ends.length > 0 ? ends.join(" or ") : undefined,
+      tunnel: ways.length === 1 ? ways[0]!.tunnel : undefined,
       ways: gone ? [] : ways,
     };
   });

@@ -70,6 +70,7 @@ export const samples: Record<string, Sample> = {
   InternalHost: sample(InternalHost, () => ({
     connection: nas.connection,
     throughTunnel: "gate",
+    tunnel: "nas",
     ways: {
       through: "nas",
       others: [],
