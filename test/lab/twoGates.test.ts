@@ -99,7 +99,10 @@ describe("an internal host with two public hosts", () => {
 
   it("has both tunnels changed in one run, over the first, which is changed last", async () => {
     await configure({}, labAdmin(lab, gateA), { forwards: { ssh, web } });
-    await stack.up();
+    const { stdout } = await stack.up();
+    const other = stdout.search(/ nas-gate-b-on\.nas-confirm updated /);
+    expect(other).toBeGreaterThan(-1);
+    expect(stdout.search(/ nas-gate-a-on\.nas-start updating /)).toBeGreaterThan(other);
     expect([await listens(gateA, 8080), await listens(gateB, 8080)]).toEqual([true, true]);
     expect(await Promise.all([gateA, gateB].map(typed))).toEqual(["nas", "nas"]);
   });
