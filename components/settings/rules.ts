@@ -40,6 +40,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
     tunnelsOf(name, host, publicHosts),
   );
   checkAllowUsers(settings, report);
+  checkHostNames(settings, publicHosts, report);
   checkGone(settings, report);
   checkTunnelNames(settings, tunnels, report);
   checkPublicHostNames(tunnels, publicHosts, report);
@@ -66,6 +67,17 @@ function checkAllowUsers(settings: Settings, report: Report): void {
         `must name the admin '${host.admin.user}', who would otherwise be locked out`,
       );
     }
+  }
+}
+
+/** Resources and messages are named after hosts, whatever kind they are. */
+function checkHostNames({ internalHosts }: Settings, publicHosts: string[], report: Report): void {
+  for (const name of Object.keys(internalHosts)) {
+    if (publicHosts.includes(name))
+      report(
+        ["internalHosts", name],
+        `must have another name, since there is a public host called '${name}'`,
+      );
   }
 }
 
@@ -222,12 +234,19 @@ function checkThroughTunnel(tunnels: Tunnel[], all: Settings, report: Report): v
       if (present.length === 0) {
         report(path, "must be left out, since the public host of its tunnel is gone");
       } else if (ways.length === 0) {
-        report(
-          path,
-          fit.length === 0
-            ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
-            : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
-        );
+        const gone = waysOf(name, host, own).find((entry) => entry.path.join() === path.join())?.ways[0];
+        if (gone)
+          report(
+            path,
+            `must name another tunnel, since ${gone.tunnel.publicHost} is gone, where this one ends`,
+          );
+        else
+          report(
+            path,
+            fit.length === 0
+              ? "must be a forward to its sshd with a fixed port; add one, for example 'ssh: { remotePort: 2222, target: 22 }'"
+              : `must be a forward to its sshd with a fixed port: ${fit.join(", ")}`,
+          );
       } else if (!isOpen) {
         for (const { tunnel } of ways) report(tunnel.pathOf("enabled"), ownWay);
       }

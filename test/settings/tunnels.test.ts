@@ -178,6 +178,21 @@ describe("an admin connection through one of several tunnels", () => {
     );
   });
 
+  test("is a mistake if it names a tunnel whose public host is gone", () => {
+    const gone = { "gate-a": publicHost({ gone: true }) };
+    expect(() => waysIn(["nas-gate-a.ssh", "nas-gate-b.ssh"], { publicHosts }, gone)).toThrow(
+      'internalHosts.nas.admin.throughTunnel.0: found "nas-gate-a.ssh"; must name another tunnel, since gate-a is gone, where this one ends',
+    );
+  });
+
+  test("is known by the tunnel's name if it is the only way", () => {
+    const tunnels = {
+      nas: { publicHost: "gate-a" },
+      nas2: { publicHost: "gate-a", forwards: { web: { remotePort: 8080, target: 80 } }, enabled: false },
+    };
+    expect(waysIn(["nas.ssh"], { tunnels }).tunnel).toBe("nas");
+  });
+
   test("is a mistake if it names a forward that no tunnel has", () => {
     expect(() => waysIn(["nas-gate-b.web"])).toThrow(
       'internalHosts.nas.admin.throughTunnel.0: found "nas-gate-b.web"; must be a forward to its sshd with a fixed port: nas-gate-a.ssh, nas-gate-b.ssh',
@@ -220,6 +235,14 @@ describe("a host or a tunnel that is off", () => {
     expect(reached?.connection).toBe(reached?.ways[1]?.connection);
     const both = { ...one, "gate-b": skipped("198.18.0.9") };
     expect(parseConfig(withNas({ admin, publicHosts }, both)).internalHosts.nas?.skip).toBe(true);
+  });
+
+  test("cannot have the name of a host of the other kind", () => {
+    expect(mistakesIn(withNas({ publicHost: "gate-a" }, { nas: publicHost() }))).toEqual([
+      expect.stringMatching(
+        /^internalHosts\.nas: found .*; must have another name, since there is a public host called 'nas'$/,
+      ),
+    ]);
   });
 
   test("cannot be skipped and gone", () => {
