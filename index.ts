@@ -1,13 +1,17 @@
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { InternalHost, PublicHost, ReverseTunnel } from "./components/index.ts";
-import type { KeptComponent } from "./components/keptState.ts";
+import type { KeptComponent, StateTunnel } from "./components/keptState.ts";
 import { KeptState } from "./components/keptState.ts";
 import type { HostLook } from "./components/remote/look.ts";
 import { hostsToLookAt, lookForDrift } from "./components/remote/look.ts";
+import { leaveBehind } from "./components/reverseTunnel.ts";
 import { chooseWays } from "./components/remote/ways.ts";
 import { RunReport } from "./components/remote/runReport.ts";
 import { loadConfig, mapValues } from "./components/settings/load.ts";
+
+/** A host, or what is kept of it. */
+type SetUp = PublicHost | InternalHost | KeptComponent | undefined;
 
 /** The program: settings → components → outputs. With `drift: true`, it looks at the hosts before that. */
 export default async function program() {
@@ -16,7 +20,15 @@ export default async function program() {
   const hosts = { ...settings.publicHosts, ...settings.internalHosts };
   const looks: Record<string, HostLook> = drift ? await lookForDrift(hostsToLookAt(hosts)) : {};
   const skipped = Object.keys(hosts).filter((name) => hosts[name]!.skip);
-  const state = skipped.length > 0 ? await KeptState.read() : undefined;
+  const state = Object.values(hosts).some(({ skip, gone }) => skip || gone)
+    ? await KeptState.read()
+    : undefined;
+  const before = state?.tunnels() ?? [];
+  // All that has something on a skipped host stays as it is, whatever the settings say now.
+  const kept = before.filter(({ name, hosts: ends }) => {
+    const now = settings.tunnels[name];
+    return [...ends, now?.internalHost, now?.publicHost].some((end) => skipped.includes(end ?? ""));
+  });
   const report = new RunReport(skipped);
   // Distinguishes this stack from one of the same name in another state.
   const stackId = new random.RandomId("stack-id", { byteLength: 8 }).hex;
@@ -38,21 +50,44 @@ export default async function program() {
     },
   );
 
+  const leftOut = new Set(
+    kept.flatMap((tunnel) => tunnel.hosts).filter((name) => !Object.hasOwn(hosts, name)),
+  );
+  const others = [...leftOut].map((name): [string, SetUp] => [
+    name,
+    state?.keep("PublicHost", name) ?? state?.keep("InternalHost", name),
+  ]);
+  const all: Record<string, SetUp> = { ...publicHosts, ...internalHosts, ...Object.fromEntries(others) };
+
   // Those that Pulumi connects through come after the others, and those that are kept, which wait for them, last.
-  const rankOf = ([name, { internalHost, publicHost }]: (typeof entries)[number]) => {
-    if (settings.internalHosts[internalHost]!.skip || settings.publicHosts[publicHost]!.skip) return 2;
-    return settings.internalHosts[internalHost]!.ways?.through === name ? 1 : 0;
-  };
-  const entries = Object.entries(settings.tunnels);
-  const inOrder = [0, 1, 2].flatMap((rank) => entries.filter((each) => rankOf(each) === rank));
-  const tunnels = mapValues(Object.fromEntries(inOrder), ({ internalHost, publicHost, ...tunnel }, name) => {
+  const isWay = ([name, { internalHost }]: (typeof entries)[number]) =>
+    settings.internalHosts[internalHost]!.ways?.through === name;
+  const entries = Object.entries(settings.tunnels).filter(
+    ([name]) => !kept.some((tunnel) => tunnel.name === name),
+  );
+  const inOrder = [...entries.filter((each) => !isWay(each)), ...entries.filter(isWay)];
+  const declared = mapValues(Object.fromEntries(inOrder), ({ internalHost, publicHost, ...tunnel }, name) => {
     const [inside, outside] = [internalHosts[internalHost], publicHosts[publicHost]];
-    if (inside instanceof InternalHost && outside instanceof PublicHost)
-      return new ReverseTunnel(name, { ...tunnel, internalHost: inside, publicHost: outside });
-    const kept = state?.keep("ReverseTunnel", name, [...setUpOf(inside), ...setUpOf(outside)]);
-    if (kept?.admitted) settings.internalHosts[internalHost]!.ways?.admits.set(name, kept.admitted);
-    return kept;
+    // With a skipped host, it has never been set up.
+    return inside instanceof InternalHost && outside instanceof PublicHost
+      ? new ReverseTunnel(name, { ...tunnel, internalHost: inside, publicHost: outside })
+      : undefined;
   });
+  for (const tunnel of before.filter((each) => !kept.includes(each))) {
+    leaveGone(tunnel, declared[tunnel.name], all);
+  }
+  const asBefore = kept.map(({ name, hosts: ends }) => {
+    const setUp = ends.flatMap((end) => setUpOf(all[end]));
+    const tunnel = state?.keep("ReverseTunnel", name, setUp);
+    // Pulumi may reach the internal host through it.
+    if (tunnel?.admitted)
+      for (const end of ends) settings.internalHosts[end]?.ways?.admits.set(name, tunnel.admitted);
+    return [name, tunnel];
+  });
+  const tunnels: Record<string, ReverseTunnel | KeptComponent | undefined> = {
+    ...declared,
+    ...Object.fromEntries(asBefore),
+  };
   report.print();
 
   return {
@@ -65,8 +100,28 @@ export default async function program() {
   };
 }
 
+/** Leaves what a tunnel of the state has on hosts that are gone, unless it still ends there by the settings. */
+function leaveGone(before: StateTunnel, now: ReverseTunnel | undefined, all: Record<string, SetUp>): void {
+  const ends = before.hosts.flatMap((name) => {
+    const host = all[name];
+    return host instanceof PublicHost || host instanceof InternalHost ? [host] : [];
+  });
+  const gone = ends.filter(({ host }) => host.gone);
+  if (gone.length === 0) return;
+  const publicHost = [...gone, ...ends].find((end) => end instanceof PublicHost);
+  const internalHost = [...gone, ...ends].find((end) => end instanceof InternalHost);
+  // One that the settings do not have any more is removed from its other host over the connection that there is now.
+  const tunnel =
+    now ??
+    (internalHost && publicHost
+      ? new ReverseTunnel(before.name, { internalHost, publicHost, forwards: {} })
+      : new pulumi.ComponentResource("ssh-reverse-tunnel:index:ReverseTunnel", before.name));
+  const declared = tunnel instanceof ReverseTunnel ? tunnel.ends : [];
+  for (const end of gone) if (!declared.includes(end)) leaveBehind(before.name, end, tunnel);
+}
+
 /** What a tunnel waits for on a host. */
-function setUpOf(host: PublicHost | InternalHost | KeptComponent | undefined): pulumi.Resource[] {
+function setUpOf(host: SetUp): pulumi.Resource[] {
   if (!host) return [];
   if (!("host" in host)) return host.resources;
   // The connection to the host may go through another of its tunnels, which stays until this one is removed.

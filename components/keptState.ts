@@ -1,6 +1,7 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
+import { hostOf } from "./names.ts";
 import { readStackState } from "./remote/stackState.ts";
 
 /** The kinds of components that a run can leave as they are. */
@@ -20,6 +21,13 @@ export interface KeptComponent {
   resources: pulumi.Resource[];
   /** @see ReverseTunnel.admitted */
   admitted: pulumi.Resource | undefined;
+}
+
+/** A tunnel of the state. */
+export interface StateTunnel {
+  name: string;
+  /** The hosts that it has something on. */
+  hosts: string[];
 }
 
 /** What the state has of the stack's resources before this run. */
@@ -47,7 +55,7 @@ export class KeptState {
    * order of the stages, as far as they are kept, and on `after`.
    */
   keep(kind: KeptKind, name: string, after: pulumi.Resource[] = []): KeptComponent | undefined {
-    const type = `ssh-reverse-tunnel:index:${kind}`;
+    const type = typeOf(kind);
     const top = this.entries.find((entry) => entry.types.join() === type && entry.name === name);
     if (!top) return undefined;
     const component = new pulumi.ComponentResource(type, name);
@@ -66,6 +74,16 @@ export class KeptState {
     return { outputs: top.outputs, resources: kept, admitted };
   }
 
+  /** The tunnels that the state has. */
+  tunnels(): StateTunnel[] {
+    return this.entries
+      .filter(({ types }) => types.join() === typeOf("ReverseTunnel"))
+      .map((tunnel) => {
+        const hosts = this.childrenOf(tunnel).flatMap(({ name }) => hostOf(tunnel.name, name) ?? []);
+        return { name: tunnel.name, hosts: [...new Set(hosts)] };
+      });
+  }
+
   /** A URN has its parents' types, but not their names; the name of a child begins with its parent's. */
   private childrenOf(parent: StateEntry): StateEntry[] {
     const siblings = this.entries.filter(({ types }) => types.join() === parent.types.join());
@@ -77,6 +95,8 @@ export class KeptState {
       );
   }
 }
+
+const typeOf = (kind: KeptKind) => `ssh-reverse-tunnel:index:${kind}`;
 
 const longest = (entries: StateEntry[]) => [...entries].sort((a, b) => b.name.length - a.name.length)[0];
 

@@ -56,3 +56,11 @@ export function namesOf(tunnel: string, internalHost: Host, publicHost: Host): N
     loginKeysOf,
   };
 }
+
+/** The host that a stage of a tunnel is on, by the name of its resource; undefined for one that is on no host. */
+export function hostOf(tunnel: string, resource: string): string | undefined {
+  const rest = resource.slice(tunnel.length);
+  const stage =
+    /^(?:-on\.([^.]+))?-(?:prepare|start|confirm|finish|login-keys|admit|firewall-ports|settle)$/.exec(rest);
+  return stage ? (stage[1] ?? tunnel) : undefined;
+}

@@ -105,8 +105,9 @@ export class PublicHost extends pulumi.ComponentResource {
     this.server = new SshServer(`${name}-server`, confirmed, { parent: this });
     // Before everything else on the host: a change to sshd must be confirmed in time, however many tunnels there are.
     this.host = { ...this.host, after: [facts, tools, this.server] };
-    if (addPort !== undefined) {
-      const opened = { host: this.host, ports: [{ port: addPort }] };
+    // On a host that is gone, whether or not there is one, since what is not declared is deleted.
+    if (addPort !== undefined || gone) {
+      const opened = { host: this.host, ports: addPort === undefined ? [] : [{ port: addPort }] };
       const firewall = new FirewallPorts(`${name}-ssh-port`, opened, { parent: this });
       this.host = { ...this.host, after: [facts, tools, this.server, firewall] };
     }

@@ -33,6 +33,10 @@ import type { ClientSide } from "./parts/clientConfig/clientOptions.ts";
 import { clientOptionsOf } from "./parts/clientConfig/clientOptions.ts";
 import { tunnelStop } from "./parts/tunnelStop/tunnelStop.ts";
 import { tunnelCheck } from "./parts/tunnelCheck/tunnelCheck.ts";
+import type { InternalHost } from "./internalHost.ts";
+import type { Names } from "./names.ts";
+import { namesOf } from "./names.ts";
+import type { PublicHost } from "./publicHost.ts";
 import type { Login, ReverseTunnelArgs, TunnelPlan } from "./tunnelPlan.ts";
 import { planTunnel } from "./tunnelPlan.ts";
 import { defaultTimeoutSec, tunnelService, tunnelUnits } from "./parts/tunnelService/tunnelService.ts";
@@ -87,7 +91,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   /** What has to be there as long as something connects through the tunnel. */
   public admitted!: pulumi.Resource;
 
-  private readonly plan: TunnelPlan;
+  /** Its hosts. */
+  public readonly ends: (PublicHost | InternalHost)[];
+
+  private readonly plan!: TunnelPlan;
   private readonly args: ReverseTunnelArgs;
   private readonly inside: Host;
   private readonly outside: Host;
@@ -96,20 +103,21 @@ export class ReverseTunnel extends pulumi.ComponentResource {
 
   constructor(name: string, args: ReverseTunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:ReverseTunnel", name, {}, opts);
-    this.plan = planTunnel(name, args, this);
     this.args = args;
+    this.ends = [args.internalHost, args.publicHost];
     this.inside = args.internalHost.host;
     // What fails there is this tunnel's failure.
     this.outside = { ...args.publicHost.host, report: this.inside.report };
     args.internalHost.tunnels.push(this);
-    if (this.inside.ways?.through === name) args.internalHost.way = this;
     if (this.inside.gone || this.outside.gone) {
       this.endpoints = pulumi.output<Record<string, Endpoint>>({});
       [this.logins, this.units] = [[], {}];
-      this.leave();
+      this.leave(name);
       this.registerOutputs({});
       return;
     }
+    this.plan = planTunnel(name, args, this);
+    if (this.inside.ways?.through === name) args.internalHost.way = this;
 
     const prepare = this.prepare();
     const key = publicKeyFrom(this.inside, prepare.command.stdout, keyOf(this.plan));
@@ -348,13 +356,11 @@ export class ReverseTunnel extends pulumi.ComponentResource {
   }
 
   /** A host is gone: its end is kept as it is, without a command, and the other end is removed. */
-  private leave(): void {
-    const { names, name, logins, forwards } = this.plan;
+  private leave(name: string): void {
     const { inside, outside } = this;
-    const stay = (stage: string, host: Host) =>
-      this.stage(stage, { host: { ...host, gone: true }, what: name, parts: [] });
-    stay(names.prepare, inside);
-    if (inside.gone) stay(names.start, inside);
+    const names = namesOf(name, inside, outside);
+    stay(names.prepare, inside, this);
+    if (inside.gone) stay(names.start, inside, this);
     else {
       this.stage(names.start, {
         host: inside,
@@ -365,12 +371,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       });
     }
     // What is not declared is deleted.
-    if (!outside.gone) return;
-    stay(names.admit, outside);
-    if (logins.length > 0) stay(names.loginKeys, outside);
-    if (forwards.some(isOpen)) {
-      new FirewallPorts(names.firewall, { host: outside, ports: [] }, { parent: this });
-    }
+    if (outside.gone) stayOnPublicHost(names, outside, this);
   }
 
   private service(given: { key: pulumi.Output<string>; ports: pulumi.Output<number>[] }) {
@@ -579,6 +580,24 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       ),
     );
   }
+}
+
+/** Declares a stage without a command, so that nothing connects to its host, now and when it is deleted. */
+function stay(stage: string, host: Host, parent: pulumi.Resource): void {
+  remoteScript(stage, { host: { ...host, gone: true }, what: "", parts: [] }, { parent });
+}
+
+/** All that there may be, since the settings may have changed together with `gone`. */
+function stayOnPublicHost(names: Names, host: Host, parent: pulumi.Resource): void {
+  for (const stage of [names.admit, names.loginKeys]) stay(stage, host, parent);
+  new FirewallPorts(names.firewall, { host, ports: [] }, { parent });
+}
+
+/** Leaves what a tunnel has had on a host that is gone, without a command, after it has moved to another. */
+export function leaveBehind(tunnel: string, gone: PublicHost | InternalHost, parent: pulumi.Resource): void {
+  const names = namesOf(tunnel, gone.host, gone.host);
+  if ("server" in gone) stayOnPublicHost(names, gone.host, parent);
+  else for (const stage of [names.prepare, names.start]) stay(stage, gone.host, parent);
 }
 
 const keyOf = ({ account: user, keyFile }: TunnelPlan) => ({ account: user, file: keyFile });

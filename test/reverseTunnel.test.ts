@@ -555,6 +555,16 @@ describe("a tunnel that is disabled", () => {
   });
 });
 
+test("a tunnel that is disabled may end where the one ends that Pulumi connects through", async () => {
+  const { commands } = await record(() => {
+    const publicHost = new PublicHost("gate", { connection: gate.connection });
+    const way = { throughTunnel: "gate", tunnel: "nas" };
+    const internalHost = new InternalHost("nas", { connection: nas.connection, ...way });
+    new ReverseTunnel("nas2", { internalHost, publicHost, forwards, enabled: false });
+  });
+  expect(commands.map(({ name }) => name)).toContain("nas2-on.nas-start");
+});
+
 describe("a forward that is disabled", () => {
   const changes = { forwards: { ...forwards, web: { ...forwards.web, enabled: false } }, logins };
 
@@ -992,42 +1002,50 @@ describe("a tunnel", () => {
     );
   });
 
-  test("to a public host that is gone has no command there, and is removed on the internal host", async () => {
-    const recording = await record(() => {
-      const publicHost = new PublicHost("gate", { connection: gate.connection, gone: true });
-      const internalHost = new InternalHost("nas", { connection: nas.connection });
-      const {
-        endpoints,
-        logins: none,
-        units,
-      } = new ReverseTunnel("nas", {
-        ...{ internalHost, publicHost, ...withOpen, logins },
+  test.each([
+    ["", { ...withOpen, logins }],
+    [", whatever it has had there", { forwards }],
+  ])(
+    "to a public host that is gone has no command there, and is removed on the internal host%s",
+    async (_had, changes) => {
+      const recording = await record(() => {
+        const publicHost = new PublicHost("gate", { connection: gate.connection, gone: true });
+        const internalHost = new InternalHost("nas", { connection: nas.connection });
+        const {
+          endpoints,
+          logins: none,
+          units,
+        } = new ReverseTunnel("nas", {
+          ...{ internalHost, publicHost, ...changes },
+        });
+        return { endpoints, none, units };
       });
-      return { endpoints, none, units };
-    });
-    const inputs = (name: string) => recording.resources.find((resource) => resource.name === name)!.inputs;
-    const commands = recording.resources.filter(({ type }) => type === "command:remote:Command");
-    const silent = commands.filter(({ inputs: given }) => !("create" in given)).map(({ name }) => name);
-    expect(silent.sort()).toEqual([
-      "gate-facts-script",
-      "gate-server-change",
-      "gate-server-confirm",
-      "gate-tools-script",
-      "nas-on.gate-admit",
-      "nas-on.gate-firewall-ports-change",
-      "nas-on.gate-firewall-ports-confirm",
-      "nas-on.gate-login-keys",
-      "nas-prepare",
-    ]);
-    for (const name of silent) expect(Object.keys(inputs(name))).toEqual(["connection"]);
-    const { create, update, delete: remove } = inputs("nas-start");
-    expect([create, update, remove].map((line) => String(line).split(" ").at(-1))).toEqual([
-      "remove",
-      "remove",
-      "remove",
-    ]);
-    expect(recording.command("nas-start").header.RECORDS).toBe("nas-start nas-prepare");
-    expect(await promiseOf(recording.result.endpoints)).toEqual({});
-    expect([recording.result.none, recording.result.units]).toEqual([[], {}]);
-  });
+      const inputs = (name: string) => recording.resources.find((resource) => resource.name === name)!.inputs;
+      const commands = recording.resources.filter(({ type }) => type === "command:remote:Command");
+      const silent = commands.filter(({ inputs: given }) => !("create" in given)).map(({ name }) => name);
+      expect(silent.sort()).toEqual([
+        "gate-facts-script",
+        "gate-server-change",
+        "gate-server-confirm",
+        "gate-ssh-port-change",
+        "gate-ssh-port-confirm",
+        "gate-tools-script",
+        "nas-on.gate-admit",
+        "nas-on.gate-firewall-ports-change",
+        "nas-on.gate-firewall-ports-confirm",
+        "nas-on.gate-login-keys",
+        "nas-prepare",
+      ]);
+      for (const name of silent) expect(Object.keys(inputs(name))).toEqual(["connection"]);
+      const { create, update, delete: remove } = inputs("nas-start");
+      expect([create, update, remove].map((line) => String(line).split(" ").at(-1))).toEqual([
+        "remove",
+        "remove",
+        "remove",
+      ]);
+      expect(recording.command("nas-start").header.RECORDS).toBe("nas-start nas-prepare");
+      expect(await promiseOf(recording.result.endpoints)).toEqual({});
+      expect([recording.result.none, recording.result.units]).toEqual([[], {}]);
+    },
+  );
 });
