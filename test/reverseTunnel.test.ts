@@ -521,7 +521,7 @@ describe("a tunnel that is disabled", () => {
       "nas-prepare inside": "account keyPair",
       "nas-on.gate-login-keys outside": "keyPair",
       "nas-start inside": "authorizedKey tunnelStop",
-      "nas-on.gate-admit outside": "account remotePorts selinuxPorts authorizedKey",
+      "nas-on.gate-admit outside": "account remotePorts selinuxPorts authorizedKey endSessions",
       "nas-on.gate-firewall-ports-change outside": "firewallPorts",
       "nas-on.gate-firewall-ports-confirm outside": "firewallPorts",
       "nas-on.gate-settle outside": "knownHost clientConfig healthCheck",
