@@ -76,7 +76,7 @@ export default async function program() {
   for (const tunnel of before.filter((each) => !kept.includes(each))) {
     leaveGone(tunnel, declared[tunnel.name], all);
   }
-  const asBefore = kept.map(({ name, hosts: ends }) => {
+  const asBefore = kept.map(({ name, hosts: ends }): [string, KeptComponent | undefined] => {
     const setUp = ends.flatMap((end) => setUpOf(all[end]));
     const tunnel = state?.keep("ReverseTunnel", name, setUp);
     // Pulumi may reach the internal host through it.

@@ -59,8 +59,8 @@ function asStored(key: string, json: Json): Json {
   if (key === "defaults") return withNull(json);
   if (json.type === "object") return ofHosts(json);
   if (json.type !== "boolean") return json;
-  const { type: _, ...rest } = json;
-  return { ...rest, enum: [true, false, "true", "false"] };
+  const { default: byDefault, description } = json;
+  return { default: byDefault!, description: description!, enum: [true, false, "true", "false"] };
 }
 
 /** The setting of a host, which may be `null` instead. */
@@ -99,7 +99,7 @@ function withNull(json: Json): Json {
   const { properties, additionalProperties: entries, anyOf, ...rest } = json;
   return {
     ...rest,
-    ...(anyOf === undefined ? {} : { anyOf: anyOf.map((each) => withNull(each as Json)) }),
+    ...(anyOf === undefined ? {} : { anyOf: anyOf.map((each) => withNull(each)) }),
     ...(properties === undefined
       ? {}
       : {
@@ -109,7 +109,7 @@ function withNull(json: Json): Json {
         }),
     ...(entries === undefined
       ? {}
-      : { additionalProperties: typeof entries === "object" ? orNull(withNull(entries as Json)) : entries }),
+      : { additionalProperties: typeof entries === "object" ? orNull(withNull(entries)) : entries }),
   };
 }
 

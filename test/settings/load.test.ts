@@ -388,7 +388,7 @@ describe("one mistake is reported with its path, what was found and what is allo
     [
       "an empty list of logins back",
       nasWith({ logins: [] }),
-      "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none",
+      "internalHosts.nas.logins: found []; must be a list with at least one login; leave it out for none, or set it to null if the defaults have some",
     ],
     ["a revision that is a map", { ...smallest(), revision: {} }, "revision: found {}; must be text"],
     [
