@@ -185,7 +185,8 @@ describe("the ssh that asks", () => {
         env: { ...env, SSH_TUNNEL_LOGIN: join(folder, login) },
         encoding: "utf8",
       });
-    expect(answer("host", "Enter passphrase for key 'x':")).toBe("the passphrase\n");
+    const keyFile = join(folder, "host.key").slice(0, 100);
+    expect(answer("host", `Enter passphrase for key '${keyFile}':`)).toBe("the passphrase\n");
     expect(answer("proxy", "jump@gate.example.org's password:")).toBe("the password\n");
   });
 
