@@ -72,4 +72,4 @@ describe("hostile text is refused, or adds nothing but itself, in the arguments 
 const freeTexts = ["HostFacts", "InternalHost"];
 /** What these provide for others, or write in another form. */
 const handedOn =
-  /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|InternalHost\.trialSec|(healthCheck|tunnelService)\.host\.name|authorizedKey\.(name|otherNames)|ReverseTunnel\.(proxy\.(url|user|password)|(logins\.0\.)?keys)|tunnelService\.via\.proxy\.(user|password))$/;
+  /^(PublicHost\.(address|sshPort|textfileDirectory|permit(Listen|Open)\.0|portRange\.(first|last))|InternalHost\.(trialSec|tunnel)|(healthCheck|tunnelService)\.host\.name|authorizedKey\.(name|otherNames)|ReverseTunnel\.(proxy\.(url|user|password)|(logins\.0\.)?keys)|tunnelService\.via\.proxy\.(user|password))$/;

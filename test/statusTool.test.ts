@@ -204,8 +204,12 @@ describe("npm run status", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  const start = (settings: Record<string, unknown>, programs: Record<string, string>, project?: string) =>
-    startTool(folder, ["status"], settings, programs, project);
+  const start = (
+    settings: Record<string, unknown>,
+    programs: Record<string, string>,
+    project?: string,
+    ...args: string[]
+  ) => startTool(folder, ["status", ...args], settings, programs, project);
   const endOf = async (...what: Parameters<typeof start>) => {
     const { code, stdout, stderr } = await endOfTool(start(...what));
     return { code, text: stdout + stderr };
@@ -252,7 +256,7 @@ describe("npm run status", () => {
   });
 
   test("prints nothing but JSON for programs, also if it has to try several ways to a host", async () => {
-    const process = start(twoWays(), { ssh: "echo no route >&2; exit 255" }, "--json");
+    const process = start(twoWays(), { ssh: "echo no route >&2; exit 255" }, undefined, "--json");
     const { stdout, stderr } = await endOfTool(process);
     expect(JSON.parse(stdout)).toMatchObject({
       hosts: [{ host: "gate" }, { host: "other" }, { host: "nas" }],

@@ -195,7 +195,7 @@ describe.each(shells)("in %s", (_name, shell) => {
     apply(`write_file ${at("file")} 600 text`);
     rmSync(at("file"));
     symlinkSync("one\nline\tand another", at("file"));
-    expect(look()).toEqual([`${at("file")}: link one line and another`]);
+    expect(look()).toEqual([`${at("file")}: link one?line?and another`]);
   });
 
   test("a thing on two records is found once", () => {
