@@ -5,7 +5,7 @@ import { hostOf } from "./names.ts";
 import { readStackState } from "./remote/stackState.ts";
 
 /** The kinds of components that a run can leave as they are. */
-type KeptKind = "PublicHost" | "InternalHost" | "ReverseTunnel";
+export type KeptKind = "PublicHost" | "InternalHost" | "ReverseTunnel";
 
 /** A resource of the state. */
 interface StateEntry {
