@@ -1,10 +1,10 @@
 /** What somebody has changed on the hosts of a stack: `npm run drift`. docs/drift.md has more. */
-import { parseArgs } from "node:util";
 import { warningsOf } from "../components/remote/drift.ts";
 import type { HostLook } from "../components/remote/look.ts";
 import { hostsToLookAt, lookForDrift } from "../components/remote/look.ts";
 import { ownerOf } from "../components/remote/remoteScript.ts";
-import { reachable, sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
+import type { ToolOptions } from "./stackSettings.ts";
+import { reachable, runTool, sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
 
 const usage = `usage: npm run drift -- [--stack NAME] [--json]
 
@@ -47,18 +47,8 @@ export function exitStatusOf(hosts: HostDrift[]): number {
   return hosts.some(({ drift }) => drift.length > 0) ? 1 : 0;
 }
 
-async function main(): Promise<number> {
-  const options = {
-    stack: { type: "string" },
-    json: { type: "boolean" },
-    help: { type: "boolean", short: "h" },
-  } as const;
-  const { values } = parseArgs({ options });
-  if (values.help) {
-    console.log(usage);
-    return 0;
-  }
-  const { config, project } = await settingsOf("drift", values.stack);
+async function main(options: ToolOptions): Promise<number> {
+  const { config, project } = await settingsOf("drift", options.stack);
   if (!config.drift) {
     throw new Error(
       `the hosts of this stack have noted nothing to compare with: run 'pulumi config set ${project}:drift true' and 'pulumi up' first`,
@@ -66,19 +56,14 @@ async function main(): Promise<number> {
   }
   const looks = await lookForDrift(
     hostsToLookAt(config.publicHosts, await reachable(config.internalHosts)),
-    ownerOf(project, await stackName(values.stack)),
+    ownerOf(project, await stackName(options.stack)),
     sayWaiting,
   );
   const hosts = Object.entries(looks).map(([name, look]) => driftFrom(name, look));
   const lines = Object.values(looks).flatMap(warningsOf);
-  if (values.json) console.log(JSON.stringify({ hosts }, undefined, 2));
+  if (options.json) console.log(JSON.stringify({ hosts }, undefined, 2));
   else console.log(lines.length > 0 ? lines.join("\n") : "nothing differs");
   return exitStatusOf(hosts);
 }
 
-if (process.argv[1] === import.meta.filename) {
-  process.exitCode = await main().catch((error: Error & { stderr?: string }) => {
-    console.error(`drift: ${(error.stderr || error.message).trim()}`);
-    return 2;
-  });
-}
+if (process.argv[1] === import.meta.filename) await runTool("drift", usage, main);

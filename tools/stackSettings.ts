@@ -1,8 +1,8 @@
-/** The settings of a stack, for the tools that ask its hosts. */
+/** What the tools that ask the hosts of a stack have in common: their options, and its settings. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { parse } from "yaml";
 import { chooseWays } from "../components/remote/ways.ts";
 import type { Config } from "../components/settings/load.ts";
@@ -10,6 +10,36 @@ import { parseConfig, textSettings } from "../components/settings/load.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 
 const run = promisify(execFile);
+
+/** Their options besides `--help`. */
+export interface ToolOptions {
+  /** Another stack than the one that is selected. */
+  stack?: string | undefined;
+  /** Whether to print the result for programs. */
+  json?: boolean | undefined;
+}
+
+/** Runs such a tool, and ends with what it returns as the exit status; with 2 if it could not do its work. */
+export async function runTool(
+  tool: string,
+  usage: string,
+  main: (options: ToolOptions) => Promise<number>,
+): Promise<void> {
+  const options = {
+    stack: { type: "string" },
+    json: { type: "boolean" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  try {
+    const { values } = parseArgs({ options });
+    if (values.help) console.log(usage);
+    else process.exitCode = await main(values);
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    console.error(`${tool}: ${(stderr || message).trim()}`);
+    process.exitCode = 2;
+  }
+}
 
 /** A stack's settings, as the program gets them, and its project. */
 export interface StackSettings {

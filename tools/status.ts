@@ -1,7 +1,6 @@
 /** The state of every tunnel of a stack, as its hosts report it: `npm run status`. */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { Config } from "../components/settings/load.ts";
 import type { Ending } from "../components/remote/askHost.ts";
@@ -9,7 +8,8 @@ import { askAll, askHost } from "../components/remote/askHost.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
-import { json, reachable, sayWaiting, settingsOf } from "./stackSettings.ts";
+import type { ToolOptions } from "./stackSettings.ts";
+import { json, reachable, runTool, sayWaiting, settingsOf } from "./stackSettings.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
 
@@ -194,27 +194,12 @@ async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   return statusOf(host, address, ending);
 }
 
-async function main(): Promise<number> {
-  const options = {
-    stack: { type: "string" },
-    json: { type: "boolean" },
-    help: { type: "boolean", short: "h" },
-  } as const;
-  const { values } = parseArgs({ options });
-  if (values.help) {
-    console.log(usage);
-    return 0;
-  }
-  const { config } = await settingsOf("status", values.stack);
+async function main(options: ToolOptions): Promise<number> {
+  const { config } = await settingsOf("status", options.stack);
   const hosts = hostsOf({ ...config, internalHosts: await reachable(config.internalHosts) });
   const all = await askAll(hosts, ask, sayWaiting);
-  console.log(values.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
+  console.log(options.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
   return exitStatusOf(all);
 }
 
-if (process.argv[1] === import.meta.filename) {
-  process.exitCode = await main().catch((error: Error & { stderr?: string }) => {
-    console.error(`status: ${(error.stderr || error.message).trim()}`);
-    return 2;
-  });
-}
+if (process.argv[1] === import.meta.filename) await runTool("status", usage, main);
