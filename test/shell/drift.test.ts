@@ -191,6 +191,12 @@ describe.each(shells)("in %s", (_name, shell) => {
     });
   });
 
+  test("nothing differs if there is nothing to say of all that is on record, as of rules in a firewall that is off", () => {
+    const off = "is_active_firewalld() { return 1; }";
+    apply("own firewalld 'x y z'", "1", off);
+    expect(run("look", ":", null, off).stdout).toBe("record nas-start\nlooking\ndone\n");
+  });
+
   test("what leads elsewhere is found, whatever the name of that has in it", () => {
     apply(`write_file ${at("file")} 600 text`);
     rmSync(at("file"));

@@ -90,6 +90,8 @@ note_states() {
     forget_states
     NOTES=$(states_of_record)$NL
     NOTES=${NOTES#"$NL"}
+    # There may be nothing to say, for example of rules in a firewall that is off.
+    : "${NOTES:=noted${TAB}nothing$NL}"
   elif [ -n "$NOTES" ]; then
     NOTES=
   else
