@@ -18,6 +18,8 @@ import { isWhole, partNames } from "../../components/remote/scriptFiles.ts";
 import { selinuxPorts } from "../../components/parts/selinuxPorts/selinuxPorts.ts";
 import type { ClientSide } from "../../components/parts/clientConfig/clientOptions.ts";
 import { SshServer } from "../../components/parts/sshServer/sshServer.ts";
+import { endSessions } from "../../components/parts/endSessions/endSessions.ts";
+import { tunnelStop } from "../../components/parts/tunnelStop/tunnelStop.ts";
 import { tunnelCheck } from "../../components/parts/tunnelCheck/tunnelCheck.ts";
 import { tunnelService } from "../../components/parts/tunnelService/tunnelService.ts";
 import type { Host } from "../../lab/host.ts";
@@ -220,6 +222,14 @@ const trials: Record<string, Trial> = {
       "cd /etc/ssh && cp -a sshd_config kept && sed -i /^Include/d sshd_config && systemctl reload ssh",
       "cd /etc/ssh && mv kept sshd_config",
     ],
+  },
+  endSessions: {
+    make: (name, host) => void onePart(name, host, endSessions({ account: "alice" })),
+    says: /unchanged: /,
+  },
+  tunnelStop: {
+    make: (name, host) => void onePart(name, host, tunnelStop({ tunnel: "x" })),
+    says: /unchanged: /,
   },
   tunnelCheck: {
     make: (name, host) =>
