@@ -154,10 +154,13 @@ describe(`tunnels in use during ${minutes} minutes of faults (${again})`, () => 
 });
 
 /** What a tunnel might leave on the public host: a listener, a dead login, a connection that hangs in a forward. */
+// Several connections: there may have been requests in the tunnel when its open files were counted first.
 const leaveBehind = (port: number) => `
   systemd-run --quiet --uid tunnel-till --unit left-listener busybox httpd -f -p 127.0.0.1:9999
   systemd-run --quiet --unit left-login sh -c 'sleep 600 | busybox nc 127.0.0.1 22'
-  systemd-run --quiet --unit left-connection sh -c 'sleep 600 | busybox nc 127.0.0.1 ${port}'
+  for each in 1 2 3 4 5; do
+    systemd-run --quiet --unit "left-connection-$each" sh -c 'sleep 600 | busybox nc 127.0.0.1 ${port}'
+  done
   systemd-run --quiet --unit broken false
   touch /run/left`;
 
