@@ -50,11 +50,18 @@ apply() {
   print_token # whatever has run here, the checks on the public host look again
 }
 
-# date_key — writes into the unit of the check when the key was made.
+# date_key — writes into the unit of the check when the key was made. The account can give its key another time, and a power cut
+# can, so the first one that a run has found for this key stays.
 date_key() {
   local key made
-  key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p' | head -n 1)
-  made=$(made_at "$FOLDER/$key") || made=
+  made=
+  if printf '%s\n' "$SERVICE_UNIT" | grep '^# key: ' | grep -qxFf - "$UNIT_DIR/$SERVICE.service" 2>/dev/null; then
+    made=$(sed -n 's/^Environment=.* KEY_MADE=\([0-9]\{1,\}\)$/\1/p' "$UNIT_DIR/$WATCHDOG.service" 2>/dev/null) || made=
+  fi
+  if [ -z "$made" ]; then
+    key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p' | head -n 1)
+    made=$(made_at "$FOLDER/$key") || made=
+  fi
   CHECK_UNIT=${CHECK_UNIT%%@made@*}$made${CHECK_UNIT#*@made@}
 }
 

@@ -347,6 +347,7 @@ keep_rights() {
   case $1 in "~"*) ids=$HOME_IDS ;; esac
   answer=0
   as "$ids" sh -c '
+    [ ! -L "$1" ] || exit 0 # whoever writes there says what is wrong with that
     case $(stat -c %a -- "$1") in "$2" | ?"$2") [ ! -O "$1" ] || exit 0 ;; esac
     [ -O "$1" ] || { [ "$(id -u)" = 0 ] && chown -h 0:0 -- "$1"; } || exit 9
     chmod "$2" -- "$1" && exit 10' sh "$AT_PATH" "$2" || answer=$?
