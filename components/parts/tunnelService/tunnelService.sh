@@ -62,7 +62,7 @@ date_key() {
     key=$(printf '%s\n' "$ENTRY" | sed -n 's/^ *IdentityFile .*\///p' | head -n 1)
     made=$(made_at "$FOLDER/$key") || made=
   fi
-  CHECK_UNIT=${CHECK_UNIT%%@made@*}$made${CHECK_UNIT#*@made@}
+  CHECK_UNIT=$(printf '%s\n' "$CHECK_UNIT" | sed "s/@made@/$made/")
 }
 
 # find_effect CHANGES — sets STAYS to yes where a tunnel that works keeps its connection, since only its watchdog changes, or the
