@@ -23,7 +23,9 @@ interface HostSettings {
 export class AbsentHosts {
   /** The names of those that are off. */
   readonly skipped: string[];
-  /** The tunnels of the state that have something on one that is off, or would have. They stay as they are. */
+  /** The tunnels of the state. */
+  private readonly before: StateTunnel[];
+  /** Those of them that have something on a host that is off, or would have. They stay as they are. */
   private readonly kept: StateTunnel[];
 
   private constructor(
@@ -32,7 +34,8 @@ export class AbsentHosts {
     private readonly state: KeptState | undefined,
   ) {
     this.skipped = Object.keys(hosts).filter((name) => hosts[name]!.skip);
-    this.kept = (state?.tunnels() ?? []).filter(({ name, hosts: ends }) => {
+    this.before = state?.tunnels() ?? [];
+    this.kept = this.before.filter(({ name, hosts: ends }) => {
       const now = tunnels[name];
       return [...ends, now?.internalHost, now?.publicHost].some((end) => this.skipped.includes(end ?? ""));
     });
@@ -67,7 +70,7 @@ export class AbsentHosts {
     setUp: Record<string, SetUp>,
     declared: Record<string, ReverseTunnel | undefined>,
   ): Record<string, KeptComponent | undefined> {
-    for (const tunnel of this.state?.tunnels() ?? []) {
+    for (const tunnel of this.before) {
       if (!this.keeps(tunnel.name)) leaveGone(tunnel, declared[tunnel.name], setUp);
     }
     // The settings may have lost the other host of a tunnel that is kept.

@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import ssh2, { type Connection } from "ssh2";
 import { hostKeysOf, publicKeyOf } from "../../tools/mocks.ts";
 import { parseCommand, textsOf } from "../../tools/parseCommand.ts";
 import { newSshKey } from "../support/sshKey.ts";
+import { joinWithPort } from "./sshServer.ts";
 
 /** An SSH server on loopback that answers every script as a host on which it succeeds, and runs none. */
 export interface FakeHost {
@@ -54,13 +55,7 @@ export async function startFakeHost(name: string): Promise<FakeHost> {
       });
     });
     // As a host on the way to another.
-    client.on("tcpip", (accept, _reject, { destPort }) => {
-      const channel = accept();
-      const target = connect(destPort, "127.0.0.1");
-      target.on("error", () => channel.close());
-      channel.on("error", () => target.destroy());
-      channel.pipe(target).pipe(channel);
-    });
+    client.on("tcpip", (accept, _reject, { destPort }) => joinWithPort(accept(), destPort));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

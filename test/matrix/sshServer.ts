@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
-import ssh2, { type Connection, type Session } from "ssh2";
+import ssh2, { type Channel, type Connection, type Session } from "ssh2";
 import { newSshKey } from "../support/sshKey.ts";
 
 /** An SSH server on loopback that needs no root: it runs commands as whoever runs the test. */
@@ -18,6 +18,14 @@ export interface SshServer {
   /** The ports that were forwarded to. */
   forwarded: number[];
   close: () => Promise<void>;
+}
+
+/** Leads a channel to a port of this machine, as a host on the way to another does. */
+export function joinWithPort(channel: Channel, port: number): void {
+  const target = connect(port, "127.0.0.1");
+  target.on("error", () => channel.close());
+  channel.on("error", () => target.destroy());
+  channel.pipe(target).pipe(channel);
 }
 
 /** Starts a server of its own on a free port. */
@@ -48,11 +56,7 @@ export async function startSshServer(): Promise<SshServer> {
       client.on("session", (accept) => serveSession(accept()));
       client.on("tcpip", (accept, _reject, { destPort }) => {
         forwarded.push(destPort);
-        const channel = accept();
-        const target = connect(destPort, "127.0.0.1");
-        target.on("error", () => channel.close());
-        channel.on("error", () => target.destroy());
-        channel.pipe(target).pipe(channel);
+        joinWithPort(accept(), destPort);
       });
     });
   });
