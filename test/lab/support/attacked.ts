@@ -59,6 +59,8 @@ export class Attacked {
   private readonly random: () => number;
   /** Undisturbed states, first the one without anything. */
   private readonly states: Snapshot[] = [];
+  /** The texts of the dated unit in these states. */
+  private readonly dated = new Set<string>();
   private readonly records = new Set<string>();
   private seed: number;
 
@@ -81,6 +83,7 @@ export class Attacked {
       await this.each("remove", changed);
       await this.each("apply", changed);
       states.push(await this.host.snapshot());
+      this.dated.add(await this.datedUnit());
       await this.keepRecords();
     }
     await this.each("remove", true);
@@ -292,9 +295,22 @@ export class Attacked {
         if (!/ \(mtime\)$/.test(line)) lines.set(path, [...(lines.get(path) ?? []), line]);
       }
     }
+    if (this.dated.has(await this.datedUnit())) {
+      const unit = lines.get(DATED) ?? [];
+      lines.set(
+        DATED,
+        unit.filter((line) => line !== `changed ${DATED} (content)`),
+      );
+    }
     return [...lines]
       .filter(([path, all]) => all.length === this.states.length && !RUNNING.test(path))
       .map(([, all]) => all.join(", or "));
+  }
+
+  /** Without the number that is the account's own to decide: the time of its key. */
+  private async datedUnit(): Promise<string> {
+    const { stdout } = await this.host.run(`cat ${DATED}`, { allowFailure: true });
+    return stdout.replace(/ KEY_MADE=\d*$/m, " KEY_MADE=");
   }
 
   /** Without what differs from run to run, and what exists only while something is done. */
@@ -333,6 +349,9 @@ const TRANSIENT =
 const RUNNING = new RegExp(
   `^/home/alice(/|$)|^${RECORDS}(/|$)|^/var/lib/[\\w-]+-tunnel-nas-rollback(\\.|/|$)|^/etc/systemd/system/([a-z.]+/)?[\\w-]+-tunnel-nas-rollback-(at-boot|again).service$`,
 );
+
+/** Says when the key was made, as its account has it. */
+const DATED = "/etc/systemd/system/ssh-tunnel-nas-watchdog.service";
 
 /** Whether it changes a running tunnel on trial. */
 const isOnTrial = ({ name }: Pick<RemoteScript, "name">) => name.includes("-start");
