@@ -62,6 +62,7 @@ describe("the state of a tunnel", () => {
     await nas.run("systemctl start www");
     stack = await openProgram(lab, { config: settings({ shop: shop() }) });
     await stack.up();
+    await Promise.all([gate, nas].map(firstCheck));
     await look(gate, nas);
   });
 
@@ -72,6 +73,12 @@ describe("the state of a tunnel", () => {
   const look = async (...hosts: Host[]) => {
     for (const host of hosts) await host.run(`systemctl start ${checkOn(host)}`);
   };
+  /** Each timer runs its check once, soon after it was started; from then on, only the tests do. */
+  const firstCheck = (host: Host) =>
+    until(`the first check on ${host.name}`, 60, async () => {
+      const show = `systemctl show -P LastTriggerUSec ${checkOn(host)}.timer && systemctl show -P ActiveState ${checkOn(host)}`;
+      return /^\S.*\ninactive$/.test((await host.run(show)).stdout);
+    });
   const pidOf = async (tunnel: string) =>
     (await nas.run(`systemctl show -P MainPID ssh-tunnel-${tunnel}`)).stdout;
   /** The messages of a host's check since the last call. */
