@@ -119,7 +119,7 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
 
     for (const [name, sampler] of Object.entries(samplers)) found[name] = await sampler.stop();
     await Promise.all(canaries);
-  }, 280_000);
+  }, 900_000);
 
   afterAll(() => Lab.clear("secrets"));
 
@@ -156,12 +156,12 @@ rm /tmp/canary`,
     const { workDir, pulumiHome = "" } = stack.automation.workspace;
     const folders = ["/tmp", "/var/tmp", "/run", workDir, pulumiHome, lab.directory];
     const fresh = ["-name", "hosts", "-prune", "-o", "-type", "f", "-newermt", began, "-print0"];
-    const { stdout } = await exec("find", [...folders, ...fresh], { allowFailure: true });
+    // Other programs may have filled /tmp.
+    const patient = { allowFailure: true, timeoutSeconds: 300 };
+    const { stdout } = await exec("find", [...folders, ...fresh], patient);
     const written = [...new Set(stdout.split("\0").filter(Boolean))];
     const input = [...given, ...made, passphrase].join("\n");
-    return paths(
-      (await exec("grep", ["-lasF", "-f", "-", "--", ...written], { input, allowFailure: true })).stdout,
-    );
+    return paths((await exec("grep", ["-lasF", "-f", "-", "--", ...written], { input, ...patient })).stdout);
   };
 
   /** The content of the journal, cut down to what is searched for. */
