@@ -119,7 +119,7 @@ describe("while a stack with secrets goes up, goes up again, fails and is destro
 
     for (const [name, sampler] of Object.entries(samplers)) found[name] = await sampler.stop();
     await Promise.all(canaries);
-  }, 900_000);
+  }, 2_400_000);
 
   afterAll(() => Lab.clear("secrets"));
 
@@ -141,7 +141,7 @@ sh -c "$wait" "$canary" &
 VARIABLE=$canary sh -c "$wait" &
 wait
 rm /tmp/canary`,
-      { input: `${canary}\n`, timeoutSeconds: 300 },
+      { input: `${canary}\n`, timeoutSeconds: 1800 },
     );
 
   const filesWith = "grep -rlasF -D skip -f -";
@@ -157,7 +157,7 @@ rm /tmp/canary`,
     const folders = ["/tmp", "/var/tmp", "/run", workDir, pulumiHome, lab.directory];
     const fresh = ["-name", "hosts", "-prune", "-o", "-type", "f", "-newermt", began, "-print0"];
     // Other programs may have filled /tmp.
-    const patient = { allowFailure: true, timeoutSeconds: 300 };
+    const patient = { allowFailure: true, timeoutSeconds: 1800 };
     const { stdout } = await exec("find", [...folders, ...fresh], patient);
     const written = [...new Set(stdout.split("\0").filter(Boolean))];
     const input = [...given, ...made, passphrase].join("\n");

@@ -56,7 +56,7 @@ export function sampleHost(host: Host, needles: string[]): Sampler {
   const running = host.run(script(STOP_ON_HOST, "/tmp /run /var/tmp"), {
     input: needles.join("\n"),
     allowFailure: true,
-    timeoutSeconds: 300,
+    timeoutSeconds: 1800,
   });
   return {
     stop: () => host.run(`touch ${STOP_ON_HOST}`).then(() => running.then(({ stdout }) => foundIn(stdout))),
@@ -71,7 +71,7 @@ export function sampleMachine(lab: Lab, name: string, needles: string[]): Sample
   const running = exec("nice", ["sh", "-c", script(stop, "")], {
     input: needles.join("\n"),
     allowFailure: true,
-    timeoutSeconds: 300,
+    timeoutSeconds: 1800,
   });
   return { stop: () => exec("touch", [stop]).then(() => running.then(({ stdout }) => foundIn(stdout))) };
 }
