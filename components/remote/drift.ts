@@ -19,13 +19,14 @@ export function driftOf(
 ): pulumi.Output<Record<string, string>> {
   const found = changedValues(look, tools);
   const kept = [...look.records, tools].filter((record) => !Object.hasOwn(found, record));
+  // A record that has been removed since its drift was found is not among these, and its value is nobody's business any more.
+  const findsNothing = look.error !== undefined || Object.keys(found).length === 0;
   const stash = new pulumi.Stash(
     name,
     { input: found },
     {
       parent,
-      ignoreChanges:
-        look.error === undefined ? kept.map((record) => `input[${JSON.stringify(record)}]`) : ["input"],
+      ignoreChanges: findsNothing ? ["input"] : kept.map((record) => `input[${JSON.stringify(record)}]`),
     },
   );
   for (const words of warningsOf(look)) void pulumi.log.warn(words, parent);
