@@ -52,8 +52,13 @@ export async function requireTools(onProgress: Progress, guests = false): Promis
   const packages = [...new Set(missing.map((tool) => tools[tool] ?? tool))];
   if (!keyring) packages.push("debian-archive-keyring");
   if (packages.length === 0) return;
+  await installPackages(packages, onProgress);
+}
+
+/** Installs packages of Debian's with apt. */
+export async function installPackages(packages: string[], onProgress: Progress): Promise<void> {
   if (!(await onPath("apt-get"))) {
-    throw new Error(`The lab needs ${missing.join(", ")}: install them with this system's package manager.`);
+    throw new Error(`The lab needs ${packages.join(", ")}: install them with this system's package manager.`);
   }
   onProgress(`Installing ${packages.join(", ")} …`);
   const env = { DEBIAN_FRONTEND: "noninteractive" };

@@ -9,6 +9,7 @@ import {
   type Stack,
 } from "@pulumi/pulumi/automation/index.js";
 import { execa } from "execa";
+import type { Backend } from "./backends/server.ts";
 import { findEngine } from "./engine.ts";
 import { Report, type Step } from "./engine/report.ts";
 import { projectSettings, takeSettings } from "./engine/settings.ts";
@@ -26,8 +27,10 @@ export interface StackOptions {
    * PULUMI_CONFIG_PASSPHRASE, and its keys must have the prefix of this project.
    */
   stackFile?: string;
-  /** The folder for the stack's state and settings, which is created if it does not exist. */
+  /** The folder for the stack's settings, and its state, which is created if it does not exist. */
   directory: string;
+  /** Where the state is kept. Default: in files in the stack's folder. */
+  backend?: Backend;
   /** Variables of the engine's environment, in addition to the lab's own. */
   env?: Record<string, string>;
   /** How many resources an `up` works on at once, `--parallel`. Default: the engine's own. */
@@ -74,7 +77,7 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
   const { project, stack: stackName, directory } = options;
   const state = join(directory, "state");
   await mkdir(state, { recursive: true });
-  const backend = pathToFileURL(state).href;
+  const backend = options.backend ?? { url: pathToFileURL(state).href, env: {} };
   const stack = await LocalWorkspace.createOrSelectStack(
     { projectName: project, stackName, program: async () => (await options.program()) ?? {} },
     {
@@ -85,11 +88,12 @@ export async function openStack(options: StackOptions): Promise<LabStack> {
       envVars: {
         ...engine.env,
         // The backend in the environment would override the project's.
-        PULUMI_BACKEND_URL: backend,
+        PULUMI_BACKEND_URL: backend.url,
+        ...backend.env,
         PULUMI_CONFIG_PASSPHRASE: process.env.PULUMI_CONFIG_PASSPHRASE ?? PASSPHRASE,
         ...options.env,
       },
-      projectSettings: projectSettings(project, engine, backend),
+      projectSettings: projectSettings(project, engine, backend.url),
     },
   );
   if (options.stackFile !== undefined) await takeSettings(stack, options.stackFile);
