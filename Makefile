@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-fleet bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-backends bench-fleet bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,6 +34,9 @@ lint: node_modules ## every linter (tools/lint.sh says which)
 
 bench: node_modules ## measure times and SSH connections; prints the table of docs/benchmarks.md
 	@npx tsx bench/engine.ts
+
+bench-backends: node_modules ## the same with the state in files, PostgreSQL and S3: ROUNDS=5
+	@npx tsx bench/backends.ts --rounds $(or $(ROUNDS),5)
 
 bench-fleet: node_modules ## the program with many hosts, compared with Ansible: HOSTS=1,10,30,100; takes hours
 	@npx tsx bench/fleet/main.ts

@@ -46,7 +46,7 @@ export async function startPostgres(onProgress: Progress = () => undefined): Pro
   return {
     url: `postgres://pulumi@127.0.0.1:${port}/postgres?sslmode=disable`,
     env: { PGPASSWORD: password },
-    version: /\d[\w.]*/.exec(stdout)?.[0] ?? stdout,
+    name: `PostgreSQL ${/\d[\w.]*/.exec(stdout)?.[0] ?? ""}`,
     stop,
   };
 }
@@ -56,7 +56,7 @@ async function installed(): Promise<string | undefined> {
   const versions = (await readdir(VERSIONS).catch(() => [])).map(Number).toSorted((a, b) => b - a);
   for (const version of versions) {
     const programs = join(VERSIONS, String(version), "bin");
-    if ((await readdir(programs).catch(() => [])).includes("initdb")) return programs;
+    if ((await readdir(programs).catch((): string[] => [])).includes("initdb")) return programs;
   }
   return undefined;
 }

@@ -41,7 +41,7 @@ export async function startS3(onProgress: Progress = () => undefined): Promise<B
   return {
     url: `s3://${BUCKET}?region=${REGION}&endpoint=${endpoint}&s3ForcePathStyle=true`,
     env: { AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secret },
-    version: `versitygw ${VERSION}`,
+    name: `S3 (versitygw ${VERSION})`,
     stop,
   };
 }

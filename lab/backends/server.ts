@@ -15,8 +15,8 @@ export interface Backend {
 
 /** A server on this machine's loopback that keeps Pulumi's states, with its data in a temporary folder. */
 export interface BackendServer extends Backend {
-  /** The server, its version included. */
-  version: string;
+  /** What it is, with its version. */
+  name: string;
   /** Ends the server and removes its data. */
   stop(): Promise<void>;
 }
