@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ProjectSettings, Stack } from "@pulumi/pulumi/automation/index.js";
@@ -24,8 +25,10 @@ export function projectSettings(name: string, engine: Engine, url: string): Proj
 
 /** Replaces the stack's settings file with this one, keeping the stack's salt if the new file has none. */
 export async function takeSettings({ workspace, name }: Stack, file: string): Promise<void> {
-  const { encryptionSalt } = await workspace.stackSettings(name);
-  await copyFile(file, join(workspace.workDir, `Pulumi.${name}.yaml`));
+  const own = join(workspace.workDir, `Pulumi.${name}.yaml`);
+  // A stack that somebody else has created has no settings here yet.
+  const encryptionSalt = existsSync(own) ? (await workspace.stackSettings(name)).encryptionSalt : undefined;
+  await copyFile(file, own);
   const settings = await workspace.stackSettings(name);
   if (settings.encryptionSalt === undefined && encryptionSalt !== undefined) {
     await workspace.saveStackSettings(name, { ...settings, encryptionSalt });
