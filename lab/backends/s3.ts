@@ -5,7 +5,7 @@ import { exec } from "../exec.ts";
 import { buildOnce, cacheFolder, type Progress } from "../image.ts";
 import { type BackendServer, freePort, startServer, temporaryFolder } from "./server.ts";
 
-/** The Versity S3 Gateway: an S3 server on a folder, under the Apache licence, built from its Go module. */
+/** The Versity S3 Gateway: an S3 server on a folder, under the Apache license, built from its Go module. */
 const VERSION = "1.8.0";
 const MODULE = `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`;
 const REGION = "us-east-1";
