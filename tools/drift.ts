@@ -3,8 +3,8 @@ import { warningsOf } from "../components/remote/drift.ts";
 import type { HostLook } from "../components/remote/look.ts";
 import { hostsToLookAt, lookForDrift } from "../components/remote/look.ts";
 import { ownerOf } from "../components/remote/remoteScript.ts";
-import type { ToolOptions } from "./stackSettings.ts";
-import { reachable, runTool, sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
+import type { Say, ToolOptions } from "./stackSettings.ts";
+import { reachable, runTool, sayHere, sayWaiting, settingsOf, stackName } from "./stackSettings.ts";
 
 const usage = `usage: npm run drift -- [--stack NAME] [--json]
 
@@ -24,6 +24,12 @@ export interface HostDrift {
   error: string | null;
   /** What differs, each with the command of Pulumi's program whose record it is on. */
   drift: { what: string; record: string | null }[];
+}
+
+/** The result for a stack: host by host, and in words. */
+export interface StackDrift {
+  hosts: HostDrift[];
+  lines: string[];
 }
 
 /** The result of a look. */
@@ -47,20 +53,27 @@ export function exitStatusOf(hosts: HostDrift[]): number {
   return hosts.some(({ drift }) => drift.length > 0) ? 1 : 0;
 }
 
-async function main(options: ToolOptions): Promise<number> {
-  const { config, project } = await settingsOf("drift", options.stack);
+/** Looks at all hosts of a stack; by default, of the one that is selected in this folder. */
+export async function driftOfStack(stack?: string, say: Say = sayHere): Promise<StackDrift> {
+  const { config, project } = await settingsOf("drift", stack);
   if (!config.drift) {
     throw new Error(
       `the hosts of this stack have noted nothing to compare with: run 'pulumi config set ${project}:drift true' and 'pulumi up' first`,
     );
   }
   const looks = await lookForDrift(
-    hostsToLookAt(config.publicHosts, await reachable(config.internalHosts)),
-    ownerOf(project, await stackName(options.stack)),
-    sayWaiting,
+    hostsToLookAt(config.publicHosts, await reachable(config.internalHosts, say)),
+    ownerOf(project, await stackName(stack)),
+    sayWaiting(say),
   );
-  const hosts = Object.entries(looks).map(([name, look]) => driftFrom(name, look));
-  const lines = Object.values(looks).flatMap(warningsOf);
+  return {
+    hosts: Object.entries(looks).map(([name, look]) => driftFrom(name, look)),
+    lines: Object.values(looks).flatMap(warningsOf),
+  };
+}
+
+async function main(options: ToolOptions): Promise<number> {
+  const { hosts, lines } = await driftOfStack(options.stack);
   if (options.json) console.log(JSON.stringify({ hosts }, undefined, 2));
   else console.log(lines.length > 0 ? lines.join("\n") : "nothing differs");
   return exitStatusOf(hosts);

@@ -56,7 +56,7 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
       throw error.code === "ENOENT" ? new Error("there is no pulumi on the PATH; install it") : error;
     },
   );
-  const project = projectName();
+  const project = projectIn().name;
   const known = Object.keys(settingsSchema.shape);
   // Other keys are those of other programs and of providers.
   const raw = Object.entries(JSON.parse(stdout) as Record<string, { value?: string }>).flatMap(
@@ -75,18 +75,29 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
   return { config: parseConfig(Object.fromEntries(raw)), project };
 }
 
-/** The hosts, those with several tunnels through the first that answers. Standard output stays for the result. */
-export function reachable(hosts: Config["internalHosts"]) {
-  const say = (text: string) => Promise.resolve(console.error(text));
-  return chooseWays(hosts, false, undefined, { info: say, warn: say });
+/** The hosts, those with several tunnels through the first that answers. */
+export function reachable(hosts: Config["internalHosts"], say: Say = sayHere) {
+  const log = (text: string) => Promise.resolve(say(text));
+  return chooseWays(hosts, false, undefined, { info: log, warn: log });
 }
 
-/** The project's name; the Pulumi CLI looks for its file here and in the folders above. */
-function projectName(folder = process.cwd()): string {
+/** A Pulumi project. */
+export interface Project {
+  name: string;
+  folder: string;
+  /** Where the settings of its stacks are. */
+  settingsFolder: string;
+}
+
+/** The project of a folder; the Pulumi CLI looks for its file there and in the folders above. */
+export function projectIn(folder = process.cwd()): Project {
   const file = ["yaml", "yml", "json"].map((end) => join(folder, `Pulumi.${end}`)).find(existsSync);
-  if (file !== undefined) return (parse(readFileSync(file, "utf8")) as { name: string }).name;
+  if (file !== undefined) {
+    const { name, stackConfigDir = "" } = parse(readFileSync(file, "utf8")) as Record<string, string>;
+    return { name: name!, folder, settingsFolder: join(folder, stackConfigDir) };
+  }
   if (dirname(folder) === folder) throw new Error("there is no Pulumi.yaml here or above");
-  return projectName(dirname(folder));
+  return projectIn(dirname(folder));
 }
 
 /** The name of the stack alone, without its organization and project. */
@@ -96,7 +107,11 @@ export async function stackName(stack: string | undefined): Promise<string> {
   return stdout.trim().split("/").at(-1)!;
 }
 
-export const sayWaiting = (names: string[]) => console.error(`waiting for ${names.join(", ")} …`);
+/** Where what a tool does meanwhile is said. Standard output stays for the result. */
+export type Say = (line: string) => void;
+export const sayHere: Say = (line) => console.error(line);
+
+export const sayWaiting = (say: Say) => (names: string[]) => say(`waiting for ${names.join(", ")} …`);
 
 /** The parsed text; undefined if it is not JSON. */
 export function json(text: string): unknown {

@@ -8,8 +8,8 @@ import { askAll, askHost } from "../components/remote/askHost.ts";
 import type { Host } from "../components/remote/host.ts";
 import { printable } from "../components/remote/printable.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
-import type { ToolOptions } from "./stackSettings.ts";
-import { json, reachable, runTool, sayWaiting, settingsOf } from "./stackSettings.ts";
+import type { Say, ToolOptions } from "./stackSettings.ts";
+import { json, reachable, runTool, sayHere, sayWaiting, settingsOf } from "./stackSettings.ts";
 
 const usage = `usage: npm run status -- [--stack NAME] [--json]
 
@@ -194,10 +194,15 @@ async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   return statusOf(host, address, ending);
 }
 
+/** Asks all hosts of a stack; by default, of the one that is selected in this folder. */
+export async function statusOfStack(stack?: string, say: Say = sayHere): Promise<HostStatus[]> {
+  const { config } = await settingsOf("status", stack);
+  const hosts = hostsOf({ ...config, internalHosts: await reachable(config.internalHosts, say) });
+  return askAll(hosts, ask, sayWaiting(say));
+}
+
 async function main(options: ToolOptions): Promise<number> {
-  const { config } = await settingsOf("status", options.stack);
-  const hosts = hostsOf({ ...config, internalHosts: await reachable(config.internalHosts) });
-  const all = await askAll(hosts, ask, sayWaiting);
+  const all = await statusOfStack(options.stack);
   console.log(options.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
   return exitStatusOf(all);
 }

@@ -1,0 +1,23 @@
+/** Which stacks a project folder has, and which of them are meant. */
+import { readdirSync } from "node:fs";
+import { minimatch } from "minimatch";
+
+/** The names of the stacks that have a settings file, Pulumi.<stack>.yaml, in this folder; site-2 comes before site-10. */
+export function stacksIn(folder: string): string[] {
+  return readdirSync(folder)
+    .flatMap((file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.[1] ?? [])
+    .sort(new Intl.Collator("en", { numeric: true }).compare);
+}
+
+/** Those that a name or pattern fits, each once, however many fit it. */
+export function chooseStacks(all: string[], patterns: string[]): string[] {
+  const fits = (stack: string, pattern: string) =>
+    minimatch(stack, pattern, { dot: true, nocomment: true, nonegate: true });
+  const lost = patterns.filter((pattern) => !all.some((stack) => fits(stack, pattern)));
+  if (lost.length > 0) {
+    throw new Error(
+      `no stack is called ${lost.join(" or ")}; a stack needs its settings in Pulumi.<stack>.yaml, and there are: ${all.join(", ") || "none"}`,
+    );
+  }
+  return all.filter((stack) => patterns.some((pattern) => fits(stack, pattern)));
+}
