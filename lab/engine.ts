@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { delimiter, dirname } from "node:path";
 import type { PulumiCommand } from "@pulumi/pulumi/automation/index.js";
 import type { Log } from "./engine/network.ts";
-import { findProvider, type Provider, providerChoice, pulumiHome } from "./engine/plugins.ts";
+import { findProvider, languageHost, type Provider, providerChoice, pulumiHome } from "./engine/plugins.ts";
 import { type Cli, findCli } from "./engine/pulumi.ts";
 
 /** A Pulumi engine that is ready to run this project's programs. */
@@ -42,7 +42,7 @@ async function makeEngine(log: Log): Promise<Engine> {
   const home = pulumiHome();
   await mkdir(home, { recursive: true });
   // The engine prefers a plugin on PATH, whatever its version, so these come first.
-  const plugins = providers.map((provider) => dirname(provider.path));
+  const plugins = [...providers.map((provider) => dirname(provider.path)), await languageHost(cli)];
   return {
     ...cli,
     providers,

@@ -1,6 +1,6 @@
 import { access, mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { cacheDirectory, userPulumiHome } from "./cache.ts";
@@ -53,6 +53,18 @@ export async function findProvider(
   const reason = `the official one (${version}) could not be downloaded: ${why ?? "it is not where it should be"}`;
   if (choice === "official") throw new Error(`no ${name} provider: ${reason}`);
   return standIn(name, version, reason, log);
+}
+
+/**
+ * The folder with Pulumi's Node language host, which runs a project's program in a process of its own: that of the
+ * official CLI, or else the stand-in. The programs of lab stacks run inside the process that opens them and need none.
+ */
+export async function languageHost(cli: Cli): Promise<string> {
+  const name = "pulumi-language-nodejs";
+  const found = await whichOnPath(name);
+  if (found !== undefined) return dirname(found);
+  const bundled = dirname(cli.path);
+  return (await isExecutable(join(bundled, name))) ? bundled : join(STAND_INS, "nodejs");
 }
 
 /** Like the engine itself, prefers a plugin on PATH, whatever its version. */

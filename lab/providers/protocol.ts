@@ -125,18 +125,22 @@ export async function serve(provider: Provider, engineAddress = process.argv[2])
         .setInputs(request.getInputs()),
     ),
   });
+  await listen(server);
+}
+
+/** Opens a plugin's port, which the engine reads from the first line. */
+export async function listen(server: grpc.Server): Promise<void> {
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {
       if (error) reject(error);
       else resolve(bound);
     });
   });
-  // The engine reads the port from the first line.
   process.stdout.write(`${port}\n`);
 }
 
 /** One method of the protocol; an error that it throws becomes the resource's error, word for word. */
-function answer<Request, Response>(
+export function answer<Request, Response>(
   handle: (request: Request) => Response | Promise<Response>,
 ): grpc.handleUnaryCall<Request, Response> {
   return (call, callback) => {
