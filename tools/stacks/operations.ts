@@ -58,7 +58,8 @@ export async function operationsIn(
           }
         },
       });
-      return { result, resources };
+      // Names begin with the host.
+      return { result, resources: resources.sort((a, b) => (a.name < b.name ? -1 : 1)) };
     } catch (error) {
       throw new OperationError(report, error);
     }
@@ -143,7 +144,7 @@ export function sentenceOf(error: unknown, stack: string): string {
     const by = /created by (.*)$/m.exec(said)?.[1];
     return `another run has locked it${by === undefined ? "" : ` (${printable(by)})`}; wait until that has ended or, if it died, run 'pulumi cancel --stack ${stack}'`;
   }
-  const more = others.length > 0 ? ` (and ${others.length} more)` : "";
+  const more = others.length > 0 ? ` (and ${others.length} more error${others.length === 1 ? "" : "s"})` : "";
   return shortened(first ?? said) + more;
 }
 

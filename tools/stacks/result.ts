@@ -87,11 +87,10 @@ export function changesInWords(changes: OpMap, planned: boolean): string {
   return parts.join(", ") || "nothing to do";
 }
 
-/** As many resources as a reader takes in, with Pulumi's signs for what happens to them. */
+/** As many resources as a reader takes in, by name, with Pulumi's signs for what happens to them. */
 export function changesInLines(resources: Change[], most = 10): string[] {
-  const sign = (op: string) =>
-    /replace/.test(op) ? "+-" : op === "create" ? "+ " : op === "delete" ? "- " : "~ ";
-  const lines = resources.slice(0, most).map(({ op, name, type }) => `${sign(op)} ${name} (${type})`);
-  const more = resources.length - lines.length;
-  return more > 0 ? [...lines, `and ${more} more`] : lines;
+  const signs: Record<string, string> = { create: "+", delete: "-", replace: "+-" };
+  const lines = resources.map(({ op, name }) => `${signs[op] ?? "~"} ${name}`);
+  const more = lines.length - most;
+  return more > 0 ? [...lines.slice(0, most), `and ${more} more`] : lines;
 }

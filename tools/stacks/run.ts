@@ -6,6 +6,7 @@ import type { Say } from "../stackSettings.ts";
 import { operationsIn, sentenceOf } from "./operations.ts";
 import type { Operation, StackResult } from "./result.ts";
 import { linesOf } from "./result.ts";
+import { defaultParallel } from "./task.ts";
 
 /** What to run, on which stacks, and how. */
 export interface RunOptions {
@@ -25,12 +26,6 @@ export interface RunOptions {
   /** For the Automation API, such as the environment of the engine. */
   workspace?: LocalWorkspaceOptions;
 }
-
-/**
- * Each run is a Pulumi CLI, the program and its providers: some 300 MB. Stacks often share a public host, whose sshd drops
- * logins at random when ten are going on (MaxStartups).
- */
-export const defaultParallel = 4;
 
 /** Runs them all, also after a failure, and returns their results in the order of the stacks. */
 export async function runStacks(options: RunOptions): Promise<StackResult[]> {

@@ -1,14 +1,8 @@
 /** The process that does the work of `npm run stacks`, in a session of its own: see ../stacks.ts, which starts it. */
-import type { RunOptions } from "./run.ts";
 import { runStacks } from "./run.ts";
 import { exitStatusOf, summaryOf } from "./result.ts";
 import { sentenceOf } from "./operations.ts";
-
-/** What it is to do. */
-export interface Task extends Required<Pick<RunOptions, "operation" | "stacks" | "folder" | "parallel">> {
-  expectNoChanges: boolean;
-  json: boolean;
-}
+import type { Task } from "./task.ts";
 
 const task = JSON.parse(process.argv[2]!) as Task;
 const { operation, json } = task;
@@ -32,6 +26,7 @@ process.on("SIGINT", () => undefined);
 process.on("message", interrupt);
 // Whoever started it has died.
 process.on("disconnect", interrupt);
+if (!process.connected) interrupt();
 
 try {
   const results = await runStacks({ ...task, say, signal: interrupted.signal });
