@@ -38,7 +38,7 @@ bench: node_modules ## measure times and SSH connections; prints the table of do
 bench-backends: node_modules ## the same with the state in files, PostgreSQL and S3: ROUNDS=5
 	@npx tsx bench/backends.ts --rounds $(or $(ROUNDS),5)
 
-bench-fleet: node_modules ## the program with many hosts, compared with Ansible: HOSTS=1,10,30,100; takes hours
+bench-fleet: node_modules ## the program with many hosts, compared with Ansible: HOSTS=1,10,30,100 STACKS=10; takes hours
 	@npx tsx bench/fleet/main.ts
 
 bench-recovery: node_modules ## recovery time after a fault, compared with autossh, frp, chisel, rathole; 45 minutes

@@ -15,7 +15,7 @@ import type { Contender } from "./contender.ts";
 import { type DriftCost, measureDrift, reportDrift } from "./drift.ts";
 import { Fleet } from "./fleet.ts";
 import { type Measure, measure } from "./measure.ts";
-import { project } from "./project.ts";
+import { project, projectInStacks } from "./project.ts";
 import { contendersIn, fleetPlot, fleetTables } from "./report.ts";
 import { type Results, type Run, merge } from "./results.ts";
 
@@ -25,6 +25,7 @@ const USAGE = `npx tsx bench/fleet/main.ts [options]
                   of the tunnels come every 30 s
   --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
   --forks A,B     with how many forks Ansible runs (50,5, or FORKS); 0 leaves Ansible out
+  --stacks N      measure the same hosts also as N stacks, where there are that many (0: no, or STACKS)
   --drift         measure only what \`drift: true\` adds to a preview, without Ansible
   --lab NAME      name of the lab (bench-fleet)
   --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay
@@ -35,13 +36,14 @@ const NUMBERS = documentPath("bench-fleet.json");
 const progress = (line: string) => console.error(line);
 
 async function main(): Promise<void> {
-  const { FORKS, HOSTS, IDLE, LIMIT } = process.env;
+  const { FORKS, HOSTS, IDLE, LIMIT, STACKS } = process.env;
   const { values } = parseArgs({
     options: {
       hosts: { type: "string", default: HOSTS || "1,10,30,100" },
       forks: { type: "string", default: FORKS || "50,5" },
       idle: { type: "string", default: IDLE || "60" },
       limit: { type: "string", default: LIMIT || undefined },
+      stacks: { type: "string", default: STACKS || "0" },
       drift: { type: "boolean", default: false },
       lab: { type: "string", default: "bench-fleet" },
       write: { type: "boolean", default: false },
@@ -54,6 +56,7 @@ async function main(): Promise<void> {
 
   const sizes = counts("--hosts", values.hosts);
   const forks = values.forks === "0" ? [] : counts("--forks", values.forks);
+  const stacks = values.stacks === "0" ? 0 : count("--stacks", values.stacks);
   const idleSeconds = count("--idle", values.idle);
   const limit = values.limit === undefined ? undefined : count("--limit", values.limit);
   // What a user of many hosts sets: a host that is down does not prevent the others.
@@ -77,7 +80,7 @@ async function main(): Promise<void> {
   try {
     for (const size of sizes) {
       const how: Measure = { limitSeconds: limitFor(size), idleSeconds, onProgress: progress };
-      await measureFleet(values.lab, size, { playbook, forks }, how, (results.fleets[size] = {}));
+      await measureFleet(values.lab, size, { playbook, forks, stacks }, how, (results.fleets[size] = {}));
     }
   } catch (error) {
     await report(results, false);
@@ -91,12 +94,16 @@ async function main(): Promise<void> {
 async function measureFleet(
   lab: string,
   size: number,
-  { playbook, forks }: { playbook: string; forks: number[] },
+  { playbook, forks, stacks }: { playbook: string; forks: number[]; stacks: number },
   how: Measure,
   runs: Record<string, Run>,
 ): Promise<void> {
   await withFleet(lab, size, async (fleet) => {
-    const contenders = [await project(fleet), ...forks.map((count) => ansible(fleet, playbook, count))];
+    const contenders = [
+      await project(fleet),
+      ...(stacks > 0 && stacks <= size ? [await projectInStacks(fleet, stacks)] : []),
+      ...forks.map((count) => ansible(fleet, playbook, count)),
+    ];
     for (const contender of contenders) await measure(fleet, contender, how, newRun(runs, contender));
   });
 }

@@ -1,6 +1,8 @@
+import pMap from "p-map";
 import { labAdmin, openProgram } from "../../lab/program.ts";
 import type { Result } from "../../lab/stack.ts";
-import { stateOf } from "../state.ts";
+import { defaultParallel } from "../../tools/stacks/task.ts";
+import { type State, stateOf } from "../state.ts";
 import type { Contender } from "./contender.ts";
 import type { Fleet, Tunnel } from "./fleet.ts";
 
@@ -8,9 +10,13 @@ import type { Fleet, Tunnel } from "./fleet.ts";
 const GRACE_SECONDS = 60;
 
 /** This project, as `pulumi up` sets it up with its default settings, and these. */
-export async function project(fleet: Fleet, more: Record<string, unknown> = {}): Promise<Contender> {
+export async function project(
+  fleet: Fleet,
+  more: Record<string, unknown> = {},
+  name = "fleet",
+): Promise<Contender> {
   let done = 0;
-  const stack = await openProgram(fleet.lab, { stack: "fleet", onStep: (step) => (done = step.done) });
+  const stack = await openProgram(fleet.lab, { stack: name, onStep: (step) => (done = step.done) });
   const changesOf = async (limitSeconds: number, operation: (signal: AbortSignal) => Promise<Result>) => {
     done = 0;
     const { changes } = await within(limitSeconds, operation);
@@ -25,6 +31,37 @@ export async function project(fleet: Fleet, more: Record<string, unknown> = {}):
     remove: (limit) => changesOf(limit, (signal) => stack.destroy(signal)),
     state: () => stateOf(stack),
     doing: () => `${done} resources done`,
+  };
+}
+
+/**
+ * The same hosts in several stacks, as many at a time as `npm run stacks` does by default. Each host stays in its stack when
+ * others come.
+ */
+export async function projectInStacks(fleet: Fleet, count: number): Promise<Contender> {
+  const parts = await Promise.all(
+    Array.from({ length: count }, (_, index) => project(fleet, {}, `fleet-${index + 1}`)),
+  );
+  const sumOf = async (act: (part: Contender) => Promise<number>) => {
+    const all = await pMap(parts, act, { concurrency: defaultParallel, stopOnError: false });
+    return all.reduce((sum, each) => sum + each, 0);
+  };
+  return {
+    id: `stacks${count}`,
+    title: `this project, ${count} stacks`,
+    prepare: async (tunnels) => {
+      const of = (index: number) => tunnels.filter((_, place) => place % count === index);
+      await Promise.all(parts.map((part, index) => part.prepare(of(index))));
+    },
+    apply: (limit) => sumOf((part) => part.apply(limit)),
+    preview: (limit) => sumOf((part) => part.preview!(limit)),
+    remove: (limit) => sumOf((part) => part.remove(limit)),
+    state: async () => {
+      const states = await Promise.all(parts.map((part) => part.state!()));
+      const sum = (key: keyof State) => states.reduce((total, state) => total + state[key], 0);
+      return { bytes: sum("bytes"), resources: sum("resources") };
+    },
+    doing: () => parts.map((part) => part.doing()).join("; "),
   };
 }
 

@@ -9,13 +9,17 @@ export interface Named {
   title: string;
 }
 
-/** This project, then Ansible with each number of forks that was measured, the largest first. */
+/** This project, as one stack and as several, then Ansible with each number of forks that was measured, the largest first. */
 export function contendersIn({ fleets }: Results): Named[] {
   const ids = new Set(Object.values(fleets).flatMap((runs) => Object.keys(runs)));
-  const forks = [...ids].flatMap((id) => /^ansible(\d+)$/.exec(id)?.slice(1).map(Number) ?? []);
+  const numbers = (pattern: RegExp) => [...ids].flatMap((id) => pattern.exec(id)?.slice(1).map(Number) ?? []);
   return [
     { id: "project", title: "this project" },
-    ...forks
+    ...numbers(/^stacks(\d+)$/).map((count) => ({
+      id: `stacks${count}`,
+      title: `this project, ${count} stacks`,
+    })),
+    ...numbers(/^ansible(\d+)$/)
       .toSorted((a, b) => b - a)
       .map((count) => ({ id: `ansible${count}`, title: `Ansible, ${count} forks` })),
   ];

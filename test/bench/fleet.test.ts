@@ -5,11 +5,14 @@ import { driftTable } from "../../bench/fleet/drift.ts";
 import { contendersIn, fleetPlot, fleetTables } from "../../bench/fleet/report.ts";
 import { type Results, type Sample, merge } from "../../bench/fleet/results.ts";
 
-it("the tables name every number of forks that was measured, after this project", () => {
+it("the tables name every number of stacks and of forks that was measured, after this project", () => {
   const run = { samples: {} };
-  const fleets = { "1": { ansible5: run, project: run }, "30": { ansible50: run, ansible10: run } };
+  const fleets = {
+    "1": { ansible5: run, project: run },
+    "30": { ansible50: run, ansible10: run, stacks10: run },
+  };
   expect(contendersIn({ measured: "", fleets }).map(({ title }) => title)).toEqual([
-    "this project",
+    ...["this project", "this project, 10 stacks"],
     ...["Ansible, 50 forks", "Ansible, 10 forks", "Ansible, 5 forks"],
   ]);
 });
