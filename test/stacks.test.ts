@@ -294,7 +294,7 @@ ln -s x "running.$stack"
 now=$(ls -d running.* | wc -l)
 flock most.lock sh -c '[ "$0" -le "$(cat most 2>/dev/null || echo 0)" ] || echo "$0" >most' "$now"
 case " \${HANG-} " in *" $stack "*)
-  while [ ! -e go ]; do sleep 0.05; done
+  while [ ! -e go ] && [ -d "$FOLDER" ]; do sleep 0.05; done
   echo "error: update canceled" >&2
   exit 255
   ;;
