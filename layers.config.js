@@ -16,7 +16,7 @@ export default {
     never(
       "program-stands-alone",
       "^(components/|index[.]ts)",
-      "^(lab|tools|bench|test|examples)/",
+      "^(lab|tools|bench|test|examples|policies)/",
       "The program and its components run without the rest of the repository.",
     ),
     never("components-without-program", "^components/", "^index[.]ts", "Other programs import them, too."),
@@ -68,6 +68,13 @@ export default {
       severity: "error",
       from: { path: "^examples/" },
       to: { pathNot: "^(components/index[.]ts|dist/|ssh-reverse-tunnel$|node_modules/)" },
+    },
+    {
+      name: "no-packages-for-development",
+      comment: "CI installs nothing that is only for development.",
+      severity: "error",
+      from: { path: "^(components/|index[.]ts|tools/(ci/|drift|status|stackSettings))" },
+      to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["type-only"] },
     },
     {
       name: "no-circles",
