@@ -1,11 +1,14 @@
 #!/bin/sh
 # Everything that reads the code without running it. Installs shellcheck and shfmt from Debian's packages where they are
-# missing and may be installed; actionlint needs Go.
+# missing and may be installed, and zizmor from PyPI; actionlint needs Go.
 set -eu
 cd "$(dirname "$0")/.."
 
 need() {
-  command -v "$1" >/dev/null 2>&1 && return 0
+  command -v "$1" >/dev/null 2>&1 || need_package "$1"
+}
+
+need_package() {
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing $1 …"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null
@@ -45,8 +48,19 @@ shellcheck "$assembled"/*.sh $(git ls-files '*.sh' .ci/run | grep -v '^component
 
 echo "actionlint"
 if command -v go >/dev/null 2>&1; then
-  go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+  go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -config-file .github/actionlint.yaml \
+    .github/workflows/*.yml examples/*/.github/workflows/*.yml
 else
   echo "lint: actionlint needs Go; skipped" >&2
 fi
+echo "zizmor"
+zizmor=${XDG_CACHE_HOME:-$HOME/.cache}/ssh-reverse-tunnel/zizmor-1.32.0
+if [ ! -x "$zizmor/bin/zizmor" ]; then
+  python3 -c 'import ensurepip' 2>/dev/null || need_package python3-venv
+  python3 -m venv "$zizmor"
+  "$zizmor/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "zizmor==${zizmor##*-}"
+fi
+"$zizmor/bin/zizmor" --offline --quiet .github
+example=examples/settings-repository
+"$zizmor/bin/zizmor" --offline --quiet --config $example/.github/zizmor.yml $example
 echo "lint: nothing found"

@@ -29,7 +29,10 @@ describe("the schema for editors", () => {
   test.each(stackFiles)("accepts %s, whose first line names it", (file) => {
     const content = readFileSync(join(root, file), "utf8");
     const [first = ""] = content.split("\n");
-    expect(first).toBe("# yaml-language-server: $schema=docs/settings.schema.json");
+    // In a repository of settings, the tool is in a folder of its own.
+    expect(first).toMatch(
+      /^# yaml-language-server: \$schema=(\.ssh-reverse-tunnel\/)?docs\/settings\.schema\.json$/,
+    );
     expect(mistakes(parse(content))).toEqual([]);
   });
 
