@@ -13,7 +13,6 @@ import { labAdmin, PROJECT } from "../../lab/program.ts";
 import { GitHubApi } from "../support/githubApi.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const LANGUAGE_HOST = join(root, "lab/providers/bin/nodejs");
 const STACK = "prod";
 const dropIn = `/etc/ssh/sshd_config.d/00-${PROJECT}-${STACK}.conf`;
 
@@ -53,7 +52,7 @@ describe.each(Object.keys(backends))("the steps of CI, with the state in %s", (b
     const engine = await findEngine();
     env = {
       ...engine.env,
-      PATH: [LANGUAGE_HOST, dirname(engine.path), engine.env.PATH].join(delimiter),
+      PATH: [dirname(engine.path), engine.env.PATH].join(delimiter),
       ...state.env,
       PULUMI_BACKEND_URL: state.url,
       PULUMI_ACCESS_TOKEN: "",
