@@ -148,8 +148,11 @@ export function sentenceOf(error: unknown, stack: string): string {
   return shortened(first ?? said) + more;
 }
 
-/** The line with the error itself, of all that a program of Pulumi's or of ours has printed. */
+/** The line with the error itself, of all that a program of Pulumi's or of ours has printed; a list in one line. */
 function shortened(text: string): string {
-  const line = /^\s*error: (.*)$/m.exec(text)?.[1] ?? text.trim().split("\n", 1)[0]!;
-  return printable(line.trim(), 1000);
+  if (text.includes("spawn pulumi ENOENT")) return "there is no pulumi on the PATH; install it";
+  // The Automation API repeats it all after "err?".
+  const [, said = text] = /^\s*error: ([^]*?)(?:\n err\?: |$(?![^]))/m.exec(text) ?? [];
+  const [line, ...list] = said.trim().split(/\s*\n\s*/);
+  return printable(line!.endsWith(":") ? `${line} ${list.join("; ")}` : line!, 1000);
 }

@@ -19,7 +19,7 @@ export interface Task {
 }
 
 /**
- * Each run is a Pulumi CLI, the program and its providers: some 300 MB. Stacks often share a public host, whose sshd drops
+ * Each run is a Pulumi CLI, the program and its providers: some 600 MB. Stacks often share a public host, whose sshd drops
  * logins at random when ten are going on (MaxStartups).
  */
 export const defaultParallel = 4;

@@ -23,6 +23,8 @@ const interrupt = () => {
   }
 };
 process.on("SIGINT", () => undefined);
+// The terminal has been closed, or nobody reads any more: the stacks still end as they should.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 process.on("message", interrupt);
 // Whoever started it has died.
 process.on("disconnect", interrupt);
