@@ -20,6 +20,13 @@ beforeEach(async () => {
 
 afterEach(() => rm(directory, { recursive: true }));
 
+/** With the lab's program that starts policy packs, and without its language host, which cannot. */
+const pathFor = (path: string) =>
+  [
+    join(project, "lab/providers/bin/policy"),
+    ...path.split(delimiter).filter((folder) => folder !== join(project, "lab/providers/bin/nodejs")),
+  ].join(delimiter);
+
 /** A preview of a stack with this name, with the policy pack; it connects to no host. */
 async function preview(
   stack: string,
@@ -31,7 +38,7 @@ async function preview(
     stack,
     directory,
     program: () => Promise.resolve(program()),
-    env: { PATH: [join(project, "lab/providers/bin/policy"), engine.env.PATH].join(delimiter) },
+    env: { PATH: pathFor(engine.env.PATH!) },
     config: {
       keys,
       publicHosts: { gate: { address: "203.0.113.30", admin: { user: "deploy", hostKey, ...gate } } },
