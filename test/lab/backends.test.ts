@@ -111,7 +111,7 @@ describe("stacks whose state is on a server", () => {
       const { changes, diagnostics } = await stack.up();
       expect(changes.update).toBeGreaterThan(0);
       expect(diagnostics).toEqual([
-        expect.stringMatching(/^warning: .* 1 pending operations .*while updating/s),
+        expect.stringMatching(/^warning: .* \d+ pending operations .*while updating/s),
       ]);
       await scriptsEnd();
       const next = await stack.up();
