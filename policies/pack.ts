@@ -3,8 +3,7 @@ import type { types } from "@pulumi/command";
 import { PolicyPack } from "@pulumi/policy";
 import type { ResourceValidationArgs, ResourceValidationPolicy } from "@pulumi/policy";
 import * as pulumi from "@pulumi/pulumi";
-import { textSettings } from "../components/settings/load.ts";
-import { settingsSchema } from "../components/settings/schema.ts";
+import { readSettings } from "../components/settings/load.ts";
 import type { Tunnel } from "../components/settings/tunnels.ts";
 import { oldKeys, openToEveryone, outOfRange, rootLogins, tunnelsIn } from "./rules.ts";
 
@@ -23,22 +22,6 @@ function ownerOf({ urn }: ResourceValidationArgs): { stack: string; project: str
   return { stack, project };
 }
 
-/** The settings of the stack, as the program reads them. */
-function settingsOf(project: string): Record<string, unknown> {
-  const config = new pulumi.Config(project);
-  const read = (key: string): unknown => {
-    const text = config.get(key);
-    if (text === undefined || textSettings.includes(key)) return text;
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      return text;
-    }
-  };
-  const settings = Object.keys(settingsSchema.shape).map((key): [string, unknown] => [key, read(key)]);
-  return Object.fromEntries(settings.filter(([, value]) => value !== undefined));
-}
-
 /** A rule about the settings, which is checked before anything is created: with the first resource, the stack. */
 function onSettings<C extends object>(
   policy: Omit<ResourceValidationPolicy, "validateResource">,
@@ -51,7 +34,9 @@ function onSettings<C extends object>(
       if (args.type !== STACK) return;
       const { stack, project } = ownerOf(args);
       const config = { ...defaults, ...args.getConfig<Partial<C>>() };
-      find(tunnelsIn(settingsOf(project)), config, stack).forEach((violation) => report(violation));
+      const settings = new pulumi.Config(project);
+      const tunnels = tunnelsIn(readSettings((key) => settings.get(key)));
+      find(tunnels, config, stack).forEach((violation) => report(violation));
     },
   };
 }

@@ -57,11 +57,10 @@ export interface Config {
  */
 export function loadConfig(): Config {
   const config = new pulumi.Config();
-  const keys = Object.keys(settingsSchema.shape);
-  const raw = keys.map((key): [string, unknown] => [key, readSetting(config, key)]);
-  const settings = Object.fromEntries(raw.filter(([, value]) => value !== undefined));
-  return parseConfig(settings, ({ publicHosts, internalHosts }) =>
-    deadAgents(mapValues({ ...publicHosts, ...internalHosts }, ({ connection }) => connection)),
+  return parseConfig(
+    readSettings((key) => config.get(key)),
+    ({ publicHosts, internalHosts }) =>
+      deadAgents(mapValues({ ...publicHosts, ...internalHosts }, ({ connection }) => connection)),
   );
 }
 
@@ -273,9 +272,15 @@ export function mapValues<T, U>(
 /** Settings that are any text. */
 export const textSettings = ["revision", "keys"];
 
+/** The settings that there are, as values. `get` finds the text of one, as `pulumi.Config` does. */
+export function readSettings(get: (key: string) => string | undefined): Record<string, unknown> {
+  const keys = Object.keys(settingsSchema.shape);
+  const raw = keys.map((key): [string, unknown] => [key, valueOf(key, get(key))]);
+  return Object.fromEntries(raw.filter(([, value]) => value !== undefined));
+}
+
 /** A structured setting; `revision` and `keys` are text, whatever they look like. */
-function readSetting(config: pulumi.Config, key: string): unknown {
-  const text = config.get(key);
+function valueOf(key: string, text: string | undefined): unknown {
   if (text === undefined || textSettings.includes(key)) {
     return text;
   }
