@@ -1,6 +1,7 @@
 /** What a run of Pulumi did, or would do, in a few lines. */
 import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
 import { hostOf } from "../../components/names.ts";
+import { changesInWords } from "../stacks/result.ts";
 
 /** A run, from the engine's events. */
 export interface Summary {
@@ -16,10 +17,6 @@ interface Diagnostic {
   message: string;
 }
 
-const words = {
-  preview: { create: "to create", update: "to update", replace: "to replace", delete: "to delete" },
-  up: { create: "created", update: "updated", replace: "replaced", delete: "deleted" },
-};
 const operations = ["create", "update", "replace", "delete"] as const;
 
 const nameOf = (urn: string) => urn.split("::").slice(3).join("::");
@@ -36,15 +33,10 @@ export function eventsIn(text: string): EngineEvent[] {
     .map((line) => JSON.parse(line) as EngineEvent);
 }
 
-export function summarize(command: keyof typeof words, events: EngineEvent[]): Summary {
+export function summarize(command: "preview" | "up", events: EngineEvent[]): Summary {
   const counted = events.findLast((event) => event.summaryEvent)?.summaryEvent?.resourceChanges;
-  const changed = operations
-    .filter((operation) => counted?.[operation])
-    .map((operation) => `${counted![operation]} ${words[command][operation]}`);
-  const same = counted?.same ?? 0;
   return {
-    counts:
-      counted && [...changed, ...(same > 0 || changed.length === 0 ? [`${same} unchanged`] : [])].join(", "),
+    counts: counted && changesInWords(counted, command === "preview", "0 unchanged"),
     lines: [...diagnostics(events), ...changes(events)],
   };
 }

@@ -72,8 +72,8 @@ export function summaryOf(operation: Operation, results: StackResult[], options:
   ];
 }
 
-/** "2 updated, 18 unchanged", or "2 to update, 18 unchanged". */
-export function changesInWords(changes: OpMap, planned: boolean): string {
+/** "2 updated, 18 unchanged", or "2 to update, 18 unchanged". `none` is what to say if there is not even an unchanged one. */
+export function changesInWords(changes: OpMap, planned: boolean, none = "nothing to do"): string {
   const words: [keyof OpMap, string, string][] = [
     ["create", "created", "to create"],
     ["update", "updated", "to update"],
@@ -84,7 +84,7 @@ export function changesInWords(changes: OpMap, planned: boolean): string {
   const parts = words.flatMap(([op, done, todo]) =>
     changes[op] ? [`${changes[op]} ${planned ? todo : done}`] : [],
   );
-  return parts.join(", ") || "nothing to do";
+  return parts.join(", ") || none;
 }
 
 /** As many resources as a reader takes in, by name, with Pulumi's signs for what happens to them. */
