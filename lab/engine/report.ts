@@ -51,7 +51,7 @@ export class Report {
 }
 
 /** A resource's own name, the last part of its URN. */
-function nameOf(urn: string): string {
+export function nameOf(urn: string): string {
   return urn.split("::").slice(3).join("::");
 }
 

@@ -7,7 +7,7 @@ import { ConcurrentUpdateError, LocalWorkspace, Stack } from "@pulumi/pulumi/aut
 import type { OpMap, PreviewOptions, UpOptions } from "@pulumi/pulumi/automation/index.js";
 import { parse } from "yaml";
 import { printable } from "../../components/remote/printable.ts";
-import { Report } from "../../lab/engine/report.ts";
+import { nameOf, Report } from "../../lab/engine/report.ts";
 import { projectIn } from "../stackSettings.ts";
 import { driftOfStack, exitStatusOf as driftStatusOf } from "../drift.ts";
 import { exitStatusOf, statusOfStack, tableOf } from "../status.ts";
@@ -54,7 +54,7 @@ export async function operationsIn(
           const { op, type, urn } = event.resourcePreEvent?.metadata ?? { op: "same", type: "", urn: "" };
           // A replacement has this step, and two more.
           if (["create", "update", "replace", "delete"].includes(op) && !type.startsWith("pulumi:")) {
-            resources.push({ op, type, name: urn.split("::").slice(3).join("::") });
+            resources.push({ op, type, name: nameOf(urn) });
           }
         },
       });
