@@ -1,6 +1,7 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { until } from "./exec.ts";
+import { statOf } from "./processStat.ts";
 
 /** Where the lab keeps what is true only until this machine restarts: locks and claims. */
 export const RUNTIME_FOLDER = "/run/ssh-reverse-tunnel-lab";
@@ -51,9 +52,7 @@ async function liveHolder(path: string, mine: string): Promise<number> {
 
 /** When a process started, in clock ticks since boot; 0 if it does not exist or has ended. */
 async function startTime(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // The command's name, in parentheses, may contain spaces. After it come the state and, 19 fields on, the time.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = await statOf(pid);
   return fields[0] === "Z" || fields[0] === "X" ? 0 : Number(fields[19] ?? 0);
 }
 

@@ -1,4 +1,5 @@
 import { readFile, readdir } from "node:fs/promises";
+import { statOf } from "../../../lab/processStat.ts";
 
 /** Kills the engine that works on this stack for this process, and all that it has started, as a runner dies. */
 export async function killEngine(stack: string): Promise<void> {
@@ -25,11 +26,9 @@ interface Process {
 async function processes(): Promise<Process[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = pids.map(async (pid) => {
-    const read = (file: string) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
-    const stat = await read("stat");
-    // The command's name, in parentheses, may contain spaces. After it come the state and the parent.
-    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-    return { pid, parent, command: await read("cmdline") };
+    const [, parent] = await statOf(pid);
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    return { pid, parent: Number(parent), command };
   });
   return Promise.all(found);
 }
