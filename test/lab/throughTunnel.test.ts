@@ -167,8 +167,8 @@ describe("an internal host that is reached through its own tunnel", () => {
     const run = failedUp(stack);
     await expect.poll(conf, { timeout: 120_000 }).toContain("Port 2299");
     await expect.poll(tunnelPid, { timeout: 120_000 }).not.toBe(pid);
-    // As its timer does a minute after the change.
-    await nas.run(`systemctl start ${rollback}.service && { systemctl stop ${rollback}.timer || :; }`); // it may already be gone
+    // As its timer does a minute after the change, which may already be over: both units are gone then.
+    await nas.run(`systemctl start ${rollback}.service && systemctl stop ${rollback}.timer || :`);
     await expect.poll(banner, { timeout: 120_000 }).toBe("through");
     await run;
     await configure();
