@@ -206,7 +206,7 @@ describe("a change to a tunnel", () => {
     await configure({ logins: again });
     await gate.run("mkdir /root/.ssh/ssh-reverse-tunnel/again.conf");
     await failedUp(stack);
-    expect(await banner()).toBe("through");
+    await expect.poll(() => banner(), { timeout: 120_000 }).toBe("through");
     await gate.run("rmdir /root/.ssh/ssh-reverse-tunnel/again.conf");
     await stack.up();
     expect(await banner(gate, "again")).toBe("through");
