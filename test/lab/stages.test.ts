@@ -176,9 +176,9 @@ describe("a change to a tunnel", () => {
     });
 
     it("is rolled back on the internal host, so that a revert finds the old tunnel", async () => {
-      // The new port cannot work before this is gone.
+      // The tunnel cannot connect again before this is gone.
       await gate.run(
-        "nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c tcp dport 2230 reject",
+        `nft add table inet t; nft 'add chain inet t c { type filter hook input priority 0; }'; nft add rule inet t c ip saddr ${labAdmin(lab, nas).address} tcp dport 22 ct state new reject with tcp reset`,
       );
       await configure({ forwards: { ssh: next }, nas: { timeoutSec: 60 } });
       const run = failedUp(stack);
