@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setTimeout } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { chooseStacks, stacksIn } from "../tools/stacks/choose.ts";
@@ -273,7 +273,7 @@ describe("npm run stacks", () => {
     kill("SIGINT");
     await poll(() => stacksOf("signals")).toBe("abc");
     // Within a second it would be the same signal. One that comes when all has ended finds nobody who handles it.
-    await setTimeout(1100);
+    await sleep(1100);
     kill("SIGINT");
     await poll(() => stacksOf("signals")).toBe("aabbcc");
     const { code, stdout } = await ended;
