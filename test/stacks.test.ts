@@ -167,11 +167,12 @@ describe("npm run stacks", () => {
   const stacksOf = (file: string) => read(file).split("\n").sort().join("");
 
   /** Starts it in a process group of its own, as a shell does, with stacks a, b and c. */
-  function start(args: string[], env: Record<string, string> = {}) {
+  function start(args: string[], env: Record<string, string> = {}, settings: Record<string, string> = {}) {
     const project = join(folder, "project");
     mkdirSync(join(project, "inner"), { recursive: true });
     writeFileSync(join(project, "Pulumi.yaml"), "name: p\nruntime: nodejs\n");
-    for (const name of ["a", "b", "c"]) writeFileSync(join(project, `Pulumi.${name}.yaml`), "");
+    for (const name of ["a", "b", "c"])
+      writeFileSync(join(project, `Pulumi.${name}.yaml`), settings[name] ?? "");
     writeFileSync(join(folder, "pulumi"), fakePulumi, { mode: 0o755 });
     const child = spawn(process.execPath, ["--import", tsx, resolve("tools/stacks.ts"), ...args], {
       cwd: join(project, "inner"),
@@ -203,6 +204,16 @@ describe("npm run stacks", () => {
     expect(stdout).toMatch(/^c: up: 1 updated, 2 unchanged, \d+ s$/m);
     expect(code).toBe(2);
     expect(Number(read("most"))).toBeLessThanOrEqual(2);
+    expect(stacksOf("begun")).toBe("abc");
+  });
+
+  test("begins with a stack that manages a public host for others, and they wait for it", async () => {
+    const site = (by: string) => `config:\n  p:publicHosts:\n    gate: { managedBy: ${by} }\n`;
+    const settings = { a: site("organization/p/c"), b: site("c") };
+    const { ended } = start(["up", "--yes", "*"], { HANG: "c" }, settings);
+    await poll(() => read("begun")).toBe("c\n");
+    writeFileSync(join(folder, "go"), "");
+    expect((await ended).stdout).toMatch(/^c: up: failed: .*\n(a|b): up …\n(a|b): up …\n/m);
     expect(stacksOf("begun")).toBe("abc");
   });
 

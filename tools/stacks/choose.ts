@@ -1,6 +1,8 @@
 /** Which stacks a project folder has, and which of them are meant. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { minimatch } from "minimatch";
+import { parse } from "yaml";
 
 /** The names of the stacks that have a settings file, Pulumi.<stack>.yaml, in this folder; site-2 comes before site-10. */
 export function stacksIn(folder: string): string[] {
@@ -20,4 +22,15 @@ export function chooseStacks(all: string[], patterns: string[]): string[] {
     );
   }
   return all.filter((stack) => patterns.some((pattern) => fits(stack, pattern)));
+}
+
+/** The stacks that manage a public host for this one, by the setting `managedBy`. */
+export function managersOf(folder: string, stack: string): string[] {
+  const managers: string[] = [];
+  parse(readFileSync(join(folder, `Pulumi.${stack}.yaml`), "utf8"), (key, value: unknown) => {
+    // Of organization/project/stack, the last.
+    if (key === "managedBy" && typeof value === "string") managers.push(value.split("/").at(-1)!);
+    return value;
+  });
+  return managers;
 }
