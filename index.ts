@@ -6,11 +6,12 @@ import type { HostLook } from "./components/remote/look.ts";
 import { hostsToLookAt, lookForDrift } from "./components/remote/look.ts";
 import { chooseWays } from "./components/remote/ways.ts";
 import { RunReport } from "./components/remote/runReport.ts";
+import type { Config } from "./components/settings/load.ts";
 import { loadConfig, mapValues } from "./components/settings/load.ts";
 
 /** The program: settings → components → outputs. With `drift: true`, it looks at the hosts before that. */
 export default async function program() {
-  const { revision, drift, ...config } = loadConfig();
+  const { revision, drift, ...config } = await loadConfig();
   const settings = { ...config, internalHosts: await chooseWays(config.internalHosts, drift) };
   const hosts = { ...settings.publicHosts, ...settings.internalHosts };
   const looks: Record<string, HostLook> = drift ? await lookForDrift(hostsToLookAt(hosts)) : {};
@@ -53,6 +54,8 @@ export default async function program() {
   report.print();
 
   return {
+    /** What stacks need that have tunnels to a public host which this one manages. */
+    publicHosts: sharedHosts(publicHosts, settings.publicHosts),
     /** Where each forward listens and leads. */
     endpoints: outputOf(tunnels, "endpoints"),
     /** What to type on a public host to log in to an internal one. */
@@ -60,6 +63,18 @@ export default async function program() {
     /** The systemd units of each tunnel, by host. */
     units: outputOf(tunnels, "units"),
   };
+}
+
+/** An entry for each public host that this stack manages; for one that is skipped, as it was. */
+function sharedHosts(
+  hosts: Record<string, PublicHost | KeptComponent | undefined>,
+  settings: Config["publicHosts"],
+): Record<string, unknown> {
+  const entries = Object.entries(hosts).flatMap(([name, host]) => {
+    const shared = host instanceof PublicHost ? host.shared : host?.outputs;
+    return shared && !settings[name]!.managed ? [[name, shared]] : [];
+  });
+  return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
 /** An output of every tunnel; of one that is skipped, as it was. One that has never been set up has none. */

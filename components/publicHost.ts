@@ -6,7 +6,10 @@ import { inputError } from "./settings/inputError.ts";
 import { FirewallPorts } from "./parts/firewallPorts/firewallPorts.ts";
 import { driftOf } from "./remote/drift.ts";
 import type { Host } from "./remote/host.ts";
+import { toolsDirectoryOf } from "./remote/host.ts";
 import type { HostLook } from "./remote/look.ts";
+import type { ManagedHost, SharedHost } from "./settings/managedBy.ts";
+import { assertValidManaged } from "./settings/managedBy.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
 import type { PortRange } from "./settings/forward.ts";
@@ -49,6 +52,13 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host" | "addPort">,
   gone?: boolean | undefined;
   /** What a look for drift has found there: `lookForDrift`. @default none: nobody looks for drift */
   look?: HostLook | undefined;
+  /**
+   * What another stack that manages the host says about it: its name, and the host's entry of its output `publicHosts`.
+   * This stack then leaves sshd to that one.
+   *
+   * @default none: this stack manages it
+   */
+  managed?: ManagedHost | undefined;
 }
 
 /**
@@ -58,7 +68,7 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host" | "addPort">,
  */
 export class PublicHost extends pulumi.ComponentResource {
   /** The host, for scripts. */
-  public readonly host: Host;
+  public host: Host;
   /** Where internal hosts reach it. */
   public readonly address: pulumi.Input<string>;
   /** The port of its sshd. */
@@ -67,8 +77,14 @@ export class PublicHost extends pulumi.ComponentResource {
   public readonly hostKeys: pulumi.Output<string[]>;
   /** @see HostFacts.keyTypes */
   public readonly keyTypes: pulumi.Output<string>;
-  /** Its sshd. */
-  public readonly server: SshServer;
+  /** Its sshd, unless another stack manages it. */
+  public server: SshServer | undefined;
+  /** @see SshServer.evictStale */
+  public readonly evictStale: string;
+  /** The stack that manages it, if it is not this one. */
+  public readonly managedBy: string | undefined;
+  /** What other stacks have to know that only use it. */
+  public readonly shared: pulumi.Output<SharedHost> | undefined;
   /** @see PublicHostArgs.portRange */
   public readonly portRange: PortRange | undefined;
   /** The limits for the forwards of its tunnels. */
@@ -81,37 +97,71 @@ export class PublicHost extends pulumi.ComponentResource {
   constructor(name: string, args: PublicHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ssh-reverse-tunnel:index:PublicHost", name, {}, opts);
     const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, ...given } = args;
-    const { report, gone, look, ...rest } = given;
+    const { report, gone, look, managed: foreign, ...rest } = given;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
     const { listenOnSshPort, textfileDirectory, ...server } = others;
     const addPort = listenOnSshPort === true ? numberOf(name, sshPort) : undefined;
     assertValid("host", name);
+    const by = assertValidManaged(name, foreign);
     const managed = { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone };
     const host = { name, ...managed };
-    const facts = new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
+    // A way to become root is that of one account.
+    const { user = "root" } = connection;
+    const isKnown = by !== undefined && (user === "root" || user === by.admin.user);
+    const check = isKnown
+      ? undefined
+      : new HostFacts(`${name}-facts`, { host, needsServer: true }, { parent: this });
+    const facts = check ?? by!;
     const drift = look && driftOf(`${name}-drift`, look, `${name}-tools-script`, this);
-    const known = { ...host, drift, keys: look?.keys, rootShell: facts.rootShell, after: [facts] };
-    const tools = new HostTools(`${name}-tools`, { host: known }, { parent: this });
-    this.host = { ...known, after: [facts, tools] };
+    const first = check ? [check] : [];
+    const known = { ...host, drift, keys: look?.keys, rootShell: facts.rootShell, after: first };
+    // Without the check, this is the first login.
+    const login = check ? connection : { dialErrorLimit: 2, ...connection };
+    const tools = new HostTools(`${name}-tools`, { host: { ...known, connection: login } }, { parent: this });
+    this.host = { ...known, after: [...first, tools] };
     this.address = assertValidInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
     this.portRange = portRange;
     this.bounds = assertValidBounds({ permitListen, permitOpen });
     this.installPackages = server.installPackages ?? true;
     this.textfileDirectory = textfileDirectory;
-    this.hostKeys = facts.hostKeys;
-    this.keyTypes = facts.keyTypes;
-    const confirmed = { host: this.host, ...server, addPort };
-    this.server = new SshServer(`${name}-server`, confirmed, { parent: this });
+    this.hostKeys = pulumi.output(facts.hostKeys);
+    this.keyTypes = pulumi.output(facts.keyTypes);
+    this.managedBy = by?.by;
+    this.evictStale = by?.evictStale ?? this.manage(server, addPort);
+    this.shared =
+      by || gone
+        ? undefined
+        : pulumi.output({
+            ...{
+              address: this.address,
+              sshPort: this.sshPort,
+              admin: { address: connection.host, port: connection.port ?? 22, user },
+            },
+            ...{ hostKeys: this.hostKeys, keyTypes: this.keyTypes, rootShell: facts.rootShell },
+            ...{ evictStale: this.evictStale, toolsDirectory: toolsDirectoryOf(host) },
+            ...{ namespaces: namespaces ?? true, installPackages: this.installPackages },
+            ...(portRange && { portRange }),
+            ...(textfileDirectory && { textfileDirectory }),
+          });
+    this.registerOutputs(this.shared ?? {});
+  }
+
+  /** What the tunnels of all stacks share: its sshd, and the port of that in the firewall. Returns {@link evictStale}. */
+  private manage(args: Omit<SshServerArgs, "host" | "addPort">, addPort: number | undefined): string {
+    const { name, gone, after = [] } = this.host;
+    const server = new SshServer(`${name}-server`, { host: this.host, ...args, addPort }, { parent: this });
+    this.server = server;
     // Before everything else on the host: a change to sshd must be confirmed in time, however many tunnels there are.
-    this.host = { ...this.host, after: [facts, tools, this.server] };
+    this.host = { ...this.host, after: [...after, server] };
     // On a host that is gone, whether or not there is one, since what is not declared is deleted.
     if (addPort !== undefined || gone) {
-      const opened = { host: this.host, ports: addPort === undefined ? [] : [{ port: addPort }] };
+      const ports = addPort === undefined ? [] : [{ port: addPort }];
+      const opened = { host: this.host, ports, serves: true };
       const firewall = new FirewallPorts(`${name}-ssh-port`, opened, { parent: this });
-      this.host = { ...this.host, after: [facts, tools, this.server, firewall] };
+      this.host = { ...this.host, after: [...after, server, firewall] };
     }
-    this.registerOutputs({ hostKeys: this.hostKeys });
+    return server.evictStale;
   }
 }
 

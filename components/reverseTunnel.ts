@@ -204,7 +204,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
       ownsAccount,
       account: user,
     } = this.plan;
-    const { server, installPackages } = this.args.publicHost;
+    const { evictStale, installPackages, managedBy } = this.args.publicHost;
     const inVisit = forwards.map((forward) => ({ forward, port: portInVisit(forward) }));
     const script: RemoteScriptArgs = {
       host: this.outside,
@@ -224,9 +224,10 @@ export class ReverseTunnel extends pulumi.ComponentResource {
           name: names.tunnelKey(ownsAccount ? undefined : user, this.plan.keyId),
           account: publicAccount,
           publicKey,
-          options: tunnelKeyOptions(server.evictStale, enabled),
+          options: tunnelKeyOptions(evictStale, enabled),
           permits: tunnelKeyPermits(inVisit),
           file: tunnelKeysFile.replace("%u", publicAccount),
+          managedBy,
         }),
         ...(enabled ? [] : [endSessions({ account: publicAccount })]),
       ],
@@ -328,7 +329,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
     });
     const after = [
       admit.command,
-      this.args.publicHost.server,
+      ...(this.args.publicHost.server ? [this.args.publicHost.server] : []),
       // Nothing listens before the firewall blocks the others.
       ...(firewall && forwards.some(({ sources }) => sources) ? [firewall] : []),
       ...this.inTurn(),
@@ -498,7 +499,7 @@ export class ReverseTunnel extends pulumi.ComponentResource {
         fingerprint: pulumi
           .all([
             ...[admit, start].map(({ command }) => fingerprintOfScript(command)),
-            this.args.publicHost.server.fingerprint,
+            this.args.publicHost.server?.fingerprint ?? "",
             start.kept.token,
           ])
           .apply((all) => fingerprintOf(all.join())),

@@ -158,7 +158,7 @@ describe("the program", () => {
 
   test("outputs where everything listens, how to log in, and which units there are", async () => {
     const { result } = await deploy(usual());
-    expect(result).toEqual({
+    expect(result).toMatchObject({
       endpoints: {
         nas: {
           ssh: { endpoint: "127.0.0.1:2222", target: "127.0.0.1:22" },
@@ -198,7 +198,7 @@ describe("the program", () => {
     const gate = { ...publicHosts.gate, skip: true };
     const { commands, result } = await deploy({ publicHosts: { gate }, internalHosts: { nas, till } });
     expect(commands.map(({ name }) => name)).toEqual(["nas-facts-script", "nas-tools-script"]);
-    expect(result).toEqual({ endpoints: {}, logins: {}, units: {} });
+    expect(result).toEqual({ publicHosts: {}, endpoints: {}, logins: {}, units: {} });
   });
 
   test("makes the tunnels of an internal host to the public hosts that are not skipped", async () => {

@@ -164,16 +164,20 @@ export function componentType(name: string): string {
  *
  * @param answers what the parts of a command print, by the names of their scripts, instead of the output of a healthy
  * host
+ * @param stacks the outputs of other stacks
  */
 export async function record<T>(
   program: () => T,
   preview = false,
   answers: Answers = {},
+  stacks: Record<string, Record<string, unknown>> = {},
 ): Promise<Recording & { result: Awaited<T> }> {
   await pulumi.runtime.setMocks(
     {
       // The state is empty.
-      call: () => ({ outputs: {} }),
+      call: ({ token, inputs }) => ({
+        outputs: token === "pulumi:pulumi:readStackOutputs" ? outputsOfStack(inputs.name as string) : {},
+      }),
       newResource: ({ name, type, inputs }) => ({
         id: `${name}-id`,
         state: { ...(inputs as object), ...(preview ? {} : outputsOf(type, inputs as Inputs, answers)) },
@@ -187,6 +191,10 @@ export async function record<T>(
   // Pulumi's own mocks refuse transforms. Nothing calls them here.
   (state as unknown as { getStore: () => { supportsTransforms: boolean } }).getStore().supportsTransforms =
     true;
+  const outputsOfStack = (name: string) => {
+    if (!stacks[name]) throw new Error(`unknown stack "${name}"`);
+    return stacks[name];
+  };
   const recording = new Recording();
   listen(recording);
   try {

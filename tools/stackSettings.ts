@@ -6,7 +6,8 @@ import { parseArgs, promisify } from "node:util";
 import { parse } from "yaml";
 import { chooseWays } from "../components/remote/ways.ts";
 import type { Config } from "../components/settings/load.ts";
-import { parseConfig, textSettings } from "../components/settings/load.ts";
+import { parseConfig, readStacks, textSettings } from "../components/settings/load.ts";
+import type { StackOutputs } from "../components/settings/managedBy.ts";
 import { settingsSchema } from "../components/settings/schema.ts";
 
 const run = promisify(execFile);
@@ -72,7 +73,19 @@ export async function settingsOf(tool: string, stack: string | undefined): Promi
       `this stack has none of the settings publicHosts and internalHosts, with which npm run ${tool} finds its hosts${tool === "status" ? "; run ssh-tunnel-status on each host" : ""}`,
     );
   }
-  return { config: parseConfig(Object.fromEntries(raw)), project };
+  const settings = Object.fromEntries(raw);
+  return { config: parseConfig(settings, () => [], await readStacks(settings, outputsOf)), project };
+}
+
+/** The outputs of a stack that manages public hosts of this one. */
+async function outputsOf(stack: string): Promise<StackOutputs> {
+  try {
+    const { stdout } = await run("pulumi", ["stack", "output", "--json", "--stack", stack]);
+    return { outputs: JSON.parse(stdout) as Record<string, unknown> };
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    return { error: (stderr || message).trim().split("\n").at(-1)!.replace(/^error: /, "") };
+  }
 }
 
 /** The hosts, those with several tunnels through the first that answers. */

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { StackOutputs } from "../settings/managedBy.ts";
 
 /**
  * What the state has of the stack's resources before this run, by their URNs. The engine's own provider answers this,
@@ -18,4 +19,27 @@ function fullStackName(): string {
   } catch {
     return pulumi.getStack();
   }
+}
+
+/**
+ * The outputs of another stack of this backend, by the name that a `pulumi.StackReference` takes. That resource reads
+ * them with the same function of the engine, but its error would end the program without a word about what to do.
+ */
+export async function readStackOutputs(name: string): Promise<StackOutputs> {
+  if (isThisStack(name)) return { error: "it is this stack itself, in which 'managedBy' must be left out" };
+  try {
+    const { outputs } = (await pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", { name })) as {
+      outputs?: Record<string, unknown>;
+    };
+    return { outputs: pulumi.runtime.unwrapRpcSecret(outputs ?? {}) as Record<string, unknown> };
+  } catch (error) {
+    const [, reason] = /returned an error: (.*)/s.exec((error as Error).message) ?? [];
+    return { error: reason || (error as Error).message };
+  }
+}
+
+/** A name without a project is that of a stack of this one. */
+function isThisStack(name: string): boolean {
+  const [stack, project, organization] = name.split("/").reverse();
+  return stack === pulumi.getStack() && (organization === undefined || project === pulumi.getProject());
 }

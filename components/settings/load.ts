@@ -4,6 +4,8 @@ import type { AdminConnection } from "./adminConnection.ts";
 import { adminConnection, throughTunnel } from "./adminConnection.ts";
 import { deadAgents } from "./agents.ts";
 import { isMap, placeOf, withDefaults } from "./defaults.ts";
+import type { ManagedHost, StackOutputs } from "./managedBy.ts";
+import { managingStacks, withManagedHosts } from "./managedBy.ts";
 import type { SettingsError } from "./rules.ts";
 import { checkSettings, lookUp } from "./rules.ts";
 import type { ForwardArgs } from "./forward.ts";
@@ -12,6 +14,7 @@ import type { SshConfig } from "./sshConfig.ts";
 import { loginFrom, readSshConfig } from "./sshConfig.ts";
 import type { Host } from "../remote/host.ts";
 import { printable } from "../remote/printable.ts";
+import { readStackOutputs } from "../remote/stackState.ts";
 import type { Settings } from "./schema.ts";
 import { internalHostSchema, isSshName, publicHostSchema, settingsSchema } from "./schema.ts";
 import type { Tunnel, Way } from "./tunnels.ts";
@@ -22,7 +25,13 @@ type WithConnection<T extends { admin: unknown }> = Omit<T, "admin"> & { connect
 
 /** The settings in the form that components need: an admin connection instead of the admin's settings. */
 export interface Config {
-  publicHosts: Record<string, WithConnection<Settings["publicHosts"][string]>>;
+  publicHosts: Record<
+    string,
+    WithConnection<Omit<Settings["publicHosts"][string], "managedBy">> & {
+      /** What is known about it if another stack manages it. */
+      managed?: ManagedHost | undefined;
+    }
+  >;
   internalHosts: Record<
     string,
     Pick<Settings["internalHosts"][string], "address" | "toolsDirectory" | "namespaces" | "gone"> & {
@@ -55,28 +64,42 @@ export interface Config {
  * Reads the stack's configuration and checks all of it before anything runs. Throws one error that lists every mistake
  * on its own line: where it is, what was found, what is allowed.
  */
-export function loadConfig(): Config {
+export async function loadConfig(): Promise<Config> {
   const config = new pulumi.Config();
+  const settings = readSettings((key) => config.get(key));
   return parseConfig(
-    readSettings((key) => config.get(key)),
+    settings,
     ({ publicHosts, internalHosts }) =>
       deadAgents(mapValues({ ...publicHosts, ...internalHosts }, ({ connection }) => connection)),
+    await readStacks(settings, readStackOutputs),
   );
+}
+
+/** The outputs of the stacks that manage public hosts of these settings, by the names that the settings have for them. */
+export async function readStacks(
+  raw: Record<string, unknown>,
+  read: (stack: string) => Promise<StackOutputs>,
+): Promise<Record<string, StackOutputs>> {
+  const names = managingStacks(withDefaults(raw));
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(name)] as const)));
 }
 
 /**
  * {@link loadConfig} for plain values.
  *
  * @param more further mistakes that the program would run into
+ * @param stacks what {@link readStacks} has read
  */
 export function parseConfig(
   raw: Record<string, unknown>,
   more: (config: Config) => string[] = () => [],
+  stacks: Record<string, StackOutputs> = {},
 ): Config {
-  const { settings: merged, ssh, mistakes } = withSshConfig(withDefaults(raw));
-  const given: Given = { raw, merged, ssh };
+  const { settings: filled, managed, mistakes: ofOthers } = withManagedHosts(withDefaults(raw), stacks);
+  const { settings: merged, ssh, mistakes } = withSshConfig(filled);
+  const given: Given = { raw, merged, ssh, managed };
   const parsed = settingsSchema.safeParse(merged);
-  const errors = mistakes.map(({ path, message }) => describe(path, given, message));
+  const errors = [...ofOthers, ...mistakes].map(({ path, message }) => describe(path, given, message));
   errors.push(...(parsed.error?.issues.flatMap((issue) => describeIssue(issue, given)) ?? []));
   errors.push(...findPrototypes(raw).map(noSuchSetting));
   // Mistakes elsewhere do not prevent checks of the rules between settings that are valid.
@@ -98,6 +121,8 @@ interface Given {
   merged: Record<string, unknown>;
   /** By kind and name of a host: what ssh's configuration has for it; undefined if it cannot be read. */
   ssh: Map<string, SshConfig | undefined>;
+  /** By name of a public host: what the stack that manages it says about it. */
+  managed: Map<string, ManagedHost>;
 }
 
 /** Fills in what ssh's configuration has for each host whose admin connection names it. */
@@ -144,12 +169,17 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
   const connect = (
     kind: string,
     name: string,
-    host: { address: string; admin: Omit<AdminConnection, "address"> & { ssh?: string | undefined } },
+    host: {
+      address: string;
+      admin: Omit<AdminConnection, "address"> & { ssh?: string | undefined };
+      managedBy?: string | undefined;
+    },
   ): Host["connection"] => {
     const { ssh, ...admin } = host.admin;
     const found = given.ssh.get(`${kind}.${name}`);
     const failed = { host: host.address };
     if (ssh !== undefined && !found) return failed;
+    if (host.managedBy !== undefined && !given.managed.has(name)) return failed;
     try {
       const own = { address: host.address, ...admin };
       if (!found) return adminConnection(name, own);
@@ -164,9 +194,10 @@ function checkAndConnect(settings: Settings, given: Given): { config: Config; er
       return failed;
     }
   };
-  const publicHosts = mapValues(settings.publicHosts, ({ admin, ...rest }, name) => ({
+  const publicHosts = mapValues(settings.publicHosts, ({ admin, managedBy, ...rest }, name) => ({
     ...rest,
-    connection: connect("publicHosts", name, { ...rest, admin }),
+    managed: given.managed.get(name),
+    connection: connect("publicHosts", name, { ...rest, admin, managedBy }),
   }));
   const tunnels = Object.entries(settings.internalHosts).flatMap(([name, host]) =>
     tunnelsOf(name, host, names),

@@ -190,8 +190,16 @@ const list = (item: z.ZodType<string>, what: string) =>
 
 /** One entry of `publicHosts`. */
 export const publicHostSchema = settings({
+  managedBy: text(
+    "a stack, as in a StackReference: 'public', or '<organization>/<project>/<stack>'",
+    /^([A-Za-z0-9_.-]+\/){0,2}[A-Za-z0-9_.-]+$/,
+  )
+    .optional()
+    .describe(
+      "The stack that manages this host, if another one does: its name, or `<organization>/<project>/<stack>` (the organization is `organization` on backends other than Pulumi Cloud). Its outputs then have the host keys and whatever else is left out here, and this stack changes on the host only what its own tunnels need. See [environments](environments.md#one-public-host-many-stacks).",
+    ),
   address: address.describe(
-    "The name or address at which internal hosts reach it. With `admin.ssh`, it may be left out: then it is the HostName in ssh_config.",
+    "The name or address at which internal hosts reach it. With `admin.ssh`, it may be left out: then it is the HostName in ssh_config. With `managedBy` as well: then it is that of the other stack.",
   ),
   sshPort: port.default(22).describe("The port of its sshd, as internal hosts reach it."),
   listenOnSshPort: z
@@ -524,9 +532,11 @@ export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
-  internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts").describe(
-    "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters.",
-  ),
+  internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts")
+    .default({})
+    .describe(
+      "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters. Absent: none, for a stack that only manages public hosts.",
+    ),
   keys: keysWord("the keys of all tunnels and logins. Absent: keys are made once and kept"),
   drift: z
     .boolean(must("true or false"))

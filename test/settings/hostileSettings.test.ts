@@ -171,7 +171,11 @@ const same = (path: Path, value: string) => (path.at(-1) === "privateKey" ? `${v
 const unused = ["privateKeyFile", "knownHostsFile"];
 
 /** They exclude other settings, and have their own tests. What a tunnel has of its own has the same schemas. */
-const alone = ["internalHosts.<name>.admin.throughTunnel", "internalHosts.<name>.publicHosts.[]"];
+const alone = [
+  "internalHosts.<name>.admin.throughTunnel",
+  "internalHosts.<name>.publicHosts.[]",
+  "publicHosts.<name>.managedBy", // managedBy.test.ts has it, with the outputs of another stack
+];
 const ofTunnels = "internalHosts.<name>.tunnels.<name>.";
 
 test("every setting is tested with hostile text", () => {

@@ -848,7 +848,7 @@ describe("the stack's configuration", () => {
 
   test("is reported as missing if there is none", async () => {
     await expect(load({})).rejects.toThrow(
-      "the settings have 2 mistakes; nothing was changed:\n  publicHosts: found nothing; must be a map of public hosts by name\n  internalHosts: found nothing; must be a map of internal hosts by name\n",
+      "the settings have one mistake; nothing was changed:\n  publicHosts: found nothing; must be a map of public hosts by name\n",
     );
   });
 });

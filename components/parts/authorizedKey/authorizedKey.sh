@@ -9,12 +9,14 @@
 #   TARGET_HOST TARGET_PORT  where a login through a tunnel arrives here; "@target@" in LINE stands for its addresses
 #   OTHER_NAMES  what MARKER began with if this was admitted under another name, whose line stays until it is swept; may be
 #            unset
+#   MANAGED_BY  the other stack whose program the command in LINE is; may be unset
 apply() {
   local file
   know_daemon
   refuse_locked
   [ -z "$TARGET_HOST" ] || suit_target
   if [ -n "$FILE" ]; then
+    [ -z "${MANAGED_BY-}" ] || need_program
     # Root's own place for the keys of tunnel accounts, which they cannot change themselves.
     dir_of "$FILE"
     make_dirs "$DIR"
@@ -36,6 +38,15 @@ apply() {
       fail "sshd reads the keys of '$ACCOUNT' from $file, and that folder does not exist; create it"
     authorize "$file"
   fi
+}
+
+# need_program — ends the script if the other stack has not set up this host, or not since it was reinstalled.
+need_program() {
+  local program
+  program=${LINE#*'command="'}
+  program=${program%%'"'*}
+  [ -x "$program" ] ||
+    fail "there is no $program here, which the stack '$MANAGED_BY' puts there as it manages this host; set 'revision' in that stack to a new value, run 'pulumi up' there, and then here again"
 }
 
 # If PAM does not look at accounts, sshd(8) does, and no key opens one that is locked.

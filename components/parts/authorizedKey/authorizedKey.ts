@@ -29,6 +29,12 @@ export interface AuthorizedKeyArgs {
    */
   file?: string;
   /**
+   * The other stack whose program the key runs. It is an error if the host does not have that.
+   *
+   * @default none
+   */
+  managedBy?: string | undefined;
+  /**
    * For a login through a tunnel, where it arrives on this host: the target of its forward. The addresses of that replace
    * `@target@` in the options, and it is an error if sshd would refuse the login.
    *
@@ -72,6 +78,7 @@ export function authorizedKey(args: AuthorizedKeyArgs): Part {
       TARGET_PORT: args.target ? String(assertValid("number", args.target.port)) : "",
       ...(args.otherNames === undefined ? {} : { OTHER_NAMES: markerOf(args.otherNames) }),
       FILE: args.file === undefined ? "" : assertValidInput("path", args.file),
+      ...(args.managedBy === undefined ? {} : { MANAGED_BY: args.managedBy }),
     },
   };
 }

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "../../remote/host.ts";
 import { networkText, noNetworks } from "../../settings/network.ts";
 import { fingerprintOf } from "../../remote/fingerprint.ts";
-import { RemoteComponent } from "../../remote/remoteComponent.ts";
+import { RemoteComponent, servesOthers } from "../../remote/remoteComponent.ts";
 import type { Kept } from "../../remote/remoteScript.ts";
 import { keptBy } from "../../remote/remoteScript.ts";
 import { assertValid } from "../../render/checks.ts";
@@ -26,6 +26,8 @@ export interface FirewallPortsArgs {
   ports: OpenPort[];
   /** @see RemoteScriptArgs.keepsStale */
   keepsStale?: boolean;
+  /** Whether the tunnels of other stacks come in there: see {@link servesOthers}. @default false */
+  serves?: boolean;
 }
 
 /**
@@ -51,6 +53,7 @@ export class FirewallPorts extends RemoteComponent {
         host: args.host,
         what: "the firewall",
         keepsStale: args.keepsStale ?? false,
+        ...(args.serves ? { values: servesOthers } : {}),
         parts: [
           {
             script: "firewallPorts",

@@ -24,6 +24,7 @@ apply() {
   dir_of "$EVICT_STALE"
   make_dirs "$DIR"
   write_file "$EVICT_STALE" 755 "$EVICT_STALE_TEXT"
+  keep_serving
   make_dirs "$DROP_IN_DIR"
   own_alone drop_in "$DROP_IN_FILE" "$([ ! -e "$DROP_IN_FILE" ] || echo yes)"
   [ ! -f "$DROP_IN_FILE" ] || keep_rights "$DROP_IN_FILE" 644
@@ -52,6 +53,19 @@ apply() {
   activated
   changed "reloaded sshd; the old configuration comes back in ${TRIAL_SECONDS}s unless a new login confirms this one"
   confirm_later "the change to sshd"
+}
+
+# keep_serving — in an earlier toolsDirectory, that program stays until no key of another stack runs it there.
+keep_serving() {
+  local file
+  while IFS= read -r file <&4; do
+    [ -n "$file" ] && [ "$file" != "$EVICT_STALE" ] && [ -n "$(stacks_served_by "$file")" ] || continue
+    dir_of "$file"
+    make_dirs "$DIR"
+    own file "$file"
+  done 4<<EOF
+$(print_evict_stale)
+EOF
 }
 
 # sshd adds up the AllowUsers of several files. If two stacks each say whom alone they let in, neither would get what it

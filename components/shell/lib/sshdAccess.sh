@@ -218,6 +218,27 @@ reload_sshd() {
   done
 }
 
+# stacks_served_by PROGRAM — the other stacks whose tunnels have keys that run this program of ours, one a line.
+stacks_served_by() {
+  local file
+  grep -lsF "command=\"$1\"" /etc/ssh/ssh-reverse-tunnel/*.keys | while IFS= read -r file; do
+    find_records ! -path "$STATE/$OWNER/*" -exec grep -lF "key$TAB$file$TAB" {} +
+  done | sed "s|^$STATE/||; s|/.*||" | sort -u
+}
+
+# print_evict_stale — where this stack has put that program, by its records.
+print_evict_stale() {
+  find_records -path "$STATE/$OWNER/*" -exec sed -n "s|^file$TAB\(/.*/bin/evict-stale\)\$|\1|p" {} +
+}
+
+# refuse_while_serving — ends a removal that would cut the tunnels of other stacks.
+refuse_while_serving() {
+  local file users
+  users=$(print_evict_stale | while IFS= read -r file; do stacks_served_by "$file"; done | sort -u | paste -sd ' ' -)
+  [ -z "$users" ] ||
+    fail "tunnels of other stacks come in by what this stack manages here, and would be cut: $users; nothing was removed: run 'pulumi destroy' in them first, or let another stack manage this host for them ('managedBy')"
+}
+
 DROP_IN_REMOVED=
 kind drop_in OUR_FILE
 undo_drop_in() {
