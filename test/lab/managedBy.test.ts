@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Host } from "../../lab/host.ts";
+import { Lab } from "../../lab/lab.ts";
+import { labAdmin, openProgram } from "../../lab/program.ts";
+import type { Snapshot } from "../../lab/snapshot.ts";
+import type { LabStack } from "../../lab/stack.ts";
+import { failedUp } from "./support/failure.ts";
+import { leftovers } from "./support/leftovers.ts";
+import { sshAsUser } from "./support/ssh.ts";
+import { until } from "./support/until.ts";
+
+/** A public host that one stack manages, and another one has a tunnel to. */
+describe("on a public host that another stack manages,", () => {
+  let lab: Lab;
+  let gate: Host;
+  let nas: Host;
+  let before: Record<string, Snapshot>;
+  let manager: LabStack;
+  let site: LabStack;
+
+  beforeAll(async () => {
+    lab = await Lab.up({ name: "managed-by", hosts: ["gate", "nas"] });
+    [gate, nas] = [lab.host("gate"), lab.host("nas")];
+    before = { gate: await gate.snapshot(), nas: await nas.snapshot() };
+    // In one state, as a reference to a stack needs.
+    const directory = `${lab.directory}/stacks`;
+    manager = await openProgram(lab, { stack: "public", directory, config: { publicHosts: managed() } });
+    const { admin } = labAdmin(lab, gate);
+    site = await openProgram(lab, {
+      stack: "site",
+      directory,
+      config: {
+        // Its address, port and host key are those that the other stack knows.
+        publicHosts: { gate: { managedBy: "public", admin: { privateKeyFile: admin.privateKeyFile } } },
+        internalHosts: {
+          nas: {
+            ...labAdmin(lab, nas),
+            forwards: { ssh: { remotePort: 2222, target: 22 } },
+            logins: [{ from: "root", to: "root" }],
+          },
+        },
+      },
+    });
+  });
+
+  afterAll(() => Lab.clear("managed-by"));
+
+  const managed = (more: object = {}) => ({
+    gate: {
+      ...labAdmin(lab, gate),
+      ...{ sshPort: 2022, listenOnSshPort: true, allowUsers: ["root", "alice"] },
+      ...more,
+    },
+  });
+  const onGate = async (command: string) => (await gate.run(command)).stdout;
+  const works = () =>
+    until("the tunnel", 60, async () => {
+      const { stdout } = await gate.run("ssh -o ConnectTimeout=2 nas hostname", { allowFailure: true });
+      return stdout === "nas";
+    });
+  /** Whether a tunnel that begins anew comes in. */
+  const comesBack = async () => {
+    await nas.run("systemctl restart ssh-tunnel-nas");
+    await works();
+  };
+  const evictStale = "ssh-reverse-tunnel-public/bin/evict-stale";
+
+  it("a preview reports in one sentence that the other stack has never been up", async () => {
+    await expect(site.preview()).rejects.toThrow(
+      "publicHosts.gate.managedBy: found \"public\"; must be a stack that manages this host: it has no outputs yet; run 'pulumi up' in that stack first",
+    );
+    const result = await manager.up();
+    expect(JSON.stringify(result.outputs)).not.toContain("PRIVATE KEY");
+  });
+
+  it("a stack adds its tunnel, and neither sshd's configuration nor anything else that is for all", async () => {
+    const server =
+      "sshd -T; cat /etc/ssh/sshd_config.d/*; systemctl show -P MainPID ssh; journalctl -q -u ssh -o cat | grep -c SIGHUP";
+    const configured = await onGate(server);
+    const { stdout } = await site.up();
+    await works();
+    expect(await onGate(server)).toBe(configured);
+    expect(stdout).not.toContain("gate-server");
+    expect(await onGate("ls /var/lib/ssh-reverse-tunnel/ssh-reverse-tunnel-site")).toBe(
+      "nas-on.gate-admit\nnas-on.gate-login-keys\nnas-on.gate-settle",
+    );
+    expect(await onGate("ss -Htn state established 'sport = :2022' | wc -l")).not.toBe("0");
+    expect((await sshAsUser(lab, "-l", "admin", "gate", "id -un")).stdout).toBe("");
+    for (const stack of [site, manager]) {
+      const { changes } = await stack.up();
+      expect(Object.keys(changes)).toEqual(["same"]);
+    }
+  });
+
+  it("a stack manages it itself for a while, and goes back, without a cut of its tunnel", async () => {
+    const pid = async () => (await nas.run("systemctl show -P MainPID ssh-tunnel-nas")).stdout;
+    const dropIns = () => onGate("ls /etc/ssh/sshd_config.d | grep ssh-reverse-tunnel");
+    const before = await pid();
+    const { privateKeyFile } = labAdmin(lab, gate).admin;
+    await site.setConfig({ publicHosts: { gate: { ...labAdmin(lab, gate), sshPort: 2022 } } });
+    await site.up();
+    expect(await dropIns()).toBe("00-ssh-reverse-tunnel-public.conf\n00-ssh-reverse-tunnel-site.conf");
+    await site.setConfig({ publicHosts: { gate: { managedBy: "public", admin: { privateKeyFile } } } });
+    await site.up();
+    expect(await dropIns()).toBe("00-ssh-reverse-tunnel-public.conf");
+    expect(await pid()).toBe(before);
+    await comesBack();
+  });
+
+  it("the stack that manages it cannot be destroyed, nor give it up, while the other one has a tunnel there", async () => {
+    const sentence =
+      "tunnels of other stacks come in by what this stack manages here, and would be cut: ssh-reverse-tunnel-site; nothing was removed: run 'pulumi destroy' in them first";
+    await expect(manager.destroy()).rejects.toThrow(sentence);
+    await comesBack();
+    expect(await onGate("ss -Htln 'sport = :2022' | wc -l")).not.toBe("0");
+    await manager.up();
+    await comesBack();
+  });
+
+  it("moving the tools of the stack that manages it cuts no tunnel, before and after the other stack follows", async () => {
+    await manager.setConfig({ publicHosts: managed({ toolsDirectory: "/opt/elsewhere" }) });
+    await manager.up();
+    await comesBack();
+    expect(await onGate(`ls /opt/*/${evictStale}`)).toBe(
+      `/opt/elsewhere/${evictStale}\n/opt/ssh-reverse-tunnel/${evictStale}`,
+    );
+    await site.up();
+    await comesBack();
+    await manager.setConfig({ revision: "2" });
+    await manager.up();
+    expect(await onGate(`ls /opt/*/${evictStale}`)).toBe(`/opt/elsewhere/${evictStale}`);
+    await comesBack();
+  });
+
+  it("a stack says what to do if the host does not have what the other one put there", async () => {
+    await gate.run(`mv /opt/elsewhere/${evictStale} /root/kept`);
+    await site.setConfig({ revision: "looks again" });
+    expect(await failedUp(site)).toContain(
+      `there is no /opt/elsewhere/${evictStale} here, which the stack 'public' puts there as it manages this host; set 'revision' in that stack to a new value, run 'pulumi up' there, and then here again`,
+    );
+    await manager.setConfig({ revision: "3" });
+    await manager.up();
+    await site.up();
+    await gate.run("rm /root/kept");
+    await comesBack();
+  });
+
+  it("a stack that no longer has outputs of another one can still be destroyed, and then that one, and nothing is left", async () => {
+    await site.destroy();
+    await manager.destroy();
+    expect(await leftovers(gate, before.gate!)).toEqual([]);
+    expect(await leftovers(nas, before.nas!)).toEqual([]);
+  });
+});
