@@ -171,6 +171,26 @@ describe("the examples", () => {
     expect((await hub.run("ls -d /var/lib/ssh-reverse-tunnel", { allowFailure: true })).stdout).toBe("");
   });
 
+  it("open a site whose public host another stack manages, and only once that one is up", async () => {
+    const addresses = { "203.0.113.10": "hub", "192.0.2.20": "files" };
+    const open = async (stack: string) =>
+      openProgram(lab, {
+        stack,
+        stackFile: await settingsFor(`many-stacks/Pulumi.${stack}.yaml`, addresses),
+        // One state for both, as a reference to a stack needs.
+        directory: join(folder, "many-stacks"),
+      });
+    const [manager, site] = [await open("public"), await open("site-1")];
+    await expect(site.preview()).rejects.toThrow(
+      "it has no outputs yet; run 'pulumi up' in that stack first",
+    );
+    await manager.up();
+    await site.up();
+    expect(await typed(lab.host("hub"), "alice", "ssh site-1 'hostname; id -un'")).toBe("files\nalice");
+    await site.destroy();
+    await manager.destroy();
+  });
+
   it("make a web application public, from a separate program that imports the built package", async () => {
     await exec("npm", ["run", "--silent", "build"], { timeoutSeconds: 120 });
     const module = (await import(example("web-app/index.ts"))) as { default: () => Record<string, unknown> };
