@@ -51,6 +51,7 @@ describe("sshd on a public host", () => {
           ACCOUNTS: "tunnel-*",
           GROUP: "ssh-tunnel",
           ADMIN: "root",
+          SERVES: "yes",
           EVICT_STALE: "/opt/ssh-reverse-tunnel/ssh-reverse-tunnel-dev/bin/evict-stale",
           EVICT_STALE_TEXT: installed("evictStale"),
         },
