@@ -84,7 +84,13 @@ async function outputsOf(stack: string): Promise<StackOutputs> {
     return { outputs: JSON.parse(stdout) as Record<string, unknown> };
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
-    return { error: (stderr || message).trim().split("\n").at(-1)!.replace(/^error: /, "") };
+    return {
+      error: (stderr || message)
+        .trim()
+        .split("\n")
+        .at(-1)!
+        .replace(/^error: /, ""),
+    };
   }
 }
 
