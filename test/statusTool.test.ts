@@ -20,6 +20,7 @@ const forward = {
 const tunnel = {
   ...{ tunnel: "nas", side: "public", state: "up", checked: time, intervalSec: 30, service: null },
   keyCreated: null,
+  connection: null,
   forwards: [forward],
 };
 const printed = (tunnels: object[]) => JSON.stringify({ host: "gate", time, tunnels });
@@ -109,6 +110,28 @@ describe("the answer of a host", () => {
     );
     expect(exitStatusOf([good])).toBe(1);
     expect(exitStatusOf([ended(0, printed([tunnel]))])).toBe(0);
+  });
+
+  test("includes since when a tunnel is connected or when it was last, from where, and whether it has tried since", () => {
+    const known = { connectedSince: null, lastConnected: time, address: "203.0.113.7" };
+    const last = (connection: object) =>
+      tableOf(
+        [ended(0, printed([{ ...tunnel, connection: { ...known, ...connection } }]))],
+        Date.parse(time) + 90_000,
+      )
+        .split("\n")
+        .at(-1);
+    const tried = { attemptsSince: 2, lastAttempt: time };
+    const never = { attemptsSince: 0, lastAttempt: null };
+    const before = "gate: nas: last connected 2026-01-31 07:10:20Z from 203.0.113.7";
+    expect(last({ ...never, connectedSince: time })).toBe(
+      "gate: nas: connected since 2026-01-31 07:10:20Z from 203.0.113.7",
+    );
+    expect(last(never)).toBe(`${before}; no attempt to log in since`);
+    expect(last(tried)).toBe(`${before}; 2 attempts since, the last 90 s ago`);
+    expect(last({ ...tried, lastConnected: null, address: null })).toBe(
+      "gate: nas: no connection is known; 2 attempts since, the last 90 s ago",
+    );
   });
 
   test("is not a fault if the tunnel is disabled or the host is skipped, which the table shows", () => {

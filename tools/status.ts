@@ -52,7 +52,24 @@ const tunnel = z.object({
   intervalSec: z.number().nullable(),
   // Absent on a host whose program is an earlier one.
   keyCreated: time.default(null),
-  service: z.object({ state: plain, pid: z.number().nullable(), connectedSince: time }).nullable(),
+  service: z
+    .object({
+      state: plain,
+      pid: z.number().nullable(),
+      connectedSince: time,
+      restarts: z.number().nullable().default(null),
+    })
+    .nullable(),
+  connection: z
+    .object({
+      connectedSince: time,
+      lastConnected: time,
+      address: plain.nullable(),
+      attemptsSince: z.number().nullable(),
+      lastAttempt: time,
+    })
+    .nullable()
+    .default(null),
   forwards: z.array(forward),
 });
 /** The output of ssh-tunnel-status --json. */
@@ -149,13 +166,35 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
           : [`${host}: logins to ${name}: oldest key made ${age(keyCreated, now)}`],
     ),
   );
+  const connections = hosts.flatMap(({ host, tunnels }) =>
+    tunnels.flatMap(({ tunnel: name, connection }) =>
+      connection ? [`${host}: ${name}: ${wordsFor(connection, now)}`] : [],
+    ),
+  );
   const errors = hosts.flatMap(({ host, address, error }) =>
     error ? [`${host} (${address}) ${error}`] : [],
   );
   const skipped = hosts.filter((host) => host.skipped).map(({ host }) => `${host}: skipped`);
-  return [...(rows.length > 0 ? [heads, ...rows].map(line) : []), ...services, ...skipped, ...errors].join(
-    "\n",
-  );
+  return [
+    ...(rows.length > 0 ? [heads, ...rows].map(line) : []),
+    ...services,
+    ...connections,
+    ...skipped,
+    ...errors,
+  ].join("\n");
+}
+
+/** What the public host knows of a tunnel's connection. */
+function wordsFor(connection: NonNullable<z.infer<typeof tunnel>["connection"]>, now: number): string {
+  const { connectedSince, lastConnected, address, attemptsSince, lastAttempt } = connection;
+  const date = (text: string) => text.replace("T", " ");
+  const from = address === null ? "" : ` from ${address}`;
+  if (connectedSince !== null) return `connected since ${date(connectedSince)}${from}`;
+  const last =
+    lastConnected === null ? "no connection is known" : `last connected ${date(lastConnected)}${from}`;
+  if (attemptsSince === null) return last;
+  if (attemptsSince === 0) return `${last}; no attempt to log in since`;
+  return `${last}; ${attemptsSince} attempt${attemptsSince === 1 ? "" : "s"} since, the last ${age(lastAttempt, now)}`;
 }
 
 const unknown = { forward: "-", listens: null, leadsTo: null, state: "unknown", since: null, lastGood: null };

@@ -146,6 +146,8 @@ export function renderCheckUnit(args: {
   environment: string[];
   /** A folder below /run for what it stores, which outlives the check. */
   runtimeDirectory: string;
+  /** Whether it has a folder of the same name below /var/lib, for what must outlive a boot. @default false */
+  remembers?: boolean;
   /** Another folder that it may write to, if that exists. */
   writable?: string;
   command: string[];
@@ -163,6 +165,7 @@ export function renderCheckUnit(args: {
       // account.
       `RuntimeDirectory=${word(args.runtimeDirectory)}`,
       "RuntimeDirectoryPreserve=yes",
+      ...(args.remembers ? [`StateDirectory=${word(args.runtimeDirectory)}`] : []),
       ...(args.writable ? [`ReadWritePaths=-${word(args.writable)}`] : []),
       `Environment=${args.environment.join(" ")}`,
       execStart(args.command),

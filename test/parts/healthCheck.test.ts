@@ -40,6 +40,7 @@ describe("the check of a tunnel from the public host", () => {
           description,
           environment: ["LOOKS_AS=65534:65533"],
           runtimeDirectory: name,
+          remembers: true,
           command: [`${programs}/health`, lists],
           needsHome: false,
         }),

@@ -297,6 +297,7 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
   test("writes metrics that match the stored state", () => {
     listening = ["127.0.0.1 2222 -", "* 8080 root"];
     tunnel();
+    writeFileSync(join(folder, "bin/systemctl"), "#!/bin/sh\necho 12\n", { mode: 0o755 });
     watchdog("repair", ssh, web);
     const metrics = readFileSync(join(state, "ssh-tunnel-nas.prom"), "utf8");
     const samples = metrics.split("\n").filter((line) => /^[^#]/.test(line));
@@ -311,7 +312,10 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
       `ssh_tunnel_state_change_timestamp_seconds${of("web")} time`,
       `ssh_tunnel_last_good_check_timestamp_seconds${of("ssh")} time`,
       'ssh_tunnel_key_created_timestamp_seconds{tunnel="nas",side="internal"} time',
+      'ssh_tunnel_connected_since_timestamp_seconds{tunnel="nas",side="internal"} time',
+      'ssh_tunnel_restarts_total{tunnel="nas",side="internal"} 12',
     ]);
+    expect(metrics).toContain("# TYPE ssh_tunnel_restarts_total counter\n");
     expect(metrics).toContain('side="internal"} 1760000000\n');
   });
 });

@@ -44,6 +44,9 @@ interface Line {
   interval?: number;
   /** When the key was made; absent as in the files of earlier versions. */
   made?: number | "-";
+  connected?: number;
+  /** Restarts, and of the connection: last seen, address, attempts since, the last of them. Absent as in earlier files. */
+  connection?: (number | string)[];
 }
 
 /** A tunnel that a check of its stack watches, and the stored state. */
@@ -57,9 +60,12 @@ const check = (name: string, lines: Line[] | string, stack = "p-s") => {
       : lines
           .map((line) => {
             const { forward = "ssh", state = "up", since = 1, checked = now() } = line;
-            const fields = ["nas", "public", line.interval ?? 15, checked, "-", forward, "127.0.0.1:2222"];
+            const connected = line.connected ?? "-";
+            const fields = ["nas", "public", line.interval ?? 15, checked];
+            fields.push(connected, forward, "127.0.0.1:2222");
             fields.push("127.0.0.1:22", state, since, line.good ?? checked, line.reason ?? "-");
             if (line.made !== undefined) fields.push(line.made);
+            if (line.connection) fields.push(...line.connection);
             return `${fields.join("\t")}\n`;
           })
           .join("");
@@ -157,6 +163,37 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
       ["none", null],
       ["old", null],
     ]);
+  });
+
+  test("shows since when a tunnel is connected or when it was last, from where, and whether it has tried since", () => {
+    const seen = now() - 300;
+    const down = { made: "-", state: "down", reason: "no-listener" } as const;
+    const connection = ["-", seen, "2001:db8::7", 0, "-"];
+    check("up", [{ made: "-", connected: seen, connection }, { forward: "web" }]);
+    check("gone", [{ ...down, connection }]);
+    check("tries", [{ ...down, connection: ["-", seen, "203.0.113.7", 14, now() - 180] }]);
+    check("never", [{ ...down, connection: ["-", "-", "-", 1, now() - 180] }]);
+    check("unknown", [{ ...down, connection: ["-", "-", "-", "-", "-"] }]);
+    check("odd", [{ ...down, connection: ["$(id)", "x", 'a"\\', "y", "z"] }]);
+    const lines = run().stdout.split("\n");
+    const at = rfc3339(seen).replace("T", " ");
+    expect(lines.slice(8).filter(Boolean).sort()).toEqual([
+      `gone: last connected ${at} from 2001:db8::7; no attempt to log in since`,
+      "never: no connection is known; 1 attempt since, the last 3 min ago",
+      `tries: last connected ${at} from 203.0.113.7; 14 attempts since, the last 3 min ago`,
+      `up: connected since ${at} from 2001:db8::7`,
+    ]);
+    const { tunnels } = JSON.parse(run("--json").stdout) as { tunnels: Record<string, unknown>[] };
+    const connections = Object.fromEntries(tunnels.map((each) => [each["tunnel"], each["connection"]]));
+    const known = { connectedSince: null, lastConnected: rfc3339(seen), address: "2001:db8::7" };
+    expect(connections).toMatchObject({
+      up: { ...known, connectedSince: rfc3339(seen), attemptsSince: 0, lastAttempt: null },
+      gone: { ...known, attemptsSince: 0, lastAttempt: null },
+      tries: { ...known, address: "203.0.113.7", attemptsSince: 14 },
+      never: { connectedSince: null, lastConnected: null, address: null, attemptsSince: 1 },
+      unknown: null,
+      odd: null,
+    });
   });
 
   test("gives the reason why a forward is down as a code for programs, and in words", () => {

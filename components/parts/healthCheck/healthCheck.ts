@@ -49,6 +49,7 @@ export function healthCheck(args: HealthCheckArgs): Part {
     // nobody, in a separate group: a process of nobody in another group can neither trace it nor answer in its place.
     environment: ["LOOKS_AS=65534:65533"],
     runtimeDirectory: units,
+    remembers: true, // the last connection of each tunnel
     command: [`${programs}/health`, lists],
     needsHome: false,
   });

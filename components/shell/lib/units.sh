@@ -95,8 +95,16 @@ undo_unit() {
   systemctl reset-failed "$1" 2>/dev/null || :
   mounted=/run/${1%.service}
   ! mountpoint -q "$mounted" || umount "$mounted" || umount -l "$mounted"
+  clear_memory "/var/lib/${1%.service}"
   systemctl clean --what=runtime "$1" 2>/dev/null || : # of a unit that is not failed: a check may just have been ended
   UNITS_REMOVED=yes
+}
+
+# clear_memory FOLDER — what a health check has kept over a boot; systemd has made the folder.
+clear_memory() {
+  [ -d "$1" ] && [ ! -L "$1" ] || return 0
+  rm -f -- "$1/logins" "$1/logins.new"
+  rmdir -- "$1" 2>/dev/null || :
 }
 
 kind restart UNIT

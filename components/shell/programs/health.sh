@@ -4,7 +4,7 @@
 # the tunnel's account listens as long as its connection lives.
 #   health FOLDER   in which each tunnel has a file of its name: a line "interval SECONDS", then, if
 #                   there are logins, "made TIME", when the oldest of their keys was made, and a line for each forward
-# needs: reasons forwards state sockets listeners
+# needs: reasons forwards state sockets listeners logins
 set -u
 lists=$1
 
@@ -87,5 +87,6 @@ now=$(date +%s)
 find_step
 gather
 [ -n "$FILES" ] || exit 0
+find_logins
 # shellcheck disable=SC2086  # words
-look | keep_states public "$now" $FILES
+look | keep_states public "$now" $FILES && keep_logins

@@ -7,9 +7,10 @@
 # nor a link, and no more than a state and a reason for each forward that root knows of (reasons.sh).
 #
 # A file of states has a line for each forward, its fields with a tab between them, "-" where there is nothing:
-#   tunnel side interval checked connected name listens leads-to state since last-good reason key-made
+#   tunnel side interval checked connected name listens leads-to state since last-good reason key-made restarts seen address tries tried
 # side is "internal" or "public", state "up" or "down", reason a code of reasons.sh; times are in seconds since 1970, the interval is in seconds.
-# The key is the tunnel's own, or the oldest of those of its logins.
+# The key is the tunnel's own, or the oldest of those of its logins. The restarts are for the internal host alone, and all after
+# them for the public one: see logins.sh.
 TAB=$(printf '\t')
 NL='
 '
@@ -28,7 +29,7 @@ begin() { cd "$RUNTIME_DIRECTORY" && umask 022 && rm -rf new && mkdir new; }
 # nothing else. Each file is replaced in one piece. What the findings say of a forward that is not expected, or more than
 # once, is left out; of a tunnel that they say nothing of, all stays as it is, and grows old. Ends with 10 where the tunnel is
 # to be restarted for something that it was not restarted for already. That is the internal host's business alone, and only
-# where its own ssh is to blame.
+# where its own ssh is to blame. RESTARTS is how often systemd has started it again; of logins, new/logins says what there is.
 keep_states() {
   local side now status file
   side=$1
@@ -42,12 +43,14 @@ keep_states() {
       rm -rf -- "$file"
     fi
   done
+  [ ! -f new/logins ] || set -- new/logins "$@"
   {
     printf %s "$EXPECTED" | sort
     echo
     cat
-  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$now" -v side="$side" "$REASON_WORDS"'
+  } | LC_ALL=C awk -F "$TAB" -v OFS="$TAB" -v now="$now" -v side="$side" -v again="${RESTARTS:--}" "$REASON_WORDS"'
     function restarts(code) { return side == "internal" && code == "ssh-hangs" }
+    FILENAME == "new/logins" { if (NF == 8) { begun[$1] = $4 == "-" ? "-" : $2; address[$1] = $3; seen[$1] = $5; attempts[$1] = $6; tries[$1] = $7; tried[$1] = $8 }; next }
     FILENAME ~ /state$/ { was[$1, $6] = $9; since[$1, $6] = $10; good[$1, $6] = $11; why[$1, $6] = $12; next }
     !theirs && $0 == "" { theirs = 1; next }
     !theirs {
@@ -69,7 +72,8 @@ keep_states() {
       if (state[k] == "up") good[k] = now
       else if (!(k in good)) good[k] = "-"
       states = states t OFS side OFS interval[i] OFS now OFS connected[i] OFS f OFS listens[i] OFS leads[i] OFS \
-        state[k] OFS since[k] OFS good[k] OFS reason[k] OFS made[i] "\n"
+        state[k] OFS since[k] OFS good[k] OFS reason[k] OFS made[i] OFS again OFS \
+        (t in seen ? seen[t] OFS address[t] OFS tries[t] OFS tried[t] : "-" OFS "-" OFS "-" OFS "-") "\n"
       if (before != state[k] || (why[k] != reason[k] && (restarts(reason[k]) || reason[k] ~ /^taken:/))) {
         printf "<%d>tunnel %s: forward \047%s\047 on %s is %s (was %s)%s%s\n", (state[k] == "up" ? 5 : 4), \
           t, f, listens[i], state[k], before, (reason[k] == "-" ? "" : ": " words(reason[k], leads[i])), \
@@ -84,34 +88,44 @@ keep_states() {
       if (good[k] != "-") last = last "ssh_tunnel_last_good_check_timestamp_seconds" labels good[k] "\n"
     }
     function family(metric, help, samples) {
-      return samples ? "# HELP " metric " " help "\n# TYPE " metric " gauge\n" samples : ""
+      return samples ? "# HELP " metric " " help "\n# TYPE " metric (metric ~ /_total$/ ? " counter\n" : " gauge\n") samples : ""
     }
-    function write_files(t, seconds, key,   file, labels) {
+    # tunnel_family(metric, help, value, more) — of the tunnel that LABELS are for; nothing where the value is unknown.
+    function tunnel_family(metric, help, value, more) {
+      return value == "" || value == "-" ? "" : family(metric, help, metric "{" LABELS more "} " value "\n")
+    }
+    function write_files(i,   t, file) {
+      t = tunnel[i]
       if (states) {
         file = side == "internal" ? "new/state" : "new/" t ".state"
         printf "%s", states >file
         close(file)
         file = "new/ssh-tunnel-" t ".prom"
-        labels = "{tunnel=\"" t "\",side=\"" side "\"} "
-        printf "%s%s%s%s%s%s%s", \
-          family("ssh_tunnel_check_timestamp_seconds", "When the tunnel was last checked.", \
-            "ssh_tunnel_check_timestamp_seconds" labels now "\n"), \
-          family("ssh_tunnel_check_interval_seconds", "Seconds between two checks.", \
-            "ssh_tunnel_check_interval_seconds" labels seconds "\n"), \
+        LABELS = "tunnel=\"" t "\",side=\"" side "\""
+        printf "%s%s%s%s%s%s%s%s%s%s%s%s", \
+          tunnel_family("ssh_tunnel_check_timestamp_seconds", "When the tunnel was last checked.", now), \
+          tunnel_family("ssh_tunnel_check_interval_seconds", "Seconds between two checks.", interval[i]), \
           family("ssh_tunnel_up", "Whether the forward worked when it was last looked at.", up), \
           family("ssh_tunnel_down_info", "Why a forward is down; 1, and not there where it is up.", down), \
           family("ssh_tunnel_state_change_timestamp_seconds", "Since when it is up, or down.", change), \
           family("ssh_tunnel_last_good_check_timestamp_seconds", "When it was last seen to work.", last), \
-          family("ssh_tunnel_key_created_timestamp_seconds", "When its key was made: on the public host, the oldest of its logins.", \
-            key == "-" ? "" : "ssh_tunnel_key_created_timestamp_seconds" labels key "\n") >file
+          tunnel_family("ssh_tunnel_key_created_timestamp_seconds", "When its key was made: on the public host, the oldest of its logins.", made[i]), \
+          tunnel_family("ssh_tunnel_connected_since_timestamp_seconds", "Since when the tunnel is connected.", connected[i]), \
+          tunnel_family("ssh_tunnel_restarts_total", "How often systemd has started it again by itself.", again), \
+          tunnel_family("ssh_tunnel_last_connection_timestamp_seconds", "When it was last seen connected.", seen[t]), \
+          tunnel_family("ssh_tunnel_source_info", "Where it is, or was last, connected from; 1.", \
+            (t in address && address[t] != "-" ? 1 : "-"), ",address=\"" address[t] "\""), \
+          tunnel_family("ssh_tunnel_connection_attempts_total", "Logins to its account, accepted or refused.", attempts[t]) >file
         close(file)
       }
       states = up = down = change = last = ""
     }
     END {
       for (i = 1; i <= n; i++) {
-        if ((tunnel[i], name[i]) in state) keep(i)
-        if (i == n || tunnel[i + 1] != tunnel[i]) write_files(tunnel[i], interval[i], made[i])
+        t = tunnel[i]
+        if (t in begun) connected[i] = begun[t]
+        if ((t, name[i]) in state) keep(i)
+        if (i == n || tunnel[i + 1] != t) write_files(i)
       }
       exit restart
     }' "$@" -

@@ -80,10 +80,10 @@ print_kept() {
   if [ "${4%"$TAB"*}" != disabled ] && [ -f "$3" ] && [ ! -L "$3" ] && [ -s "$3" ]; then
     head -c 65536 "$3" | tr -d '\000-\010\013-\037\177-\377'
   else
-    echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked$TAB-"
+    echo "-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}not-checked"
   fi | TUNNEL=$1 SIDE=$2 SERVICE=$4 awk -F "$TAB" -v OFS="$TAB" \
-    'NF == 12 { $13 = "-" } # of an earlier version
-    NF == 13 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
+    'NF == 12 || NF == 13 { for (i = NF + 1; i <= 18; i++) $i = "-" } # of an earlier version
+    NF == 18 { $1 = ENVIRON["TUNNEL"]; $2 = ENVIRON["SIDE"]; print $0, ENVIRON["SERVICE"] }'
 }
 
 lines=$(gather)
@@ -123,12 +123,19 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     return "\"" t "\""
   }
   function time(t) { return is_number(t) ? "\"" utc(t, "T") "\"" : "null" }
+  function count(t) { return is_number(t) ? t + 0 : "null" }
   function number(t) { return is_number(t) && t > 0 ? t + 0 : "null" }
 
-  NF == 15 {
+  NF == 20 {
     made = is_number($13) ? $13 : "-"
-    $13 = $14
-    $14 = $15
+    n++
+    f[n, 17] = $14
+    f[n, 18] = is_number($15) ? $15 : "-"
+    f[n, 19] = length($16) < 64 && $16 ~ /^[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?$/ ? $16 : "-"
+    f[n, 20] = $17
+    f[n, 21] = $18
+    $13 = $19
+    $14 = $20
     most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # what has not run three times in a row tells nothing of now
     why = is_reason($12) ? words($12, $8) : "-"
     if (why == "-") $12 = "-"
@@ -152,13 +159,12 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     } else if ($9 != "up" && $9 != "down") $9 = "unknown"
     if ($9 == "unknown" || $9 == "disabled") $5 = $10 = "-"
     if ($9 != "up" && $9 != "disabled") worst = 1
-    n++
     for (i = 1; i <= 14; i++) f[n, i] = $i
     f[n, 15] = why
     f[n, 16] = made
   }
 
-  function table(   i, j, width, cell, row, any, other) {
+  function table(   i, j, width, cell, row, any, other, shown) {
     split("TUNNEL FORWARD LISTENS LEADS_TO STATE SINCE LAST_GOOD", cell, " ")
     for (j = 1; j <= 7; j++) { c[0, j] = cell[j]; sub(/_/, " ", c[0, j]) }
     for (i = 1; i <= n; i++) {
@@ -184,6 +190,20 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       other = f[i, 1]
       print "logins to " other ": oldest key made " age(f[i, 16]) " ago"
     }
+    for (i = 1; i <= n; i++) if (has_connection(i) && f[i, 1] != shown) {
+      shown = f[i, 1]
+      print shown ": " connection(i)
+    }
+  }
+
+  # Of what sshd has said in the journal, which may be nothing.
+  function has_connection(i) { return f[i, 2] == "public" && (f[i, 18] != "-" || is_number(f[i, 20])) }
+  function connection(i,   last) {
+    if (is_number(f[i, 5])) return "connected since " utc(f[i, 5], " ") " from " f[i, 19]
+    last = f[i, 18] == "-" ? "no connection is known" : "last connected " utc(f[i, 18], " ") " from " f[i, 19]
+    if (!is_number(f[i, 20])) return last
+    if (f[i, 20] == 0) return last "; no attempt to log in since"
+    return last "; " f[i, 20] " attempt" (f[i, 20] == 1 ? "" : "s") " since, the last " age(f[i, 21]) " ago"
   }
 
   function json(   i, j, state) {
@@ -195,8 +215,13 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
       printf "%s{\"tunnel\":%s,\"side\":%s,\"state\":%s,\"checked\":%s,\"intervalSec\":%s,\"keyCreated\":%s,\"service\":", \
         (i > 1 ? "," : ""), text(f[i, 1]), text(f[i, 2]), text(state), time(f[i, 4]), number(f[i, 3]), time(f[i, 16])
       if (f[i, 2] == "internal" && f[i, 13] != "-")
-        printf "{\"state\":%s,\"pid\":%s,\"connectedSince\":%s}", text(f[i, 13]), number(f[i, 14]), \
-          f[i, 13] == "active" ? time(f[i, 5]) : "null"
+        printf "{\"state\":%s,\"pid\":%s,\"connectedSince\":%s,\"restarts\":%s}", text(f[i, 13]), number(f[i, 14]), \
+          (f[i, 13] == "active" ? time(f[i, 5]) : "null"), count(f[i, 17])
+      else printf "null"
+      printf ",\"connection\":"
+      if (has_connection(i))
+        printf "{\"connectedSince\":%s,\"lastConnected\":%s,\"address\":%s,\"attemptsSince\":%s,\"lastAttempt\":%s}", \
+          time(f[i, 5]), time(f[i, 18]), text(f[i, 19]), count(f[i, 20]), time(f[i, 21])
       else printf "null"
       printf ",\"forwards\":["
       for (j = i; j <= n && f[j, 1] == f[i, 1] && f[j, 2] == f[i, 2]; j++)

@@ -170,6 +170,7 @@ EOT
     split_forward "$forward"
     [ "$PROBE" = none ] || expect "$tunnel" "$CHECK_INTERVAL" "$CONNECTED" "$(number "${KEY_MADE-}" -)"
   done
+  RESTARTS=$(number "$(systemctl show -p NRestarts --value "$alias.service" 2>/dev/null)" -)
   kept=0
   { begin && printf '%s\n' "$FINDINGS" | keep_states internal "$(date +%s)" state; } || kept=$?
   if [ "$kept" = 10 ]; then

@@ -1,0 +1,109 @@
+# shellcheck shell=sh
+# When each tunnel was last connected, from where, and whether it has tried since: what sshd says of that in the journal. Its
+# files are root's, so a check needs no more rights to read them. Kept is a line for each tunnel, with tabs between its fields:
+#   tunnel since address port seen attempts tries tried
+# the time of the login that it is, or was last, connected by, and its client's address, and port while it is; when it was last
+# seen connected; how many logins there were, accepted and refused; how many were refused since then, and when the last one.
+# The first line has the place in the journal up to which it has been read.
+
+# find_logins — writes that to new/logins. Sets LOGINS_CHANGED where something has happened to a tunnel. Somebody who only fails
+# to log in makes as many lines as sshd lets him, so what comes after 20000 is for the next run; and he chooses nothing in a
+# line but the user's name, which is in the middle of it.
+LOGINS_CHANGED=
+find_logins() {
+  local list tunnels cursor
+  [ -n "${STATE_DIRECTORY-}" ] || return 0
+  tunnels=
+  for list in "$lists"/*; do
+    case ${list##*/} in *[!a-z0-9-]*) ;; *) tunnels="$tunnels ${list##*/}" ;; esac
+  done
+  [ -f logins ] || cp -- "$STATE_DIRECTORY/logins" logins 2>/dev/null || : >logins
+  cursor=$(awk -F "$TAB" 'NR == 1 && $2 ~ /^[A-Za-z0-9=;-]+$/ { print "--after-cursor=" $2 }' logins)
+  {
+    cat logins
+    timeout 30 journalctl -q --system -o json --output-fields=MESSAGE "${cursor:---lines=20000}" \
+      _UID=0 SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session 2>/dev/null | head -n 20000
+    ss -Htn state established 2>/dev/null
+  } | LC_ALL=C awk -v tunnels="$tunnels" -v now="$now" '
+    function value(name,   v) { # no quote in it: one in a message ends it too soon for the pattern of a whole line
+      if (!match($0, "\"" name "\" ?: ?\"[^\"]*\"")) return ""
+      v = substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
+      sub(/^ ?:? ?"/, "", v)
+      return v
+    }
+    function seconds(t) { return t ~ /^[0-9]+$/ ? substr(t, 1, length(t) - 6) : now }
+    BEGIN { FS = "\t"; n = split(tunnels, order, " "); for (i = 1; i <= n; i++) known[order[i]] }
+    /^\{.*\}$/ {
+      cursor = value("__CURSOR")
+      at = seconds(value("__REALTIME_TIMESTAMP"))
+      message = value("MESSAGE")
+      if (message ~ /^Accepted publickey for tunnel-[a-z0-9-]+ from [0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)? port [0-9]+ ssh2(:|$)/) {
+        split(message, w, " ")
+        t = substr(w[4], 8)
+        if (!(t in known)) next
+        logins[t]++
+        login[t, logins[t]] = at "\t" w[6] "\t" w[8]
+        attempts[t]++
+        tries[t] = 0
+        tried[t] = "-"
+        changed = 1
+      } else if (sub(/^(Connection (closed|reset) by|Disconnected from|Disconnecting) (authenticating|invalid) user tunnel-/, "", message) &&
+        message ~ /^[a-z0-9-]+ [0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)? port [0-9]+(: .*)? \[preauth\]$/) {
+        split(message, w, " ")
+        t = w[1]
+        if (!(t in known)) next
+        attempts[t]++
+        tries[t]++
+        tried[t] = at
+        changed = 1
+      }
+      next
+    }
+    NR == 1 && $1 == "" { cursor = $2; next }
+    NF == 8 {
+      if (!($1 in known)) { changed = 1; next }
+      before[$1] = $2 "\t" $3 "\t" $4
+      if ($2 != "-") {
+        logins[$1] = 1
+        login[$1, 1] = before[$1]
+      }
+      seen[$1] = $5; attempts[$1] = $6; tries[$1] = $7; tried[$1] = $8
+      next
+    }
+    { # of ss
+      split($0, w, " ")
+      gsub(/[][]|::ffff:/, "", w[4])
+      established[w[4]]
+    }
+    END {
+      printf "\t%s\n", cursor
+      for (i = 1; i <= n; i++) {
+        t = order[i]
+        if (!(t in attempts)) continue
+        is = ""
+        for (j = logins[t]; j > 0 && is == ""; j--) { # a login beside the connection, which tries a key, is over by now
+          split(login[t, j], w, "\t")
+          if ((w[2] ":" w[3]) in established) is = login[t, j]
+        }
+        if (is != "") seen[t] = now
+        else {
+          is = logins[t] ? login[t, logins[t]] : "-\t-\t-"
+          split(is, w, "\t")
+          if (is != before[t] || seen[t] == "") seen[t] = w[1]
+          sub(/[^\t]*$/, "-", is)
+          if (is != before[t]) changed = 1
+        }
+        printf "%s\t%s\t%s\t%d\t%d\t%s\n", t, is, seen[t], attempts[t], tries[t], (tried[t] == "" ? "-" : tried[t])
+      }
+      exit changed ? 10 : 0
+    }' >new/logins
+  case $? in 0) ;; 10) LOGINS_CHANGED=yes ;; *) rm -f new/logins ;; esac
+}
+
+# keep_logins — for the time after a boot. On the disk only if something has happened, or if it is ten minutes old.
+keep_logins() {
+  [ -n "${STATE_DIRECTORY-}" ] && [ -f logins ] || return 0
+  [ -n "$LOGINS_CHANGED" ] || [ -z "$(find "$STATE_DIRECTORY/logins" -mmin -10 2>/dev/null)" ] || return 0
+  cp -- logins "$STATE_DIRECTORY/logins.new" && mv -f -- "$STATE_DIRECTORY/logins.new" "$STATE_DIRECTORY/logins" ||
+    rm -f -- "$STATE_DIRECTORY/logins.new"
+}
