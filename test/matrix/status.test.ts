@@ -130,8 +130,18 @@ describe("the state of a tunnel", () => {
             keyCreated: isTime,
             service:
               side === "internal"
-                ? { state: "active", pid: Number(await pidOf("nas")), connectedSince: isTime }
+                ? {
+                    ...{ state: "active", pid: Number(await pidOf("nas")), connectedSince: isTime },
+                    restarts: expect.any(Number) as number,
+                  }
                 : null,
+            connection:
+              side === "internal"
+                ? null
+                : {
+                    ...{ connectedSince: isTime, lastConnected: isTime, address: nas.address },
+                    ...{ attemptsSince: 0, lastAttempt: null },
+                  },
             forwards: [
               { forward: "ssh", listens: "127.0.0.1:2222", leadsTo: "127.0.0.1:22", ...common },
               { forward: "web", listens: "*:8080", leadsTo: "127.0.0.1:8080", ...common },

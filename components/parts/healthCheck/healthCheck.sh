@@ -32,11 +32,21 @@ apply() {
   write_file "$LISTS/$TUNNEL" 644 "$LIST"
   see_change
   # What it found before would grow old.
-  case $LIST in disabled*) undo_findings "/run/$UNITS/$TUNNEL" ;; esac
+  case $LIST in
+    disabled*) undo_findings "/run/$UNITS/$TUNNEL" ;;
+    *) WAITS_FOR="$WAITS_FOR look_now" ;;
+  esac
   write_status
   # It looks at a new list in a moment.
   run_unit "$TIMER" "$RESTART"
   [ -z "$RESTART" ] || try_once "$UNITS.service"
+}
+
+# look_now — once the tunnel is there, which tunnelCheck.sh waits for: the next run may be a day away. Whatever the tunnel's
+# interval is, one whose list is new is looked at.
+look_now() {
+  touch -c "$LISTS/$TUNNEL"
+  check_now "$UNITS.service"
 }
 
 # date_keys — adds to the list when the oldest of LOGIN_KEYS was made, which clientConfig.sh has set for the logins of this visit.

@@ -7,7 +7,7 @@
 #   ACCOUNT   that the tunnel logs in as here
 apply() {
   need_cmd bash
-  WAITS_FOR="$WAITS_FOR each_forward_works"
+  WAITS_FOR="each_forward_works $WAITS_FOR" # others look at it only then
 }
 
 each_forward_works() {

@@ -72,6 +72,13 @@ try_once() {
   systemctl start "$1" 2>/dev/null || case $(systemctl show --property ExecMainStatus --value "$1") in 2??) not_started "$1" "$since" ;; esac
 }
 
+# check_now UNIT — runs a check once, so that the state is known when 'pulumi up' ends; after one that runs already, which may
+# have looked too early. If it fails, that is reported where its units are written (try_once).
+check_now() {
+  [ "$(systemctl is-active "$1")" != activating ] || systemctl start "$1" 2>/dev/null || :
+  systemctl start "$1" 2>/dev/null || :
+}
+
 # foreign_unit UNIT — a unit of that name that a package brought, or that the administrator wrote, is not ours to replace.
 foreign_unit() {
   local path
