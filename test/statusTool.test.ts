@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -286,6 +286,74 @@ describe("npm run status", () => {
     });
     expect(stderr).toContain("nas: trying its tunnels to gate, other\n");
   });
+
+  /** An ssh that runs what it is told here, with this ssh-tunnel-status for gate; nas never answers. */
+  const watched = (state: string) => {
+    const line = printed([{ ...tunnel, state, forwards: [{ ...forward, state }] }]);
+    return {
+      ssh: `for last; do :; done
+case $* in *198.18.0.3*) exec /bin/sleep 1000 ;; esac
+echo login >>"$TMPDIR/logins"
+exec /bin/sh -c "$(printf %s "$last" | /bin/sed 's#PATH=/usr/local/bin#PATH=${folder}#')"`,
+      "ssh-tunnel-status": `echo look >>"$TMPDIR/looks"; printf '%s\\n' '${line}'`,
+      sh: `exec /bin/sh "$@"`,
+      env: `exec /usr/bin/env "$@"`,
+      sleep: `exec /bin/sleep "$@"`,
+    };
+  };
+  const linesOf = (file: string) => {
+    const path = join(folder, "tmp", file);
+    return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n").length : 0;
+  };
+
+  test("shows the state again and again over one login for each host, although one hangs, until Ctrl-C ends it", async () => {
+    const process = start(settingsOf("ssh-reverse-tunnel"), watched("up"), undefined, "--watch", "1");
+    const end = endOfTool(process);
+    await expect.poll(() => linesOf("looks"), { timeout: 60_000 }).toBeGreaterThan(2);
+    process.kill("SIGINT");
+    const { code, stdout, stderr } = await end;
+    expect(stderr).toBe("");
+    expect(linesOf("logins")).toBe(1);
+    expect(stdout.match(/every 1 s; Ctrl-C ends/g)!.length).toBeGreaterThan(0);
+    expect(stdout.split("\n").slice(-4)).toEqual([
+      expect.stringMatching(/^HOST /),
+      expect.stringMatching(/^gate +nas +ssh .* up /),
+      "nas (198.18.0.3) has not answered yet",
+      "",
+    ]);
+    expect(code).toBe(1);
+    // Its keys, and what runs on the host: that ends with the connection.
+    expect(readdirSync(join(folder, "tmp")).filter((name) => name.startsWith("ssh-reverse"))).toEqual([]);
+    const looks = linesOf("looks");
+    const left = () => spawnSync("pgrep", ["-fc", `PATH=${folder}`], { encoding: "utf8" }).stdout.trim();
+    await expect.poll(left, { timeout: 30_000 }).toBe("0");
+    expect(linesOf("looks")).toBeLessThanOrEqual(looks + 1);
+  });
+
+  test("ends with what the hosts have said last, and prints a line of JSON each time for programs", async () => {
+    const settings = settingsOf("ssh-reverse-tunnel");
+    const all = watched("up");
+    all.ssh = all.ssh.replace(/^case .*$/m, "");
+    const process = start(settings, all, undefined, "--json", "--watch", "1");
+    const end = endOfTool(process);
+    await expect.poll(() => linesOf("looks"), { timeout: 60_000 }).toBeGreaterThan(4);
+    process.kill("SIGINT");
+    const { code, stdout } = await end;
+    expect(code).toBe(0);
+    const [first] = stdout.trimEnd().split("\n");
+    expect(JSON.parse(first!)).toMatchObject({ hosts: [{ host: "gate" }, { host: "nas" }] });
+  });
+
+  test.each([["--watch", "0"], ["--watch", "1", "2"], ["5"]])(
+    "does not start with arguments that it does not understand: %s %s",
+    async (...args) => {
+      const { code, text } = await endOf({}, {}, undefined, ...args.filter(Boolean));
+      expect({ code, text }).toEqual({
+        code: 2,
+        text: expect.stringContaining("is not understood; see --help") as string,
+      });
+    },
+  );
 
   test.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)(
     "leaves no key behind if %s ends it",

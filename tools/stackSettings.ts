@@ -18,6 +18,8 @@ export interface ToolOptions {
   stack?: string | undefined;
   /** Whether to print the result for programs. */
   json?: boolean | undefined;
+  /** Seconds between two results, if it is to go on. */
+  watch?: number | undefined;
 }
 
 /** Runs such a tool, and ends with what it returns as the exit status; with 2 if it could not do its work. */
@@ -25,16 +27,22 @@ export async function runTool(
   tool: string,
   usage: string,
   main: (options: ToolOptions) => Promise<number>,
+  { canWatch = false } = {},
 ): Promise<void> {
   const options = {
     stack: { type: "string" },
     json: { type: "boolean" },
     help: { type: "boolean", short: "h" },
+    ...(canWatch ? ({ watch: { type: "boolean" } } as const) : {}),
   } as const;
   try {
-    const { values } = parseArgs({ options });
-    if (values.help) console.log(usage);
-    else process.exitCode = await main(values);
+    const { values, positionals } = parseArgs({ options, allowPositionals: canWatch });
+    const { watch = false, ...others } = values as typeof values & { watch?: boolean };
+    const [seconds = "10", ...more] = positionals;
+    if ((positionals.length > 0 && !watch) || more.length > 0 || !/^[1-9]\d{0,4}$/.test(seconds))
+      throw new Error(`'${positionals.join(" ")}' is not understood; see --help`);
+    if (others.help) console.log(usage);
+    else process.exitCode = await main({ ...others, watch: watch ? Number(seconds) : undefined });
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
     console.error(`${tool}: ${(stderr || message).trim()}`);

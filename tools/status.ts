@@ -10,13 +10,15 @@ import { printable } from "../components/remote/printable.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
 import type { Say, ToolOptions } from "./stackSettings.ts";
 import { json, reachable, runTool, sayHere, sayWaiting, settingsOf } from "./stackSettings.ts";
+import { Screen, watchAll } from "./watch.ts";
 
-const usage = `usage: npm run status -- [--stack NAME] [--json]
+const usage = `usage: npm run status -- [--stack NAME] [--json] [--watch [SECONDS]]
 
 Asks each host of the stack, over its admin connection, how its tunnels are.
 
   --stack NAME  the stack; else the one that is selected
   --json        for programs; docs/monitoring.md has the fields
+  --watch       goes on until Ctrl-C, over one connection to each host; every 10 seconds, or SECONDS
 
 Exit status: 0 all are up, disabled or skipped, 1 one is not, or a host did not answer, 2 wrong usage or settings.`;
 
@@ -219,31 +221,51 @@ export function exitStatusOf(hosts: HostStatus[]): number {
   return hosts.every(isUp) ? 0 : 1;
 }
 
+/** What prints the state of the host's tunnels there. */
+function statusCommand({ tunnels }: AskedHost): string {
+  return ["env PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status", "--json", ...tunnels].join(" ");
+}
+
 async function ask(host: AskedHost, folder: string): Promise<HostStatus> {
   if (host.skipped) {
     const { address } = await sshCommand(host.connection, mkdtempSync(join(folder, "host-")));
     return { host: host.name, address, error: null, skipped: true, tunnels: [] };
   }
-  const command = [
-    "env PATH=/usr/local/bin:/opt/bin:/usr/bin:/bin ssh-tunnel-status",
-    "--json",
-    ...host.tunnels,
-  ].join(" ");
-  const { address, ending } = await askHost(host.connection, folder, command);
+  const { address, ending } = await askHost(host.connection, folder, statusCommand(host));
   return statusOf(host, address, ending);
 }
 
-/** Asks all hosts of a stack; by default, of the one that is selected in this folder. */
-export async function statusOfStack(stack?: string, say: Say = sayHere): Promise<HostStatus[]> {
+/** Asks all hosts of a stack. */
+export async function statusOfStack(stack: string, say: Say): Promise<HostStatus[]> {
+  return askAll(await hostsOfStack(stack, say), ask, sayWaiting(say));
+}
+
+/** By default, those of the stack that is selected in this folder. */
+async function hostsOfStack(stack: string | undefined, say: Say): Promise<AskedHost[]> {
   const { config } = await settingsOf("status", stack);
-  const hosts = hostsOf({ ...config, internalHosts: await reachable(config.internalHosts, say) });
-  return askAll(hosts, ask, sayWaiting(say));
+  return hostsOf({ ...config, internalHosts: await reachable(config.internalHosts, say) });
 }
 
 async function main(options: ToolOptions): Promise<number> {
-  const all = await statusOfStack(options.stack);
+  const hosts = await hostsOfStack(options.stack, sayHere);
+  if (options.watch !== undefined) return watch(hosts, options.watch, options.json ?? false);
+  const all = await askAll(hosts, ask, sayWaiting(sayHere));
   console.log(options.json ? JSON.stringify({ hosts: all }, undefined, 2) : tableOf(all));
   return exitStatusOf(all);
 }
 
-if (process.argv[1] === import.meta.filename) await runTool("status", usage, main);
+async function watch(hosts: AskedHost[], seconds: number, asJson: boolean): Promise<number> {
+  const screen = asJson ? undefined : new Screen();
+  const head = () => `${rfc3339(Date.now())}, every ${seconds} s; Ctrl-C ends\n\n`;
+  const all = await watchAll(hosts, seconds, { command: statusCommand, statusOf }, (now, inTime) => {
+    if (screen) screen.show(head() + tableOf(now), inTime);
+    else if (inTime) console.log(JSON.stringify({ hosts: now }));
+  });
+  screen?.close();
+  if (screen) console.log(tableOf(all));
+  return exitStatusOf(all);
+}
+
+const rfc3339 = (time: number) => new Date(time).toISOString().replace("T", " ").replace(/\.\d+/, "");
+
+if (process.argv[1] === import.meta.filename) await runTool("status", usage, main, { canWatch: true });

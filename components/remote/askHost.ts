@@ -56,19 +56,26 @@ export async function askHost(
   return { address, ending };
 }
 
-/** Runs an action with a folder that only this user can read, and removes it, also if a signal ends this process. */
-export async function withFolder<T>(action: (folder: string) => Promise<T>): Promise<T> {
+/**
+ * Runs an action with a folder that only this user can read, and removes it, also if a signal ends this process.
+ *
+ * @param end called with the number of the signal
+ */
+export async function withFolder<T>(
+  action: (folder: string) => Promise<T>,
+  end: (signal: number) => void = (signal) => process.exit(128 + signal),
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "ssh-reverse-tunnel-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   const ends = Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }).map(
-    ([signal, number]) => [signal, () => process.exit(128 + number)] as const,
+    ([signal, number]) => [signal, () => end(number)] as const,
   );
   process.once("exit", remove);
-  for (const [signal, end] of ends) process.once(signal, end);
+  for (const [signal, act] of ends) process.once(signal, act);
   try {
     return await action(folder);
   } finally {
-    for (const [signal, end] of ends) process.removeListener(signal, end);
+    for (const [signal, act] of ends) process.removeListener(signal, act);
     process.removeListener("exit", remove);
     remove();
   }
