@@ -79,7 +79,8 @@ describe("the status of a tunnel", () => {
     expect([await statesOn(gate), await statesOn(nas)]).toEqual([both, both]);
     const [{ listens } = { listens: "" }] = (await nasOn(gate)).forwards;
     expect(listens).toBe("127.0.0.1:2223");
-    expect((await nasOn(gate)).connection).toMatchObject({ connectedSince: isTime, attemptsSince: 0 });
+    for (const { connection } of await tunnelsOn(gate))
+      expect(connection).toMatchObject({ connectedSince: isTime, address: nas.address, attemptsSince: 0 });
   });
 
   it("is up when up has ended if the tunnel is enabled again", async () => {

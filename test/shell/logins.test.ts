@@ -155,6 +155,21 @@ esac`,
     expect(metrics().at(-1)).toMatch(/attempts_total.* 2$/);
   });
 
+  test("finds the login of a tunnel that came before its list, although another's check has read on", () => {
+    accepted("203.0.113.7:50000", now() - 50);
+    accepted("203.0.113.8:50000", now() - 40, "shop");
+    established = ["203.0.113.7:50000", "203.0.113.8:50000"];
+    look();
+    look();
+    list("shop");
+    for (let times = 0; times < 2; times++) {
+      look();
+      expect(kept("shop")).toMatchObject({ address: "203.0.113.8", tries: "0", since: recent });
+      expect(kept()).toMatchObject({ address: "203.0.113.7", tries: "0", since: recent });
+      expect(metrics().at(-1)).toMatch(/attempts_total.* 1$/);
+    }
+  });
+
   test("knows nothing where the journal has nothing of the account, and does not guess", () => {
     says("Accepted publickey for alice from 203.0.113.9 port 1 ssh2: ED25519 SHA256:x");
     accepted("203.0.113.9:1", undefined, "other");

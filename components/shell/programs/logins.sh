@@ -11,20 +11,36 @@
 # line but the user's name, which is in the middle of it.
 LOGINS_CHANGED=
 find_logins() {
-  local list tunnels cursor
+  local list tunnels more kept cursor
   [ -n "${STATE_DIRECTORY-}" ] || return 0
-  tunnels=
-  for list in "$lists"/*; do
-    case ${list##*/} in *[!a-z0-9-]*) ;; *) tunnels="$tunnels ${list##*/}" ;; esac
-  done
   [ -f logins ] || cp -- "$STATE_DIRECTORY/logins" logins 2>/dev/null || : >logins
+  kept=$NL$(tr -d '\0' <logins)
+  tunnels='' more=''
+  for list in "$lists"/*; do
+    case ${list##*/} in *[!a-z0-9-]*) continue ;; esac
+    case $kept in
+      *"$NL${list##*/}$TAB"*) tunnels="$tunnels ${list##*/}" ;;
+      *) more="$more ${list##*/}" ;;
+    esac
+  done
   cursor=$(awk -F "$TAB" 'NR == 1 && $2 ~ /^[A-Za-z0-9=;-]+$/ { print "--after-cursor=" $2 }' logins)
+  read_logins "$tunnels" "${cursor:---lines=20000}" >new/logins
+  case $? in 0) ;; 10) LOGINS_CHANGED=yes ;; *) rm -f new/logins && return ;; esac
+  # A tunnel may have connected before its list was there.
+  [ -z "$more" ] || {
+    read_logins "$more" --lines=20000 | sed 1d >>new/logins
+    LOGINS_CHANGED=yes
+  }
+}
+
+# read_logins TUNNELS WHERE — prints what is kept of these and what the journal has from there on; ends with 10 if that is new.
+read_logins() {
   {
     cat logins
-    timeout 30 journalctl -q --system -o json --output-fields=MESSAGE "${cursor:---lines=20000}" \
+    timeout 30 journalctl -q --system -o json --output-fields=MESSAGE "$2" \
       _UID=0 SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session 2>/dev/null | head -n 20000
     ss -Htn state established 2>/dev/null
-  } | LC_ALL=C awk -v tunnels="$tunnels" -v now="$now" '
+  } | LC_ALL=C awk -v tunnels="$1" -v now="$now" '
     function value(name,   v) { # no quote in it: one in a message ends it too soon for the pattern of a whole line
       if (!match($0, "\"" name "\" ?: ?\"[^\"]*\"")) return ""
       v = substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
@@ -67,6 +83,7 @@ find_logins() {
         logins[$1] = 1
         login[$1, 1] = before[$1]
       }
+      if ($6 == "-") next
       seen[$1] = $5; attempts[$1] = $6; tries[$1] = $7; tried[$1] = $8
       next
     }
@@ -79,7 +96,10 @@ find_logins() {
       printf "\t%s\n", cursor
       for (i = 1; i <= n; i++) {
         t = order[i]
-        if (!(t in attempts)) continue
+        if (!(t in attempts)) {
+          print t "\t-\t-\t-\t-\t-\t-\t-"
+          continue
+        }
         is = ""
         for (j = logins[t]; j > 0 && is == ""; j--) { # a login beside the connection, which tries a key, is over by now
           split(login[t, j], w, "\t")
@@ -96,8 +116,7 @@ find_logins() {
         printf "%s\t%s\t%s\t%d\t%d\t%s\n", t, is, seen[t], attempts[t], tries[t], (tried[t] == "" ? "-" : tried[t])
       }
       exit changed ? 10 : 0
-    }' >new/logins
-  case $? in 0) ;; 10) LOGINS_CHANGED=yes ;; *) rm -f new/logins ;; esac
+    }'
 }
 
 # keep_logins — for the time after a boot. On the disk only if something has happened, or if it is ten minutes old.
