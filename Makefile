@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-backends bench-fleet bench-recovery bench-throughput settings try-host clean
+.PHONY: help demo test test-slice test-all test-selinux unit soak durations lint bench bench-backends bench-fleet bench-idle bench-recovery bench-throughput settings try-host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -46,6 +46,9 @@ bench-recovery: node_modules ## recovery time after a fault, compared with autos
 
 bench-throughput: node_modules ## MB/s, latency and memory, compared with the same tools and other ciphers; 15 minutes
 	@npx tsx bench/throughput/main.ts
+
+bench-idle: node_modules ## what an idle tunnel sends and receives, by preset, compared with plain ssh and autossh; 25 minutes
+	@npx tsx bench/idle/main.ts
 
 settings: node_modules ## write docs/settings.md and docs/settings.schema.json, for editors, from the schema
 	@npx tsx tools/settingsReference.ts
