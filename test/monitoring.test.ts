@@ -2,59 +2,81 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 
-// The rules for Prometheus that docs/monitoring.md tells people to use.
+// What monitoring/ offers to Prometheus, Alertmanager and Grafana. Its rules are tried in test/lab/monitoring.test.ts.
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
 
 interface Rule {
-  alert: string;
+  alert?: string;
+  record?: string;
   expr: string;
-  for?: string;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
 }
-const text = readFileSync(new URL("../docs/monitoring.md", import.meta.url), "utf8");
-const yaml = /^```yaml\n(groups:\n[^]*?)^```/m.exec(text)![1]!;
-const { rules } = (parse(yaml) as { groups: { rules: Rule[] }[] }).groups[0]!;
+const { rules } = (parse(read("monitoring/ssh-tunnel.rules.yml")) as { groups: { rules: Rule[] }[] })
+  .groups[0]!;
+const alerts = rules.filter(({ alert }) => alert !== undefined);
+const documented = read("docs/monitoring.md");
+const state = read("components/shell/programs/state.sh");
 
-test("every metric in a rule is one that the checks write and the table of metrics explains", () => {
-  const used = rules.flatMap(({ expr }) => expr.match(/\b(ssh|node)_\w+/g) ?? []);
-  expect(used.length).toBeGreaterThan(2);
-  const program = readFileSync(new URL("../components/shell/programs/state.sh", import.meta.url), "utf8");
-  for (const metric of used) {
-    expect(program, metric).toContain(`family("${metric}"`);
-    expect(text, metric).toContain(`| \`${metric}\` `);
-  }
-});
+/** The metrics of ours that a text names; not those that the rules record, and not the name of the program. */
+const metricsIn = (text: string) => [
+  ...new Set((text.match(/\bssh_tunnel_\w+/g) ?? []).filter((name) => !name.endsWith("_"))),
+];
 
-describe("the rule for a check that no longer runs", () => {
-  const rule = rules.find(({ alert }) => alert === "SshTunnelNotChecked")!;
-  const scrape = 60;
+describe("every metric", () => {
+  const written = metricsIn(state);
 
-  test("depends on how often that tunnel is checked, and waits longer than Prometheus does between two scrapes", () => {
-    expect(rule.expr).toBe(
-      "time() - ssh_tunnel_check_timestamp_seconds > 3 * ssh_tunnel_check_interval_seconds",
-    );
-    expect(rule.for).toBe("2m");
-  });
-
-  /** Seconds until it fires, as Prometheus evaluates it every 15 s; the check does not run after `stops`. */
-  const firesAfter = (interval: number, stops: number): number | undefined => {
-    let pending: number | undefined;
-    for (let now = 0; now < stops + 10 * interval + 600; now += 15) {
-      const scraped = Math.floor(now / scrape) * scrape;
-      const checked = Math.floor(Math.min(scraped, stops) / interval) * interval;
-      if (now - checked <= 3 * interval) pending = undefined;
-      else pending ??= now;
-      if (pending !== undefined && now - pending >= 120) return now;
-    }
-    return undefined;
-  };
-
-  // healthIntervalSec and watchdogIntervalSec: the shortest, the defaults, and that of examples/office.
-  test.each([5, 15, 30, 300])(
-    "is silent while the check runs every %d s, and fires soon after it ends",
-    (interval) => {
-      const day = 86_400;
-      const after = firesAfter(interval, day)!;
-      expect(after).toBeGreaterThan(day);
-      expect(after).toBeLessThan(day + 3 * interval + 240);
+  test.each(["monitoring/ssh-tunnel.rules.yml", "monitoring/grafana-dashboard.json"])(
+    "in %s is one that the checks write",
+    (file) => {
+      const used = metricsIn(read(file));
+      expect(used.length).toBeGreaterThan(5);
+      expect(used.filter((name) => !written.includes(name))).toEqual([]);
     },
   );
+
+  test("that the checks write is explained in the table of metrics, and no other is", () => {
+    const explained = [...documented.matchAll(/^\| `(ssh_tunnel_\w+)` /gm)].map(([, name]) => name);
+    expect(explained.sort()).toEqual([...written].sort());
+  });
 });
+
+describe("the alert", () => {
+  test.each(alerts.map((rule) => [rule.alert!, rule] as const))(
+    "%s has a severity, a summary, a description and a section of the runbook",
+    (name, { labels, annotations }) => {
+      expect(["critical", "warning", "info"]).toContain(labels?.["severity"]);
+      expect(Object.keys(annotations ?? {})).toEqual(["summary", "description", "runbook_url"]);
+      const [, anchor] = /\/docs\/runbook\.md#([a-z-]+)$/.exec(annotations!["runbook_url"]!)!;
+      const sections = read("docs/runbook.md").split(/^## /m);
+      const section = sections.find((text) => anchorOf(text.split("\n")[0]!) === anchor);
+      expect(section).toContain(`\`${name}\``);
+      expect(documented).toContain(`| \`${name}\` `);
+    },
+  );
+
+  test("is tested with promtool in each case", () => {
+    const tested = read("monitoring/ssh-tunnel.rules.test.yml");
+    for (const { alert } of alerts) {
+      const tries = tested.split(`alertname: ${alert}`).length - 1;
+      expect(tries, alert).toBeGreaterThan(1);
+    }
+  });
+});
+
+test("every link within the runbook leads to one of its sections", () => {
+  const text = read("docs/runbook.md");
+  const sections = [...text.matchAll(/^## (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
+  const links = [...text.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor!);
+  expect(links.length).toBeGreaterThan(10);
+  expect(links.filter((anchor) => !sections.includes(anchor))).toEqual([]);
+});
+
+/** A heading's anchor, as on GitHub. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9 -]/g, "")
+    .replaceAll(" ", "-");
+}
