@@ -104,7 +104,7 @@ const isComponent = ({ types }: StateEntry) => types.at(-1)!.startsWith("ssh-rev
 
 /** The ends of the names of what a component has, in the order in which it is made. */
 const order = [
-  ...["-facts", "-tools", "-server", "-ssh-port"],
+  ...["-facts", "-tools", "-server", "-ssh-port", "-notify"],
   ...["-login-keys", "-prepare", /-port-[^.]*$/, "-admit", "-firewall-ports", "-start"],
   ...["-change", "-confirm", "-settle", "-finish"],
 ];

@@ -12,6 +12,8 @@ import type { ManagedHost, SharedHost } from "./settings/managedBy.ts";
 import { assertValidManaged } from "./settings/managedBy.ts";
 import { HostFacts } from "./parts/hostFacts/hostFacts.ts";
 import { HostTools } from "./parts/hostTools/hostTools.ts";
+import type { NotifySettings } from "./parts/notify/notify.ts";
+import { Notify } from "./parts/notify/notify.ts";
 import type { PortRange } from "./settings/forward.ts";
 import type { SshServerArgs } from "./parts/sshServer/sshServer.ts";
 import { assertValid } from "./render/checks.ts";
@@ -36,6 +38,8 @@ export interface PublicHostArgs extends Omit<SshServerArgs, "host" | "addPort">,
   portRange?: PortRange;
   /** The folder that node_exporter on this host reads text files from. @default none */
   textfileDirectory?: string | undefined;
+  /** Who is told when a tunnel goes down here, and when it is back. @default nobody */
+  notify?: NotifySettings | undefined;
   /** @see Host.toolsDirectory */
   toolsDirectory?: string | undefined;
   /** @see Host.namespaces */
@@ -99,7 +103,7 @@ export class PublicHost extends pulumi.ComponentResource {
     const { connection, toolsDirectory, namespaces, revision, stackId, trialSec, ...given } = args;
     const { report, gone, look, managed: foreign, ...rest } = given;
     const { address, sshPort, portRange, permitListen, permitOpen, ...others } = rest;
-    const { listenOnSshPort, textfileDirectory, ...server } = others;
+    const { listenOnSshPort, textfileDirectory, notify, ...server } = others;
     const addPort = listenOnSshPort === true ? numberOf(name, sshPort) : undefined;
     assertValid("host", name);
     const by = assertValidManaged(name, foreign);
@@ -117,7 +121,11 @@ export class PublicHost extends pulumi.ComponentResource {
     const known = { ...host, drift, keys: look?.keys, rootShell: facts.rootShell, after: first };
     // Without the check, this is the first login.
     const login = check ? connection : { dialErrorLimit: 2, ...connection };
-    const tools = new HostTools(`${name}-tools`, { host: { ...known, connection: login } }, { parent: this });
+    const tools = new HostTools(
+      `${name}-tools`,
+      { host: { ...known, connection: login }, notifies: notify !== undefined },
+      { parent: this },
+    );
     this.host = { ...known, after: [...first, tools] };
     this.address = assertValidInput("plain", address ?? connection.host);
     this.sshPort = sshPort ?? 22;
@@ -129,6 +137,11 @@ export class PublicHost extends pulumi.ComponentResource {
     this.keyTypes = pulumi.output(facts.keyTypes);
     this.managedBy = by?.by;
     this.evictStale = by?.evictStale ?? this.manage(server, addPort);
+    // On a host that is gone, whether or not there is one (see manage). Nothing waits for it.
+    if (notify || gone) {
+      const told = { host: this.host, notify: notify ?? { command: "true", account: "nobody" } };
+      new Notify(`${name}-notify`, told, { parent: this });
+    }
     this.shared =
       by || gone
         ? undefined

@@ -53,5 +53,5 @@ export function labHost(
  */
 export function hostWithTools(lab: Lab, host: Host, name = `${host.name}-tools`): RemoteHost {
   const known = labHost(lab, host);
-  return { ...known, after: [new HostTools(name, { host: known })] };
+  return { ...known, after: [new HostTools(name, { host: known, notifies: true })] };
 }

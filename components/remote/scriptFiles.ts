@@ -50,6 +50,9 @@ export const libraryNames = [
 /** What looks for drift, `shell/drift/<name>.sh`: only hosts on which somebody looks have it. */
 export const driftNames = ["present", "look"] as const;
 
+/** Part and program that only hosts with `notify` have. */
+export const notifyName = "notify";
+
 /** The parts: `parts/<name>/<name>.sh` of each defines `apply`. */
 export const partNames = [...parts.keys()].sort();
 

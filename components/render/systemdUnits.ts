@@ -181,6 +181,36 @@ export function renderCheckUnit(args: {
   });
 }
 
+/** What runs the administrator's command about tunnels that are down or back. */
+export function renderNotifyUnit(args: {
+  description: string;
+  /** @default one that systemd makes for it */
+  account?: string | undefined;
+  /** A folder below /var/lib for what it has told. */
+  stateDirectory: string;
+  /** A file of root's, of which it gets a copy. @default none */
+  secretFile?: string | undefined;
+  command: string[];
+}): string {
+  return renderUnit({
+    Unit: [`Description=${literal(args.description)}`, "StartLimitIntervalSec=0"],
+    Service: [
+      "Type=oneshot",
+      args.account === undefined ? "DynamicUser=yes" : `User=${assertValid("account", args.account)}`,
+      `StateDirectory=${word(args.stateDirectory)}`,
+      "StateDirectoryMode=0700",
+      ...(args.secretFile === undefined ? [] : [`LoadCredential=secret:${word(args.secretFile)}`]),
+      execStart(args.command),
+      // Something is still to be told. Each command has its own limit, and there may be one for each tunnel.
+      "SuccessExitStatus=75",
+      "TimeoutStartSec=3600",
+      "LogLevelMax=notice",
+      "ProtectHome=yes",
+      ...sandbox,
+    ],
+  });
+}
+
 /** The timer of a check. */
 export function renderTimer(args: {
   description: string;

@@ -39,6 +39,7 @@ export function checkSettings(settings: Settings, publicHosts: string[]): Settin
   const tunnels = Object.entries(settings.internalHosts).flatMap(([name, host]) =>
     tunnelsOf(name, host, publicHosts),
   );
+  checkNotify(settings, report);
   checkAllowUsers(settings, report);
   checkHostNames(settings, publicHosts, report);
   checkGone(settings, report);
@@ -65,6 +66,18 @@ function checkAllowUsers(settings: Settings, report: Report): void {
       report(
         ["publicHosts", name, "allowUsers"],
         `must name the admin '${host.admin.user}', who would otherwise be locked out`,
+      );
+    }
+  }
+}
+
+/** An account of systemd's needs namespaces. */
+function checkNotify(settings: Settings, report: Report): void {
+  for (const [name, { notify, namespaces }] of Object.entries(settings.publicHosts)) {
+    if (notify && notify.account === undefined && !namespaces) {
+      report(
+        ["publicHosts", name, "notify", "account"],
+        "must be set if 'namespaces' is false, since systemd makes an account only with namespaces",
       );
     }
   }

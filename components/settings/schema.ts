@@ -188,6 +188,30 @@ const enabled = (what: string) => z.boolean(must("true or false")).default(true)
 const list = (item: z.ZodType<string>, what: string) =>
   z.array(item, must(`a list of ${what}`)).min(1, must(`a list of ${what} with at least one entry`));
 
+const notify = settings({
+  command: z
+    .string(must("a shell command"))
+    .regex(/^(?=[^]*\S)[^\0]*$/, must("a shell command"))
+    .describe(
+      "A shell command, or a script that begins with `#!`. It finds what has happened in its environment: `TUNNEL`, `FORWARD`, `STATE`, `SINCE`, `CODE`, `REASON` and `MESSAGE`. See [monitoring.md](monitoring.md#without-prometheus).",
+    ),
+  delaySec: seconds(0)
+    .default(120)
+    .describe("Seconds for which a change must have lasted. What is over before says nothing."),
+  secret: z
+    .string(must("text"))
+    .regex(/^[^\0]+$/, must("text of at least one character, without NUL"))
+    .optional()
+    .describe(
+      "What nobody else may read, such as the URL of a webhook. Set it as a secret. The command finds it in the file `$SECRET_FILE`.",
+    ),
+  account: account
+    .optional()
+    .describe(
+      "An existing account of the host that runs the command. Absent: systemd makes one that owns nothing and exists only meanwhile (DynamicUser).",
+    ),
+});
+
 /** One entry of `publicHosts`. */
 export const publicHostSchema = settings({
   managedBy: text(
@@ -237,6 +261,11 @@ export const publicHostSchema = settings({
     .default(true)
     .describe("Whether to install the package with semanage if SELinux is enabled and semanage is missing."),
   textfileDirectory,
+  notify: notify
+    .optional()
+    .describe(
+      "Runs a command on this host when a tunnel of the stack goes down there, and when it is back. Absent: nobody is told.",
+    ),
   toolsDirectory,
   namespaces,
   gone: gone("removes its tunnels from the internal hosts"),

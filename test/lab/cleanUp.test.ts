@@ -13,6 +13,7 @@ import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
 import { loginCheck } from "../../components/parts/loginCheck/loginCheck.ts";
 import { knownHost } from "../../components/parts/knownHost/knownHost.ts";
 import { trialValues } from "../../components/remote/remoteComponent.ts";
+import { notify } from "../../components/parts/notify/notify.ts";
 import { remotePorts } from "../../components/parts/remotePorts/remotePorts.ts";
 import { isWhole, partNames } from "../../components/remote/scriptFiles.ts";
 import { selinuxPorts } from "../../components/parts/selinuxPorts/selinuxPorts.ts";
@@ -162,6 +163,14 @@ const trials: Record<string, Trial> = {
   loginCheck: {
     make: (name, host) => void onePart(name, host, loginCheck({ logins: [], inside: "x" })),
     says: /unchanged: .*the part loginCheck/,
+  },
+  notify: {
+    make: (name, host) => {
+      const notified = { command: "true", secret: "x" };
+      onePart(name, host, notify({ host, notify: notified }));
+    },
+    there:
+      "systemctl is-active ssh-tunnels-cleanup-s-notify.timer && systemctl start ssh-tunnels-cleanup-s-notify && [ -d /var/lib/private/ssh-tunnels-cleanup-s-notify ]",
   },
   PublicHost: {
     make: (name, host) => void new PublicHost(name, { ...host, allowUsers: ["root", "admin"] }),

@@ -7,10 +7,11 @@ import { record } from "../../tools/mocks.ts";
 const files = toolFiles();
 
 test("the tools are everything that commands run: library, parts and programs", () => {
-  const all = Object.keys(files).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
+  const { "lib/drift.sh": _, ...others } = toolFiles(true, true);
+  const names = Object.keys(others).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
   const before = ["hostFacts", "installTools"];
-  const piecesOfPrograms = programNames.filter((name) => !all.includes(name));
-  expect([...all, ...before, ...piecesOfPrograms].sort()).toEqual(
+  const piecesOfPrograms = programNames.filter((name) => !names.includes(name));
+  expect([...names, ...before, ...piecesOfPrograms].sort()).toEqual(
     ["library", ...partNames, ...programNames].sort(),
   );
   expect(piecesOfPrograms).toEqual(["banner", "listeners", "reasons", "state"]);
@@ -20,6 +21,11 @@ test("the tools of a host on which somebody looks for drift have what does that,
   const { "lib/drift.sh": drift, ...others } = toolFiles(true);
   expect(drift).toContain("look() {");
   expect(others).toEqual(files);
+});
+
+test("only the tools of a host that tells somebody have what does that", () => {
+  const added = Object.keys(toolFiles(false, true)).filter((path) => !(path in files));
+  expect(added).toEqual(["bin/notify", "parts/notify.sh"]);
 });
 
 test("the tools are named after their content, and are in the folder that the settings name", async () => {

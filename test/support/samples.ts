@@ -5,6 +5,7 @@ import { clientConfig } from "../../components/parts/clientConfig/clientConfig.t
 import { FirewallPorts } from "../../components/parts/firewallPorts/firewallPorts.ts";
 import { healthCheck } from "../../components/parts/healthCheck/healthCheck.ts";
 import { HostFacts } from "../../components/parts/hostFacts/hostFacts.ts";
+import { Notify } from "../../components/parts/notify/notify.ts";
 import { HostTools } from "../../components/parts/hostTools/hostTools.ts";
 import { InternalHost, PublicHost, ReverseTunnel } from "../../components/index.ts";
 import { keyPair } from "../../components/parts/keyPair/keyPair.ts";
@@ -68,7 +69,8 @@ export const samples: Record<string, Sample> = {
     serves: true,
   })),
   HostFacts: sample(HostFacts, () => ({ host: nas, needsServer: false })),
-  HostTools: sample(HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" } })),
+  HostTools: sample(HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" }, notifies: true })),
+  Notify: sample(Notify, () => ({ host: gate, notify: { command: "true" } })),
   InternalHost: sample(InternalHost, () => ({
     connection: nas.connection,
     throughTunnel: "gate",
@@ -100,6 +102,7 @@ export const samples: Record<string, Sample> = {
     listenOnSshPort: true,
     portRange: { first: 20000, last: 29999 },
     textfileDirectory: "/srv/metrics",
+    notify: { command: "true", delaySec: 60, secret: "x", account: "alice" },
     toolsDirectory: "/srv/tools",
     namespaces: false,
     revision: "1",

@@ -29,8 +29,8 @@ export function healthTimer(): string {
   return assertValid("unit", `${healthUnits()}.timer`);
 }
 
-// No unit of a tunnel has this prefix.
-const healthUnits = () => `ssh-tunnels-${ownerId()}-health`;
+/** The name of service and timer of the check, and of its folders. No unit of a tunnel has this prefix. */
+export const healthUnits = () => `ssh-tunnels-${ownerId()}-health`;
 
 /**
  * A check of a tunnel's forwards from the public host. All tunnels of a stack share one check there, started by a

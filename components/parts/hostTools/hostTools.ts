@@ -8,6 +8,7 @@ import {
   driftNames,
   isWhole,
   libraryNames,
+  notifyName,
   partNames,
   programNames,
   readProgram,
@@ -19,6 +20,8 @@ import {
 export interface HostToolsArgs {
   /** The host, with its `toolsDirectory`. */
   host: Host;
+  /** Whether it tells somebody when a tunnel is down. @default false */
+  notifies?: boolean;
 }
 
 /**
@@ -36,9 +39,9 @@ export interface HostToolsArgs {
 export class HostTools extends RemoteComponent {
   constructor(name: string, args: HostToolsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("HostTools", name, opts);
-    const { host } = args;
+    const { host, notifies = false } = args;
     const looks = host.drift !== undefined;
-    const { hash, pack } = (packed[String(looks)] ??= packedTools(looks));
+    const { hash, pack } = (packed[`${looks} ${notifies}`] ??= packedTools(looks, notifies));
     this.run(`${name}-script`, {
       host,
       what: "the tools",
@@ -65,10 +68,14 @@ export class HostTools extends RemoteComponent {
  * Every file of the tools, by its path in their folder.
  *
  * @param looks whether somebody looks for drift on the host
+ * @param notifies whether it tells somebody when a tunnel is down
  */
-export function toolFiles(looks = false): Record<string, string> {
-  const programs = programNames.map((name) => [`bin/${name}`, `${readProgram(name)}\n`] as const);
-  const parts = partNames.filter((name) => !isWhole(name));
+export function toolFiles(looks = false, notifies = false): Record<string, string> {
+  const isNeeded = (name: string) => notifies || name !== notifyName;
+  const programs = programNames
+    .filter(isNeeded)
+    .map((name) => [`bin/${name}`, `${readProgram(name)}\n`] as const);
+  const parts = partNames.filter((name) => isNeeded(name) && !isWhole(name));
   return Object.fromEntries(
     [
       ...programs.filter(([, text]) => text.startsWith("#!")),
@@ -81,7 +88,7 @@ export function toolFiles(looks = false): Record<string, string> {
 
 const joined = (names: readonly string[]) => names.map((name) => withoutComments(readScript(name))).join("");
 
-/** The same for all hosts of a run on which somebody looks for drift, or for all others. */
+/** The same for all hosts of a run on which somebody looks for drift, or which tell somebody, and for all others. */
 const packed: Record<string, Tools> = {};
 
 interface Tools {
@@ -90,8 +97,8 @@ interface Tools {
 }
 
 /** The tools as one text, and the SHA-256 of their content, sorted by path. */
-function packedTools(looks: boolean): Tools {
-  const files = Object.entries(toolFiles(looks));
+function packedTools(looks: boolean, notifies: boolean): Tools {
+  const files = Object.entries(toolFiles(looks, notifies));
   const hash = createHash("sha256")
     .update(files.map(([, text]) => text).join(""))
     .digest("hex");

@@ -100,6 +100,7 @@ undo_unit() {
   [ -e "$UNIT_DIR/$1" ] || return 0
   systemctl disable --quiet --now "$1" 2>/dev/null || systemctl stop "$1" 2>/dev/null || :
   systemctl reset-failed "$1" 2>/dev/null || :
+  systemctl clean --what=state "$1" 2>/dev/null || :
   mounted=/run/${1%.service}
   ! mountpoint -q "$mounted" || umount "$mounted" || umount -l "$mounted"
   clear_memory "/var/lib/${1%.service}"

@@ -1,0 +1,213 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readProgram } from "../../components/remote/scriptFiles.ts";
+import { shells } from "../support/shells.ts";
+
+// The real program of the public host, with folders of the test instead of /etc, /run and /var/lib.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "notify-"));
+  for (const each of ["lists", "states", "kept"]) mkdirSync(join(folder, each));
+  writeFileSync(join(folder, "notify"), readProgram("notify"));
+  // What it is told, a line for each variable, and an empty one at the end.
+  const command = `#!/bin/sh
+for name in TUNNEL FORWARD STATE SINCE CODE REASON MESSAGE; do eval "echo $name=\\$$name"; done >>${folder}/told
+echo >>${folder}/told
+[ ! -e ${folder}/fails ] || { printf 'no \\033[31mway\\n' >&2; exit 7; }
+`;
+  writeFileSync(join(folder, "command"), command, { mode: 0o755 });
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const ago = (seconds: number) => Math.floor(Date.now() / 1000) - seconds;
+
+interface Forward {
+  name?: string;
+  state?: string;
+  since?: number;
+  reason?: string;
+  checked?: number;
+}
+/** A tunnel that the health check looks at every 30 s, and what it has kept of each forward. */
+const check = (tunnel: string, forwards: Forward[], list = "interval 30") => {
+  writeFileSync(join(folder, "lists", tunnel), `${list}\n`);
+  const lines = forwards.map(
+    ({ name = "ssh", state = "up", since = ago(500), reason = "-", checked = ago(0) }) =>
+      [
+        tunnel,
+        "public",
+        30,
+        checked,
+        "-",
+        name,
+        "127.0.0.1:2222",
+        "127.0.0.1:22",
+        state,
+        since,
+        "-",
+        reason,
+        "-",
+      ].join("\t"),
+  );
+  writeFileSync(join(folder, "states", `${tunnel}.state`), lines.map((line) => `${line}\n`).join(""));
+};
+/** As if what has been kept were so much older. */
+const wait = (seconds: number) => {
+  const file = join(folder, "kept/told");
+  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+  const older = lines.map((line) =>
+    line
+      .split("\t")
+      .map((f, i) => ((i === 4 || i === 6) && f !== "0" ? Number(f) - seconds : f))
+      .join("\t"),
+  );
+  writeFileSync(file, older.map((line) => `${line}\n`).join(""));
+};
+
+describe.each(shells)("notify in %s", (_name, shell) => {
+  const run = () => {
+    const args = [join(folder, "lists"), join(folder, "states"), "120", join(folder, "command")];
+    const env = { PATH: process.env["PATH"], STATE_DIRECTORY: join(folder, "kept") };
+    const ran = spawnSync(shell[0]!, [...shell.slice(1), join(folder, "notify"), ...args], {
+      encoding: "utf8",
+      env,
+    });
+    expect(ran.stderr).toBe("");
+    const file = join(folder, "told");
+    const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+    rmSync(file, { force: true });
+    const told = text
+      .split("\n\n")
+      .filter(Boolean)
+      .map((each) =>
+        Object.fromEntries(
+          each.split("\n").map((line) => [line.split("=")[0]!, line.slice(line.indexOf("=") + 1)]),
+        ),
+      );
+    return { told, status: ran.status, journal: ran.stdout };
+  };
+  const states = () => run().told.map(({ TUNNEL, FORWARD, STATE }) => [TUNNEL, FORWARD, STATE].join(" "));
+
+  test("says nothing of tunnels that are up, when it begins", () => {
+    check("nas", [{}]);
+    expect(run()).toEqual({ told: [], status: 0, journal: "" });
+  });
+
+  test("tells once that a forward is down, with the reason, and once that it is up again", () => {
+    const since = ago(130);
+    const time = new Date(since * 1000).toISOString().replace(".000", "");
+    check("nas", [{}, { name: "web", state: "down", since, reason: "taken:www-data" }]);
+    const { told, status, journal } = run();
+    const message = expect.stringContaining(
+      `: tunnel nas: forward web is down: a program of 'www-data' has the port (since ${time})`,
+    ) as string;
+    expect(told).toEqual([
+      {
+        ...{ TUNNEL: "nas", FORWARD: "web", STATE: "down", SINCE: time, CODE: "taken" },
+        ...{ REASON: "a program of 'www-data' has the port", MESSAGE: message },
+      },
+    ]);
+    expect(status).toBe(0);
+    expect(journal).toMatch(/^<5>told: .*: tunnel nas: forward web is down: .*\n$/);
+    expect(states()).toEqual([]);
+    check("nas", [{}, { name: "web", since: ago(200) }]);
+    expect(run().told).toMatchObject([{ FORWARD: "web", STATE: "up", CODE: "", REASON: "" }]);
+    expect(states()).toEqual([]);
+  });
+
+  test("says nothing of what is over before the delay, in either direction", () => {
+    check("nas", [{ state: "down", since: ago(60), reason: "no-listener" }]);
+    expect(states()).toEqual([]);
+    check("nas", [{ since: ago(20) }]);
+    expect(states()).toEqual([]);
+    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    expect(states()).toEqual(["nas ssh down"]);
+    check("nas", [{ since: ago(60) }]);
+    expect(states()).toEqual([]);
+    check("nas", [{ state: "down", since: ago(1000), reason: "no-listener" }]);
+    expect(states()).toEqual([]);
+  });
+
+  test("tells in one message what has happened to several forwards of a tunnel for one reason", () => {
+    const down = { state: "down", since: ago(130), reason: "no-listener" };
+    check("nas", [{ ...down }, { name: "web", ...down }, { name: "vnc", ...down, reason: "taken:root" }]);
+    check("shop", [down]);
+    expect(states().sort()).toEqual(["nas ssh web down", "nas vnc down", "shop ssh down"].sort());
+  });
+
+  test("tries again if the command fails, less and less often, and says so in the journal and by its status", () => {
+    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    writeFileSync(join(folder, "fails"), "");
+    const { journal, status } = run();
+    expect(status).toBe(75);
+    expect(journal).toMatch(
+      /^<4>could not tell '.* is down: nothing listens there': the command ended with status 7; it is tried again\n<4>the command said: no \[31mway\n$/,
+    );
+    expect(run()).toEqual({ told: [], status: 75, journal: "" });
+    wait(31);
+    expect(states()).toEqual(["nas ssh down"]);
+    wait(31);
+    expect(states()).toEqual([]);
+    rmSync(join(folder, "fails"));
+    wait(31);
+    expect(run()).toMatchObject({ told: [{ STATE: "down" }], status: 0 });
+    expect(states()).toEqual([]);
+  });
+
+  test("says nothing if a tunnel is up again before the command has worked", () => {
+    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    writeFileSync(join(folder, "fails"), "");
+    expect(run().status).toBe(75);
+    check("nas", [{ since: ago(0) }]);
+    expect(run()).toEqual({ told: [], status: 0, journal: "" });
+  });
+
+  test("tells in one message that tunnels are not checked any more, and then what they are when they are", () => {
+    check("nas", [{ checked: ago(140) }]);
+    check("shop", [{ state: "down", since: ago(10), reason: "no-listener", checked: ago(150) }]);
+    expect(run().told).toMatchObject([
+      {
+        TUNNEL: "nas shop",
+        FORWARD: "",
+        STATE: "unknown",
+        CODE: "check-late",
+        REASON: "its check does not run",
+      },
+    ]);
+    expect(states()).toEqual([]);
+    check("nas", [{}]);
+    check("shop", [{ state: "down", since: ago(10), reason: "no-listener" }]);
+    expect(states()).toEqual([]);
+    wait(130);
+    expect(states()).toEqual(["nas  up", "shop  down"]);
+  });
+
+  test("tells that a tunnel has not been checked since boot, but not before the check has had time to", () => {
+    check("nas", []);
+    expect(states()).toEqual([]);
+    wait(130);
+    expect(run().told).toMatchObject([{ TUNNEL: "nas", STATE: "unknown" }]);
+  });
+
+  test("forgets a tunnel that is disabled or removed", () => {
+    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }], "disabled");
+    check("shop", [{}]);
+    expect(states()).toEqual([]);
+    rmSync(join(folder, "lists/shop"));
+    expect(run()).toEqual({ told: [], status: 0, journal: "" });
+    expect(readFileSync(join(folder, "kept/told"), "utf8")).toBe("");
+  });
+
+  test("takes nothing from a file of states but names, codes and times", () => {
+    check("nas", [
+      { name: "$(reboot)", state: "down", since: ago(130) },
+      { name: "ssh", state: "down; reboot", since: ago(130) },
+      { name: "web", state: "down", since: ago(130), reason: "taken:'; reboot" },
+    ]);
+    expect(run().told).toMatchObject([{ FORWARD: "web", STATE: "down", CODE: "", REASON: "" }]);
+  });
+});
