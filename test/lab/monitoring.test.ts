@@ -62,11 +62,13 @@ describe("what monitoring/ has for Prometheus", () => {
         },
       },
     });
-    const others = "prometheus prometheus-alertmanager";
-    await Promise.all([
-      stack.up(),
-      ...[gate, nas].map((host) => host.run(`systemctl disable --now ${others}`)),
-    ]);
+    const own = [gate, nas].map((host) =>
+      host.run(
+        `systemctl disable --now prometheus prometheus-alertmanager && chown prometheus: ${textfileDirectory}`,
+      ),
+    );
+    await Promise.all(own);
+    await stack.up();
     const rules = read("monitoring/ssh-tunnel.rules.yml");
     await put("/root/ssh-tunnel.rules.yml", rules);
     await put("/root/ssh-tunnel.rules.test.yml", read("monitoring/ssh-tunnel.rules.test.yml"));
