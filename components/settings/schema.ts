@@ -197,7 +197,7 @@ const notify = settings({
     ),
   delaySec: seconds(0)
     .default(120)
-    .describe("Seconds for which a change must have lasted. What is over before says nothing."),
+    .describe("Seconds for which a change must have lasted. A shorter one is not reported."),
   secret: z
     .string(must("text"))
     .regex(/^[^\0]+$/, must("text of at least one character, without NUL"))
@@ -264,7 +264,7 @@ export const publicHostSchema = settings({
   notify: notify
     .optional()
     .describe(
-      "Runs a command on this host when a tunnel of the stack goes down there, and when it is back. Absent: nobody is told.",
+      "Runs a command on this host when a tunnel of the stack goes down there, and when it is back. Absent: nobody is notified.",
     ),
   toolsDirectory,
   namespaces,

@@ -236,4 +236,14 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     else if (n) table()
     exit worst
   }' || [ "$FAILED" != 0 ] || FAILED=1
+if [ "$format" = table ]; then
+  for unit in "$UNITS"/ssh-tunnels-*-notify.service; do
+    [ -e "$unit" ] || continue
+    unit=${unit##*/}
+    case $(systemctl show -p ExecMainStatus --value "$unit" 2>/dev/null) in
+      0 | "") ;;
+      *) echo "notifications: the command fails; see journalctl -u ${unit%.service}" ;;
+    esac
+  done
+fi
 exit "$FAILED"
