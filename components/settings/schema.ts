@@ -203,7 +203,7 @@ const notify = settings({
     .regex(/^[^\0]+$/, must("text of at least one character, without NUL"))
     .optional()
     .describe(
-      "What nobody else may read, such as the URL of a webhook. Set it as a secret. The command finds it in the file `$SECRET_FILE`.",
+      "What nobody else may read, such as the URL of a webhook. Set it as a secret. The command finds it in the file `$SECRET_FILE`. The host needs systemd 247 or later for this.",
     ),
   account: account
     .optional()

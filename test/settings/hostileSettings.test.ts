@@ -61,6 +61,7 @@ const everything = {
       portRange: { first: 20000, last: 29999 },
       installPackages: true,
       textfileDirectory: "/srv/metrics",
+      notify: { command: "true", delaySec: 120, secret: "hush", account: "alice" },
       toolsDirectory: "/srv/tools",
       namespaces: true,
     },

@@ -70,7 +70,10 @@ export const samples: Record<string, Sample> = {
   })),
   HostFacts: sample(HostFacts, () => ({ host: nas, needsServer: false })),
   HostTools: sample(HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" }, notifies: true })),
-  Notify: sample(Notify, () => ({ host: gate, notify: { command: "true" } })),
+  Notify: sample(Notify, () => ({
+    host: gate,
+    notify: { command: "true", delaySec: 60, secret: "x", account: "alice" },
+  })),
   InternalHost: sample(InternalHost, () => ({
     connection: nas.connection,
     throughTunnel: "gate",

@@ -23,5 +23,4 @@ apply() {
   write_unit "$UNITS.timer" "$TIMER_UNIT"
   RESTART=$RESTART$WRITTEN
   run_unit "$UNITS.timer" "$RESTART"
-  [ -z "$RESTART" ] || try_once "$UNITS.service"
 }

@@ -55,6 +55,7 @@ find_changes() {
       pause = tries[k] > 7 ? 3600 : tries[k] ? 15 * 2 ^ tries[k] : 0
       if (state != told[k] && now - from[k] >= wait && now - tried[k] >= pause) {
         due[n] = f == "-" && state == "unknown" ? state : t OFS state OFS code
+        code_of[n] = code
         why[n] = reason
       }
     }
@@ -69,7 +70,7 @@ find_changes() {
     {
       most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # as in ssh-tunnel-status
       late = NF < 12 || !is_number($4) || now - $4 > most || $4 - now > most
-      consider($1, "-", late ? "unknown" : "known", late && NF >= 12 && is_number($4) ? $4 : now, late ? (NF < 12 ? "not-checked" : "check-late") : "-", \
+      consider($1, "-", late ? "unknown" : "known", late && NF >= 12 && is_number($4) ? $4 : now, late ? "check-late" : "-", \
         late ? "its check does not run" : "-")
       is_late[$1] = late
       if (!late && $6 ~ /^[a-z][a-z0-9-]*$/ && ($9 == "up" || $9 == "down") && is_number($10)) {
@@ -95,8 +96,7 @@ find_changes() {
             state[groups] = saw[k]
             if (saw[k] == "known") state[groups] = is_down[id[1]] ? "down" : "up"
             since[groups] = from[k]
-            split(g, word, OFS)
-            code[groups] = g == "unknown" ? "check-late" : word[3]
+            code[groups] = code_of[i]
             reason[groups] = why[i]
             check[groups] = id[2] == "-" ? saw[k] : ""
           } else {
