@@ -35,7 +35,11 @@ const intervalSec = 15;
 /** Runs a command on a public host when a tunnel of the stack goes down there, and when it is back. */
 export function notify({ host, notify: settings }: NotifyArgs): Part {
   const { command, delaySec = 120, secret, account } = settings;
-  if (host.namespaces === false && account === undefined) throw inputError(`${host.name}: ${needsAccount}`);
+  if (host.namespaces === false && account === undefined) {
+    throw inputError(
+      `${host.name}: notify must have an 'account' if 'namespaces' is false, since systemd makes one only with namespaces`,
+    );
+  }
   const owner = ownerId();
   const units = `ssh-tunnels-${owner}-notify`;
   const folder = `/etc/ssh-reverse-tunnel/${units}`;
@@ -68,10 +72,6 @@ export function notify({ host, notify: settings }: NotifyArgs): Part {
     },
   };
 }
-
-/** An account of systemd's needs namespaces. */
-export const needsAccount =
-  "notify must have an 'account' if 'namespaces' is false, since systemd makes one only with namespaces";
 
 /** {@link notify} as a component. */
 export class Notify extends RemoteComponent {
