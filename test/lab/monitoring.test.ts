@@ -4,6 +4,7 @@ import { parse, stringify } from "yaml";
 import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram } from "../../lab/program.ts";
+import { WATCHES } from "./support/packages.ts";
 import { healthCheckOf } from "./support/settings.ts";
 import { until } from "./support/until.ts";
 
@@ -43,10 +44,9 @@ describe("what monitoring/ has for Prometheus", () => {
   const put = (file: string, text: string) => watch.run(`cat >${file}`, { input: text });
 
   beforeAll(async () => {
-    const packages = ["prometheus", "prometheus-alertmanager", "prometheus-node-exporter", "curl"];
     lab = await Lab.up({
       name: "monitoring",
-      hosts: ["gate", "nas", "watch"].map((name) => ({ name, packages })),
+      hosts: ["gate", "nas", "watch"].map((name) => ({ name, packages: WATCHES })),
     });
     [gate, nas, watch] = [lab.host("gate"), lab.host("nas"), lab.host("watch")];
     const often = { watchdogIntervalSec: 5, healthIntervalSec: 5 };
