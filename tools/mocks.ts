@@ -176,7 +176,8 @@ export async function record<T>(
     {
       // The state is empty.
       call: ({ token, inputs }) => ({
-        outputs: token === "pulumi:pulumi:readStackOutputs" ? outputsOfStack(inputs.name as string) : {},
+        outputs:
+          token === "pulumi:pulumi:readStackOutputs" ? outputsOfStack((inputs as { name: string }).name) : {},
       }),
       newResource: ({ name, type, inputs }) => ({
         id: `${name}-id`,

@@ -7,14 +7,13 @@ import { record } from "../../tools/mocks.ts";
 const files = toolFiles();
 
 test("the tools are everything that commands run: library, parts and programs", () => {
-  const { "lib/drift.sh": _, ...others } = toolFiles(true, true);
-  const names = Object.keys(others).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
+  const names = Object.keys(toolFiles(false, true)).map((path) => path.split("/")[1]!.replace(/\.sh$/, ""));
   const before = ["hostFacts", "installTools"];
   const piecesOfPrograms = programNames.filter((name) => !names.includes(name));
   expect([...names, ...before, ...piecesOfPrograms].sort()).toEqual(
     ["library", ...partNames, ...programNames].sort(),
   );
-  expect(piecesOfPrograms).toEqual(["banner", "listeners", "reasons", "state"]);
+  expect(piecesOfPrograms).toEqual(["banner", "listeners", "logins", "reasons", "state"]);
 });
 
 test("the tools of a host on which somebody looks for drift have what does that, and are the same otherwise", () => {

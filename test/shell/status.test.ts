@@ -183,8 +183,10 @@ describe.each(shells)("ssh-tunnel-status in %s", (_name, shell) => {
       `tries: last connected ${at} from 203.0.113.7; 14 attempts since, the last 3 min ago`,
       `up: connected since ${at} from 2001:db8::7`,
     ]);
-    const { tunnels } = JSON.parse(run("--json").stdout) as { tunnels: Record<string, unknown>[] };
-    const connections = Object.fromEntries(tunnels.map((each) => [each["tunnel"], each["connection"]]));
+    const { tunnels } = JSON.parse(run("--json").stdout) as {
+      tunnels: { tunnel: string; connection: unknown }[];
+    };
+    const connections = Object.fromEntries(tunnels.map(({ tunnel, connection }) => [tunnel, connection]));
     const known = { connectedSince: null, lastConnected: rfc3339(seen), address: "2001:db8::7" };
     expect(connections).toMatchObject({
       up: { ...known, connectedSince: rfc3339(seen), attemptsSince: 0, lastAttempt: null },
