@@ -129,7 +129,7 @@ tell() {
     timeout -k 5 60 "$command" </dev/null >/dev/null 2>said || status=$?
   [ "$status" != 0 ] || return 0
   echo "<4>could not tell '$7': the command ended with status $status; it is tried again"
-  head -c 2000 said | tr -cd '\n -~' | head -n 3 | sed 's/^/<4>the command said: /'
+  head -c 2000 said | tr -cd '\n -~' | tail -n 3 | sed 's/^/<4>the command said: /'
   return 1
 }
 
