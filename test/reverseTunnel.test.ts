@@ -1025,6 +1025,7 @@ describe("a tunnel", () => {
       const silent = commands.filter(({ inputs: given }) => !("create" in given)).map(({ name }) => name);
       expect(silent.sort()).toEqual([
         "gate-facts-script",
+        "gate-notify-script",
         "gate-server-change",
         "gate-server-confirm",
         "gate-ssh-port-change",
