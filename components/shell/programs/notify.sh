@@ -38,8 +38,7 @@ gather() {
 find_changes() {
   awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v delay="$delay" -v host="$(uname -n)" "$REASON_WORDS"'
     function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
-    # consider(tunnel, forward, state, since, code, reason)
-    function consider(t, f, state, since, code, reason,   k, wait, pause) {
+    function consider(t, f, state, since, code, reason,   k, wait, pause) { # of a tunnel, and a forward of it
       k = t OFS f
       if (k in line) return
       if (!(k in told)) told[k] = f == "-" ? "known" : "up"

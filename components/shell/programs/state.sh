@@ -90,8 +90,7 @@ keep_states() {
     function family(metric, help, samples) {
       return samples ? "# HELP " metric " " help "\n# TYPE " metric (metric ~ /_total$/ ? " counter\n" : " gauge\n") samples : ""
     }
-    # tunnel_family(metric, help, value, more) — of the tunnel that LABELS are for; nothing where the value is unknown.
-    function tunnel_family(metric, help, value, more) {
+    function tunnel_family(metric, help, value, more) { # of the tunnel that LABELS are for; nothing where the value is unknown
       return value == "" || value == "-" ? "" : family(metric, help, metric "{" LABELS more "} " value "\n")
     }
     function write_files(i,   t, file) {

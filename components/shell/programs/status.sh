@@ -196,8 +196,7 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     }
   }
 
-  # Of what sshd has said in the journal, which may be nothing.
-  function has_connection(i) { return f[i, 2] == "public" && (f[i, 18] != "-" || is_number(f[i, 20])) }
+  function has_connection(i) { return f[i, 2] == "public" && (f[i, 18] != "-" || is_number(f[i, 20])) } # sshd may have said nothing in the journal
   function connection(i,   last) {
     if (is_number(f[i, 5])) return "connected since " utc(f[i, 5], " ") " from " f[i, 19]
     last = f[i, 18] == "-" ? "no connection is known" : "last connected " utc(f[i, 18], " ") " from " f[i, 19]
