@@ -63,13 +63,19 @@ const hostName = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** A non-empty record whose keys match a pattern. */
 function records<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
+  return mapOf(value, pattern, what).refine(
+    (all) => Object.keys(all).length > 0,
+    must(`a map with at least one of the ${what}`),
+  );
+}
+
+/** A record whose keys match a pattern. */
+function mapOf<T extends z.ZodType>(value: T, pattern: RegExp, what: string) {
   const name =
     "must have a name of a-z, 0-9 and '-' that begins with a letter and is not too long, since units and accounts are named after it";
-  return z
-    .record(z.string().regex(pattern), value, {
-      error: (issue) => (issue.code === "invalid_key" ? name : `must be a map of ${what} by name`),
-    })
-    .refine((all) => Object.keys(all).length > 0, must(`a map with at least one of the ${what}`));
+  return z.record(z.string().regex(pattern), value, {
+    error: (issue) => (issue.code === "invalid_key" ? name : `must be a map of ${what} by name`),
+  });
 }
 
 const login = {
@@ -561,7 +567,7 @@ export const settingsSchema = settings({
   publicHosts: records(publicHostSchema, hostName, "public hosts").describe(
     "The hosts that tunnels end at, by name.",
   ),
-  internalHosts: records(internalHostSchema, namePatterns.tunnel, "internal hosts")
+  internalHosts: mapOf(internalHostSchema, namePatterns.tunnel, "internal hosts")
     .default({})
     .describe(
       "The hosts that tunnels start from, by name. The name is also that of its only tunnel, and has at most 24 characters. Absent: none, for a stack that only manages public hosts.",

@@ -241,9 +241,9 @@ describe("one mistake is reported with its path, what was found and what is allo
       "internalHosts.nas.forwards: found {}; must be a map with at least one of the forwards",
     ],
     [
-      "no internal hosts",
-      { ...smallest(), internalHosts: {} },
-      "internalHosts: found {}; must be a map with at least one of the internal hosts",
+      "an empty map of public hosts",
+      { ...smallest(), publicHosts: {} },
+      "publicHosts: found {}; must be a map with at least one of the public hosts",
     ],
     [
       "no public hosts at all",
