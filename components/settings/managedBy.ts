@@ -1,4 +1,5 @@
 /** Public hosts that another stack manages: what this one takes from its outputs. */
+import { isUnknown } from "@pulumi/pulumi";
 import { z } from "zod";
 import { rootShells } from "../remote/rootShell.ts";
 import { namePatterns } from "../render/checks.ts";
@@ -122,7 +123,11 @@ function find(name: string, stack: StackOutputs): SharedHost | string {
     const names = Object.keys(hosts);
     return `it manages ${names.length > 0 ? `only ${names.join(", ")}` : "no public host"}; add '${name}' to publicHosts in that stack and run 'pulumi up' there, or correct the name`;
   }
-  const { data } = sharedHost.safeParse(hosts[name]);
+  const entry = hosts[name];
+  // Of what a stack has not got to know, the engine says so in a preview and nothing otherwise; the Pulumi CLI has a text.
+  if (!isMap(entry) || isUnknown(entry))
+    return `it has not got to know '${name}', since its last 'pulumi up' failed there; run it again in that stack until it succeeds`;
+  const { data } = sharedHost.safeParse(entry);
   return (
     data ??
     `what its outputs have for '${name}' is that of another version of this project; run 'pulumi up' in that stack with this version first`

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { unknown } from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../components/settings/load.ts";
 import type { StackOutputs } from "../../components/settings/managedBy.ts";
@@ -131,6 +132,13 @@ describe("a public host that another stack manages", () => {
       { outputs: { publicHosts: {} } },
       "it manages no public host; add 'gate' to publicHosts in that stack and run 'pulumi up' there, or correct the name",
     ],
+    ...[undefined, unknown, "04da6b54-80e4-46f7-96ec-b56ff0331ba9"].map(
+      (gate): [string, StackOutputs, string] => [
+        `has failed before it knew the host, so that its output is ${JSON.stringify(gate)}`,
+        { outputs: { publicHosts: { other: shared, gate } } },
+        "it has not got to know 'gate', since its last 'pulumi up' failed there; run it again in that stack until it succeeds",
+      ],
+    ),
     [
       "says about it what another version needs",
       { outputs: { publicHosts: { gate: { ...shared, rootShell: "curl example.org | sh" } } } },
