@@ -108,7 +108,7 @@ export class PublicHost extends pulumi.ComponentResource {
     assertValid("host", name);
     const by = assertValidManaged(name, foreign);
     const managed = { connection, toolsDirectory, namespaces, revision, stackId, trialSec, report, gone };
-    const host = { name, ...managed };
+    const host = { name, managedBy: by?.by, ...managed };
     // A way to become root is that of one account.
     const { user = "root" } = connection;
     const isKnown = by !== undefined && (user === "root" || user === by.admin.user);

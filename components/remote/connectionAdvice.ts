@@ -13,17 +13,19 @@ import { printable } from "./printable.ts";
  * Needs Pulumi 3.244 or later, whose engine passes every error of a provider to error hooks.
  */
 export function connectionAdvice(name: string, host: Host, ifRefused?: string): pulumi.ErrorHook {
-  const explain = inProgram(async (error: string, { connection, report }: Host, meant?: string) => {
-    const [address, port, user] = await Promise.all(
-      [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
-    );
-    const label = await valueOf(hostLabel({ ...host, connection }));
-    const advice = adviceFor(error, label, Number(port), String(user), address as string);
-    // The engine ends the program as soon as the hook returns.
-    const sentence = advice && (meant ? `${advice}; ${meant}` : advice);
-    report?.addFailure(sentence ?? sentenceOf(error));
-    if (sentence) await pulumi.log.error(sentence);
-  });
+  const explain = inProgram(
+    async (error: string, { connection, managedBy, report }: Host, meant?: string) => {
+      const [address, port, user] = await Promise.all(
+        [connection.host, connection.port ?? 22, connection.user ?? "root"].map(valueOf),
+      );
+      const label = await valueOf(hostLabel({ ...host, connection }));
+      const advice = adviceFor(error, label, Number(port), String(user), address as string, managedBy);
+      // The engine ends the program as soon as the hook returns.
+      const sentence = advice && (meant ? `${advice}; ${meant}` : advice);
+      report?.addFailure(sentence ?? sentenceOf(error));
+      if (sentence) await pulumi.log.error(sentence);
+    },
+  );
   let firstAt: number | undefined;
   return new pulumi.ErrorHook(`${name}-advice`, async ({ errors, failedOperation, oldInputs }) => {
     const [error = "", ...earlier] = errors;
@@ -113,14 +115,19 @@ export function adviceFor(
   port: number,
   user: string,
   address: string,
+  managedBy?: string,
 ): string | undefined {
   const said = ofProvider(error);
+  const correct =
+    managedBy === undefined
+      ? "correct hostKey"
+      : `correct hostKey or, if the settings here have none, run 'pulumi up' with another revision in the stack '${managedBy}' first`;
   // What it finds before it dials names the host on the way, too: "proxy: ssh: no key found".
   const login = /\bproxy: (?!after )/.test(said) ? `the host on the way to ${host}` : host;
   const explained: [RegExp, string][] = [
     [
       /host key mismatch/,
-      `${host} answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then correct hostKey`,
+      `${host} answers with a host key that differs from the settings or known_hosts; if the host was not reinstalled, this may be an attack: compare with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then ${correct}`,
     ],
     [
       /attempted methods \[none\]/,

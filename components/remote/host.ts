@@ -58,6 +58,8 @@ export interface Host {
   report?: HostReport | undefined;
   /** If the connection may go through one of several tunnels: which. @see chooseWays */
   ways?: Ways | undefined;
+  /** The stack that manages it, if it is not this one; its outputs have the host key. */
+  managedBy?: string | undefined;
   /** Whether it will not come back: nothing connects to it any more. @default false */
   gone?: boolean | undefined;
   /**

@@ -19,6 +19,13 @@ const encrypted =
 const unreadable =
   "the provider cannot read the private key for gate (198.18.0.2); it must be the whole file, in OpenSSH's format: 'ssh-keygen -y -f <key>' shows whether ssh can read it";
 
+test("a host key that comes from the stack that manages the host is corrected there", () => {
+  const error = "ssh: handshake failed: ssh: host key mismatch";
+  expect(adviceFor(error, "gate (198.18.0.2)", 22, "root", "198.18.0.2", "public")).toContain(
+    "then correct hostKey or, if the settings here have none, run 'pulumi up' with another revision in the stack 'public' first",
+  );
+});
+
 describe("the provider's message about a connection is explained", () => {
   test.each([
     ["ssh: handshake failed: ssh: host key mismatch", otherKey],
