@@ -170,7 +170,7 @@ export class PublicHost extends pulumi.ComponentResource {
     // On a host that is gone, whether or not there is one, since what is not declared is deleted.
     if (addPort !== undefined || gone) {
       const ports = addPort === undefined ? [] : [{ port: addPort }];
-      const opened = { host: this.host, ports, serves: true };
+      const opened = { host: this.host, ports, serves: addPort };
       const firewall = new FirewallPorts(`${name}-ssh-port`, opened, { parent: this });
       this.host = { ...this.host, after: [...after, server, firewall] };
     }

@@ -81,9 +81,6 @@ export function trialValues(host: Host, trial: string, confirm: "no" | "yes" | "
   };
 }
 
-/** Of a script whose removal is refused as long as other stacks have tunnels that need what this stack manages. */
-export const servesOthers: Values = { SERVES: "yes" };
-
 /** Changes whenever a script or its inputs change, for whatever must then run again. */
 export function fingerprintOfScript(script: command.remote.Command): pulumi.Output<string> {
   // A changed revision means a new check, changed drift a repair, and a changed id a takeover; none needs a restart.

@@ -109,4 +109,36 @@ describe.each(shells)("sshd's other port in %s", (_, shell) => {
       "error: sshd would no longer listen on port 443, where tunnels come in (tunnel-nas tunnel-shop); first write",
     );
   });
+
+  test("stays open while other stacks need it: as long as sshd is to listen there, or their tunnels come in there", () => {
+    const close = (serves: string, dropIn: string, users: string) =>
+      run(
+        `SERVES=${serves} DROP_IN_FILE=$(mktemp)
+        trap 'rm "$DROP_IN_FILE"' EXIT
+        printf '%s' '${dropIn}' >"$DROP_IN_FILE"
+        fail() { echo "error: $1"; exit 3; }
+        print_evict_stale() { echo /opt/p-s/bin/evict-stale; }
+        stacks_served_by() { echo p-site; }
+        tunnels_at() { [ "$1" = 443 ] && printf '%s' '${users}'; }`,
+        "refuse_while_serving",
+      );
+    const served =
+      "tunnels of other stacks come in by what this stack manages here, and would be cut: p-site; nothing was removed";
+    const listens = "# Listens also at port 443\nPort 22\nPort 443\n";
+    for (const [serves, dropIn] of [
+      ["yes", ""],
+      ["443", listens],
+    ] as const) {
+      const { said, status } = close(serves, dropIn, "");
+      expect(status).toBe(3);
+      expect(said).toContain(served);
+    }
+    expect(close("443", "", "").status).toBe(0);
+    expect(close("443", "# Listens also at port 4430\n", "").status).toBe(0);
+    const { said, status } = close("443", "", "tunnel-nas\ntunnel-shop");
+    expect(status).toBe(3);
+    expect(said).toContain(
+      "error: tunnels still come in at port 443, which this stack no longer needs and would close: tunnel-nas tunnel-shop; nothing was removed",
+    );
+  });
 });

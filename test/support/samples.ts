@@ -66,7 +66,7 @@ export const samples: Record<string, Sample> = {
     host: gate,
     ports: [{ port: 8080, address: "198.18.0.2", sources: ["203.0.113.0/24"] }],
     keepsStale: true,
-    serves: true,
+    serves: 443,
   })),
   HostFacts: sample(HostFacts, () => ({ host: nas, needsServer: false })),
   HostTools: sample(HostTools, () => ({ host: { ...nas, toolsDirectory: "/srv/tools" }, notifies: true })),

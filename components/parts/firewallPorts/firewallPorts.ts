@@ -3,10 +3,11 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "../../remote/host.ts";
 import { networkText, noNetworks } from "../../settings/network.ts";
 import { fingerprintOf } from "../../remote/fingerprint.ts";
-import { RemoteComponent, servesOthers } from "../../remote/remoteComponent.ts";
+import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import type { Kept } from "../../remote/remoteScript.ts";
 import { keptBy } from "../../remote/remoteScript.ts";
 import { assertValid } from "../../render/checks.ts";
+import { tunnelAccounts } from "../../render/sshdDropIn.ts";
 import { inputError } from "../../settings/inputError.ts";
 
 /** A TCP port open to other machines. */
@@ -26,8 +27,8 @@ export interface FirewallPortsArgs {
   ports: OpenPort[];
   /** @see RemoteScriptArgs.keepsStale */
   keepsStale?: boolean;
-  /** Whether the tunnels of other stacks come in there: see {@link servesOthers}. @default false */
-  serves?: boolean;
+  /** The one of the ports at which the tunnels of other stacks come in, which keep it open. @default none */
+  serves?: number | undefined;
 }
 
 /**
@@ -53,7 +54,11 @@ export class FirewallPorts extends RemoteComponent {
         host: args.host,
         what: "the firewall",
         keepsStale: args.keepsStale ?? false,
-        ...(args.serves ? { values: servesOthers } : {}),
+        ...(args.serves === undefined
+          ? {}
+          : {
+              values: { SERVES: String(assertValid("number", args.serves)), ACCOUNTS: tunnelAccounts },
+            }),
         parts: [
           {
             script: "firewallPorts",

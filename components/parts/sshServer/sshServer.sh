@@ -255,14 +255,6 @@ refuse_loss() {
   [ -z "$users" ] || roll_back_and_fail "sshd would no longer listen on port $1, where tunnels come in ($(one_line "$users")); first write 'Port $1', and every other port of sshd, into a file of your own in $DROP_IN_DIR, and open it in the firewall, so that both work; run 'pulumi up' again, and remove that file once all tunnels come in at their new port" files
 }
 
-# tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
-tunnels_at() {
-  local pid uid
-  ss -Htnp state established "sport = :$1" 2>/dev/null | grep -o 'pid=[0-9]*' | cut -c5- | while read -r pid; do
-    awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status" 2>/dev/null || :
-  done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1 | grep -x "${ACCOUNTS%\*}.*" || :
-}
-
 has_include() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
 
 # The text for this very host: without what its sshd does not know yet.

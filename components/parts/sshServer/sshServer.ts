@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "../../remote/host.ts";
 import { toolsDirectoryOf } from "../../remote/host.ts";
-import { RemoteComponent, servesOthers } from "../../remote/remoteComponent.ts";
+import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import { ownerId } from "../../remote/remoteScript.ts";
 import { Program } from "../../remote/scriptText.ts";
 import { assertValid } from "../../render/checks.ts";
@@ -57,7 +57,7 @@ export class SshServer extends RemoteComponent {
       // The removal also checks which accounts sshd would lock out.
       values: {
         ADMIN: pulumi.output(args.host.connection.user).apply((user) => user ?? "root"),
-        ...servesOthers,
+        SERVES: "yes",
       },
       parts: [
         ...(addPort === undefined

@@ -17,7 +17,7 @@
 #   SETTLES   the records that an apply sweeps after its own: what is stale there
 #   TOKENS    a hash of what the scripts of those records have printed; only so that this one runs again
 #   RECORDS   the records that a removal undoes, in this order; RESOURCE by default
-#   SERVES    yes where other stacks may need what it removes: see sshdAccess.sh
+#   SERVES    yes, or a port, where other stacks may need what it removes: see refuse_while_serving
 #   DRIFT     where the stack looks for drift, and then the apply notes what it leaves; another value runs it again
 #
 # A removal reads nothing of what the parts were given, since its header may be as old as the thing: it undoes what is on

@@ -231,12 +231,25 @@ print_evict_stale() {
   find_records -path "$STATE/$OWNER/*" -exec sed -n "s|^file$TAB\(/.*/bin/evict-stale\)\$|\1|p" {} +
 }
 
-# refuse_while_serving — ends a removal that would cut the tunnels of other stacks.
+# tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
+tunnels_at() {
+  local pid uid
+  ss -Htnp state established "sport = :$1" 2>/dev/null | grep -o 'pid=[0-9]*' | cut -c5- | while read -r pid; do
+    awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status" 2>/dev/null || :
+  done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1 | grep -x "${ACCOUNTS%\*}.*" || :
+}
+
+# refuse_while_serving — ends a removal that would cut the tunnels of other stacks. If SERVES is a port that sshd no longer
+# listens on for this stack, only those need it that come in there.
 refuse_while_serving() {
   local file users
   users=$(print_evict_stale | while IFS= read -r file; do stacks_served_by "$file"; done | sort -u | paste -sd ' ' -)
-  [ -z "$users" ] ||
+  [ -n "$users" ] || return 0
+  [ "$SERVES" != yes ] && ! grep -qsx "$PORT_MARK $SERVES" "$DROP_IN_FILE" ||
     fail "tunnels of other stacks come in by what this stack manages here, and would be cut: $users; nothing was removed: run 'pulumi destroy' in them first, or let another stack manage this host for them ('managedBy')"
+  users=$(tunnels_at "$SERVES" | paste -sd ' ' -)
+  [ -z "$users" ] ||
+    fail "tunnels still come in at port $SERVES, which this stack no longer needs and would close: $users; nothing was removed: run 'pulumi up' in their stacks, so that they come in at the new port, and then here again"
 }
 
 DROP_IN_REMOVED=
