@@ -25,7 +25,8 @@ const USAGE = `npx tsx bench/fleet/main.ts [options]
                   of the tunnels come every 30 s
   --limit N       seconds after which an operation is ended (120, and 20 more for each host; or LIMIT)
   --forks A,B     with how many forks Ansible runs (50,5, or FORKS); 0 leaves Ansible out
-  --stacks N      measure the same hosts also as N stacks, where there are that many (0: no, or STACKS)
+  --stacks N      measure the same hosts also as N stacks, where there are that many, and one more for the public host
+                  (0: no, or STACKS)
   --drift         measure only what \`drift: true\` adds to a preview, without Ansible
   --lab NAME      name of the lab (bench-fleet)
   --write         keep the tables, the numbers and the plot in docs/; other numbers of hosts stay
