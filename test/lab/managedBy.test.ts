@@ -17,6 +17,8 @@ describe("on a public host that another stack manages,", () => {
   let before: Record<string, Snapshot>;
   let manager: LabStack;
   let site: LabStack;
+  /** Another site's, which is at the same host. */
+  let twin: LabStack;
 
   beforeAll(async () => {
     lab = await Lab.up({ name: "managed-by", hosts: ["gate", "nas"] });
@@ -25,22 +27,8 @@ describe("on a public host that another stack manages,", () => {
     // In one state, as a reference to a stack needs.
     const directory = `${lab.directory}/stacks`;
     manager = await openProgram(lab, { stack: "public", directory, config: { publicHosts: managed() } });
-    const { admin } = labAdmin(lab, gate);
-    site = await openProgram(lab, {
-      stack: "site",
-      directory,
-      config: {
-        // Its address, port and host key are those that the other stack knows.
-        publicHosts: { gate: { managedBy: "public", admin: { privateKeyFile: admin.privateKeyFile } } },
-        internalHosts: {
-          nas: {
-            ...labAdmin(lab, nas),
-            forwards: { ssh: { remotePort: 2222, target: 22 } },
-            logins: [{ from: "root", to: "root" }],
-          },
-        },
-      },
-    });
+    site = await openProgram(lab, { stack: "site", directory, config: tunnel("nas") });
+    twin = await openProgram(lab, { stack: "twin", directory, config: tunnel("nas") });
   });
 
   afterAll(() => Lab.clear("managed-by"));
@@ -50,6 +38,20 @@ describe("on a public host that another stack manages,", () => {
       ...labAdmin(lab, gate),
       ...{ sshPort: 2022, listenOnSshPort: true, allowUsers: ["root", "alice"] },
       ...more,
+    },
+  });
+  /** A site's settings. */
+  const tunnel = (name: string) => ({
+    // Its address, port and host key are those that the other stack knows.
+    publicHosts: {
+      gate: { managedBy: "public", admin: { privateKeyFile: labAdmin(lab, gate).admin.privateKeyFile } },
+    },
+    internalHosts: {
+      [name]: {
+        ...labAdmin(lab, nas),
+        forwards: { ssh: { remotePort: 2222, target: 22 } },
+        logins: [{ from: "root", to: "root" }],
+      },
     },
   });
   const onGate = async (command: string) => (await gate.run(command)).stdout;
@@ -90,6 +92,19 @@ describe("on a public host that another stack manages,", () => {
       const { changes } = await stack.up();
       expect(Object.keys(changes)).toEqual(["same"]);
     }
+  });
+
+  it("a second site can have neither the name of the first one's tunnel nor its port, and leaves it as it is", async () => {
+    const all = "find /var/lib/ssh-reverse-tunnel/*-site /etc/ssh -type f -exec cksum {} + | sort";
+    const before = await onGate(all);
+    expect(await failedUp(twin)).toContain(
+      "belongs to the stack ssh-reverse-tunnel-site; choose another name",
+    );
+    await twin.setConfig(tunnel("other"));
+    expect(await failedUp(twin)).toContain("port 2222 of the forward 'ssh' belongs to another tunnel (");
+    await twin.destroy();
+    expect(await onGate(all)).toBe(before);
+    await comesBack();
   });
 
   it("a stack manages it itself for a while, and goes back, without a cut of its tunnel", async () => {
@@ -143,6 +158,26 @@ describe("on a public host that another stack manages,", () => {
     await site.up();
     await gate.run("rm /root/kept");
     await comesBack();
+  });
+
+  it("a port that sshd no longer has to listen at is closed once no tunnel comes in there", async () => {
+    const { address, admin } = labAdmin(lab, gate);
+    const back = { address, admin, allowUsers: ["root", "alice"], toolsDirectory: "/opt/elsewhere" };
+    await manager.setConfig({ publicHosts: { gate: back } });
+    expect(await failedUp(manager)).toContain(
+      "sshd would no longer listen on port 2022, where tunnels come in (tunnel-nas)",
+    );
+    await gate.run("printf 'Port 22\\nPort 2022\\n' >/etc/ssh/sshd_config.d/10-ports.conf");
+    expect(await failedUp(manager)).toContain(
+      "tunnels still come in at port 2022, which this stack no longer needs and would close: tunnel-nas; nothing was removed: run 'pulumi up' in their stacks",
+    );
+    await comesBack();
+    await site.up();
+    await works();
+    await manager.up();
+    await gate.run("rm /etc/ssh/sshd_config.d/10-ports.conf && systemctl reload ssh");
+    await comesBack();
+    expect(await onGate("ss -Htn state established 'sport = :2022' | wc -l")).toBe("0");
   });
 
   it("a stack that no longer has outputs of another one can still be destroyed, and then that one, and nothing is left", async () => {
