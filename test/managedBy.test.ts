@@ -97,6 +97,28 @@ describe("a stack that uses a public host of another one", () => {
     expect(commands.filter(({ name }) => name.startsWith("gate-server"))).toEqual([]);
   });
 
+  test("is reached through its tunnel by way of the other stack's host, with the host key that this knows", async () => {
+    const outputs = await outputsOf({ address: "198.18.0.2", port: 2200 });
+    const { publicHosts } = site();
+    const { nas } = internalHosts;
+    const through = { nas: { ...nas, admin: { ...nas.admin, throughTunnel: "ssh" } } };
+    const { commands } = await deploy({ publicHosts, internalHosts: through }, { public: outputs });
+    const { inputs } = commands.find(({ name }) => name === "nas-start")!;
+    expect(inputs.connection).toMatchObject({
+      ...{ host: "127.0.0.1", port: 2222 },
+      proxy: { host: "198.18.0.2", port: 2200, hostKey: gateKeys[0] },
+    });
+  });
+
+  test("needs no outputs of it for a host that is gone, and connects to that no more", async () => {
+    const { publicHosts } = site();
+    const gate = { ...publicHosts.gate, gone: true };
+    const { resources } = await deploy({ publicHosts: { gate }, internalHosts });
+    const there = resources.filter(({ inputs }) => (inputs.connection as Changes)?.host === "gate");
+    expect(there.length).toBeGreaterThan(0);
+    for (const { name, inputs } of there) expect(inputs, name).not.toHaveProperty("create");
+  });
+
   test("stops with a sentence if there is no such stack, or if it is this one", async () => {
     setConfig(site());
     await expect(record(program)).rejects.toThrow(
