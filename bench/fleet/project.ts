@@ -47,7 +47,7 @@ export async function projectInStacks(fleet: Fleet, count: number): Promise<Cont
         sites.map((site, index) => site.prepare({ publicHosts: { gate }, ...inside(fleet, of(index)) })),
       );
     },
-    // The sites read what the manager's run has found out; it is refused to end before them.
+    // The sites read what this run has found out, and it cannot be removed before them.
     apply: async (limit) => (await manager.apply(limit)) + (await sumOf(sites, (part) => part.apply(limit))),
     preview: (limit) => sumOf([manager, ...sites], (part) => part.preview(limit)),
     remove: async (limit) =>
