@@ -336,12 +336,30 @@ exec /bin/sh -c "$(printf %s "$last" | /bin/sed 's#PATH=/usr/local/bin#PATH=${fo
     all.ssh = all.ssh.replace(/^case .*$/m, "");
     const process = start(settings, all, undefined, "--json", "--watch", "1");
     const end = endOfTool(process);
-    await expect.poll(() => linesOf("looks"), { timeout: 60_000 }).toBeGreaterThan(4);
+    let shown = "";
+    process.stdout!.on("data", (text: Buffer) => (shown += text.toString()));
+    // The last of them are up.
+    await expect
+      .poll(() => shown, { timeout: 60_000 })
+      .toMatch(/"state":"up".*"state":"up".*"state":"up".*"state":"up".*\n$/);
     process.kill("SIGINT");
     const { code, stdout } = await end;
     expect(code).toBe(0);
     const [first] = stdout.trimEnd().split("\n");
     expect(JSON.parse(first!)).toMatchObject({ hosts: [{ host: "gate" }, { host: "nas" }] });
+  });
+
+  test("does not keep what a host writes for ever without an answer", async () => {
+    const ssh = `case $* in *198.18.0.2*) exec tr '\\0' x </dev/zero ;; esac; exit 255`;
+    const tr = `exec /usr/bin/tr "$@"`;
+    const process = start(settingsOf("ssh-reverse-tunnel"), { ssh, tr }, undefined, "--watch", "1");
+    let shown = "";
+    process.stdout!.on("data", (text: Buffer) => (shown += text.toString()));
+    const end = endOfTool(process);
+    const refused = "gate (198.18.0.2) gave an unexpected answer: more than 16 MiB of it\n";
+    await expect.poll(() => shown, { timeout: 60_000 }).toContain(refused);
+    process.kill("SIGINT");
+    expect((await end).code).toBe(1);
   });
 
   test.each([["--watch", "0"], ["--watch", "1", "2"], ["5"]])(

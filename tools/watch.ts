@@ -15,6 +15,9 @@ import type { AskedHost, HostStatus } from "./status.ts";
 /** Seconds that a host has for an answer, as without --watch. */
 const PATIENCE = 30;
 
+/** The most that it may write between two answers, in MiB. */
+const MOST = 16;
+
 /** How a host is asked, and its answer understood. */
 interface Question {
   command: (host: AskedHost) => string;
@@ -82,7 +85,7 @@ async function watchHost(
       for (const stream of [ssh.stdout, ssh.stderr]) stream.destroy();
     };
     stop.addEventListener("abort", end);
-    let [silent, stderr] = [false, ""];
+    let [silent, stderr, size] = [false, "", 0];
     const giveUp = setTimeout(
       () => {
         silent = true;
@@ -90,17 +93,24 @@ async function watchHost(
       },
       (PATIENCE + seconds) * 1000,
     );
+    // Before the lines are made of it: one that never ends would be kept.
+    ssh.stdout.on("data", (text: Buffer) => {
+      size += text.length;
+      if (size > MOST * 1024 * 1024) end();
+    });
     createInterface(ssh.stdout).on("line", (line) => {
       if (!line.startsWith('{"host":')) return;
       giveUp.refresh();
+      size = 0;
       report(statusOf(host, address, { code: 0, stdout: line, stderr: "" }));
     });
     ssh.stderr.on("data", (text: Buffer) => (stderr = (stderr + text.toString()).slice(-4096)));
     ssh.on("error", (error) => (stderr = error.message));
-    const [code] = (await once(ssh, "close").catch(() => [255])) as [number | null];
+    let [code] = (await once(ssh, "close").catch(() => [255])) as [number | null];
     clearTimeout(giveUp);
     stop.removeEventListener("abort", end);
     if (stop.aborted) return;
+    if (size > MOST * 1024 * 1024) [code, stderr] = [-1, `more than ${MOST} MiB of it`];
     report(statusOf(host, address, { code: silent ? null : (code ?? 255), stdout: "", stderr }));
     await sleep(seconds * 1000, undefined, { signal: stop }).catch(() => undefined);
   }
