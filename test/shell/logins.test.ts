@@ -13,19 +13,27 @@ const at = (name: string) => join(folder, name);
 /** What sshd has written so far, and which connections are established. */
 let journal: { seconds: number; message: string }[];
 let established: string[];
+/** What sshd writes as soon as the journal has been read once. */
+let meanwhile: string | undefined;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "logins-"));
   for (const each of ["lists", "state", "memory", "bin"]) mkdirSync(at(each));
   const text = readProgram("health").replaceAll("/etc/passwd", at("passwd"));
   writeFileSync(at("health"), text, { mode: 0o755 });
   writeFileSync(at("passwd"), "root:x:0:0::/:/bin/sh\ntunnel-nas:x:901:901::/:/bin/sh\n");
-  [journal, established] = [[], []];
+  [journal, established, meanwhile] = [[], [], undefined];
   list("nas");
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const list = (tunnel: string) =>
   writeFileSync(at(`lists/${tunnel}`), "interval 30\nssh,127.0.0.1,4022,ssh,127.0.0.1,22,loopback\n");
+const lineOf = ({ seconds, message }: (typeof journal)[number], index: number) =>
+  `${JSON.stringify({
+    __CURSOR: `s=a;i=${index + 1}`,
+    __REALTIME_TIMESTAMP: `${seconds}123456`,
+    MESSAGE: message,
+  })}\n`;
 const fake = (name: string, text: string) =>
   writeFileSync(at(`bin/${name}`), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
 const says = (message: string, seconds = Math.floor(Date.now() / 1000) - 100) =>
@@ -39,20 +47,19 @@ const accepted = (from: string, seconds?: number, tunnel = "nas") =>
 describe.each(shells)("the health check in %s", (_name, shell) => {
   /** Runs it once, with the journal as it is now. */
   const look = () => {
-    const lines = journal.map(({ seconds, message }, index) =>
-      JSON.stringify({
-        __CURSOR: `s=a;i=${index + 1}`,
-        __REALTIME_TIMESTAMP: `${seconds}123456`,
-        MESSAGE: message,
-      }),
-    );
-    writeFileSync(at("journal"), lines.map((line) => `${line}\n`).join(""));
+    writeFileSync(at("journal"), journal.map(lineOf).join(""));
+    if (meanwhile !== undefined) {
+      says(meanwhile);
+      writeFileSync(at("meanwhile"), lineOf(journal.at(-1)!, journal.length - 1));
+      meanwhile = undefined;
+    }
     fake(
       "journalctl",
       `case "$*" in
   *--after-cursor=*) after=\${*##*;i=}; tail -n +$((\${after%% *} + 1)) ${at("journal")} ;;
   *--lines=*) cat ${at("journal")} ;;
-esac`,
+esac
+[ ! -e ${at("meanwhile")} ] || { cat ${at("meanwhile")} >>${at("journal")}; rm ${at("meanwhile")}; }`,
     );
     fake(
       "ss",
@@ -170,6 +177,17 @@ esac`,
     }
   });
 
+  test("counts a login once that comes while the journal is read for a tunnel whose list is new", () => {
+    accepted("203.0.113.7:50000");
+    established = ["203.0.113.7:50000"];
+    meanwhile = "Connection closed by authenticating user tunnel-nas 203.0.113.7 port 2 [preauth]";
+    look();
+    look();
+    look();
+    expect(kept()).toMatchObject({ address: "203.0.113.7", tries: "1" });
+    expect(metrics().at(-1)).toMatch(/attempts_total.* 2$/);
+  });
+
   test("knows nothing where the journal has nothing of the account, and does not guess", () => {
     says("Accepted publickey for alice from 203.0.113.9 port 1 ssh2: ED25519 SHA256:x");
     accepted("203.0.113.9:1", undefined, "other");
@@ -177,6 +195,16 @@ esac`,
     look();
     expect(kept()).toEqual({ since: "-", seen: "-", address: "-", tries: "-", tried: "-" });
     expect(metrics()).toEqual([]);
+  });
+
+  test("takes no socket of another account for the connection, which anybody can have to that address and port", () => {
+    accepted("203.0.113.7:50000");
+    established = ["203.0.113.7:50000 timer:(keepalive,1min,0) ino:1 sk:1"];
+    look();
+    expect(kept()).toMatchObject({ since: recent, address: "203.0.113.7" });
+    established = ["203.0.113.7:50000 timer:(keepalive,1min,0) uid:1000 ino:1 sk:1"];
+    look();
+    expect(kept()).toMatchObject({ since: "-", address: "203.0.113.7" });
   });
 
   test("cannot be told of a login by a user's name, or by anything else that is not sshd's own line", () => {

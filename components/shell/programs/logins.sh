@@ -13,7 +13,10 @@ LOGINS_CHANGED=
 find_logins() {
   local list tunnels more kept cursor
   [ -n "${STATE_DIRECTORY-}" ] || return 0
-  [ -f logins ] || cp -- "$STATE_DIRECTORY/logins" logins 2>/dev/null || : >logins
+  [ -f logins ] && [ ! -L logins ] || {
+    rm -rf logins
+    cp -- "$STATE_DIRECTORY/logins" logins 2>/dev/null || : >logins
+  }
   kept=$NL$(tr -d '\0' <logins)
   tunnels='' more=''
   for list in "$lists"/*; do
@@ -23,24 +26,30 @@ find_logins() {
       *) more="$more ${list##*/}" ;;
     esac
   done
-  cursor=$(awk -F "$TAB" 'NR == 1 && $2 ~ /^[A-Za-z0-9=;-]+$/ { print "--after-cursor=" $2 }' logins)
-  read_logins "$tunnels" "${cursor:---lines=20000}" >new/logins
+  cursor=$(cursor_in logins)
+  read_logins "$tunnels" "${cursor:+--after-cursor=}${cursor:---lines=20000}" >new/logins
   case $? in 0) ;; 10) LOGINS_CHANGED=yes ;; *) rm -f new/logins && return ;; esac
-  # A tunnel may have connected before its list was there.
-  [ -z "$more" ] || {
-    read_logins "$more" --lines=20000 | sed 1d >>new/logins
-    LOGINS_CHANGED=yes
-  }
+  # A tunnel may have connected before its list was there. Up to the same place: what comes later is read in the next run.
+  cursor=$(cursor_in new/logins)
+  [ -n "$more" ] && [ -n "$cursor" ] || return 0
+  kept=$(read_logins "$more" --lines=20000 "$cursor")
+  case $? in 0 | 10) ;; *) return 0 ;; esac
+  printf '%s\n' "$kept" | sed 1d >>new/logins
+  LOGINS_CHANGED=yes
 }
 
-# read_logins TUNNELS WHERE — prints what is kept of these and what the journal has from there on; ends with 10 if that is new.
+cursor_in() { awk -F "$TAB" 'NR == 1 && $2 ~ /^[A-Za-z0-9=;-]+$/ { print $2 }' "$1"; }
+
+# read_logins TUNNELS WHERE [LAST] — prints what is kept of these and what the journal has from there on; ends with 10 if that is
+# new. LAST is the last place to read, and where that does not come, this fails. A connection is a socket of root's: others can
+# have one to the same address and port.
 read_logins() {
   {
     cat logins
     timeout 30 journalctl -q --system -o json --output-fields=MESSAGE "$2" \
       _UID=0 SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session 2>/dev/null | head -n 20000
-    ss -Htn state established 2>/dev/null
-  } | LC_ALL=C awk -v tunnels="$1" -v now="$now" '
+    ss -Htne state established 2>/dev/null
+  } | LC_ALL=C awk -v tunnels="$1" -v last="${3-}" -v now="$now" '
     function value(name,   v) { # no quote in it: one in a message ends it too soon for the pattern of a whole line
       if (!match($0, "\"" name "\" ?: ?\"[^\"]*\"")) return ""
       v = substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
@@ -50,7 +59,9 @@ read_logins() {
     function seconds(t) { return t ~ /^[0-9]+$/ ? substr(t, 1, length(t) - 6) : now }
     BEGIN { FS = "\t"; n = split(tunnels, order, " "); for (i = 1; i <= n; i++) known[order[i]] }
     /^\{.*\}$/ {
+      if (ended) next
       cursor = value("__CURSOR")
+      ended = last != "" && cursor == last
       at = seconds(value("__REALTIME_TIMESTAMP"))
       message = value("MESSAGE")
       if (message ~ /^Accepted publickey for tunnel-[a-z0-9-]+ from [0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)? port [0-9]+ ssh2(:|$)/) {
@@ -88,11 +99,13 @@ read_logins() {
       next
     }
     { # of ss
+      if (/ uid:/) next
       split($0, w, " ")
       gsub(/[][]|::ffff:/, "", w[4])
       established[w[4]]
     }
     END {
+      if (last != "" && !ended) exit 1
       printf "\t%s\n", cursor
       for (i = 1; i <= n; i++) {
         t = order[i]
