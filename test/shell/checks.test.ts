@@ -318,4 +318,12 @@ describe.each(shells)("the watchdog in %s", (_name, shell) => {
     expect(metrics).toContain("# TYPE ssh_tunnel_restarts_total counter\n");
     expect(metrics).toContain('side="internal"} 1760000000\n');
   });
+
+  test("keeps no time of the account's that is no time, which a node_exporter would not read", () => {
+    tunnel();
+    writeFileSync(join(folder, "bin/stat"), `#!/bin/sh\necho ${"9".repeat(400)}\n`, { mode: 0o755 });
+    watchdog("repair", ssh);
+    expect(kept()).toEqual(["nas internal 15 ssh 127.0.0.1:2222 127.0.0.1:1 up -"]);
+    expect(readFileSync(join(state, "ssh-tunnel-nas.prom"), "utf8")).not.toContain("9".repeat(12));
+  });
 });

@@ -157,7 +157,7 @@ look_at_all() {
   if [ -n "$FAULT" ] || printf '%s\n' "$FINDINGS" | grep -qvE "^\$|$TAB(-|target-down)\$"; then WHOLE=no; fi
 }
 
-number() { case ${1:-x} in *[!0-9]*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
+number() { case ${1:-x} in *[!0-9]* | ????????????*) printf %s "$2" ;; *) printf %s "$1" ;; esac }
 
 repair() {
   local age forward kept
