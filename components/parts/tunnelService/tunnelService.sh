@@ -52,10 +52,9 @@ apply() {
 }
 
 # look_now — once the tunnel is there. One that does not come up fails the check on the public host, which waits for it longer.
+# shellcheck disable=SC2016
 look_now() {
-  local until_time
-  until_time=$(($(date +%s) + 15))
-  until works || [ "$(date +%s)" -ge "$until_time" ]; do sleep 0.2; done
+  works sh -c 'end=$(($(date +%s) + 15)); until "$@" || [ "$(date +%s)" -ge "$end" ]; do sleep 0.2; done' sh || :
   check_now "$WATCHDOG.service"
 }
 
@@ -358,8 +357,9 @@ find_way_out() {
   works_in_time || fail "the tunnel did not come up in ${SECONDS_TO_WAIT}s${REASON:+ ($REASON)}: see 'journalctl -u $SERVICE' there, correct what it says and run 'pulumi up' again"
 }
 
+# works [COMMAND…] — by a look that COMMAND begins, if there is one.
 works() {
   find_account "$ACCOUNT"
   # shellcheck disable=SC2086  # forwards without spaces
-  as_typed "$FOUND_IDS" "$FOUND_HOME" timeout 50 "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
+  as_typed "$FOUND_IDS" "$FOUND_HOME" timeout 50 "$@" "$PROGRAMS/watchdog" check "$ALIAS" "/run/$SERVICE" $FORWARDS >/dev/null 2>&1
 }

@@ -196,8 +196,9 @@ const RECORDS = "/var/lib/ssh-reverse-tunnel/";
 /** The hash of no bytes: a file that we had created, and whose line of ours is gone. */
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/** The last two are of what a health check keeps, which has times and may be written right now; a removal clears its folder. */
 const ofNoAccount =
-  /\(mtime\)$|^changed \/var\/lib\/ssh-reverse-tunnel\/\S+ \(content\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$/;
+  /\(mtime\)$|^changed \/var\/lib\/ssh-reverse-tunnel\/\S+ \(content\)$|^changed \/etc\/(passwd|group|shadow|gshadow)- |^changed \S+\/ssh-reverse-tunnel\/\S+\.key(\.pub)? \(content\)$|^changed \/var\/lib\/ssh-tunnels-\S+-health\/logins \(content\)$|^added \/var\/lib\/ssh-tunnels-\S+-health\/logins\.new$/;
 
 /** Reports mistakes in files that may differ from before and from the end: records and keys. */
 const look = `
