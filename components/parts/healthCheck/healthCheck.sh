@@ -43,9 +43,10 @@ apply() {
 }
 
 # look_now — once the tunnel is there, which tunnelCheck.sh waits for: the next run may be a day away. Whatever the tunnel's
-# interval is, one whose list is new is looked at.
+# interval is, one whose list is new is looked at. What sshd has said of its login may not be in the journal yet.
 look_now() {
   touch -c "$LISTS/$TUNNEL"
+  timeout 10 journalctl --sync 2>/dev/null || :
   check_now "$UNITS.service"
 }
 
