@@ -132,6 +132,18 @@ describe("the status of a tunnel", () => {
     expect((await nasOn(gate)).connection).toMatchObject({ address: nas.address, attemptsSince: 0 });
   });
 
+  it("is found although the disk has become read-only", async () => {
+    const folder = `/var/lib/${healthCheckOf()}`;
+    await gate.run(`mount --bind ${folder} ${folder} && mount -o remount,bind,ro ${folder}`);
+    const { checked } = await nasOn(gate);
+    await until("a later check", 20, async () => {
+      await look();
+      return (await nasOn(gate)).checked !== checked;
+    });
+    expect(await nasOn(gate)).toMatchObject({ state: "up", connection: { address: nas.address } });
+    await gate.run(`umount ${folder}`);
+  });
+
   it("leaves nothing behind after destroy, on the disk neither", async () => {
     await stack.destroy();
     await expectAsBefore(nas, before[1]!);
