@@ -27,6 +27,7 @@ const [webhook, ntfy, mail] = [
 /** A web server that writes down what it is sent, and whether the token is on any command line meanwhile. */
 const SINK = `import glob, http.server, json
 class Sink(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         def shown(file):
@@ -76,12 +77,12 @@ describe("notifications of a public host", () => {
     });
     [gate, nas] = [lab.host("gate"), lab.host("nas")];
     await gate.run("cat >/root/sink.py", { input: SINK });
+    await gate.run("systemctl disable --now prometheus prometheus-alertmanager prometheus-node-exporter");
+    before = await hostState(gate);
     await startSink();
     await gate.run(
-      `systemctl disable --now prometheus prometheus-alertmanager prometheus-node-exporter
-       systemd-run --quiet --unit mail sh -c 'exec python3 -u -W ignore -m smtpd -n -c DebuggingServer 127.0.0.1:25 >/run/mail'`,
+      `systemd-run --quiet --unit mail sh -c 'exec python3 -u -W ignore -m smtpd -n -c DebuggingServer 127.0.0.1:25 >/run/mail'`,
     );
-    before = await hostState(gate);
     stack = await openProgram(lab, { config: settings({ command: webhook, secret: url }) });
     await stack.up();
   });
@@ -181,6 +182,7 @@ describe("notifications of a public host", () => {
     );
     expect(left.stdout).toBe("");
     await stack.destroy();
+    await gate.run("systemctl stop sink mail && rm /run/sent /run/mail");
     await expectAsBefore(gate, before);
   });
 });
