@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -200,6 +209,35 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     rmSync(join(folder, "lists/shop"));
     expect(run()).toEqual({ told: [], status: 0, journal: "" });
     expect(readFileSync(join(folder, "kept/told"), "utf8")).toBe("");
+  });
+
+  test("tells that a forward is down even if it does not know why", () => {
+    check("nas", [{ state: "down", since: ago(130), reason: "of a later version" }]);
+    const { told } = run();
+    expect(told).toMatchObject([{ STATE: "down", CODE: "", REASON: "" }]);
+    expect(told[0]!["MESSAGE"]).toMatch(/: tunnel nas: forward ssh is down \(since /);
+  });
+
+  test("is not kept from telling by times of a clock that was fast", () => {
+    check("nas", [{ state: "down", since: ago(-100_000), reason: "no-listener" }]);
+    writeFileSync(join(folder, "fails"), "");
+    expect(run().told).toHaveLength(1);
+    wait(-100_000);
+    rmSync(join(folder, "fails"));
+    expect(run()).toMatchObject({ told: [{ STATE: "down" }], status: 0 });
+    expect(states()).toEqual([]);
+  });
+
+  test("writes nothing to the disk while nothing happens", () => {
+    check("nas", [{}, { name: "web", state: "down", since: ago(130), reason: "no-listener" }]);
+    expect(states()).toEqual(["nas web down"]);
+    const file = () => {
+      const { ino, mtimeMs } = statSync(join(folder, "kept/told"));
+      return [ino, mtimeMs, ...readdirSync(join(folder, "kept"))];
+    };
+    const before = file();
+    expect(states()).toEqual([]);
+    expect(file()).toEqual(before);
   });
 
   test("takes nothing from a file of states but names, codes and times", () => {

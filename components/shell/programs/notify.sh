@@ -11,6 +11,8 @@ set -u
 LC_ALL=C
 export LC_ALL
 TAB=$(printf '\t')
+NL='
+'
 lists=$1
 states=$2
 delay=$3
@@ -33,11 +35,13 @@ gather() {
   done
 }
 
-# find_changes — writes "new", as "told" but with the number of the message that is due in the last field, or 0; prints what is
-# due: number, tunnels, forwards, state, since, code, reason and message. What has happened to several is one message.
+# find_changes — prints what is to be kept, as in "told" but with the number of the message that is due in the last field, or 0;
+# then with a "!" before it what is due: number, tunnels, forwards, state, since, code, reason and message. What has happened to
+# several is one message.
 find_changes() {
   awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v delay="$delay" -v host="$(uname -n)" "$REASON_WORDS"'
     function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
+    function is_over(t, seconds) { return now - t >= seconds || t - now > 60 } # or the clock was fast then
     function consider(t, f, state, since, code, reason,   k, wait, pause) { # of a tunnel, and a forward of it
       k = t OFS f
       if (k in line) return
@@ -52,7 +56,7 @@ find_changes() {
       name[n] = k
       wait = f == "-" && delay < 60 ? 60 : delay # after a boot, the check needs a moment
       pause = tries[k] > 7 ? 3600 : tries[k] ? 15 * 2 ^ tries[k] : 0
-      if (state != told[k] && now - from[k] >= wait && now - tried[k] >= pause) {
+      if (state != told[k] && is_over(from[k], wait) && is_over(tried[k], pause)) {
         due[n] = f == "-" && state == "unknown" ? state : t OFS state OFS code
         code_of[n] = code
         why[n] = reason
@@ -105,15 +109,14 @@ find_changes() {
           }
           number = group[g]
         }
-        print k, told[k], saw[k], from[k], tries[k], tried[k], number >"new"
+        print k, told[k], saw[k], from[k], tries[k], tried[k], number
       }
-      close("new")
       for (g = 1; g <= groups; g++) {
         text = host ": tunnel " tunnels[g] ": "
         if (check[g] == "unknown") text = text "unknown, " reason[g]
         else if (check[g]) text = text "checked again, and " state[g]
-        else text = text "forward " forwards[g] " is " state[g] (reason[g] == "-" ? " again" : ": " reason[g])
-        print g, tunnels[g], forwards[g], state[g], since[g], code[g], reason[g], text
+        else text = text "forward " forwards[g] " is " state[g] (state[g] == "up" ? " again" : reason[g] == "-" ? "" : ": " reason[g])
+        print "!" g, tunnels[g], forwards[g], state[g], since[g], code[g], reason[g], text
       }
     }' told -
 }
@@ -137,15 +140,21 @@ settle() {
   awk -F "$TAB" -v OFS="$TAB" -v number="$1" -v ok="$2" -v now="$(date +%s)" '
     $8 == number && ok == "yes" { $3 = $4; $6 = $7 = $8 = 0 }
     $8 == number && ok == "no" { $6++; $7 = now; $8 = 0 }
-    { print }' told >new && mv -f new told
+    { print }' told >new && keep
 }
+
+# keep — what has been written to "new", over a power cut as well.
+keep() { { sync new 2>/dev/null || :; } && mv -f new told; }
 
 cd "$STATE_DIRECTORY" || exit 1
 [ -f told ] || : >told
-: >new
-gather | find_changes >due || exit 1
-mv -f new told
+found=$(gather | find_changes) || exit 1
+kept=$(printf '%s\n' "$found" | grep -v '^!')
+due=$(printf '%s\n' "$found" | sed -n 's/^!//p')
+# Every time it runs, but on the disk only what has changed.
+[ "$kept" = "$(cat told)" ] || { printf '%s' "${kept:+$kept$NL}" >new && keep; } || exit 1
 while IFS=$TAB read -r number tunnels forwards state since code reason message <&3; do
+  [ -n "$number" ] || continue
   [ "$forwards" != - ] || forwards=
   [ "$code" != - ] || code=
   [ "$reason" != - ] || reason=
@@ -155,6 +164,8 @@ while IFS=$TAB read -r number tunnels forwards state since code reason message <
   else
     settle "$number" no
   fi
-done 3<due
+done 3<<EOF
+$due
+EOF
 # For ssh-tunnel-status, and no failure of this unit.
 ! awk -F "$TAB" '$6 > 0 { waits = 1 } END { exit !waits }' told || exit 75
