@@ -78,9 +78,9 @@ const wait = (seconds: number) => {
 };
 
 describe.each(shells)("notify in %s", (_name, shell) => {
-  const run = () => {
+  const run = (path = "") => {
     const args = [join(folder, "lists"), join(folder, "states"), "120", join(folder, "command")];
-    const env = { PATH: process.env["PATH"], STATE_DIRECTORY: join(folder, "kept") };
+    const env = { PATH: `${path}:${process.env["PATH"]}`, STATE_DIRECTORY: join(folder, "kept") };
     const ran = spawnSync(shell[0]!, [...shell.slice(1), join(folder, "notify"), ...args], {
       encoding: "utf8",
       env,
@@ -216,6 +216,12 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     const { told } = run();
     expect(told).toMatchObject([{ STATE: "down", CODE: "", REASON: "" }]);
     expect(told[0]!["MESSAGE"]).toMatch(/: tunnel nas: forward ssh is down \(since /);
+  });
+
+  test("names its host without what would end a text in JSON", () => {
+    writeFileSync(join(folder, "uname"), `#!/bin/sh\necho 'gate"\\n\\.example'\n`, { mode: 0o755 });
+    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    expect(run(folder).told[0]!["MESSAGE"]).toMatch(/^gate\.example: tunnel nas: /);
   });
 
   test("is not kept from telling by times of a clock that was fast", () => {

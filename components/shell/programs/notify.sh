@@ -27,19 +27,16 @@ gather() {
     word=
     [ ! -f "$list" ] || read -r word _ <"$list" || :
     [ "$word" = interval ] || continue
-    if [ -f "$states/$tunnel.state" ] && [ -s "$states/$tunnel.state" ]; then
-      head -c 65536 "$states/$tunnel.state" | sed "s/^[^$TAB]*/$tunnel/"
-    else
-      echo "$tunnel"
-    fi
+    if [ -s "$states/$tunnel.state" ]; then set -- "$@" "$states/$tunnel.state"; else echo "$tunnel"; fi
   done
+  [ "$#" = 0 ] || cat -- "$@" 2>/dev/null
 }
 
 # find_changes — prints what is to be kept, as in "told" but with the number of the message that is due in the last field, or 0;
 # then with a "!" before it what is due: number, tunnels, forwards, state, since, code, reason and message. What has happened to
 # several is one message.
 find_changes() {
-  awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v delay="$delay" -v host="$(uname -n)" "$REASON_WORDS"'
+  awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v delay="$delay" -v host="$(uname -n | tr -cd 'A-Za-z0-9.-')" "$REASON_WORDS"'
     function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
     function is_over(t, seconds) { return now - t >= seconds || t - now > 60 } # or the clock was fast then
     function consider(t, f, state, since, code, reason,   k, wait, pause) { # of a tunnel, and a forward of it
