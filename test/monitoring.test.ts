@@ -56,6 +56,17 @@ describe("the alert", () => {
     },
   );
 
+  test("leads to the address that the documented command replaces by one's own, in the rules and their tests", () => {
+    const [, address] = /^sed -i 's\|([^|]+)\|[^|]+\|' monitoring\/ssh-tunnel\.rules\*\.yml$/m.exec(
+      documented,
+    )!;
+    for (const file of ["monitoring/ssh-tunnel.rules.yml", "monitoring/ssh-tunnel.rules.test.yml"]) {
+      const links = [...read(file).matchAll(/runbook_url: *(\S+)/g)].map(([, link]) => link!);
+      expect(links.length).toBeGreaterThanOrEqual(alerts.length);
+      expect(links.filter((link) => !link.startsWith(`${address}#`))).toEqual([]);
+    }
+  });
+
   test("is tested with promtool in each case", () => {
     const tested = read("monitoring/ssh-tunnel.rules.test.yml");
     for (const { alert } of alerts) {

@@ -70,8 +70,9 @@ describe("what monitoring/ has for Prometheus", () => {
     await Promise.all(own);
     await stack.up();
     const rules = read("monitoring/ssh-tunnel.rules.yml");
-    await put("/root/ssh-tunnel.rules.yml", rules);
-    await put("/root/ssh-tunnel.rules.test.yml", read("monitoring/ssh-tunnel.rules.test.yml"));
+    await watch.run("mkdir /root/monitoring");
+    await put("/root/monitoring/ssh-tunnel.rules.yml", rules);
+    await put("/root/monitoring/ssh-tunnel.rules.test.yml", read("monitoring/ssh-tunnel.rules.test.yml"));
     // promtool's tests have the real times; here ten seconds stand for a minute.
     const quick = rules.replaceAll(/for: (\d)m$/gm, (_, minutes: string) => `for: ${minutes}0s`);
     await put("/etc/prometheus/ssh-tunnel.rules.yml", quick);
@@ -164,10 +165,18 @@ describe("what monitoring/ has for Prometheus", () => {
 
   it("has rules that promtool accepts, and that pass their own tests", async () => {
     const { stdout } = await watch.run(
-      "promtool check rules ssh-tunnel.rules.yml && promtool test rules ssh-tunnel.rules.test.yml",
+      "promtool check rules monitoring/*.rules.yml && promtool test rules monitoring/*.test.yml",
       { timeoutSeconds: 300 },
     );
     expect(stdout).toContain("SUCCESS");
+  });
+
+  it("has rules that lead to one's own copy of the runbook after the documented commands", async () => {
+    const [, documented] = /^```sh\n(sed -i [^]*?)^```/m.exec(read("docs/monitoring.md"))!;
+    await watch.run(`set -e\n${documented}`, { timeoutSeconds: 300 });
+    const { stdout } = await watch.run("grep -h runbook_url monitoring/*");
+    expect(stdout).toContain("https://wiki.example.org/tunnels#a-tunnel-is-down");
+    expect(stdout).not.toContain("github.com");
   });
 
   it("has an example that amtool accepts", async () => {
@@ -200,7 +209,7 @@ describe("what monitoring/ has for Prometheus", () => {
         expect([command, exitCode, stderr]).not.toEqual([
           command,
           expect.any(Number),
-          expect.stringMatching(/option|usage|not found|unknown/i),
+          expect.stringMatching(/option|usage|not found|unknown|no effect/i),
         ]);
         expect([126, 127]).not.toContain(exitCode);
       }
@@ -247,7 +256,7 @@ describe("what monitoring/ has for Prometheus", () => {
     await gate.run(`systemctl disable --now ${healthCheckOf()}.timer && rm /run/${healthCheckOf()}/*.prom`);
     await tells("firing SshTunnelNotChecked nas", "warning");
     expect(await ask('ssh_tunnel_check_timestamp_seconds{side="public"}')).toEqual([]);
-    await gate.run(`systemctl enable --now ${healthCheckOf()}.timer`);
+    await gate.run(/^cd \S+ && systemctl start .*$/m.exec(read("docs/runbook.md"))![0]);
     await tells("resolved SshTunnelNotChecked nas", "warning");
     expect(await told("warning")).toEqual([
       "firing SshTunnelNotChecked nas",
