@@ -5,6 +5,7 @@ import type { Host } from "../../lab/host.ts";
 import { Lab } from "../../lab/lab.ts";
 import { labAdmin, openProgram, PROJECT } from "../../lab/program.ts";
 import type { LabStack } from "../../lab/stack.ts";
+import { failedUp } from "./support/failure.ts";
 import { expectAsBefore, type HostState, hostState } from "./support/hostState.ts";
 import { WATCHES } from "./support/packages.ts";
 import { until } from "./support/until.ts";
@@ -171,9 +172,20 @@ describe("notifications of a public host", () => {
     expect(await sent()).toEqual([]);
   });
 
-  it("reach the mail server of the host", async () => {
+  it("that could not start on a host are an error of up", async () => {
+    const dropIns = `/etc/systemd/system/${units}.service.d`;
+    await gate.run(
+      `mkdir ${dropIns} && printf '[Service]\\nBindReadOnlyPaths=/nowhere\\n' >${dropIns}/broken.conf && systemctl daemon-reload`,
+    );
+    await stack.setConfig(settings({ command: mail, account: "alice" }));
+    expect(await failedUp(stack)).toMatch(
+      /error: gate \(.*\): ssh-tunnels-\S+-notify\.service does not start, since systemd cannot set up its namespaces here/,
+    );
+    await gate.run(`rm -r ${dropIns} && systemctl daemon-reload`);
+  });
+
+  it("reach the mail server of the host, and know what has been told by another account", async () => {
     await startMail();
-    await stack.setConfig(settings({ command: mail }));
     const { stdout } = await stack.up();
     expect(stdout).toContain(`removed /etc/ssh-reverse-tunnel/${units}/secret`);
     await nas.run("systemctl start ssh-tunnel-nas");
@@ -187,6 +199,7 @@ describe("notifications of a public host", () => {
       500,
     );
     expect(text).toMatch(/Subject: nas is up/);
+    expect((await gate.run(`stat -c %U /var/lib/${units}`)).stdout).toBe("alice");
     expect(await sent()).toEqual([]);
   });
 

@@ -23,4 +23,5 @@ apply() {
   write_unit "$UNITS.timer" "$TIMER_UNIT"
   RESTART=$RESTART$WRITTEN
   run_unit "$UNITS.timer" "$RESTART"
+  [ -z "$RESTART" ] || try_once "$UNITS.service"
 }

@@ -65,11 +65,12 @@ not_started() {
   fail "$1 does not start${step:+ ($step)}; see 'journalctl -u $1' there"
 }
 
-# try_once UNIT — of a timer, which would not say that it does not start. What it finds may be a failure as well.
+# try_once UNIT — of a timer, which would not say that it does not start. What it finds may be a failure as well, and a command
+# of notify's may hang.
 try_once() {
   local since
   since=$(date +%s)
-  systemctl start "$1" 2>/dev/null || case $(systemctl show --property ExecMainStatus --value "$1") in 2??) not_started "$1" "$since" ;; esac
+  timeout 70 systemctl start "$1" 2>/dev/null || case $(systemctl show --property ExecMainStatus --value "$1") in 2??) not_started "$1" "$since" ;; esac
 }
 
 # check_now UNIT — runs a check once, so that the state is known when 'pulumi up' ends; after one that runs already, which may
