@@ -212,7 +212,7 @@ describe("the program", () => {
   });
 
   test("stops if a setting is wrong", async () => {
-    setConfig({ ...smallest(), internalHosts: {} });
+    setConfig({ ...smallest(), publicHosts: {} });
     await expect(record(program)).rejects.toThrow("the settings have one mistake; nothing was changed:");
   });
 });
