@@ -115,6 +115,11 @@ describe("on a public host that another stack manages,", () => {
     await site.setConfig({ publicHosts: { gate: { ...labAdmin(lab, gate), sshPort: 2022 } } });
     await site.up();
     expect(await dropIns()).toBe("00-ssh-reverse-tunnel-public.conf\n00-ssh-reverse-tunnel-site.conf");
+    // Its key no longer needs the other stack, but its port does.
+    await expect(manager.destroy()).rejects.toThrow(
+      "tunnels of other stacks still come in at port 2022, which this would close: tunnel-nas; nothing was removed",
+    );
+    await manager.up();
     await site.setConfig({ publicHosts: { gate: { managedBy: "public", admin: { privateKeyFile } } } });
     await site.up();
     expect(await dropIns()).toBe("00-ssh-reverse-tunnel-public.conf");
@@ -169,7 +174,7 @@ describe("on a public host that another stack manages,", () => {
     );
     await gate.run("printf 'Port 22\\nPort 2022\\n' >/etc/ssh/sshd_config.d/10-ports.conf");
     expect(await failedUp(manager)).toContain(
-      "tunnels still come in at port 2022, which this stack no longer needs and would close: tunnel-nas; nothing was removed: run 'pulumi up' in their stacks",
+      "tunnels of other stacks still come in at port 2022, which this would close: tunnel-nas; nothing was removed: run 'pulumi up' in those stacks",
     );
     await comesBack();
     await site.up();

@@ -110,35 +110,43 @@ describe.each(shells)("sshd's other port in %s", (_, shell) => {
     );
   });
 
-  test("stays open while other stacks need it: as long as sshd is to listen there, or their tunnels come in there", () => {
-    const close = (serves: string, dropIn: string, users: string) =>
+  test("stays open while other stacks need it: their keys run a program of this one, or their tunnels come in there", () => {
+    const close = (serves: string, dropIn: string, { stacks = "", tunnels = "", others = "" }) =>
       run(
-        `SERVES=${serves} DROP_IN_FILE=$(mktemp)
-        trap 'rm "$DROP_IN_FILE"' EXIT
+        `SERVES=${serves} DROP_IN_DIR=$(mktemp -d) DROP_IN_FILE=$DROP_IN_DIR/00-p-s.conf
+        trap 'rm -r "$DROP_IN_DIR"' EXIT
         printf '%s' '${dropIn}' >"$DROP_IN_FILE"
+        printf '%s' '${others}' >"$DROP_IN_DIR/00-p-other.conf"
         fail() { echo "error: $1"; exit 3; }
         print_evict_stale() { echo /opt/p-s/bin/evict-stale; }
-        stacks_served_by() { echo p-site; }
-        tunnels_at() { [ "$1" = 443 ] && printf '%s' '${users}'; }`,
+        stacks_served_by() { printf '%s' '${stacks}'; }
+        others_at() { [ "$1" = 443 ] && printf '%s' '${tunnels}'; }`,
         "refuse_while_serving",
       );
-    const served =
-      "tunnels of other stacks come in by what this stack manages here, and would be cut: p-site; nothing was removed";
     const listens = "# Listens also at port 443\nPort 22\nPort 443\n";
-    for (const [serves, dropIn] of [
-      ["yes", ""],
-      ["443", listens],
-    ] as const) {
-      const { said, status } = close(serves, dropIn, "");
+    const site = { stacks: "p-site" };
+    for (const dropIn of ["", listens]) {
+      const { said, status } = close(dropIn ? "443" : "yes", dropIn, site);
       expect(status).toBe(3);
-      expect(said).toContain(served);
+      expect(said).toContain("would be cut: p-site; nothing was removed");
     }
-    expect(close("443", "", "").status).toBe(0);
-    expect(close("443", "# Listens also at port 4430\n", "").status).toBe(0);
-    const { said, status } = close("443", "", "tunnel-nas\ntunnel-shop");
-    expect(status).toBe(3);
-    expect(said).toContain(
-      "error: tunnels still come in at port 443, which this stack no longer needs and would close: tunnel-nas tunnel-shop; nothing was removed",
-    );
+    expect(close("443", "", site).status).toBe(0);
+    expect(close("443", "# Listens also at port 4430\n", site).status).toBe(0);
+    expect(close("yes", listens, {}).status).toBe(0);
+    // Another stack manages the host for them by now, or their own ones do.
+    const tunnels = "tunnel-nas\ntunnel-shop";
+    for (const [serves, dropIn] of [
+      ["443", ""],
+      ["443", listens],
+      ["yes", listens],
+    ] as const) {
+      const { said, status } = close(serves, dropIn, { tunnels });
+      expect(status).toBe(3);
+      expect(said).toContain(
+        "error: tunnels of other stacks still come in at port 443, which this would close: tunnel-nas tunnel-shop; nothing was removed",
+      );
+      expect(close(serves, dropIn, { tunnels, others: listens }).status).toBe(0);
+    }
+    expect(close("yes", "", { tunnels }).status).toBe(0);
   });
 });

@@ -239,17 +239,36 @@ tunnels_at() {
   done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1 | grep -x "${ACCOUNTS%\*}.*" || :
 }
 
+# others_at PORT — of those accounts, the ones of other stacks.
+others_at() {
+  local account
+  tunnels_at "$1" | while IFS= read -r account; do
+    [ -z "$(find_records ! -path "$STATE/$OWNER/*" -exec grep -lxF "user$TAB$account" {} +)" ] || printf '%s\n' "$account"
+  done
+}
+
+# others_listen_at PORT — whether the drop-in of another stack has sshd listen there, too.
+others_listen_at() {
+  local file
+  for file in "$DROP_IN_DIR"/*.conf; do
+    if [ "$file" != "$DROP_IN_FILE" ] && grep -qsx "$PORT_MARK $1" "$file"; then return 0; fi
+  done
+  return 1
+}
+
 # refuse_while_serving — ends a removal that would cut the tunnels of other stacks. If SERVES is a port that sshd no longer
 # listens on for this stack, only those need it that come in there.
 refuse_while_serving() {
-  local file users
+  local file port users
   users=$(print_evict_stale | while IFS= read -r file; do stacks_served_by "$file"; done | sort -u | paste -sd ' ' -)
-  [ -n "$users" ] || return 0
-  [ "$SERVES" != yes ] && ! grep -qsx "$PORT_MARK $SERVES" "$DROP_IN_FILE" ||
+  port=$(sed -n "s/^$PORT_MARK //p" "$DROP_IN_FILE" 2>/dev/null) || :
+  [ -z "$users" ] || { [ "$SERVES" != yes ] && [ "$SERVES" != "$port" ]; } ||
     fail "tunnels of other stacks come in by what this stack manages here, and would be cut: $users; nothing was removed: run 'pulumi destroy' in them first, or let another stack manage this host for them ('managedBy')"
-  users=$(tunnels_at "$SERVES" | paste -sd ' ' -)
+  [ "$SERVES" = yes ] || port=$SERVES
+  [ -n "$port" ] && ! others_listen_at "$port" || return 0
+  users=$(others_at "$port" | paste -sd ' ' -)
   [ -z "$users" ] ||
-    fail "tunnels still come in at port $SERVES, which this stack no longer needs and would close: $users; nothing was removed: run 'pulumi up' in their stacks, so that they come in at the new port, and then here again"
+    fail "tunnels of other stacks still come in at port $port, which this would close: $users; nothing was removed: run 'pulumi up' in those stacks so that they come in at another port, or let the stack that manages this host for them listen there ('listenOnSshPort')"
 }
 
 DROP_IN_REMOVED=
