@@ -120,7 +120,11 @@ describe.each(shells)("sshd's other port in %s", (_, shell) => {
         fail() { echo "error: $1"; exit 3; }
         print_evict_stale() { echo /opt/p-s/bin/evict-stale; }
         stacks_served_by() { printf '%s' '${stacks}'; }
-        others_at() { [ "$1" = 443 ] && printf '%s' '${tunnels}'; }`,
+        # A removal is given no ACCOUNTS.
+        unset ACCOUNTS
+        STATE=/state
+        sessions_at() { [ "$1" = 443 ] && printf '%s' '${tunnels}\nroot\n'; }
+        find_records() { case "$*" in *tunnel-*) echo record ;; esac; }`,
         "refuse_while_serving",
       );
     const listens = "# Listens also at port 443\nPort 22\nPort 443\n";

@@ -7,7 +7,6 @@ import { RemoteComponent } from "../../remote/remoteComponent.ts";
 import type { Kept } from "../../remote/remoteScript.ts";
 import { keptBy } from "../../remote/remoteScript.ts";
 import { assertValid } from "../../render/checks.ts";
-import { tunnelAccounts } from "../../render/sshdDropIn.ts";
 import { inputError } from "../../settings/inputError.ts";
 
 /** A TCP port open to other machines. */
@@ -56,9 +55,7 @@ export class FirewallPorts extends RemoteComponent {
         keepsStale: args.keepsStale ?? false,
         ...(args.serves === undefined
           ? {}
-          : {
-              values: { SERVES: String(assertValid("number", args.serves)), ACCOUNTS: tunnelAccounts },
-            }),
+          : { values: { SERVES: String(assertValid("number", args.serves)) } }),
         parts: [
           {
             script: "firewallPorts",

@@ -255,6 +255,9 @@ refuse_loss() {
   [ -z "$users" ] || roll_back_and_fail "sshd would no longer listen on port $1, where tunnels come in ($(one_line "$users")); first write 'Port $1', and every other port of sshd, into a file of your own in $DROP_IN_DIR, and open it in the firewall, so that both work; run 'pulumi up' again, and remove that file once all tunnels come in at their new port" files
 }
 
+# tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
+tunnels_at() { sessions_at "$1" | grep -x "${ACCOUNTS%\*}.*" || :; }
+
 has_include() { [ -n "$(line_number "$MAIN" "$INCLUDE")" ]; }
 
 # The text for this very host: without what its sshd does not know yet.

@@ -231,18 +231,18 @@ print_evict_stale() {
   find_records -path "$STATE/$OWNER/*" -exec sed -n "s|^file$TAB\(/.*/bin/evict-stale\)\$|\1|p" {} +
 }
 
-# tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
-tunnels_at() {
+# sessions_at PORT — the accounts with a session that came in there, one a line.
+sessions_at() {
   local pid uid
   ss -Htnp state established "sport = :$1" 2>/dev/null | grep -o 'pid=[0-9]*' | cut -c5- | while read -r pid; do
     awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status" 2>/dev/null || :
-  done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1 | grep -x "${ACCOUNTS%\*}.*" || :
+  done | sort -u | while read -r uid; do getent passwd "$uid" || :; done | cut -d: -f1
 }
 
-# others_at PORT — of those accounts, the ones of other stacks.
+# others_at PORT — of those accounts, the tunnels' of other stacks.
 others_at() {
   local account
-  tunnels_at "$1" | while IFS= read -r account; do
+  sessions_at "$1" | while IFS= read -r account; do
     [ -z "$(find_records ! -path "$STATE/$OWNER/*" -exec grep -lxF "user$TAB$account" {} +)" ] || printf '%s\n' "$account"
   done
 }
