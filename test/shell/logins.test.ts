@@ -162,6 +162,29 @@ esac`,
     expect(metrics().at(-1)).toMatch(/attempts_total.* 2$/);
   });
 
+  test("still knows the connection after a login that was there beside it when both were looked at", () => {
+    accepted("203.0.113.7:50000", now() - 500);
+    established = ["203.0.113.7:50000"];
+    look();
+    const { since } = kept();
+    accepted("203.0.113.7:50001", now() - 5);
+    established = ["203.0.113.7:50000", "203.0.113.7:50001"];
+    look();
+    look();
+    established = ["203.0.113.7:50000"];
+    look();
+    expect(kept()).toMatchObject({ since, seen: recent, address: "203.0.113.7" });
+    established = [];
+    look();
+    expect(kept()).toMatchObject({ since: "-", address: "203.0.113.7" });
+    for (let port = 50002; port < 50100; port++) {
+      accepted(`203.0.113.7:${port}`);
+      established.push(`203.0.113.7:${port}`);
+    }
+    look();
+    expect(readFileSync(at("memory/logins"), "utf8").trimEnd().split("\n").length).toBe(11);
+  });
+
   test("finds the login of a tunnel that came before its list, although another's check has read on", () => {
     accepted("203.0.113.7:50000", now() - 50);
     accepted("203.0.113.8:50000", now() - 40, "shop");

@@ -4,7 +4,8 @@
 #   tunnel since address port seen attempts tries tried
 # the time of the login that it is, or was last, connected by, and its client's address, and port while it is; when it was last
 # seen connected; how many logins there were, accepted and refused; how many were refused since then, and when the last one.
-# The first line has the place in the journal up to which it has been read.
+# Before it are up to nine lines "tunnel since address port" of other logins whose connections are there. The first line has the
+# place in the journal up to which it has been read.
 
 # find_logins — writes that to new/logins. Sets LOGINS_CHANGED where something has happened to a tunnel. Somebody who only fails
 # to log in makes as many lines as sshd lets him, so what comes after 20000 is for the next run; and he chooses nothing in a
@@ -68,8 +69,7 @@ read_logins() {
         split(message, w, " ")
         t = substr(w[4], 8)
         if (!(t in known)) next
-        logins[t]++
-        login[t, logins[t]] = at "\t" w[6] "\t" w[8]
+        login[t, ++logins[t]] = at "\t" w[6] "\t" w[8]
         attempts[t]++
         tries[t] = 0
         tried[t] = "-"
@@ -87,13 +87,14 @@ read_logins() {
       next
     }
     NR == 1 && $1 == "" { cursor = $2; next }
+    NF == 4 {
+      if ($1 in known) login[$1, ++logins[$1]] = $2 "\t" $3 "\t" $4
+      next
+    }
     NF == 8 {
       if (!($1 in known)) { changed = 1; next }
       before[$1] = $2 "\t" $3 "\t" $4
-      if ($2 != "-") {
-        logins[$1] = 1
-        login[$1, 1] = before[$1]
-      }
+      if ($2 != "-") login[$1, ++logins[$1]] = before[$1]
       if ($6 == "-") next
       seen[$1] = $5; attempts[$1] = $6; tries[$1] = $7; tried[$1] = $8
       next
@@ -113,11 +114,15 @@ read_logins() {
           print t "\t-\t-\t-\t-\t-\t-\t-"
           continue
         }
-        is = ""
-        for (j = logins[t]; j > 0 && is == ""; j--) { # a login beside the connection, which tries a key, is over by now
+        is = others = ""
+        for (j = logins[t]; j > 0 && there < 10; j--) { # a login beside the connection, which tries a key, may be over by now
           split(login[t, j], w, "\t")
-          if ((w[2] ":" w[3]) in established) is = login[t, j]
+          if (!((w[2] ":" w[3]) in established)) continue
+          there++
+          if (is == "") is = login[t, j]
+          else others = t "\t" login[t, j] "\n" others
         }
+        there = 0
         if (is != "") seen[t] = now
         else {
           is = logins[t] ? login[t, logins[t]] : "-\t-\t-"
@@ -126,7 +131,7 @@ read_logins() {
           sub(/[^\t]*$/, "-", is)
           if (is != before[t]) changed = 1
         }
-        printf "%s\t%s\t%s\t%d\t%d\t%s\n", t, is, seen[t], attempts[t], tries[t], (tried[t] == "" ? "-" : tried[t])
+        printf "%s%s\t%s\t%s\t%d\t%d\t%s\n", others, t, is, seen[t], attempts[t], tries[t], (tried[t] == "" ? "-" : tried[t])
       }
       exit changed ? 10 : 0
     }'
