@@ -54,7 +54,10 @@ apply() {
 # look_now — once the tunnel is there. One that does not come up fails the check on the public host, which waits for it longer.
 # shellcheck disable=SC2016
 look_now() {
-  works sh -c 'end=$(($(date +%s) + 15)); until "$@" || [ "$(date +%s)" -ge "$end" ]; do sleep 0.2; done' sh || :
+  local seconds
+  seconds=15
+  [ "$SECONDS_TO_WAIT" -ge "$seconds" ] || seconds=$SECONDS_TO_WAIT
+  works sh -c 'end=$(($(date +%s) + $1)); shift; until "$@" || [ "$(date +%s)" -ge "$end" ]; do sleep 0.2; done' sh "$seconds" || :
   check_now "$WATCHDOG.service"
 }
 
