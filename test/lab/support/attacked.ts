@@ -238,7 +238,8 @@ export class Attacked {
 
   /** The script, or the same one with changed settings, for which a running tunnel is changed on trial. */
   private text({ name, stdin }: RemoteScript, changed: boolean): string {
-    const text = replaced(stdin, "timeout -s KILL 60", `timeout -s KILL ${LIMIT}`);
+    const copies = replaced(stdin, "timeout -s KILL 60", `timeout -s KILL ${LIMIT}`);
+    const text = replaced(copies, "as_other 60 ", `as_other ${LIMIT} `);
     if (!isOnTrial({ name })) return text;
     const quick = text.replace(/^SECONDS_TO_WAIT=.*$/m, "SECONDS_TO_WAIT=2");
     return changed ? replaced(quick, "    ServerAliveInterval ", "    ServerAliveInterval 1") : quick;
