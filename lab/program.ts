@@ -51,7 +51,12 @@ export function labHost(
  * The same within a program, with the tools of our scripts: for components that are tested without PublicHost and
  * InternalHost. No other resource of the program may have their name.
  */
-export function hostWithTools(lab: Lab, host: Host, name = `${host.name}-tools`): RemoteHost {
+export function hostWithTools(
+  lab: Lab,
+  host: Host,
+  name = `${host.name}-tools`,
+  notifies = true,
+): RemoteHost {
   const known = labHost(lab, host);
-  return { ...known, after: [new HostTools(name, { host: known, notifies: true })] };
+  return { ...known, after: [new HostTools(name, { host: known, notifies })] };
 }

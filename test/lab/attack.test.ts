@@ -107,7 +107,8 @@ const attacker = readFileSync(fileURLToPath(new URL("support/attacker.py", impor
 function keyOfAlice(lab: Lab, gate: Host, nas: Host): void {
   onePart(
     "alice-key",
-    hostWithTools(lab, gate, "alice-tools"),
+    // The same tools as those of the tunnel: others would take their place.
+    hostWithTools(lab, gate, "alice-tools", false),
     authorizedKey({
       name: "alice-key",
       account: "alice",
