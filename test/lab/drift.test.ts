@@ -13,6 +13,7 @@ import { healthCheckOf, type Part, tunnelSettings } from "./support/settings.ts"
 
 const drift = "ssh-reverse-tunnel-dev";
 const health = healthCheckOf();
+const notifies = health.replace(/health$/, "notify");
 const dropIn = `/etc/ssh/sshd_config.d/00-${drift}.conf`;
 const programs = `/opt/ssh-reverse-tunnel/${drift}/bin`;
 const keys = "/etc/ssh/ssh-reverse-tunnel/tunnel-nas.keys";
@@ -28,6 +29,7 @@ const admit = "nas-on.gate-admit";
 const firewall = "nas-on.gate-firewall-ports";
 const loginKeys = "nas-on.gate-login-keys";
 const settle = "nas-on.gate-settle";
+const notify = "gate-notify-script";
 
 /** Some at a time, without a repair in between. */
 const changes: Change[] = [
@@ -121,6 +123,25 @@ const changes: Change[] = [
     settle,
   ],
   ["gate", "rm /usr/local/bin/ssh-tunnel-status", ["/usr/local/bin/ssh-tunnel-status is missing"], settle],
+  ["gate", `echo >>${programs}/notify-command`, [`${programs}/notify-command: other content`], notify],
+  [
+    "gate",
+    `chmod 644 /etc/ssh-reverse-tunnel/${notifies}/secret`,
+    [`/etc/ssh-reverse-tunnel/${notifies}/secret: mode 644 instead of 600`],
+    notify,
+  ],
+  [
+    "gate",
+    `echo 'User=root' >>${units}/${notifies}.service`,
+    [`${units}/${notifies}.service: other content`],
+    notify,
+  ],
+  [
+    "gate",
+    `systemctl --quiet disable --now ${notifies}.timer`,
+    [`${notifies}.timer: UnitFileState disabled instead of enabled, ActiveState inactive instead of active`],
+    notify,
+  ],
   ["nas", "chmod 755 /var/lib/tunnel-nas", ["/var/lib/tunnel-nas: mode 755 instead of 700"], "nas-prepare"],
   ["nas", `chmod 755 ${inside}`, [`${PLACE}: mode 755 instead of 700`], "nas-prepare"],
   ["nas", `echo x >>${inside}/nas.key.pub`, [`${PLACE}/nas.key.pub: other content`], "nas-prepare"],
@@ -206,6 +227,7 @@ describe("drift", () => {
         ssh: { remotePort: 2222, target: 22 },
         web: { remotePort: 8080, target: 80, listen: "all" },
       },
+      gate: { notify: { command: "true", secret: "a secret" } },
       nas: { admin: { ...adminOf(nas), user: "admin" } },
     }),
     drift: true,
@@ -293,7 +315,7 @@ describe("drift", () => {
     expect(warnings).toEqual(merged(changes.flatMap(found)).sort());
     expect(updates).toEqual(
       [
-        ...["gate-drift", "nas-drift", "gate-server-change", "gate-server-confirm", loginKeys, admit],
+        ...["gate-drift", "nas-drift", "gate-server-change", "gate-server-confirm", loginKeys, admit, notify],
         ...[`${firewall}-change`, `${firewall}-confirm`, "nas-prepare", "nas-start", settle, "nas-finish"],
       ]
         .map((name) => `update ${name}`)
