@@ -137,6 +137,11 @@ describe("notifications of a public host", () => {
     expect(await journal()).toMatch(
       /the command said: curl: \(7\) Failed to connect to 127\.0\.0\.1 port 9000/,
     );
+    const command = "journalctl -u 'ssh-tunnels-*-notify.service'";
+    for (const page of ["monitoring", "runbook"]) {
+      expect(readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), "utf8")).toContain(command);
+    }
+    expect((await gate.run(`${command} -n 20 --no-pager`)).stdout).toContain("the command said: curl: (7)");
     const complaint = `notifications: the command fails; see journalctl -u ${units}`;
     const complains = async () =>
       (await gate.run("su alice -c ssh-tunnel-status", { allowFailure: true })).stdout.includes(complaint);
