@@ -47,7 +47,8 @@ apply() {
     write_all
     go_on_with_trial
   fi
-  on_trial || WAITS_FOR="$WAITS_FOR look_now"
+  # What is stale is known by then: see wait_unlocked.
+  on_trial || CHECKS_LAST="$CHECKS_LAST look_now"
   print_token # whatever has run here, the checks on the public host look again
 }
 
