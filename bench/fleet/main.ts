@@ -16,7 +16,7 @@ import { type DriftCost, measureDrift, reportDrift } from "./drift.ts";
 import { Fleet } from "./fleet.ts";
 import { type Measure, measure } from "./measure.ts";
 import { project, projectInStacks } from "./project.ts";
-import { contendersIn, fleetPlot, fleetTables } from "./report.ts";
+import { contendersIn, fleetPlot, fleetTables, measuredLines } from "./report.ts";
 import { type Results, type Run, merge } from "./results.ts";
 
 const USAGE = `npx tsx bench/fleet/main.ts [options]
@@ -77,9 +77,11 @@ async function main(): Promise<void> {
   const playbook = join(folder, "ansible/bin/ansible-playbook");
   if (!existsSync(playbook)) throw new Error("there is no Ansible to compare with");
 
-  const results: Results = { measured: await measuredWith(idleSeconds), fleets: {} };
+  const results: Results = { measured: {}, fleets: {} };
+  const measured = await measuredWith(idleSeconds);
   try {
     for (const size of sizes) {
+      results.measured[size] = measured;
       const how: Measure = { limitSeconds: limitFor(size), idleSeconds, onProgress: progress };
       await measureFleet(values.lab, size, { playbook, forks, stacks }, how, (results.fleets[size] = {}));
     }
@@ -137,12 +139,12 @@ async function machine(): Promise<string> {
 function readResults(): Results {
   return existsSync(NUMBERS)
     ? (JSON.parse(readFileSync(NUMBERS, "utf8")) as Results)
-    : { measured: "", fleets: {} };
+    : { measured: {}, fleets: {} };
 }
 
 async function report(results: Results, write: boolean): Promise<void> {
   const contenders = contendersIn(results);
-  const text = await markdown([`${results.measured}.`, "", ...fleetTables(results, contenders)]);
+  const text = await markdown([...measuredLines(results), "", ...fleetTables(results, contenders)]);
   console.log(text);
   if (!write) return;
   const plot = "![Seconds by the number of internal hosts](bench-fleet.svg)";

@@ -25,6 +25,16 @@ export function contendersIn({ fleets }: Results): Named[] {
   ];
 }
 
+/** When and with what each fleet was measured: one line, or a list if that was not the same for all. */
+export function measuredLines({ measured }: Results): string[] {
+  const texts = [...new Set(Object.values(measured))];
+  if (texts.length < 2) return texts.map((text) => `${text}.`);
+  return texts.map((text) => {
+    const hosts = Object.keys(measured).filter((count) => measured[count] === text);
+    return `- Internal hosts: ${hosts.join(", ")}. ${text}.`;
+  });
+}
+
 /** The lines of all tables: seconds, logins, and what is left afterwards. */
 export function fleetTables(results: Results, contenders: Named[]): string[] {
   const titles = contenders.map(({ title }) => title);

@@ -34,15 +34,18 @@ export interface Run {
 
 /** All data for the tables and the plot. */
 export interface Results {
-  /** The first line above the tables: day, machine, versions. */
-  measured: string;
+  /** Day, machine and versions, by the number of internal hosts. */
+  measured: Record<string, string>;
   /** By the number of internal hosts, then by contender. */
   fleets: Record<string, Record<string, Run>>;
 }
 
 /** Old results, in which a new run replaces those with the same number of hosts. */
 export function merge(old: Results, fresh: Results): Results {
-  return { measured: fresh.measured, fleets: { ...old.fleets, ...fresh.fleets } };
+  return {
+    measured: { ...old.measured, ...fresh.measured },
+    fleets: { ...old.fleets, ...fresh.fleets },
+  };
 }
 
 /** Whether an operation succeeded at the first attempt. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { changesIn, failures, inventoryOf } from "../../bench/fleet/ansible.ts";
 import { begunIn, loginsIn, mostAtOnce } from "../../bench/fleet/logins.ts";
 import { driftTable } from "../../bench/fleet/drift.ts";
-import { contendersIn, fleetPlot, fleetTables } from "../../bench/fleet/report.ts";
+import { contendersIn, fleetPlot, fleetTables, measuredLines } from "../../bench/fleet/report.ts";
 import { type Results, type Sample, merge } from "../../bench/fleet/results.ts";
 
 it("the tables name every number of stacks and of forks that was measured, after this project", () => {
@@ -11,7 +11,7 @@ it("the tables name every number of stacks and of forks that was measured, after
     "1": { ansible5: run, project: run },
     "30": { ansible50: run, ansible10: run, stacks10: run },
   };
-  expect(contendersIn({ measured: "", fleets }).map(({ title }) => title)).toEqual([
+  expect(contendersIn({ measured: {}, fleets }).map(({ title }) => title)).toEqual([
     ...["this project", "this project, 10 stacks"],
     ...["Ansible, 50 forks", "Ansible, 10 forks", "Ansible, 5 forks"],
   ]);
@@ -95,7 +95,7 @@ describe("the report of a fleet", () => {
     ...{ changes: 0, gateLogins: 40, internalLogins: 6, sessions: 33 },
   });
   const results: Results = {
-    measured: "Measured",
+    measured: { "1": "Yesterday", "30": "Yesterday" },
     fleets: {
       "30": {
         project: { samples: { first: sample(60) } },
@@ -145,11 +145,14 @@ describe("the report of a fleet", () => {
     expect(plot).not.toMatch(/NaN|undefined/);
   });
 
-  it("keeps results that were measured earlier for other numbers of hosts", () => {
-    const fresh: Results = { measured: "Today", fleets: { "30": {} } };
-    expect(merge(results, fresh)).toEqual({
-      measured: "Today",
-      fleets: { "1": results.fleets["1"], "30": {} },
-    });
+  it("keeps results that were measured earlier for other numbers of hosts, and says which those are", () => {
+    const fresh: Results = { measured: { "30": "Today" }, fleets: { "30": {} } };
+    const merged = merge(results, fresh);
+    expect(merged.fleets).toEqual({ "1": results.fleets["1"], "30": {} });
+    expect(measuredLines(results)).toEqual(["Yesterday."]);
+    expect(measuredLines(merged)).toEqual([
+      "- Internal hosts: 1. Yesterday.",
+      "- Internal hosts: 30. Today.",
+    ]);
   });
 });
