@@ -324,7 +324,7 @@ remove_record() {
 
 # A part that waits for something adds a command to WAITS_FOR. They run after all parts, and without the lock, so others may
 # change the host meanwhile. What is stale stays until they have succeeded. If one fails, what was written stays: earlier
-# stages have proven it.
+# stages have proven it. Not for a stage that keeps what is stale (STALE): it would no longer know what that is.
 WAITS_FOR=
 wait_unlocked() {
   local recorded wait
