@@ -137,6 +137,16 @@ nas: update nas-start
     );
   });
 
+  test("shows no password of an address, which Pulumi prints where it cannot connect", async () => {
+    const pull = api.add({ pull_request: {} });
+    const log = `error: unable to open state database "postgres://ci:s3cret@db.example.org/state": refused`;
+    const { summary } = await run("preview", { status: "255", log });
+    for (const text of [summary, pull.comments[0]!.body]) {
+      expect(text).toContain('"postgres://ci:****@db.example.org/state": refused');
+      expect(text).not.toContain("s3cret");
+    }
+  });
+
   test("shows which policy a stack breaks, and how", async () => {
     const pull = api.add({ pull_request: {} });
     const broken = (enforcementLevel: string, policyName: string) => ({

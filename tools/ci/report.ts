@@ -31,9 +31,11 @@ const github = () =>
     token: env("GITHUB_TOKEN"),
   });
 
+/** Without the password of an address: Pulumi prints that of its state where it cannot connect. */
 function readResult(name: string): string {
   const file = join(env("RESULT"), name);
-  return existsSync(file) ? readFileSync(file, "utf8") : "";
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  return text.replaceAll(/(\w:\/\/[^\s"/:@]*):[^\s"/]*@/g, "$1:****@");
 }
 
 /** As it is, whatever is in it: a fence that is longer than any in the text ends where it should. */

@@ -2,6 +2,9 @@
 # stack.sh preview|up|drift: does it with STACK, whose settings are in FOLDER. For the report, RESULT gets `log`, what was
 # printed; `events`, those of the engine; `drift`, the result of a look for drift; `status`, the exit status.
 #
+# The state is where PULUMI_BACKEND_URL says, with PULUMI_CONFIG_PASSPHRASE, and PGPASSWORD for PostgreSQL or
+# STATE_ACCESS_KEY_ID and STATE_SECRET_ACCESS_KEY for S3; or in Pulumi Cloud, with PULUMI_ACCESS_TOKEN.
+#
 # Looking for drift succeeds whatever it finds: the report says that. LAB=true creates the stack if there is none.
 # POLICIES=true checks the policy pack, with `policies.json` in FOLDER as its settings, if that is there.
 set -eu
@@ -14,6 +17,7 @@ RESULT=$(cd "$RESULT" && pwd)
 # An empty variable is not the same as none.
 [ -n "${PULUMI_BACKEND_URL-}" ] || unset PULUMI_BACKEND_URL
 [ -n "${PULUMI_ACCESS_TOKEN-}" ] || unset PULUMI_ACCESS_TOKEN
+[ -n "${PGPASSWORD-}" ] || unset PGPASSWORD
 if [ -n "${STATE_ACCESS_KEY_ID-}" ]; then
   export AWS_ACCESS_KEY_ID="$STATE_ACCESS_KEY_ID" AWS_SECRET_ACCESS_KEY="$STATE_SECRET_ACCESS_KEY"
 fi
