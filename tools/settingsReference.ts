@@ -16,7 +16,7 @@ Settings are in \`Pulumi.<stack>.yaml\`. Each key of the first table has the pre
 
 An editor with a YAML language server checks and completes a stack file whose first line is \`# yaml-language-server: $schema=docs/settings.schema.json\`.
 
-Set a secret with \`pulumi config set --secret --path 'ssh-reverse-tunnel:publicHosts.gate.admin.privateKey' <file\`; Pulumi encrypts it before storing it.
+Set a secret with \`pulumi config set --secret --path 'ssh-reverse-tunnel:publicHosts.gate.admin.privateKey' <file\`. Pulumi encrypts it before storing it. Export \`PULUMI_CONFIG_PASSPHRASE\` first: Pulumi cannot ask for it when its input is a file.
 `;
 
 /** Values of the main settings; each is checked against its own schema. */
