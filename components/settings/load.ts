@@ -352,18 +352,22 @@ function findPrototypes(value: unknown, path: string[] = []): string[][] {
 }
 
 /** Settings whose values are not shown. */
-const secrets = ["privateKey", "passphrase", "password"];
+const secrets = ["privateKey", "passphrase", "password", "secret"];
+
+/** Also a `notify` that is only the address of a webhook. */
+const isSecret = (key: string, value: unknown) =>
+  secrets.includes(key) || (key === "notify" && typeof value === "string");
 
 function describe(path: (string | number)[], { raw, merged }: Given, message: string): string {
-  const secret = path.some((key) => secrets.includes(String(key)));
   const found = valueAt(merged, path);
+  const secret = path.some((key) => isSecret(String(key), found));
   return `${placeOf(path, raw).join(".")}: found ${secret && found !== undefined ? "a secret" : show(found)}; ${message}`;
 }
 
 /** A value as the user wrote it, without its secrets. */
 function show(found: unknown): string {
   const text = JSON.stringify(found, (key, value: unknown) =>
-    secrets.includes(key)
+    isSecret(key, value)
       ? "a secret"
       : // a password in a URL, which no setting has
         typeof value === "string"

@@ -793,6 +793,12 @@ describe("a secret is never shown", () => {
     ["in an admin that is a list", gateWith({ admin: [{ password: secret }] })],
     ["in hosts that are a list", { ...smallest(), publicHosts: [{ admin: { password: secret } }] }],
     ["in a bastion that is a list", gateWith({ admin: { hostKey, bastion: [{ password: secret }] } })],
+    [
+      "as the secret of notify, if that is no text",
+      gateWith({ notify: { command: "true", secret: [secret] } }),
+    ],
+    ["in place of notify", gateWith({ notify: `https://hooks.example/${secret}` })],
+    ["in a host with an invalid name, in place of notify", gateWith({ notify: secret, address: [] })],
   ])("%s", (_what, raw) => {
     const found = mistakesIn(raw);
     expect(found).not.toEqual([]);
