@@ -117,7 +117,7 @@ describe("on a public host that another stack manages,", () => {
     expect(await dropIns()).toBe("00-ssh-reverse-tunnel-public.conf\n00-ssh-reverse-tunnel-site.conf");
     // Its key no longer needs the other stack, but its port does.
     await expect(manager.destroy()).rejects.toThrow(
-      "tunnels of other stacks still come in at port 2022, which this would close: tunnel-nas; nothing was removed",
+      "tunnels of other stacks still come in at port 2022, which this would close: tunnel-nas; it stays open",
     );
     await manager.up();
     await site.setConfig({ publicHosts: { gate: { managedBy: "public", admin: { privateKeyFile } } } });
@@ -129,7 +129,7 @@ describe("on a public host that another stack manages,", () => {
 
   it("the stack that manages it cannot be destroyed, nor give it up, while the other one has a tunnel there", async () => {
     const sentence =
-      "tunnels of other stacks come in by what this stack manages here, and would be cut: ssh-reverse-tunnel-site; nothing was removed: run 'pulumi destroy' in them first";
+      "tunnels of other stacks come in by what this stack manages here, and would be cut: ssh-reverse-tunnel-site; sshd stays as it is: run 'pulumi destroy' in them first";
     await expect(manager.destroy()).rejects.toThrow(sentence);
     await comesBack();
     expect(await onGate("ss -Htln 'sport = :2022' | wc -l")).not.toBe("0");
@@ -165,16 +165,45 @@ describe("on a public host that another stack manages,", () => {
     await comesBack();
   });
 
+  it("another port of sshd takes the place of the earlier one in the firewall once no tunnel comes in at that", async () => {
+    await gate.run("cp -a /etc/ufw /root/ufw && ufw allow 22/tcp && ufw --force enable");
+    const open = () =>
+      onGate("ufw status | sed -n 's|^\\(20[0-9]*\\)/tcp .*|\\1|p' | sort -u | paste -sd ' '");
+    const configured = (sshPort: number, revision: string) =>
+      manager.setConfig({
+        publicHosts: managed({ sshPort, toolsDirectory: "/opt/elsewhere" }),
+        revision,
+      });
+    await configured(2022, "4");
+    await manager.up();
+    expect(await open()).toBe("2022");
+    await gate.run("printf 'Port 22\\nPort 2022\\n' >/etc/ssh/sshd_config.d/10-ports.conf");
+    await configured(2023, "5");
+    expect((await manager.up()).stdout).toContain(
+      "port 2022 stays open in the firewall, since tunnels still come in there (tunnel-nas)",
+    );
+    expect(await open()).toBe("2022 2023");
+    await comesBack();
+    await site.up();
+    await works();
+    await configured(2023, "6");
+    await manager.up();
+    expect(await open()).toBe("2023");
+    await gate.run("rm /etc/ssh/sshd_config.d/10-ports.conf && systemctl reload ssh");
+    await comesBack();
+    await gate.run("ufw disable && rm -r /etc/ufw && mv /root/ufw /etc/ufw");
+  });
+
   it("a port that sshd no longer has to listen at is closed once no tunnel comes in there", async () => {
     const { address, admin } = labAdmin(lab, gate);
     const back = { address, admin, allowUsers: ["root", "alice"], toolsDirectory: "/opt/elsewhere" };
     await manager.setConfig({ publicHosts: { gate: back } });
     expect(await failedUp(manager)).toContain(
-      "sshd would no longer listen on port 2022, where tunnels come in (tunnel-nas)",
+      "sshd would no longer listen on port 2023, where tunnels come in (tunnel-nas)",
     );
-    await gate.run("printf 'Port 22\\nPort 2022\\n' >/etc/ssh/sshd_config.d/10-ports.conf");
+    await gate.run("printf 'Port 22\\nPort 2023\\n' >/etc/ssh/sshd_config.d/10-ports.conf");
     expect(await failedUp(manager)).toContain(
-      "tunnels of other stacks still come in at port 2022, which this would close: tunnel-nas; nothing was removed: run 'pulumi up' in those stacks",
+      "tunnels of other stacks still come in at port 2023, which this would close: tunnel-nas; it stays open: run 'pulumi up' in those stacks",
     );
     await comesBack();
     await site.up();
@@ -182,7 +211,7 @@ describe("on a public host that another stack manages,", () => {
     await manager.up();
     await gate.run("rm /etc/ssh/sshd_config.d/10-ports.conf && systemctl reload ssh");
     await comesBack();
-    expect(await onGate("ss -Htn state established 'sport = :2022' | wc -l")).toBe("0");
+    expect(await onGate("ss -Htn state established 'sport = :2023' | wc -l")).toBe("0");
   });
 
   it("a stack that no longer has outputs of another one can still be destroyed, and then that one, and nothing is left", async () => {

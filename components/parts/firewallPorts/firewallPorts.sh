@@ -3,9 +3,11 @@
 # the host closes them again unless a *new* login confirms that it can still be reached.
 #   PORTS  "8080", "8080 from 203.0.113.0/24", "8080 to 192.0.2.1" or "8080 to 192.0.2.1 from 203.0.113.0/24", one a line;
 #          "8080 from others" before the networks of a port, for all others
+#   SERVES  the one of them at which tunnels come in, of other stacks as well; absent for the forwards of a tunnel
 apply() {
   local undo firewall
   choose_firewalls
+  [ -z "${SERVES-}" ] || keep_where_tunnels_come_in
   for firewall in firewalld ufw; do
     case " $FIREWALLS " in *" $firewall "*) "read_$firewall" ;; *) keep_recorded "$firewall" ;; esac
   done
@@ -26,6 +28,21 @@ apply() {
   elif on_trial; then
     SWEEP=no
   fi
+}
+
+# keep_where_tunnels_come_in — adds an earlier port of sshd to PORTS as long as tunnels come in there: if they do not work at the
+# new one, they must be able to return.
+keep_where_tunnels_come_in() {
+  local port users
+  for port in $(printf '%s' "$RECORDED" |
+    sed -n "s/^ufw$TAB\([0-9]*\)\$/\1/p; s/^firewalld$TAB.* \([0-9]*\)\$/\1/p" | sort -u); do
+    [ "$port" != "$SERVES" ] || continue
+    users=$(sessions_at "$port" | grep '^tunnel-' | paste -sd ' ' -)
+    [ -n "$users" ] || continue
+    PORTS=$PORTS$NL$port
+    [ "$CONFIRM" = yes ] ||
+      warn "port $port stays open in the firewall, since tunnels still come in there ($users); once they come in at port $SERVES, run 'pulumi up' with another 'revision', which closes it"
+  done
 }
 
 # keep_recorded FIREWALL — what was opened in a firewall that does not run now is on record for when it does again.
