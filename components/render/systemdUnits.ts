@@ -186,8 +186,8 @@ export function renderNotifyUnit(args: {
   description: string;
   /** @default one that systemd makes for it */
   account?: string | undefined;
-  /** A folder below /var/lib for what it has told. */
-  stateDirectory: string;
+  /** A folder below /run, and one below /var/lib, for what it has told. */
+  directory: string;
   /** A file of root's, of which it gets a copy. @default none */
   secretFile?: string | undefined;
   command: string[];
@@ -197,7 +197,10 @@ export function renderNotifyUnit(args: {
     Service: [
       "Type=oneshot",
       args.account === undefined ? "DynamicUser=yes" : `User=${assertValid("account", args.account)}`,
-      `StateDirectory=${word(args.stateDirectory)}`,
+      `RuntimeDirectory=${word(args.directory)}`,
+      "RuntimeDirectoryMode=0700",
+      "RuntimeDirectoryPreserve=yes",
+      `StateDirectory=${word(args.directory)}`,
       "StateDirectoryMode=0700",
       ...(args.secretFile === undefined ? [] : [`LoadCredential=secret:${word(args.secretFile)}`]),
       execStart(args.command),

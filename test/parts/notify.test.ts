@@ -26,7 +26,7 @@ describe("notifications", () => {
       script: "notify",
       values: {
         UNITS: name,
-        SERVICE_UNIT: renderNotifyUnit({ description, stateDirectory: name, command }),
+        SERVICE_UNIT: renderNotifyUnit({ description, directory: name, command }),
         TIMER_UNIT: renderTimer({ description, service: `${name}.service`, intervalSec: 15 }),
         ACCOUNT: "",
         PROGRAMS: programs,

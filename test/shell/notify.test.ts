@@ -20,7 +20,7 @@ import { shells } from "../support/shells.ts";
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "notify-"));
-  for (const each of ["lists", "states", "kept"]) mkdirSync(join(folder, each));
+  for (const each of ["lists", "states", "run", "disk"]) mkdirSync(join(folder, each));
   writeFileSync(join(folder, "notify"), readProgram("notify"));
   // What it is told, a line for each variable, and an empty one at the end.
   const command = `#!/bin/sh
@@ -40,16 +40,18 @@ interface Forward {
   since?: number;
   reason?: string;
   checked?: number;
+  interval?: number;
 }
 /** A tunnel that the health check looks at every 30 s, and what it has kept of each forward. */
 const check = (tunnel: string, forwards: Forward[], list = "interval 30") => {
-  writeFileSync(join(folder, "lists", tunnel), `${list}\n`);
+  const listed = forwards.map(({ name = "ssh" }) => `${name},127.0.0.1,2222,tcp,127.0.0.1,22\n`);
+  writeFileSync(join(folder, "lists", tunnel), `${list}\n${listed.join("")}`);
   const lines = forwards.map(
-    ({ name = "ssh", state = "up", since = ago(500), reason = "-", checked = ago(0) }) =>
+    ({ name = "ssh", state = "up", since = ago(500), reason = "-", checked = ago(0), interval = 30 }) =>
       [
         tunnel,
         "public",
-        30,
+        interval,
         checked,
         "-",
         name,
@@ -64,23 +66,27 @@ const check = (tunnel: string, forwards: Forward[], list = "interval 30") => {
   );
   writeFileSync(join(folder, "states", `${tunnel}.state`), lines.map((line) => `${line}\n`).join(""));
 };
-/** As if what has been kept were so much older. */
+const told = () => join(folder, "run/told");
+/** As if what has been seen and tried had been so much longer ago. */
 const wait = (seconds: number) => {
-  const file = join(folder, "kept/told");
-  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+  const lines = readFileSync(told(), "utf8").split("\n").filter(Boolean);
   const older = lines.map((line) =>
     line
       .split("\t")
-      .map((f, i) => ((i === 4 || i === 6) && f !== "0" ? Number(f) - seconds : f))
+      .map((f, i) => ((i === 5 || i === 7) && f !== "0" ? Number(f) - seconds : f))
       .join("\t"),
   );
-  writeFileSync(file, older.map((line) => `${line}\n`).join(""));
+  writeFileSync(told(), older.map((line) => `${line}\n`).join(""));
 };
 
 describe.each(shells)("notify in %s", (_name, shell) => {
   const run = (path = "") => {
     const args = [join(folder, "lists"), join(folder, "states"), "120", join(folder, "command")];
-    const env = { PATH: `${path}:${process.env["PATH"]}`, STATE_DIRECTORY: join(folder, "kept") };
+    const env = {
+      PATH: `${path}:${process.env["PATH"]}`,
+      RUNTIME_DIRECTORY: join(folder, "run"),
+      STATE_DIRECTORY: join(folder, "disk"),
+    };
     const ran = spawnSync(shell[0]!, [...shell.slice(1), join(folder, "notify"), ...args], {
       encoding: "utf8",
       env,
@@ -100,9 +106,15 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     return { told, status: ran.status, journal: ran.stdout };
   };
   const states = () => run().told.map(({ TUNNEL, FORWARD, STATE }) => [TUNNEL, FORWARD, STATE].join(" "));
+  /** Once what there is now has lasted for longer than the delay. */
+  const lasting = () => {
+    expect(states()).toEqual([]);
+    wait(130);
+  };
 
   test("says nothing of tunnels that are up, when it begins", () => {
     check("nas", [{}]);
+    lasting();
     expect(run()).toEqual({ told: [], status: 0, journal: "" });
   });
 
@@ -110,6 +122,7 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     const since = ago(130);
     const time = new Date(since * 1000).toISOString().replace(".000", "");
     check("nas", [{}, { name: "web", state: "down", since, reason: "taken:www-data" }]);
+    lasting();
     const { told, status, journal } = run();
     const message = expect.stringContaining(
       `: tunnel nas: forward web is down: a program of 'www-data' has the port (since ${time})`,
@@ -123,34 +136,85 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     expect(status).toBe(0);
     expect(journal).toMatch(/^<5>told: .*: tunnel nas: forward web is down: .*\n$/);
     expect(states()).toEqual([]);
-    check("nas", [{}, { name: "web", since: ago(200) }]);
+    check("nas", [{}, { name: "web" }]);
+    lasting();
     expect(run().told).toMatchObject([{ FORWARD: "web", STATE: "up", CODE: "", REASON: "" }]);
     expect(states()).toEqual([]);
   });
 
   test("says nothing of what is over before the delay, in either direction", () => {
-    check("nas", [{ state: "down", since: ago(60), reason: "no-listener" }]);
+    const down = { state: "down", reason: "no-listener" };
+    check("nas", [down]);
     expect(states()).toEqual([]);
-    check("nas", [{ since: ago(20) }]);
+    wait(60);
     expect(states()).toEqual([]);
-    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    check("nas", [{}]);
+    lasting();
+    expect(states()).toEqual([]);
+    check("nas", [down]);
+    lasting();
     expect(states()).toEqual(["nas ssh down"]);
-    check("nas", [{ since: ago(60) }]);
+    check("nas", [{}]);
     expect(states()).toEqual([]);
-    check("nas", [{ state: "down", since: ago(1000), reason: "no-listener" }]);
+    wait(60);
+    expect(states()).toEqual([]);
+    check("nas", [down]);
+    lasting();
     expect(states()).toEqual([]);
   });
 
+  test("goes by how long it has seen something itself, and not by times that a wrong clock has given", () => {
+    check("nas", [{ state: "down", since: ago(100_000), reason: "no-listener" }]);
+    expect(states()).toEqual([]);
+    wait(110);
+    expect(states()).toEqual([]);
+    check("nas", [{ state: "down", since: ago(-100_000), reason: "no-listener" }]);
+    wait(20);
+    expect(states()).toEqual(["nas ssh down"]);
+    // The clock is set, and the check has not run since: it will in a moment.
+    check("nas", [{ state: "down", reason: "no-listener", checked: ago(100_000) }]);
+    expect(states()).toEqual([]);
+    check("nas", [{ state: "down", reason: "no-listener" }]);
+    lasting();
+    expect(states()).toEqual([]);
+  });
+
+  test("waits for a check that is due only every five minutes", () => {
+    const late = [{ interval: 300, checked: ago(2000) }];
+    check("nas", late);
+    expect(states()).toEqual([]);
+    wait(310);
+    expect(states()).toEqual([]);
+    wait(30);
+    expect(run().told).toMatchObject([{ TUNNEL: "nas", STATE: "unknown" }]);
+  });
+
+  test("begins to wait again after a boot, and still knows what it has told", () => {
+    const down = { state: "down", reason: "no-listener" };
+    check("nas", [down, { name: "web" }]);
+    lasting();
+    expect(states()).toEqual(["nas ssh down"]);
+    rmSync(told());
+    check("nas", [down, { name: "web", ...down }]);
+    expect(states()).toEqual([]);
+    // As a boot leaves the times of before.
+    wait(-100_000);
+    lasting();
+    expect(states()).toEqual(["nas web down"]);
+  });
+
   test("tells in one message what has happened to several forwards of a tunnel for one reason", () => {
-    const down = { state: "down", since: ago(130), reason: "no-listener" };
+    const down = { state: "down", reason: "no-listener" };
     check("nas", [{ ...down }, { name: "web", ...down }, { name: "vnc", ...down, reason: "taken:root" }]);
     check("shop", [down]);
+    lasting();
     expect(states().sort()).toEqual(["nas ssh web down", "nas vnc down", "shop ssh down"].sort());
   });
 
   test("tries again if the command fails, less and less often, and says so in the journal and by its status", () => {
-    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    check("nas", [{ state: "down", reason: "no-listener" }]);
     writeFileSync(join(folder, "fails"), "");
+    lasting();
     const { journal, status } = run();
     expect(status).toBe(75);
     expect(journal).toMatch(
@@ -167,17 +231,62 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     expect(states()).toEqual([]);
   });
 
-  test("says nothing if a tunnel is up again before the command has worked", () => {
-    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+  test("says what a tunnel is like now if nobody knows whether the last message has arrived", () => {
+    const down = { state: "down", reason: "no-listener" };
+    check("nas", [down]);
+    lasting();
     writeFileSync(join(folder, "fails"), "");
-    expect(run().status).toBe(75);
-    check("nas", [{ since: ago(0) }]);
+    expect(run()).toMatchObject({ told: [{ STATE: "down" }], status: 75 });
+    rmSync(join(folder, "fails"));
+    check("nas", [{}]);
     expect(run()).toEqual({ told: [], status: 0, journal: "" });
+    wait(130);
+    expect(states()).toEqual(["nas ssh up"]);
+    check("nas", [down]);
+    lasting();
+    writeFileSync(join(folder, "fails"), "");
+    expect(states()).toEqual(["nas ssh down"]);
+    rmSync(join(folder, "fails"));
+    check("nas", [{}]);
+    expect(states()).toEqual([]);
+    check("nas", [down]);
+    lasting();
+    expect(states()).toEqual(["nas ssh down"]);
+  });
+
+  test("tells once if the disk is full, and says so", () => {
+    rmSync(join(folder, "disk"), { recursive: true });
+    const down = { state: "down", reason: "no-listener" };
+    check("nas", [down]);
+    expect(run().journal).toMatch(
+      /^<4>cannot write to .* what has been told; after a boot it may be told again\n$/,
+    );
+    wait(130);
+    expect(states()).toEqual(["nas ssh down"]);
+    expect(run()).toEqual({ told: [], status: 0, journal: "" });
+  });
+
+  test("still knows what it has told of a forward that one check says nothing of", () => {
+    const down = { state: "down", reason: "no-listener" };
+    check("nas", [{}, { name: "web", ...down }]);
+    lasting();
+    expect(states()).toEqual(["nas web down"]);
+    const file = join(folder, "states/nas.state");
+    const both = readFileSync(file, "utf8");
+    writeFileSync(file, both.split("\n")[0]! + "\n");
+    expect(states()).toEqual([]);
+    writeFileSync(file, both);
+    expect(states()).toEqual([]);
+    // Until it is no longer in the settings.
+    check("nas", [{}]);
+    expect(states()).toEqual([]);
+    expect(readFileSync(told(), "utf8")).not.toContain("web");
   });
 
   test("tells in one message that tunnels are not checked any more, and then what they are when they are", () => {
     check("nas", [{ checked: ago(140) }]);
-    check("shop", [{ state: "down", since: ago(10), reason: "no-listener", checked: ago(150) }]);
+    check("shop", [{ state: "down", reason: "no-listener", checked: ago(150) }]);
+    lasting();
     expect(run().told).toMatchObject([
       {
         TUNNEL: "nas shop",
@@ -189,30 +298,30 @@ describe.each(shells)("notify in %s", (_name, shell) => {
     ]);
     expect(states()).toEqual([]);
     check("nas", [{}]);
-    check("shop", [{ state: "down", since: ago(10), reason: "no-listener" }]);
-    expect(states()).toEqual([]);
-    wait(130);
-    expect(states()).toEqual(["nas  up", "shop  down"]);
+    check("shop", [{ state: "down", reason: "no-listener" }]);
+    lasting();
+    expect(states().sort()).toEqual(["nas  up", "shop  down", "shop ssh down"]);
   });
 
   test("tells that a tunnel has not been checked since boot, but not before the check has had time to", () => {
     check("nas", []);
-    expect(states()).toEqual([]);
-    wait(130);
+    lasting();
     expect(run().told).toMatchObject([{ TUNNEL: "nas", STATE: "unknown" }]);
   });
 
   test("forgets a tunnel that is disabled or removed", () => {
-    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }], "disabled");
+    check("nas", [{ state: "down", reason: "no-listener" }], "disabled");
     check("shop", [{}]);
+    lasting();
     expect(states()).toEqual([]);
     rmSync(join(folder, "lists/shop"));
     expect(run()).toEqual({ told: [], status: 0, journal: "" });
-    expect(readFileSync(join(folder, "kept/told"), "utf8")).toBe("");
+    expect(readFileSync(told(), "utf8")).toBe("");
   });
 
   test("tells that a forward is down even if it does not know why", () => {
-    check("nas", [{ state: "down", since: ago(130), reason: "of a later version" }]);
+    check("nas", [{ state: "down", reason: "of a later version" }]);
+    lasting();
     const { told } = run();
     expect(told).toMatchObject([{ STATE: "down", CODE: "", REASON: "" }]);
     expect(told[0]!["MESSAGE"]).toMatch(/: tunnel nas: forward ssh is down \(since /);
@@ -220,26 +329,18 @@ describe.each(shells)("notify in %s", (_name, shell) => {
 
   test("names its host without what would end a text in JSON", () => {
     writeFileSync(join(folder, "uname"), `#!/bin/sh\necho 'gate"\\n\\.example'\n`, { mode: 0o755 });
-    check("nas", [{ state: "down", since: ago(130), reason: "no-listener" }]);
+    check("nas", [{ state: "down", reason: "no-listener" }]);
+    lasting();
     expect(run(folder).told[0]!["MESSAGE"]).toMatch(/^gate\.example: tunnel nas: /);
-  });
-
-  test("is not kept from telling by times of a clock that was fast", () => {
-    check("nas", [{ state: "down", since: ago(-100_000), reason: "no-listener" }]);
-    writeFileSync(join(folder, "fails"), "");
-    expect(run().told).toHaveLength(1);
-    wait(-100_000);
-    rmSync(join(folder, "fails"));
-    expect(run()).toMatchObject({ told: [{ STATE: "down" }], status: 0 });
-    expect(states()).toEqual([]);
   });
 
   test("writes nothing to the disk while nothing happens", () => {
     check("nas", [{}, { name: "web", state: "down", since: ago(130), reason: "no-listener" }]);
+    lasting();
     expect(states()).toEqual(["nas web down"]);
     const file = () => {
-      const { ino, mtimeMs } = statSync(join(folder, "kept/told"));
-      return [ino, mtimeMs, ...readdirSync(join(folder, "kept"))];
+      const { ino, mtimeMs } = statSync(join(folder, "disk/told"));
+      return [ino, mtimeMs, ...readdirSync(join(folder, "disk"))];
     };
     const before = file();
     expect(states()).toEqual([]);
@@ -252,6 +353,7 @@ describe.each(shells)("notify in %s", (_name, shell) => {
       { name: "ssh", state: "down; reboot", since: ago(130) },
       { name: "web", state: "down", since: ago(130), reason: "taken:'; reboot" },
     ]);
+    lasting();
     expect(run().told).toMatchObject([{ FORWARD: "web", STATE: "down", CODE: "", REASON: "" }]);
   });
 });

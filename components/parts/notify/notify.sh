@@ -7,6 +7,7 @@
 #   FOLDER SECRET  folder of the file with the command's secret, and its text; empty for none
 apply() {
   need_cmd systemctl systemd
+  need_version 247 # LoadCredential, and "systemctl clean" for the removal
   [ -z "$ACCOUNT" ] || getent passwd "$ACCOUNT" >/dev/null ||
     fail "there is no account '$ACCOUNT' to run the command of notify as; create it, or leave out 'account', and run 'pulumi up' again"
   must_run "$UNITS.timer"
@@ -24,4 +25,11 @@ apply() {
   RESTART=$RESTART$WRITTEN
   run_unit "$UNITS.timer" "$RESTART"
   [ -z "$RESTART" ] || try_once "$UNITS.service"
+}
+
+need_version() {
+  local version
+  version=$(systemctl --version | sed -n '1s/^systemd \([0-9]\{1,\}\).*/\1/p')
+  [ "${version:-0}" -ge "$1" ] ||
+    fail "'notify' needs systemd $1 or later, and this host has ${version:-an unknown version}; leave out 'notify' for it, or watch it with Prometheus"
 }

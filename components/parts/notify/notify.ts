@@ -49,7 +49,7 @@ export function notify({ host, notify: settings }: NotifyArgs): Part {
   const unit = renderNotifyUnit({
     description,
     account,
-    stateDirectory: units,
+    directory: units,
     secretFile: secret === undefined ? undefined : `${folder}/secret`,
     command: [
       `${programs}/notify`,

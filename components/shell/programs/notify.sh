@@ -2,10 +2,12 @@
 # Tells somebody when a tunnel goes down on this public host and when it is back, and when its check no longer runs, from what
 # the health check keeps (state.sh). The command of the administrator does so, once for each change that has lasted.
 #   notify LISTS STATES DELAY COMMAND   folders of the health check; seconds for which a change must have lasted
-# In $STATE_DIRECTORY, "told" has a line for each forward, its fields with a tab between them:
-#   tunnel forward told state since tries tried message
-# told is the state that was told last; the forward "-" stands for the check of the tunnel, which is "known" or "unknown".
-# tries counts those that have failed for this change, tried is the time of the last one.
+# In $RUNTIME_DIRECTORY, "told" has a line for each forward, its fields with a tab between them:
+#   tunnel forward told state since first tries tried message
+# told is the state that was told last, "-" if a try has failed after which nobody knows that; the forward "-" stands for the
+# check of the tunnel, which is "known" or "unknown". tries counts those for this change, each before it is made. first is when
+# it was first seen here, and tried when it was last tried, in seconds since boot: nobody sets that clock. A copy in
+# $STATE_DIRECTORY is for the time after a boot. A disk that is full keeps nobody from being told, nor does it repeat anything.
 # needs: reasons
 set -u
 LC_ALL=C
@@ -18,7 +20,7 @@ states=$2
 delay=$3
 command=$4
 
-# gather — what the check keeps of each tunnel that is to be checked, or its name alone.
+# gather — what the check keeps of each tunnel that is to be checked, or its name alone; and after a "+", which forwards it has.
 gather() {
   local list tunnel word
   for list in "$lists"/*; do
@@ -27,6 +29,7 @@ gather() {
     word=
     [ ! -f "$list" ] || read -r word _ <"$list" || :
     [ "$word" = interval ] || continue
+    sed -n "s/^\([a-z][a-z0-9-]*\),.*/+$TAB$tunnel$TAB\1/p" "$list"
     if [ -s "$states/$tunnel.state" ]; then set -- "$@" "$states/$tunnel.state"; else echo "$tunnel"; fi
   done
   [ "$#" = 0 ] || cat -- "$@" 2>/dev/null
@@ -36,50 +39,53 @@ gather() {
 # then with a "!" before it what is due: number, tunnels, forwards, state, since, code, reason and message. What has happened to
 # several is one message.
 find_changes() {
-  awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v delay="$delay" -v host="$(uname -n | tr -cd 'A-Za-z0-9.-')" "$REASON_WORDS"'
+  awk -F "$TAB" -v OFS="$TAB" -v now="$(date +%s)" -v up="$(sed 's/[^0-9].*//' /proc/uptime)" -v delay="$delay" -v host="$(uname -n | tr -cd 'A-Za-z0-9.-')" "$REASON_WORDS"'
     function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
-    function is_over(t, seconds) { return now - t >= seconds || t - now > 60 } # or the clock was fast then
-    function consider(t, f, state, since, code, reason,   k, wait, pause) { # of a tunnel, and a forward of it
+    function is_over(t, seconds) { return up - t >= seconds || t > up } # or it was before a boot
+    function consider(t, f, state, since, code, reason, least,   k, pause) { # of a tunnel, and a forward of it
       k = t OFS f
       if (k in line) return
       if (!(k in told)) told[k] = f == "-" ? "known" : "up"
       if (saw[k] != state) {
+        if (tries[k]) told[k] = "-" # it may have reached somebody
         saw[k] = state
         from[k] = since
+        first[k] = up
         tries[k] = tried[k] = 0
       }
+      if (first[k] > up) first[k] = up
       if (f != "-") from[k] = since
       line[k] = ++n
       name[n] = k
-      wait = f == "-" && delay < 60 ? 60 : delay # after a boot, the check needs a moment
       pause = tries[k] > 7 ? 3600 : tries[k] ? 15 * 2 ^ tries[k] : 0
-      if (state != told[k] && is_over(from[k], wait) && is_over(tried[k], pause)) {
+      if (state != told[k] && is_over(first[k], delay < least ? least : delay) && is_over(tried[k], pause)) {
+        tries[k]++
+        tried[k] = up
         due[n] = f == "-" && state == "unknown" ? state : t OFS state OFS code
         code_of[n] = code
         why[n] = reason
       }
     }
     FILENAME == "told" {
-      if (NF == 8) {
+      if (NF == 9) {
         k = $1 OFS $2
-        told[k] = $3; saw[k] = $4; from[k] = $5; tries[k] = $6; tried[k] = $7
-        of[k] = $1
+        told[k] = $3; saw[k] = $4; from[k] = $5; first[k] = $6; tries[k] = $7; tried[k] = $8
       }
       next
     }
+    $1 == "+" { has[$2 OFS $3]; next }
     {
       most = is_number($3) && 3 * $3 > 30 ? 3 * $3 : 30 # as in ssh-tunnel-status
       late = NF < 12 || !is_number($4) || now - $4 > most || $4 - now > most
       consider($1, "-", late ? "unknown" : "known", late && NF >= 12 && is_number($4) ? $4 : now, late ? "check-late" : "-", \
-        late ? "its check does not run" : "-")
-      is_late[$1] = late
+        late ? "its check does not run" : "-", is_number($3) ? $3 + 30 : 60) # after a boot, the check needs a moment
       if (!late && $6 ~ /^[a-z][a-z0-9-]*$/ && ($9 == "up" || $9 == "down") && is_number($10)) {
         if ($9 == "down") is_down[$1] = 1
-        consider($1, $6, $9, $10, is_reason($12) ? name_of($12) : "-", is_reason($12) ? words($12, $8) : "-")
+        consider($1, $6, $9, $10, is_reason($12) ? name_of($12) : "-", is_reason($12) ? words($12, $8) : "-", 0)
       }
     }
     END {
-      for (k in told) if (!(k in line) && is_late[of[k]]) { # nothing new is known of these
+      for (k in told) if (!(k in line) && k in has) { # nothing new is known of these
         line[k] = ++n
         name[n] = k
       }
@@ -106,7 +112,7 @@ find_changes() {
           }
           number = group[g]
         }
-        print k, told[k], saw[k], from[k], tries[k], tried[k], number
+        print k, told[k], saw[k], from[k], first[k], tries[k], tried[k], number
       }
       for (g = 1; g <= groups; g++) {
         text = host ": tunnel " tunnels[g] ": "
@@ -132,19 +138,20 @@ tell() {
   return 1
 }
 
-# settle NUMBER TOLD — keeps whether that message was told, yes or no.
+# settle NUMBER — keeps that this message was told.
 settle() {
-  awk -F "$TAB" -v OFS="$TAB" -v number="$1" -v ok="$2" -v now="$(date +%s)" '
-    $8 == number && ok == "yes" { $3 = $4; $6 = $7 = $8 = 0 }
-    $8 == number && ok == "no" { $6++; $7 = now; $8 = 0 }
-    { print }' told >new && keep
+  awk -F "$TAB" -v OFS="$TAB" -v number="$1" '$9 == number { $3 = $4; $7 = $8 = $9 = 0 } { print }' told >new && keep
 }
 
-# keep — what has been written to "new", over a power cut as well.
-keep() { { sync new 2>/dev/null || :; } && mv -f new told; }
+# keep — what has been written to "new"; on the disk as well, where it outlasts a power cut.
+keep() {
+  mv -f new told || return 1
+  { cp told "$STATE_DIRECTORY/new" && { sync "$STATE_DIRECTORY/new" || :; } && mv -f "$STATE_DIRECTORY/new" "$STATE_DIRECTORY/told"; } 2>/dev/null ||
+    echo "<4>cannot write to $STATE_DIRECTORY what has been told; after a boot it may be told again"
+}
 
-cd "$STATE_DIRECTORY" || exit 1
-[ -f told ] || : >told
+cd "$RUNTIME_DIRECTORY" || exit 1
+[ -f told ] || cp "$STATE_DIRECTORY/told" told 2>/dev/null || : >told
 found=$(gather | find_changes) || exit 1
 kept=$(printf '%s\n' "$found" | grep -v '^!')
 due=$(printf '%s\n' "$found" | sed -n 's/^!//p')
@@ -157,12 +164,10 @@ while IFS=$TAB read -r number tunnels forwards state since code reason message <
   [ "$reason" != - ] || reason=
   if tell "$tunnels" "$forwards" "$state" "$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ)" "$code" "$reason" "$message"; then
     echo "<5>told: $message"
-    settle "$number" yes
-  else
-    settle "$number" no
+    settle "$number"
   fi
 done 3<<EOF
 $due
 EOF
 # For ssh-tunnel-status, and no failure of this unit.
-! awk -F "$TAB" '$6 > 0 { waits = 1 } END { exit !waits }' told || exit 75
+! awk -F "$TAB" '$7 > 0 { waits = 1 } END { exit !waits }' told || exit 75
