@@ -57,6 +57,7 @@ describe.each(shells)("the health check in %s", (_name, shell) => {
       "journalctl",
       `case "$*" in
   *--after-cursor=*) after=\${*##*;i=}; tail -n +$((\${after%% *} + 1)) ${at("journal")} ;;
+  *"--lines=1 "*) tail -n 1 ${at("journal")} ;;
   *--lines=*) cat ${at("journal")} ;;
 esac
 [ ! -e ${at("meanwhile")} ] || { cat ${at("meanwhile")} >>${at("journal")}; rm ${at("meanwhile")}; }`,
@@ -98,6 +99,7 @@ esac`,
       ["203.0.113.7:50000", "203.0.113.7:50000"],
       ["[::ffff:203.0.113.7]:50001", "203.0.113.7:50001"],
       ["[2001:db8::7]:50002", "2001:db8::7:50002"],
+      ["[2001:db8::ffff:7]:50004", "2001:db8::ffff:7:50004"],
       ["[fe80::7%eth0]:50003", "fe80::7%eth0:50003"],
     ] as const) {
       const login = now() - 50;
@@ -114,7 +116,7 @@ esac`,
       `ssh_tunnel_connected_since_timestamp_seconds{tunnel="nas",side="public"} ${since}`,
       `ssh_tunnel_last_connection_timestamp_seconds{tunnel="nas",side="public"} SEEN`,
       'ssh_tunnel_source_info{tunnel="nas",side="public",address="fe80::7%eth0"} 1',
-      'ssh_tunnel_connection_attempts_total{tunnel="nas",side="public"} 4',
+      'ssh_tunnel_connection_attempts_total{tunnel="nas",side="public"} 5',
     ]);
     expect(readFileSync(at("state/ssh-tunnel-nas.prom"), "utf8")).toContain(
       "# TYPE ssh_tunnel_connection_attempts_total counter\n",
@@ -207,8 +209,37 @@ esac`,
     look();
     look();
     look();
-    expect(kept()).toMatchObject({ address: "203.0.113.7", tries: "1" });
     expect(metrics().at(-1)).toMatch(/attempts_total.* 2$/);
+  });
+
+  test("counts no attempt of before the connection has ended as one since", () => {
+    accepted("203.0.113.7:50000", now() - 5000);
+    says("Connection closed by authenticating user tunnel-nas 203.0.113.9 port 2 [preauth]", now() - 4000);
+    established = ["203.0.113.7:50000"];
+    look();
+    established = [];
+    look();
+    expect(kept()).toMatchObject({ seen: recent, tries: "0", tried: "-" });
+  });
+
+  test("knows what comes from now on if a journal is too slow to be read far back, and tries that once", () => {
+    fake(
+      "timeout",
+      `echo "$*" | grep -o -e '--lines=[0-9]*' -e --after-cursor >>${at("asked")}
+case "$*" in *--lines=20000*) exit 124 ;; esac
+shift
+exec "$@"`,
+    );
+    accepted("203.0.113.7:50000", now() - 500);
+    established = ["203.0.113.7:50000"];
+    look();
+    expect(kept()).toMatchObject({ since: "-", seen: "-" });
+    accepted("203.0.113.7:50001");
+    established = ["203.0.113.7:50001"];
+    look();
+    expect(kept()).toMatchObject({ since: recent, seen: recent, address: "203.0.113.7" });
+    const asked = readFileSync(at("asked"), "utf8").trim().split("\n");
+    expect(asked).toEqual(["--lines=20000", "--lines=1", "--lines=20000", "--after-cursor"]);
   });
 
   test("knows nothing where the journal has nothing of the account, and does not guess", () => {

@@ -12,7 +12,7 @@
 # line but the user's name, which is in the middle of it.
 LOGINS_CHANGED=
 find_logins() {
-  local list tunnels more kept cursor
+  local list tunnels more kept cursor tunnel
   [ -n "${STATE_DIRECTORY-}" ] || return 0
   [ -f logins ] && [ ! -L logins ] || {
     rm -rf logins
@@ -30,25 +30,36 @@ find_logins() {
   cursor=$(cursor_in logins)
   read_logins "$tunnels" "${cursor:+--after-cursor=}${cursor:---lines=20000}" >new/logins
   case $? in 0) ;; 10) LOGINS_CHANGED=yes ;; *) rm -f new/logins && return ;; esac
+  # A journal that is too slow to be read that far back: only what comes from now on is known.
+  [ -n "$(cursor_in new/logins)" ] || read_logins "$tunnels" --lines=1 >new/logins || :
   # A tunnel may have connected before its list was there. Up to the same place: what comes later is read in the next run.
   cursor=$(cursor_in new/logins)
   [ -n "$more" ] && [ -n "$cursor" ] || return 0
   kept=$(read_logins "$more" --lines=20000 "$cursor")
-  case $? in 0 | 10) ;; *) return 0 ;; esac
-  printf '%s\n' "$kept" | sed 1d >>new/logins
+  case $? in
+    0 | 10) printf '%s\n' "$kept" | sed 1d ;;
+    11) for tunnel in $more; do unknown "$tunnel"; done ;;
+    *) return 0 ;;
+  esac >>new/logins
   LOGINS_CHANGED=yes
 }
+
+# unknown TUNNEL — the line of one that nothing is known of.
+unknown() { printf '%s\t-\t-\t-\t-\t-\t-\t-\n' "$1"; }
 
 cursor_in() { awk -F "$TAB" 'NR == 1 && $2 ~ /^[A-Za-z0-9=;-]+$/ { print $2 }' "$1"; }
 
 # read_logins TUNNELS WHERE [LAST] — prints what is kept of these and what the journal has from there on; ends with 10 if that is
-# new. LAST is the last place to read, and where that does not come, this fails. A connection is a socket of root's: others can
-# have one to the same address and port.
+# new. LAST is the last place to read, and where that does not come, this fails, with 11 if reading takes too long. A connection
+# is a socket of root's: others can have one to the same address and port.
 read_logins() {
   {
     cat logins
-    timeout 30 journalctl -q --system -o json --output-fields=MESSAGE "$2" \
-      _UID=0 SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session 2>/dev/null | head -n 20000
+    {
+      timeout 10 journalctl -q --system -o json --output-fields=MESSAGE "$2" \
+        _UID=0 SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=sshd-session 2>/dev/null
+      [ "$?" != 124 ] || echo slow
+    } | head -n 20000
     ss -Htne state established 2>/dev/null
   } | LC_ALL=C awk -v tunnels="$1" -v last="${3-}" -v now="$now" '
     function value(name,   v) { # no quote in it: one in a message ends it too soon for the pattern of a whole line
@@ -87,6 +98,7 @@ read_logins() {
       next
     }
     NR == 1 && $1 == "" { cursor = $2; next }
+    $0 == "slow" { slow = 1; next }
     NF == 4 {
       if ($1 in known) login[$1, ++logins[$1]] = $2 "\t" $3 "\t" $4
       next
@@ -102,11 +114,12 @@ read_logins() {
     { # of ss
       if (/ uid:/) next
       split($0, w, " ")
-      gsub(/[][]|::ffff:/, "", w[4])
+      gsub(/[][]/, "", w[4])
+      sub(/^::ffff:/, "", w[4])
       established[w[4]]
     }
     END {
-      if (last != "" && !ended) exit 1
+      if (last != "" && !ended) exit slow ? 11 : 1
       printf "\t%s\n", cursor
       for (i = 1; i <= n; i++) {
         t = order[i]
@@ -123,8 +136,11 @@ read_logins() {
           else others = t "\t" login[t, j] "\n" others
         }
         there = 0
-        if (is != "") seen[t] = now
-        else {
+        if (is != "") { # somebody who fails to log in meanwhile is not the tunnel
+          seen[t] = now
+          tries[t] = 0
+          tried[t] = "-"
+        } else {
           is = logins[t] ? login[t, logins[t]] : "-\t-\t-"
           split(is, w, "\t")
           if (is != before[t] || seen[t] == "") seen[t] = w[1]
