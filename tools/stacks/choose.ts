@@ -24,13 +24,25 @@ export function chooseStacks(all: string[], patterns: string[]): string[] {
   return all.filter((stack) => patterns.some((pattern) => fits(stack, pattern)));
 }
 
-/** The stacks that manage a public host for this one, by the setting `managedBy`. */
+/**
+ * The stacks that manage a public host for this one, by the setting `managedBy`. None where the file cannot be read: the
+ * stack's own run says so.
+ */
 export function managersOf(folder: string, stack: string): string[] {
   const managers: string[] = [];
-  parse(readFileSync(join(folder, `Pulumi.${stack}.yaml`), "utf8"), (key, value: unknown) => {
-    // Of organization/project/stack, the last.
-    if (key === "managedBy" && typeof value === "string") managers.push(value.split("/").at(-1)!);
-    return value;
-  });
+  const find = (text: string): void => {
+    try {
+      parse(text, (key, value: unknown) => {
+        // Of organization/project/stack, the last.
+        if (key === "managedBy" && typeof value === "string") managers.push(value.split("/").at(-1)!);
+        // As `pulumi config set` without --path leaves it.
+        if (String(key).endsWith(":publicHosts") && typeof value === "string") find(value);
+        return value;
+      });
+    } catch {
+      managers.length = 0;
+    }
+  };
+  find(readFileSync(join(folder, `Pulumi.${stack}.yaml`), "utf8"));
   return managers;
 }
