@@ -130,6 +130,10 @@ describe("a stack that uses a public host of another one", () => {
         "it is this stack itself, in which 'managedBy' must be left out",
       );
     }
+    for (const managedBy of ["other/ssh-reverse-tunnel/dev", "organization/other/dev"]) {
+      setConfig({ publicHosts: { gate: { managedBy } }, internalHosts });
+      await expect(record(program)).rejects.not.toThrow("it is this stack itself");
+    }
   });
 });
 

@@ -38,8 +38,13 @@ export async function readStackOutputs(name: string): Promise<StackOutputs> {
   }
 }
 
-/** A name without a project is that of a stack of this one. */
+/** What a name leaves out, the organization or the project, is this stack's. */
 function isThisStack(name: string): boolean {
-  const [stack, project, organization] = name.split("/").reverse();
-  return stack === pulumi.getStack() && (organization === undefined || project === pulumi.getProject());
+  const parts = name.split("/");
+  const [organization, ...rest] = fullStackName().split("/");
+  return (
+    parts.at(-1) === pulumi.getStack() &&
+    (parts.length < 3 || parts[1] === pulumi.getProject()) &&
+    (parts.length < 2 || rest.length === 0 || parts[0] === organization)
+  );
 }
