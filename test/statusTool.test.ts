@@ -93,7 +93,7 @@ describe("the answer of a host", () => {
     };
     const good = ended(1, printed([{ ...tunnel, state: "down", forwards: [forward, down] }]));
     const bad = { host: "nas", address: "198.18.0.3", error: "cannot be reached: x", tunnels: [] };
-    expect(tableOf([good, bad], Date.parse(time) + 90_000).split("\n")).toEqual([
+    expect(tableOf([good, bad], { now: Date.parse(time) + 90_000 }).split("\n")).toEqual([
       "HOST  TUNNEL  FORWARD  LISTENS         LEADS TO      STATE  SINCE                 LAST GOOD",
       "gate  nas     ssh      127.0.0.1:2222  127.0.0.1:22  up     2026-01-31 07:10:20Z  90 s ago",
       "gate  nas     web      127.0.0.1:2222  127.0.0.1:22  down   2026-01-31 07:10:20Z  -          gone",
@@ -101,7 +101,9 @@ describe("the answer of a host", () => {
     ]);
     const service = { state: "active", pid: 5, connectedSince: null };
     const dated = (changes: object) =>
-      tableOf([ended(0, printed([{ ...tunnel, keyCreated: time, ...changes }]))], Date.parse(time) + 90_000)
+      tableOf([ended(0, printed([{ ...tunnel, keyCreated: time, ...changes }]))], {
+        now: Date.parse(time) + 90_000,
+      })
         .split("\n")
         .at(-1);
     expect(dated({})).toBe("gate: logins to nas: oldest key made 90 s ago");
@@ -115,10 +117,9 @@ describe("the answer of a host", () => {
   test("includes since when a tunnel is connected or when it was last, from where, and whether it has tried since", () => {
     const known = { connectedSince: null, lastConnected: time, address: "203.0.113.7" };
     const last = (connection: object) =>
-      tableOf(
-        [ended(0, printed([{ ...tunnel, connection: { ...known, ...connection } }]))],
-        Date.parse(time) + 90_000,
-      )
+      tableOf([ended(0, printed([{ ...tunnel, connection: { ...known, ...connection } }]))], {
+        now: Date.parse(time) + 90_000,
+      })
         .split("\n")
         .at(-1);
     const tried = { attemptsSince: 2, lastAttempt: time };
@@ -132,6 +133,28 @@ describe("the answer of a host", () => {
     expect(last({ ...tried, lastConnected: null, address: null })).toBe(
       "gate: nas: no connection is known; 2 attempts since, the last 90 s ago",
     );
+  });
+
+  test("includes that nobody can be notified, and where the errors are for that", () => {
+    const failing = JSON.stringify({
+      host: "gate",
+      time,
+      tunnels: [tunnel],
+      failedNotifications: ["x-notify"],
+    });
+    const status = ended(0, failing);
+    expect(tableOf([status]).split("\n").at(-1)).toBe(
+      "gate: notifications fail; see journalctl -u x-notify there",
+    );
+    expect(exitStatusOf([status])).toBe(0);
+  });
+
+  test("comes above the table if that is shown again and again, and may be longer than the terminal", () => {
+    const good = ended(0, printed([tunnel]));
+    const bad = { host: "nas", address: "198.18.0.3", error: "cannot be reached: x", tunnels: [] };
+    const [first, second] = tableOf([good, bad], { watched: true }).split("\n");
+    expect(first).toBe("nas (198.18.0.3) cannot be reached: x");
+    expect(second).toMatch(/^HOST  TUNNEL/);
   });
 
   test("is not a fault if the tunnel is disabled or the host is skipped, which the table shows", () => {

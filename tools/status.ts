@@ -75,7 +75,12 @@ const tunnel = z.object({
   forwards: z.array(forward),
 });
 /** The output of ssh-tunnel-status --json. */
-const answer = z.object({ host: plain, time, tunnels: z.array(tunnel) });
+const answer = z.object({
+  host: plain,
+  time,
+  tunnels: z.array(tunnel),
+  failedNotifications: z.array(plain).default([]),
+});
 
 /** The result for one host. */
 export interface HostStatus {
@@ -86,6 +91,8 @@ export interface HostStatus {
   /** Whether the settings say so; it was then not asked. */
   skipped?: boolean;
   tunnels: z.infer<typeof tunnel>[];
+  /** The units whose notifications do not get through. */
+  failedNotifications?: string[];
 }
 
 type Asked = Pick<Config, "publicHosts" | "tunnels"> & {
@@ -125,7 +132,11 @@ export function statusOf(host: AskedHost, address: string, { code, stdout, stder
   if (found.success) {
     const missing = host.tunnels.filter((name) => !found.data.tunnels.some((each) => each.tunnel === name));
     const error = missing.length > 0 ? `does not have ${missing.join(", ")}: run 'pulumi up'` : null;
-    return { ...nothing(""), error, tunnels: found.data.tunnels };
+    const { tunnels, failedNotifications } = found.data;
+    return {
+      ...{ ...nothing(""), error, tunnels },
+      ...(failedNotifications.length > 0 && { failedNotifications }),
+    };
   }
   if (code === null) return nothing("did not answer in 30 s");
   if (code === 255) return nothing(`cannot be reached: ${said}`);
@@ -133,8 +144,14 @@ export function statusOf(host: AskedHost, address: string, { code, stdout, stder
   return nothing(`gave an unexpected answer: ${said || printable(stdout.slice(0, 80))}`);
 }
 
-/** The table, and a sentence for each host that did not answer. */
-export function tableOf(hosts: HostStatus[], now = Date.now()): string {
+const errorsOf = (hosts: HostStatus[]) =>
+  hosts.flatMap(({ host, address, error }) => (error ? [`${host} (${address}) ${error}`] : []));
+
+/**
+ * The table, and a sentence for each host that did not answer: below it, where one looks on a terminal, or above it where
+ * the terminal may be too small for all of it.
+ */
+export function tableOf(hosts: HostStatus[], { now = Date.now(), watched = false } = {}): string {
   const date = (text: string | null) => text?.replace("T", " ") ?? "-";
   const rows = hosts.flatMap(({ host, tunnels }) =>
     tunnels.flatMap((each) =>
@@ -173,16 +190,18 @@ export function tableOf(hosts: HostStatus[], now = Date.now()): string {
       connection ? [`${host}: ${name}: ${wordsFor(connection, now)}`] : [],
     ),
   );
-  const errors = hosts.flatMap(({ host, address, error }) =>
-    error ? [`${host} (${address}) ${error}`] : [],
+  const silent = hosts.flatMap(({ host, failedNotifications = [] }) =>
+    failedNotifications.map((unit) => `${host}: notifications fail; see journalctl -u ${unit} there`),
   );
   const skipped = hosts.filter((host) => host.skipped).map(({ host }) => `${host}: skipped`);
   return [
+    ...(watched ? errorsOf(hosts) : []),
     ...(rows.length > 0 ? [heads, ...rows].map(line) : []),
     ...services,
     ...connections,
     ...skipped,
-    ...errors,
+    ...silent,
+    ...(watched ? [] : errorsOf(hosts)),
   ].join("\n");
 }
 
@@ -258,7 +277,7 @@ async function watch(hosts: AskedHost[], seconds: number, asJson: boolean): Prom
   const screen = asJson ? undefined : new Screen();
   const head = () => `${rfc3339(Date.now())}, every ${seconds} s; Ctrl-C ends\n\n`;
   const all = await watchAll(hosts, seconds, { command: statusCommand, statusOf }, (now, inTime) => {
-    if (screen) screen.show(head() + tableOf(now), inTime);
+    if (screen) screen.show(head() + tableOf(now, { watched: true }), inTime);
     else if (inTime) console.log(JSON.stringify({ hosts: now }));
   });
   screen?.close();

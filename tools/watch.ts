@@ -1,12 +1,12 @@
 /** `npm run status -- --watch`: what each host says of its tunnels, again and again, over one connection to each. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ending } from "../components/remote/askHost.ts";
-import { withFolder } from "../components/remote/askHost.ts";
+import { NO_SSH, withFolder } from "../components/remote/askHost.ts";
 import { shellQuote } from "../components/remote/shellQuote.ts";
 import type { SshCommand } from "../components/remote/sshCommand.ts";
 import { sshCommand } from "../components/remote/sshCommand.ts";
@@ -36,6 +36,7 @@ export async function watchAll(
   show: (all: HostStatus[], inTime: boolean) => void,
 ): Promise<HostStatus[]> {
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // each host's
   let all: HostStatus[] = [];
   const watchThem = async (folder: string) => {
     const commands = await Promise.all(
@@ -85,7 +86,7 @@ async function watchHost(
       for (const stream of [ssh.stdout, ssh.stderr]) stream.destroy();
     };
     stop.addEventListener("abort", end);
-    let [silent, stderr, size] = [false, "", 0];
+    let [silent, stderr, size, last] = [false, "", 0, 0];
     const giveUp = setTimeout(
       () => {
         silent = true;
@@ -99,19 +100,24 @@ async function watchHost(
       if (size > MOST * 1024 * 1024) end();
     });
     createInterface(ssh.stdout).on("line", (line) => {
-      if (!line.startsWith('{"host":')) return;
+      // One that writes for ever must neither keep the others waiting nor look alive.
+      if (!line.startsWith('{"host":') || Date.now() - last < 500) return;
+      last = Date.now();
       giveUp.refresh();
       size = 0;
       report(statusOf(host, address, { code: 0, stdout: line, stderr: "" }));
     });
     ssh.stderr.on("data", (text: Buffer) => (stderr = (stderr + text.toString()).slice(-4096)));
-    ssh.on("error", (error) => (stderr = error.message));
+    ssh.on("error", (error: NodeJS.ErrnoException) => {
+      stderr = error.code === "ENOENT" ? NO_SSH : error.message;
+    });
     let [code] = (await once(ssh, "close").catch(() => [255])) as [number | null];
     clearTimeout(giveUp);
     stop.removeEventListener("abort", end);
     if (stop.aborted) return;
     if (size > MOST * 1024 * 1024) [code, stderr] = [-1, `more than ${MOST} MiB of it`];
-    report(statusOf(host, address, { code: silent ? null : (code ?? 255), stdout: "", stderr }));
+    const status = statusOf(host, address, { code: silent ? null : (code ?? 255), stdout: "", stderr });
+    report(silent ? { ...status, error: `did not answer in ${PATIENCE + seconds} s` } : status);
     await sleep(seconds * 1000, undefined, { signal: stop }).catch(() => undefined);
   }
 }
@@ -131,7 +137,10 @@ export class Screen {
   /** @param inTime whether it is time for a block */
   public show(text: string, inTime: boolean): void {
     if (!this.terminal) return inTime ? void process.stdout.write(`${text}\n\n`) : undefined;
-    const rows = text.split("\n").slice(0, process.stdout.rows - 1);
+    const all = text.split("\n");
+    const most = process.stdout.rows - 1;
+    const rows =
+      all.length > most ? [...all.slice(0, most - 1), `… ${all.length - most + 1} more lines`] : all;
     process.stdout.write(`\u001b[H${rows.map((row) => `${row}\u001b[K\n`).join("")}\u001b[J`);
   }
 

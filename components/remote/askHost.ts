@@ -13,6 +13,9 @@ export interface Ending {
   stderr: string;
 }
 
+/** What is wrong where there is nothing to run. */
+export const NO_SSH = "there is no ssh on the PATH here; install OpenSSH's client";
+
 /**
  * Runs a command on a host over its admin connection, with the system's own ssh and in one login.
  *
@@ -40,7 +43,7 @@ export async function askHost(
         resolve({
           code: 255,
           stdout: "",
-          stderr: "there is no ssh on the PATH here; install OpenSSH's client",
+          stderr: NO_SSH,
         });
       else
         resolve({

@@ -97,7 +97,15 @@ $tunnel$TAB"*) ;;
 done
 [ -n "$lines$wanted" ] || complain "there is no tunnel on this host"
 
-printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v format="$format" "$REASON_WORDS"'
+# Whether somebody could be told of it (notify.sh).
+failing=
+for unit in "$UNITS"/ssh-tunnels-*-notify.service; do
+  [ -e "$unit" ] || continue
+  unit=${unit##*/}
+  case $(systemctl show -p ExecMainStatus --value "$unit" 2>/dev/null) in 0 | "") ;; *) failing="$failing ${unit%.service}" ;; esac
+done
+
+printf '%s\n' "$lines" | HOST=$(uname -n) FAILING=$failing awk -F "$TAB" -v now="$(date +%s)" -v format="$format" "$REASON_WORDS"'
   function is_number(t) { return t ~ /^[0-9]+$/ && length(t) < 12 }
   function utc(t, between,   z, e, o, y, d, m) { # a day since 1970 as a date: "days from civil", the other way round
     z = int(t / 86400) + 719468
@@ -205,7 +213,7 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     return last "; " f[i, 20] " attempt" (f[i, 20] == 1 ? "" : "s") " since, the last " age(f[i, 21]) " ago"
   }
 
-  function json(   i, j, state) {
+  function json(   i, j, state, unit) {
     printf "{\"host\":%s,\"time\":%s,\"tunnels\":[", text(ENVIRON["HOST"]), time(now)
     for (i = 1; i <= n; i = j) {
       state = "up"
@@ -228,6 +236,9 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
           (j > i ? "," : ""), text(f[j, 6]), text(f[j, 7]), text(f[j, 8]), text(f[j, 9]), time(f[j, 10]), time(f[j, 11]), text(f[j, 15]), text(name_of(f[j, 12]))
       printf "]}"
     }
+    printf "],\"failedNotifications\":["
+    n = split(ENVIRON["FAILING"], unit, " ")
+    for (i = 1; i <= n; i++) printf "%s%s", (i > 1 ? "," : ""), text(unit[i])
     print "]}"
   }
   END {
@@ -235,14 +246,5 @@ printf '%s\n' "$lines" | HOST=$(uname -n) awk -F "$TAB" -v now="$(date +%s)" -v 
     else if (n) table()
     exit worst
   }' || [ "$FAILED" != 0 ] || FAILED=1
-if [ "$format" = table ]; then
-  for unit in "$UNITS"/ssh-tunnels-*-notify.service; do
-    [ -e "$unit" ] || continue
-    unit=${unit##*/}
-    case $(systemctl show -p ExecMainStatus --value "$unit" 2>/dev/null) in
-      0 | "") ;;
-      *) echo "notifications: the command fails; see journalctl -u ${unit%.service}" ;;
-    esac
-  done
-fi
+[ "$format" = json ] || for unit in $failing; do echo "notifications fail; see journalctl -u $unit"; done
 exit "$FAILED"
