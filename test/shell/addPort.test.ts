@@ -132,7 +132,7 @@ describe.each(shells)("sshd's other port in %s", (_, shell) => {
     for (const dropIn of ["", listens]) {
       const { said, status } = close(dropIn ? "443" : "yes", dropIn, site);
       expect(status).toBe(3);
-      expect(said).toContain("would be cut: p-site; nothing was removed");
+      expect(said).toContain("would be cut: p-site; sshd stays as it is");
     }
     expect(close("443", "", site).status).toBe(0);
     expect(close("443", "# Listens also at port 4430\n", site).status).toBe(0);
@@ -147,7 +147,7 @@ describe.each(shells)("sshd's other port in %s", (_, shell) => {
       const { said, status } = close(serves, dropIn, { tunnels });
       expect(status).toBe(3);
       expect(said).toContain(
-        "error: tunnels of other stacks still come in at port 443, which this would close: tunnel-nas tunnel-shop; nothing was removed",
+        "error: tunnels of other stacks still come in at port 443, which this would close: tunnel-nas tunnel-shop; it stays open",
       );
       expect(close(serves, dropIn, { tunnels, others: listens }).status).toBe(0);
     }

@@ -263,12 +263,12 @@ refuse_while_serving() {
   users=$(print_evict_stale | while IFS= read -r file; do stacks_served_by "$file"; done | sort -u | paste -sd ' ' -)
   port=$(sed -n "s/^$PORT_MARK //p" "$DROP_IN_FILE" 2>/dev/null) || :
   [ -z "$users" ] || { [ "$SERVES" != yes ] && [ "$SERVES" != "$port" ]; } ||
-    fail "tunnels of other stacks come in by what this stack manages here, and would be cut: $users; nothing was removed: run 'pulumi destroy' in them first, or let another stack manage this host for them ('managedBy')"
+    fail "tunnels of other stacks come in by what this stack manages here, and would be cut: $users; sshd stays as it is: run 'pulumi destroy' in them first, or let another stack manage this host for them ('managedBy'); to have the rest of this stack again, run 'pulumi up' here"
   [ "$SERVES" = yes ] || port=$SERVES
   [ -n "$port" ] && ! others_listen_at "$port" || return 0
   users=$(others_at "$port" | paste -sd ' ' -)
   [ -z "$users" ] ||
-    fail "tunnels of other stacks still come in at port $port, which this would close: $users; nothing was removed: run 'pulumi up' in those stacks so that they come in at another port, or let the stack that manages this host for them listen there ('listenOnSshPort')"
+    fail "tunnels of other stacks still come in at port $port, which this would close: $users; it stays open: run 'pulumi up' in those stacks so that they come in at another port, or let the stack that manages this host for them listen there ('listenOnSshPort')"
 }
 
 DROP_IN_REMOVED=

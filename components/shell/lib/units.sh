@@ -92,7 +92,9 @@ foreign_unit() {
 }
 
 foreign_unit_error() {
-  fail "there is a unit $1 already ($2) that is not ours; rename it, or give the internal host another name in the settings"
+  local other
+  case $1 in ssh-tunnel-*) other=", or give the internal host another name in the settings" ;; *) other= ;; esac
+  fail "there is a unit $1 already ($2) that is not ours; rename it$other, and run 'pulumi up' again"
 }
 
 kind unit UNIT
