@@ -217,6 +217,14 @@ describe("npm run stacks", () => {
     expect(stacksOf("begun")).toBe("abc");
   });
 
+  test("runs all of them although the settings of one cannot be read, as its own run says", async () => {
+    const settings = { a: "config: [\n", b: `config:\n  p:publicHosts: '{"gate":{"managedBy":"c"}}'\n` };
+    const { ended } = start(["up", "--yes", "*"], { HANG: "c" }, settings);
+    await poll(() => stacksOf("begun")).toBe("ac");
+    writeFileSync(join(folder, "go"), "");
+    expect((await ended).stdout).toMatch(/^c: up: failed: .*\n(a: .*\n)*b: up …\n/m);
+  });
+
   test("leaves the selected stack selected, and creates one that is new only in an up", async () => {
     const preview = await start(["preview", "a", "b"], { NEW: "b" }).ended;
     expect(preview.stdout).toMatch(/^b: preview: this stack has not been created: 'up' does it, \d+ s$/m);
