@@ -154,7 +154,7 @@ describe("the answer of a host", () => {
     const bad = { host: "nas", address: "198.18.0.3", error: "cannot be reached: x", tunnels: [] };
     const [first, second] = tableOf([good, bad], { watched: true }).split("\n");
     expect(first).toBe("nas (198.18.0.3) cannot be reached: x");
-    expect(second).toMatch(/^HOST  TUNNEL/);
+    expect(second).toMatch(/^HOST {2}TUNNEL/);
   });
 
   test("is not a fault if the tunnel is disabled or the host is skipped, which the table shows", () => {

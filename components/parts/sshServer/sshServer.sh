@@ -252,7 +252,7 @@ refuse_loss() {
   local users
   case $(listeners)$NL in *":$1$NL"*) return 0 ;; esac
   users=$(tunnels_at "$1")
-  [ -z "$users" ] || roll_back_and_fail "sshd would no longer listen on port $1, where tunnels come in ($(one_line "$users")); first write 'Port $1', and every other port of sshd, into a file of your own in $DROP_IN_DIR, and open it in the firewall, so that both work; run 'pulumi up' again, and remove that file once all tunnels come in at their new port" files
+  [ -z "$users" ] || roll_back_and_fail "sshd would no longer listen on port $1, where tunnels come in ($(one_line "$users")); first write 'Port $1', and every other port of sshd, into a file of your own in $DROP_IN_DIR, and open it in the firewall, so that both work; run 'pulumi up' again, and take the line 'Port $1', and no other, out of that file once all tunnels come in at their new port" files
 }
 
 # tunnels_at PORT — the tunnel accounts with a session that came in there, one a line.
