@@ -124,6 +124,7 @@ describe("the state of a tunnel", () => {
       expect(JSON.parse(stdout)).toEqual({
         host: host.name,
         time: isTime,
+        failedNotifications: [],
         tunnels: [
           {
             ...{ tunnel: "nas", side, state: "up", checked: isTime, intervalSec: 86_400 },
