@@ -209,7 +209,7 @@ const notify = settings({
     .regex(/^[^\0]+$/, must("text of at least one character, without NUL"))
     .optional()
     .describe(
-      "What nobody else may read, such as the URL of a webhook. Set it as a secret. The command finds it in the file `$SECRET_FILE`. The host needs systemd 247 or later for this.",
+      "What nobody else may read, such as the URL of a webhook. Set it as a secret. The command finds it in the file `$SECRET_FILE`.",
     ),
   account: account
     .optional()
@@ -270,7 +270,7 @@ export const publicHostSchema = settings({
   notify: notify
     .optional()
     .describe(
-      "Runs a command on this host when a tunnel of the stack goes down there, and when it is back. Absent: nobody is notified.",
+      "Runs a command on this host when a tunnel of the stack goes down there, and when it is back. The host needs systemd 247 or later. Absent: nobody is notified.",
     ),
   toolsDirectory,
   namespaces,
